@@ -1,0 +1,1 @@
+"""The storm-edge command."""

@@ -1,0 +1,1 @@
+"""BOP scenes in and out, and the synthetic RGB-D generator."""

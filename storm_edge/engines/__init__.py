@@ -1,0 +1,1 @@
+"""Networks as engines: the Engine interface, network bundles, ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""BOP metrics and reports."""

@@ -1,0 +1,1 @@
+"""Torch networks to ONNX graphs."""

@@ -1,0 +1,1 @@
+"""Ground floor: rigid motions, cameras, surfaces, symmetries, viewing directions. NumPy only."""

@@ -1,0 +1,71 @@
+"""Pinhole intrinsics: check, project, and follow an image through crops. Pixel centres are integers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from storm_edge.errors import CameraError, bad
+
+Float64 = NDArray[np.float64]
+
+
+def check_K(K: ArrayLike, *, what: str = "K") -> Float64:
+    """Return ``K`` as float64 ``(3, 3)`` or say why no camera has it.
+
+    Raises:
+        CameraError: Wrong shape, not finite, focal length not positive, or last row not ``0 0 1``.
+    """
+    matrix = np.asarray(K, dtype=np.float64)
+    remedy = "check the intrinsics of this image (fx 0 cx / 0 fy cy / 0 0 1, in pixels)"
+    if matrix.shape != (3, 3):
+        raise CameraError(bad(what, f"shape {matrix.shape}", "(3, 3)", remedy))
+    if not np.isfinite(matrix).all():
+        raise CameraError(bad(what, "NaN or infinite entries", "finite numbers", remedy))
+    fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
+    if fx <= 0.0 or fy <= 0.0:
+        raise CameraError(bad(what, f"focal lengths fx={fx:g}, fy={fy:g}", "both > 0 px", remedy))
+    if not np.allclose(matrix[2], [0.0, 0.0, 1.0]):
+        raise CameraError(bad(what, f"last row {matrix[2].tolist()}", "[0, 0, 1]", remedy))
+    return matrix
+
+
+def project(K: ArrayLike, points: ArrayLike) -> Float64:
+    """Pixels ``(..., 2)`` of camera-frame points [m] ``(..., 3)`` with ``z > 0``."""
+    p = np.asarray(points, dtype=np.float64) @ np.asarray(K, dtype=np.float64).T
+    return np.asarray(p[..., :2] / p[..., 2:])
+
+
+def back_project(K: ArrayLike, pixels: ArrayLike, depth_m: ArrayLike) -> Float64:
+    """Camera-frame points [m] ``(..., 3)`` of pixels ``(..., 2)`` at z-depth ``(...)`` [m]."""
+    uv = np.asarray(pixels, dtype=np.float64)
+    rays = np.concatenate([uv, np.ones(uv.shape[:-1] + (1,))], axis=-1) @ np.linalg.inv(np.asarray(K)).T
+    return np.asarray(rays * np.asarray(depth_m, dtype=np.float64)[..., None])
+
+
+def crop_K(K: ArrayLike, scale: ArrayLike, offset: ArrayLike) -> Float64:
+    """Intrinsics after the axis-aligned resampling ``u_src = scale * u_crop + offset``.
+
+    Args:
+        K: Intrinsics of the source image [px], shape ``(3, 3)``.
+        scale: Source pixels per crop pixel ``(..., 2)`` for u and v.
+        offset: Source position [px] of the centre of crop pixel (0, 0), shape ``(..., 2)``.
+
+    Returns:
+        ``K_crop`` with shape ``(..., 3, 3)``: projecting with it gives crop pixels.
+    """
+    scale = np.asarray(scale, dtype=np.float64)
+    offset = np.asarray(offset, dtype=np.float64)
+    A = np.zeros(scale.shape[:-1] + (3, 3))  # crop <- source
+    A[..., 0, 0], A[..., 1, 1], A[..., 2, 2] = 1.0 / scale[..., 0], 1.0 / scale[..., 1], 1.0
+    A[..., 0, 2], A[..., 1, 2] = -offset[..., 0] / scale[..., 0], -offset[..., 1] / scale[..., 1]
+    return np.asarray(A @ np.asarray(K, dtype=np.float64))
+
+
+def resize_K(K: ArrayLike, factor: float) -> Float64:
+    """Intrinsics of the image resized by ``factor`` with pixel *areas* aligned (OpenCV and PIL resizing).
+
+    ``cx' = (cx + 0.5) * factor - 0.5``: pixel centres are integers, image borders are at -0.5.
+    """
+    s = 1.0 / factor
+    return crop_K(K, [s, s], [0.5 * s - 0.5, 0.5 * s - 0.5])

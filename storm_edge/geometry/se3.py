@@ -1,0 +1,111 @@
+"""Rigid motions as 4x4 matrices: build, invert, apply, and the maps to and from axis-angle."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float64 = NDArray[np.float64]
+
+_SMALL_ANGLE = 1e-6  # below this the Taylor series of sin(a)/a is exact in float64
+
+
+def make_T(R: ArrayLike, t: ArrayLike) -> Float64:
+    """Assemble ``T`` from rotations ``(..., 3, 3)`` and translations [m] ``(..., 3)``; shape ``(..., 4, 4)``."""
+    R = np.asarray(R, dtype=np.float64)
+    t = np.asarray(t, dtype=np.float64)
+    T = np.zeros(np.broadcast_shapes(R.shape[:-2], t.shape[:-1]) + (4, 4))
+    T[..., :3, :3] = R
+    T[..., :3, 3] = t
+    T[..., 3, 3] = 1.0
+    return T
+
+
+def invert(T: ArrayLike) -> Float64:
+    """Inverse of rigid motions, shape ``(..., 4, 4)``; exact transpose instead of a general solve."""
+    T = np.asarray(T, dtype=np.float64)
+    Rt = np.swapaxes(T[..., :3, :3], -1, -2)
+    return make_T(Rt, -(Rt @ T[..., :3, 3:])[..., 0])
+
+
+def transform(T: ArrayLike, points: ArrayLike) -> Float64:
+    """Apply ``T (..., 4, 4)`` to ``points (N, 3)`` [m]; shape ``(..., N, 3)``."""
+    T = np.asarray(T, dtype=np.float64)
+    points = np.asarray(points, dtype=np.float64)
+    return points @ np.swapaxes(T[..., :3, :3], -1, -2) + T[..., None, :3, 3]
+
+
+def hat(w: ArrayLike) -> Float64:
+    """Cross-product matrices of vectors ``(..., 3)``; shape ``(..., 3, 3)``, ``hat(a) @ b == cross(a, b)``."""
+    w = np.asarray(w, dtype=np.float64)
+    W = np.zeros(w.shape[:-1] + (3, 3))
+    W[..., 0, 1], W[..., 0, 2], W[..., 1, 2] = -w[..., 2], w[..., 1], -w[..., 0]
+    W[..., 1, 0], W[..., 2, 0], W[..., 2, 1] = w[..., 2], -w[..., 1], w[..., 0]
+    return W
+
+
+def exp_so3(w: ArrayLike) -> Float64:
+    """Rodrigues: axis-angle vectors [rad] ``(..., 3)`` to rotations ``(..., 3, 3)``."""
+    w = np.asarray(w, dtype=np.float64)
+    angle = np.linalg.norm(w, axis=-1)[..., None, None]
+    small = angle < _SMALL_ANGLE
+    safe = np.where(small, 1.0, angle)
+    a = np.where(small, 1.0 - angle**2 / 6.0, np.sin(safe) / safe)
+    b = np.where(small, 0.5 - angle**2 / 24.0, (1.0 - np.cos(safe)) / safe**2)
+    W = hat(w)
+    return np.eye(3) + a * W + b * (W @ W)
+
+
+def log_so3(R: ArrayLike) -> Float64:
+    """Axis-angle vector [rad] of one rotation ``(3, 3)``; angle in ``[0, pi]``, stable at both ends."""
+    R = np.asarray(R, dtype=np.float64)
+    v = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    sin_a, cos_a = float(np.linalg.norm(v)), 0.5 * (float(np.trace(R)) - 1.0)
+    angle = float(np.arctan2(sin_a, cos_a))
+    if sin_a > 1e-7:
+        return v * (angle / sin_a)
+    if cos_a > 0.0:
+        return v
+    # Half a turn: the antisymmetric part vanishes and the axis is the eigenvector of R for eigenvalue 1.
+    S = 0.5 * (R + np.eye(3))
+    column = S[:, int(np.argmax(np.diag(S)))]
+    return column / np.linalg.norm(column) * angle
+
+
+def rotation_angle(R_a: ArrayLike, R_b: ArrayLike) -> Float64:
+    """Angle [rad] between rotations ``(..., 3, 3)``; accurate for tiny angles (uses the chord, not arccos)."""
+    difference = np.asarray(R_a, dtype=np.float64) - np.asarray(R_b, dtype=np.float64)
+    chord = np.sqrt(np.sum(difference**2, axis=(-2, -1)) / 8.0)
+    return np.asarray(2.0 * np.arcsin(np.clip(chord, 0.0, 1.0)))
+
+
+def orthonormalise(R: ArrayLike) -> Float64:
+    """Nearest rotation (Frobenius) to each matrix ``(..., 3, 3)``."""
+    U, _, Vt = np.linalg.svd(np.asarray(R, dtype=np.float64))
+    U[..., :, 2] *= np.sign(np.linalg.det(U @ Vt))[..., None]
+    return np.asarray(U @ Vt)
+
+
+def random_rotation(rng: np.random.Generator) -> Float64:
+    """One rotation ``(3, 3)``, uniform on SO(3) (unit quaternion from four normals)."""
+    x, y, z, w = (q := rng.standard_normal(4)) / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def is_rigid(T: ArrayLike, *, tolerance: float = 1e-3) -> bool:
+    """Whether ``T (4, 4)`` is finite, proper and orthonormal to ``tolerance``."""
+    T = np.asarray(T, dtype=np.float64)
+    if T.shape != (4, 4) or not np.isfinite(T).all():
+        return False
+    R = T[:3, :3]
+    return bool(
+        np.abs(R @ R.T - np.eye(3)).max() < tolerance
+        and np.linalg.det(R) > 0.0
+        and np.abs(T[3] - [0.0, 0.0, 0.0, 1.0]).max() < tolerance
+    )

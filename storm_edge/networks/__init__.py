@@ -1,0 +1,1 @@
+"""Torch modules and checkpoint loaders; imported by export and train only."""

@@ -1,0 +1,1 @@
+"""The loop over frames and what it writes."""

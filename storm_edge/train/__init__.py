@@ -1,0 +1,1 @@
+"""Training of the nano networks on synthetic data."""

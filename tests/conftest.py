@@ -1,0 +1,23 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261122)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real recordings (`cup`, `mustard`, `meshes`) beside the checkout; absent in a user's clone."""
+    if not _SHARED_DATA.is_dir():
+        pytest.skip("real recordings are not beside this checkout (../shared/data)")
+    return _SHARED_DATA
