@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +80,8 @@ def diameter(vertices: NDArray[np.floating]) -> float:
     from scipy.spatial import ConvexHull, QhullError
 
     points = np.asarray(vertices, dtype=np.float64)
-    try:
+    with contextlib.suppress(QhullError, ValueError):  # flat or fewer than four points: no hull in 3D
         points = points[ConvexHull(points).vertices]
-    except (QhullError, ValueError):  # flat or fewer than four points: no hull in 3D
-        pass
     largest = 0.0
     for start in range(0, len(points), 512):
         block = points[start : start + 512]

@@ -32,7 +32,7 @@ def transform(T: ArrayLike, points: ArrayLike) -> Float64:
     """Apply ``T (..., 4, 4)`` to ``points (N, 3)`` [m]; shape ``(..., N, 3)``."""
     T = np.asarray(T, dtype=np.float64)
     points = np.asarray(points, dtype=np.float64)
-    return points @ np.swapaxes(T[..., :3, :3], -1, -2) + T[..., None, :3, 3]
+    return np.asarray(points @ np.swapaxes(T[..., :3, :3], -1, -2) + T[..., None, :3, 3])
 
 
 def hat(w: ArrayLike) -> Float64:
@@ -53,7 +53,7 @@ def exp_so3(w: ArrayLike) -> Float64:
     a = np.where(small, 1.0 - angle**2 / 6.0, np.sin(safe) / safe)
     b = np.where(small, 0.5 - angle**2 / 24.0, (1.0 - np.cos(safe)) / safe**2)
     W = hat(w)
-    return np.eye(3) + a * W + b * (W @ W)
+    return np.asarray(np.eye(3) + a * W + b * (W @ W))
 
 
 def log_so3(R: ArrayLike) -> Float64:
@@ -69,7 +69,7 @@ def log_so3(R: ArrayLike) -> Float64:
     # Half a turn: the antisymmetric part vanishes and the axis is the eigenvector of R for eigenvalue 1.
     S = 0.5 * (R + np.eye(3))
     column = S[:, int(np.argmax(np.diag(S)))]
-    return column / np.linalg.norm(column) * angle
+    return np.asarray(column / np.linalg.norm(column) * angle)
 
 
 def rotation_angle(R_a: ArrayLike, R_b: ArrayLike) -> Float64:
