@@ -1,0 +1,42 @@
+"""The device kernels run on: start Warp quietly, name a device, refuse one that is not here.
+
+Called by whoever allocates kernel buffers. Every kernel of this room is one source for CPU and CUDA; what differs
+is how much work one thread is given (`thread_span`): on a GPU a thread is cheap and takes one item, on a CPU Warp
+runs threads one after the other on one core, so a thread takes a whole run of items and keeps its pose in registers.
+"""
+
+from typing import Any
+
+import warp as wp
+
+from storm_edge.errors import BackendError, bad
+
+WpArray = Any
+"""A ``wp.array``; its dtype and shape are given in the docstring, since type checkers cannot read Warp's."""
+
+Device = Any
+"""A ``wp.context.Device``."""
+
+
+def require_device(name: str) -> Device:
+    """The Warp device ``"cpu"``, ``"cuda"`` (the current one) or ``"cuda:<i>"``.
+
+    Raises:
+        BackendError: No such device on this machine, or not a device name.
+    """
+    # Warp greets on start and warns when there is no driver; `--device cpu` is no reason to hear of either.
+    wp.config.log_level = wp.LOG_ERROR
+    wp.init()
+    if name == "cuda" and wp.is_cuda_available():
+        return wp.get_device("cuda")
+    available = [device.alias for device in wp.get_devices()]
+    if name not in available:
+        raise BackendError(
+            bad("device", repr(name), "one of " + ", ".join(available), "choose one of these (cpu always works)")
+        )
+    return wp.get_device(name)
+
+
+def thread_span(device: Device, item_count: int) -> int:
+    """How many of ``item_count`` items one kernel thread works through on this device: 1 on CUDA, all on a CPU."""
+    return max(item_count, 1) if device.is_cpu else 1
