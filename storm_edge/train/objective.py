@@ -1,0 +1,109 @@
+"""What one network is trained for: its module, its loss on a batch, its held-out figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from storm_edge.errors import CheckpointError, bad
+from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
+from storm_edge.train.checkpoint import load_checkpoint
+from storm_edge.train.config import Network
+from storm_edge.train.losses import NEAR, refine_figures, refine_loss, score_figures, score_loss
+
+_EVALUATION_CHUNK = 64  # pairs at a time, so that a held-out set needs little memory
+
+
+class RefineObjective(nn.Module):
+    """RefineNet with its loss, one module so that DistributedDataParallel sees every parameter used."""
+
+    def __init__(self, nano: NanoConfig, flow_weight: float) -> None:
+        super().__init__()
+        self.net = NanoRefineNet(nano)
+        self._flow_weight = flow_weight
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts on a batch of pairs."""
+        trans, rot, flow = self.net.forward_with_flow(batch["rendered"], batch["observed"])
+        return refine_loss(trans, rot, flow, batch, flow_weight=self._flow_weight)
+
+    @torch.no_grad()
+    def figures(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """Held-out figures; the module must be in eval mode."""
+        out = [self.net(rendered, observed) for rendered, observed in _chunks(batch)]
+        return refine_figures(torch.cat([o[0] for o in out]), torch.cat([o[1] for o in out]), batch)
+
+
+class ScoreObjective(nn.Module):
+    """ScoreNet with its loss on sets of hypotheses.
+
+    Each step splits the sets at random into smaller ones, down to single hypotheses: a score must mean the same for a
+    lone tracked pose as among many hypotheses.
+    """
+
+    def __init__(self, nano: NanoConfig) -> None:
+        super().__init__()
+        self.net = NanoScoreNet(nano)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts on sets ``(S, H, 6, 80, 80)`` with errors ``(S, H)``."""
+        error = batch["add_error"]
+        sets, hypotheses = error.shape
+        features = self.net.features(batch["rendered"].flatten(0, 1), batch["observed"].flatten(0, 1))
+        shuffled = torch.rand_like(error).argsort(dim=1)
+        rows = torch.arange(sets, device=error.device)[:, None]
+        features = features.reshape(sets, hypotheses, -1)[rows, shuffled]
+        sizes = [size for size in range(1, hypotheses + 1) if hypotheses % size == 0]
+        # Half of the steps keep the sets whole, the others take any divisor.
+        pick = int(torch.randint(2 * len(sizes), ()))
+        size = sizes[pick] if pick < len(sizes) else hypotheses
+        score = self.net.attention(features.reshape(-1, size, features.shape[-1]))
+        return score_loss(score, error[rows, shuffled].reshape(-1, size))
+
+    @torch.no_grad()
+    def figures(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """Held-out figures; the module must be in eval mode. ``lone_`` is each hypothesis scored by itself."""
+        sets = {key: batch[key].flatten(0, 1) for key in ("rendered", "observed")}
+        features = torch.cat([self.net.features(rendered, observed) for rendered, observed in _chunks(sets)])
+        error = batch["add_error"]
+        score = self.net.attention(features.reshape(*error.shape, -1))
+        lone = self.net.attention(features[:, None])[:, 0].reshape(error.shape)
+        right = ((lone > 0.0) == (error < NEAR)).float().mean()
+        return {**score_figures(score, error), "lone_near_accuracy": float(right)}
+
+
+def _chunks(pairs: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rendered and observed crops ``(n, 6, S, S)``, a few pairs at a time."""
+    for at in range(0, len(pairs["rendered"]), _EVALUATION_CHUNK):
+        yield pairs["rendered"][at : at + _EVALUATION_CHUNK], pairs["observed"][at : at + _EVALUATION_CHUNK]
+
+
+Objective = RefineObjective | ScoreObjective
+
+
+def make_objective(network: Network, nano: NanoConfig, *, flow_weight: float) -> Objective:
+    """The objective of ``network``, randomly initialised."""
+    return RefineObjective(nano, flow_weight) if network is Network.REFINE else ScoreObjective(nano)
+
+
+def start_trunk_from(objective: Objective, path: Path) -> None:
+    """Copy the averaged trunk of another run's checkpoint into ``objective``.
+
+    Raises:
+        CheckpointError: The file is no checkpoint, or its trunk has other widths.
+    """
+    weights = load_checkpoint(path)["ema"]
+    marker = "trunk."
+    source = {k[k.index(marker) + len(marker) :]: v for k, v in weights.items() if marker in k}
+    net = objective.net
+    trunk = net.trunk if isinstance(net, NanoRefineNet) else net.features.trunk
+    try:
+        trunk.load_state_dict(source)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            bad(path, first, "the trunk of a nano network of these widths", "use a checkpoint trained with them")
+        ) from error

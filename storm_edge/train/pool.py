@@ -1,0 +1,169 @@
+"""The pool of pairs a run trains on, kept fresh by processes that render while the network learns.
+
+Rendering a pair costs about as much as a training step on it. The pool lets a pair be used several times (mirrored
+and turned differently each time, see `augment`) while new ones push the oldest out.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import queue
+import traceback
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from storm_edge.train.config import Network
+
+Arrays = dict[str, NDArray[np.float32]]
+_IMAGES = ("rendered", "observed")
+
+
+class PairSource(Protocol):
+    """What draws pairs; `storm_edge.data.synthetic.pairs.PairSampler` is one."""
+
+    def refine_batch(self, n: int) -> Arrays:
+        """``rendered``, ``observed`` ``(n, 6, S, S)``, ``trans_target``, ``rot_target`` ``(n, 3)``."""
+
+    def score_batch(self, sets: int, hypotheses: int) -> Arrays:
+        """``rendered``, ``observed`` ``(sets, hypotheses, 6, S, S)``, ``add_error`` ``(sets, hypotheses)``."""
+
+
+SourceFactory = Callable[[int], PairSource]
+"""Makes a source from a seed; must be importable by name, since worker processes unpickle it."""
+
+
+def draw(source: PairSource, network: Network, count: int, hypotheses: int) -> Arrays:
+    """``count`` items for ``network``: pairs for RefineNet, sets for ScoreNet; the crops as float16."""
+    arrays = source.refine_batch(count) if network is Network.REFINE else source.score_batch(count, hypotheses)
+    return {k: v.astype(np.float16 if k in _IMAGES else np.float32) for k, v in arrays.items()}
+
+
+def _produce(
+    factory: SourceFactory, network: Network, chunk: int, hypotheses: int, seed: int, out: Any, stop: Event
+) -> None:
+    """Body of a worker process: draw chunks until told to stop; a failure is sent and ends the run."""
+    os.nice(5)
+    try:
+        source = factory(seed)
+        while not stop.is_set():
+            arrays = draw(source, network, chunk, hypotheses)
+            while not stop.is_set():
+                try:
+                    out.put(arrays, timeout=1.0)
+                    break
+                except queue.Full:
+                    continue
+    except Exception:
+        out.put(traceback.format_exc())
+
+
+class PairPool:
+    """The newest ``capacity`` items; a context manager, since it may own processes.
+
+    Args:
+        factory: Makes the source of pairs.
+        network: Which kind of items.
+        capacity: Items kept.
+        chunk: Items drawn at a time.
+        hypotheses: Hypotheses per item of ScoreNet.
+        workers: Processes; 0 draws one chunk per `sample` in this process, exactly reproducible.
+        seed: Of the sources (worker ``i`` gets ``seed + i``) and of which items are picked.
+    """
+
+    def __init__(
+        self,
+        factory: SourceFactory,
+        network: Network,
+        *,
+        capacity: int,
+        chunk: int,
+        hypotheses: int,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self._network, self._hypotheses, self._chunk = network, hypotheses, chunk
+        self._capacity = max(capacity // chunk, 1) * chunk
+        self._storage: dict[str, Tensor] = {}
+        self._rng = np.random.default_rng(seed)
+        self.drawn = 0
+        self._source = factory(seed) if workers == 0 else None
+        context = mp.get_context("spawn")
+        self._stop = context.Event()
+        self._queue: Any = context.Queue(maxsize=4)
+        self._processes: list[BaseProcess] = [
+            context.Process(
+                target=_produce,
+                args=(factory, network, chunk, hypotheses, seed + i, self._queue, self._stop),
+                daemon=True,
+            )
+            for i in range(workers)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def __enter__(self) -> PairPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes; closing twice is harmless."""
+        self._stop.set()
+        for process in self._processes:
+            while process.is_alive():
+                self._receive(wait_s=0.1, keep=False)  # a worker cannot end while its last chunk is in the pipe
+                process.join(0.05)
+        self._processes = []
+
+    def _receive(self, *, wait_s: float, keep: bool = True) -> bool:
+        try:
+            arrays = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return False
+        if keep:
+            if isinstance(arrays, str):
+                raise RuntimeError(f"a process that draws pairs failed:\n{arrays}")
+            self._store(arrays)
+        return True
+
+    def _store(self, arrays: Arrays) -> None:
+        at = self.drawn % self._capacity
+        for key, value in arrays.items():
+            tensor = torch.from_numpy(np.ascontiguousarray(value))
+            if key not in self._storage:
+                self._storage[key] = torch.zeros((self._capacity, *tensor.shape[1:]), dtype=tensor.dtype)
+            self._storage[key][at : at + len(tensor)] = tensor
+        self.drawn += self._chunk
+
+    def __len__(self) -> int:
+        return min(self.drawn, self._capacity)
+
+    def fill(self, count: int) -> None:
+        """Wait until ``count`` items are there."""
+        while len(self) < min(count, self._capacity):
+            if self._source is not None:
+                self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
+            elif not self._receive(wait_s=1.0) and not any(p.is_alive() for p in self._processes):
+                raise RuntimeError("every process that draws pairs has ended without a message")
+
+    def sample(self, count: int) -> dict[str, Tensor]:
+        """``count`` items picked at random, as float32 tensors on the CPU; takes in what has arrived since."""
+        if self._source is not None:
+            self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
+        else:
+            while self._receive(wait_s=0.0):
+                pass
+        index = torch.from_numpy(self._rng.integers(0, len(self), count))
+        return {key: value[index].float() for key, value in self._storage.items()}

@@ -1,0 +1,19 @@
+"""Learning rate as a function of how much of the run is over."""
+
+from __future__ import annotations
+
+import math
+
+
+def progress(step: int, steps: int, elapsed_s: float, minutes: float | None) -> float:
+    """Share of the run that is over, in [0, 1]: by steps or by time, whichever is further."""
+    share = step / steps
+    if minutes is not None:
+        share = max(share, elapsed_s / (60.0 * minutes))
+    return min(share, 1.0)
+
+
+def learning_rate(peak: float, step: int, warmup_steps: int, share: float) -> float:
+    """Linear warm-up over ``warmup_steps``, then half a cosine in ``share`` down to a hundredth of ``peak``."""
+    warm = min((step + 1) / max(warmup_steps, 1), 1.0)
+    return peak * warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
