@@ -1,0 +1,105 @@
+"""Depth modality: sparse model points against measured depth, point to plane (ICG, Stoiber et al., CVPR 2022).
+
+For every surface point of the hypothesis' view the measured point nearest in space is searched in a window around its
+projection. The row is the distance along the model's normal, whitened by a deviation that grows with depth. Depth
+images are read as they come: 0 and NaN are no reading. Called by `perception.geometric`.
+"""
+
+import warp as wp
+
+from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+
+wp.set_module_options({"enable_backward": False})
+
+
+@wp.func
+def write_row(rows: wp.array3d(dtype=wp.float32), n: int, p: int, J_w: wp.vec3, J_v: wp.vec3, r: float, valid: float):
+    """Store one row in the layout of `kernels.gauss_newton`."""
+    rows[n, p, 0] = J_w[0]
+    rows[n, p, 1] = J_w[1]
+    rows[n, p, 2] = J_w[2]
+    rows[n, p, 3] = J_v[0]
+    rows[n, p, 4] = J_v[1]
+    rows[n, p, 5] = J_v[2]
+    rows[n, p, 6] = r
+    rows[n, p, 7] = valid
+
+
+@wp.kernel
+def point_to_plane_rows_kernel(
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    first_row: int,
+    reach_m: float,
+    stride_m: float,
+    deviation: float,
+    occlusion_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """One thread per hypothesis and surface point.
+
+    Args:
+        depth: z-depth [m], 0 = no reading, ``(H, W)``.
+        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
+        poses: ``T_cam_centre``, ``(N,)``.
+        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
+        points: Surface points [m], centre frame, ``(V, P)``.
+        normals: Their outward unit normals, ``(V, P)``.
+        first_row: Where this modality's rows begin.
+        reach_m: Farthest measured point that may belong to a model point [m].
+        stride_m: Spacing of the search [m]; never finer than one pixel.
+        deviation: Standard deviation of the plane distance, as a fraction of the depth.
+        occlusion_m: A reading this far in front of the model at its own pixel means the point is hidden [m].
+        rows: Output, ``(N, at least first_row + P, 8)``.
+    """
+    n, p = wp.tid()
+    zero = wp.vec3(0.0, 0.0, 0.0)
+    write_row(rows, n, first_row + p, zero, zero, 0.0, 0.0)
+    T = poses[n]
+    R = rotation_of(T)
+    arm = R * points[views[n], p]
+    X = arm + translation_of(T)
+    if X[2] < 0.02:
+        return
+    cam = camera[0]
+    u = X[0] / X[2] * cam[0] + cam[2]
+    v = X[1] / X[2] * cam[1] + cam[3]
+    ui = int(wp.floor(u + 0.5))
+    vi = int(wp.floor(v + 0.5))
+    height = depth.shape[0]
+    width = depth.shape[1]
+    if ui < 0 or vi < 0 or ui >= width or vi >= height:
+        return
+    here = depth[vi, ui]
+    if here > 0.0 and here < X[2] - occlusion_m:
+        return
+    stride = wp.max(int(stride_m * cam[0] / X[2]), 1)
+    steps = int(reach_m * cam[0] / X[2]) / stride
+    best = reach_m * reach_m
+    P = zero
+    found = wp.int32(0)
+    for a in range(-steps, steps + 1):
+        y = vi + a * stride
+        if y >= 0 and y < height:
+            for b in range(-steps, steps + 1):
+                x = ui + b * stride
+                if x >= 0 and x < width:
+                    z = depth[y, x]
+                    # NaN fails the first comparison; the second spares most pixels of the window the division.
+                    if z > 0.0 and wp.abs(z - X[2]) < reach_m:
+                        Q = wp.vec3((float(x) - cam[2]) / cam[0] * z, (float(y) - cam[3]) / cam[1] * z, z)
+                        d = wp.length_sq(Q - X)
+                        if d < best:
+                            best = d
+                            P = Q
+                            found = 1
+    if found == 0:
+        return
+    normal = R * normals[views[n], p]
+    weight = 1.0 / (deviation * X[2])
+    r = wp.dot(normal, X - P)
+    write_row(rows, n, first_row + p, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)

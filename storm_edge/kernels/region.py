@@ -1,0 +1,276 @@
+"""Region modality: colour statistics along lines across the projected contour (SRT3D, Stoiber et al., IJCV 2022).
+
+A *line* crosses the contour of the hypothesis' view along its outward normal. Pixels are grouped into segments of
+``scale_px``; a table holds ``log(p_foreground / p_background)`` of every colour bin. For twelve displacements ``d`` of
+the contour the posterior multiplies, over eight segments around ``d``, a smoothed step times the segment's
+probabilities. Its mean and variance make one Gauss-Newton row. The table is learned once a pose is trusted.
+Called by `perception.geometric`.
+"""
+
+import numpy as np
+import warp as wp
+
+from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.point_to_plane import write_row
+
+wp.set_module_options({"enable_backward": False})
+
+BIN_BITS = 4
+"""Bits kept per colour channel: 16 bins each, a table of 16 kB that stays in the first-level cache."""
+BIN_COUNT = 1 << (3 * BIN_BITS)
+DISPLACEMENT_COUNT = 12
+"""Contour displacements tried: -5.5 ... 5.5 segments."""
+SUPPORT = 8
+"""Segments that a displacement is judged by: four inside, four outside."""
+SEGMENT_COUNT = DISPLACEMENT_COUNT + SUPPORT - 1
+_STEP_AMPLITUDE = 0.43  # 0.5 would trust every pixel fully; the rest is for pixels that statistics do not explain
+_STEP_SLOPE = 0.5  # width of the smoothed step in segments
+
+_vec_support = wp.types.vector(length=SUPPORT, dtype=wp.float32)
+_vec_segments = wp.types.vector(length=SEGMENT_COUNT, dtype=wp.float32)
+
+
+def smoothed_step() -> np.ndarray:
+    """Foreground weight of the ``SUPPORT`` segments around a contour, inside first; background is one minus it."""
+    x = np.arange(SUPPORT) - 0.5 * (SUPPORT - 1)
+    return np.asarray(0.5 - _STEP_AMPLITUDE * np.tanh(x / (2.0 * _STEP_SLOPE)), dtype=np.float32)
+
+
+def ideal_variance() -> float:
+    """Variance [segments^2] of the posterior of a line whose colours tell the sides apart perfectly.
+
+    The deviation that a step is given belongs to such a line; a vaguer line counts less by the ratio of variances.
+    """
+    step = smoothed_step()
+    inside = np.arange(SEGMENT_COUNT) < SEGMENT_COUNT // 2 + 0.5
+    variances = []
+    for shift in (0, 1):  # the contour falls on a segment's middle or between two
+        p = np.roll(inside, shift).astype(np.float64)
+        windows = np.stack([p[d : d + SUPPORT] for d in range(DISPLACEMENT_COUNT)])
+        posterior = np.prod(step * windows + (1.0 - step) * (1.0 - windows), axis=1)
+        posterior /= posterior.sum()
+        d = np.arange(DISPLACEMENT_COUNT)
+        variances.append(float(posterior @ d**2 - (posterior @ d) ** 2))
+    return float(np.mean(variances))
+
+
+@wp.func
+def colour_bin(rgb: wp.array3d(dtype=wp.uint8), y: int, x: int) -> int:
+    """Index of a pixel's colour in the tables."""
+    shift = wp.static(8 - BIN_BITS)
+    r = int(rgb[y, x, 0]) >> shift
+    g = int(rgb[y, x, 1]) >> shift
+    b = int(rgb[y, x, 2]) >> shift
+    return (((r << wp.static(BIN_BITS)) | g) << wp.static(BIN_BITS)) | b
+
+
+@wp.func
+def is_hidden(depth: wp.array2d(dtype=wp.float32), y: int, x: int, radius_px: int, nearest_m: float) -> bool:
+    """Whether any of nine readings around a pixel is nearer than ``nearest_m``: something stands before it."""
+    for a in range(-1, 2):
+        for b in range(-1, 2):
+            yy = y + a * radius_px
+            xx = x + b * radius_px
+            if yy >= 0 and xx >= 0 and yy < depth.shape[0] and xx < depth.shape[1]:
+                z = depth[yy, xx]
+                if z > 0.0 and z < nearest_m:
+                    return True
+    return False
+
+
+@wp.kernel
+def region_rows_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    log_odds: wp.array(dtype=wp.float32),
+    first_row: int,
+    scale_px: int,
+    deviation_px: float,
+    variance_floor: float,
+    occlusion_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """One thread per hypothesis and line.
+
+    Args:
+        rgb: Colour image, ``(H, W, 3)``.
+        depth: z-depth [m], 0 = no reading, ``(H, W)``; only asked whether something stands before the contour.
+        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
+        poses: ``T_cam_centre``, ``(N,)``.
+        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
+        points: Contour points [m], centre frame, ``(V, P)``.
+        normals: Outward contour normals, unit, perpendicular to the viewing direction, ``(V, P)``.
+        distances: Unbroken foreground inwards and background outwards along the normal [m], ``(V, P)``.
+        log_odds: Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``.
+        first_row: Where this modality's rows begin.
+        scale_px: Pixels per segment.
+        deviation_px: Standard deviation [px] of the contour on a line with perfect colours.
+        variance_floor: `ideal_variance` [segments^2].
+        occlusion_m: A reading this far in front of the contour hides the line [m].
+        rows: Output, ``(N, at least first_row + P, 8)``.
+    """
+    n, p = wp.tid()
+    row = first_row + p
+    zero = wp.vec3(0.0, 0.0, 0.0)
+    write_row(rows, n, row, zero, zero, 0.0, 0.0)
+    T = poses[n]
+    R = rotation_of(T)
+    view = views[n]
+    arm = R * points[view, p]
+    X = arm + translation_of(T)
+    if X[2] < 0.02:
+        return
+    cam = camera[0]
+    inv_z = 1.0 / X[2]
+    u = X[0] * inv_z * cam[0] + cam[2]
+    v = X[1] * inv_z * cam[1] + cam[3]
+    direction = R * normals[view, p]
+    normal = wp.normalize(wp.vec2(direction[0], direction[1]))
+    scale = float(scale_px)
+    # A line is of use if its own side is seen for three segments; else it meets another part of the contour.
+    side = distances[view, p] * (cam[0] * inv_z / scale)
+    if side[0] < 3.0 or side[1] < 3.0:
+        return
+    half = 0.5 * float(wp.static(SEGMENT_COUNT)) * scale + 1.0
+    if u < half or v < half or u > float(rgb.shape[1] - 1) - half or v > float(rgb.shape[0] - 1) - half:
+        return
+    radius_px = int(0.01 * cam[0] * inv_z)
+    if is_hidden(depth, int(v + 0.5), int(u + 0.5), radius_px, X[2] - occlusion_m):
+        return
+
+    foreground = _vec_segments()
+    offset = -0.5 * float(wp.static(SEGMENT_COUNT)) * scale + 0.5
+    for j in range(wp.static(SEGMENT_COUNT)):
+        odds = float(0.0)
+        for _ in range(scale_px):
+            x = int(u + offset * normal[0] + 0.5)
+            y = int(v + offset * normal[1] + 0.5)
+            odds += log_odds[colour_bin(rgb, y, x)]
+            offset += 1.0
+        foreground[j] = 1.0 / (1.0 + wp.exp(-odds))
+
+    step = wp.static(_vec_support(*smoothed_step().tolist()))
+    total = float(0.0)
+    mean = float(0.0)
+    square = float(0.0)
+    for i in range(wp.static(DISPLACEMENT_COUNT)):
+        likelihood = float(1.0)
+        for j in range(wp.static(SUPPORT)):
+            pf = foreground[i + j]
+            likelihood *= step[j] * pf + (1.0 - step[j]) * (1.0 - pf)
+        d = float(i) - wp.static(0.5 * (DISPLACEMENT_COUNT - 1))
+        total += likelihood
+        mean += likelihood * d
+        square += likelihood * d * d
+    mean /= total
+    variance = wp.max(square / total - mean * mean, variance_floor)
+
+    # d(contour along the line)/d(point) [px/m], and the residual: where the contour is minus where colours put it.
+    g = wp.vec3(
+        normal[0] * cam[0] * inv_z,
+        normal[1] * cam[1] * inv_z,
+        -(normal[0] * cam[0] * X[0] + normal[1] * cam[1] * X[1]) * inv_z * inv_z,
+    )
+    weight = wp.sqrt(variance_floor / variance) / deviation_px
+    write_row(rows, n, row, wp.cross(arm, g) * weight, g * weight, -mean * scale * weight, 1.0)
+
+
+@wp.kernel
+def count_colours_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    surface: wp.array2d(dtype=wp.vec3),
+    gap_px: float,
+    length_px: float,
+    agreement_m: float,
+    counts: wp.array2d(dtype=wp.float32),
+):
+    """Count the colours of object and surroundings at hypothesis 0; one thread per line and surface point.
+
+    The background comes from the outer half of the lines. The foreground does not come from their inner half, as in
+    SRT3D: where a hand covers the object, that half shows the hand, and once its colour counts as the object's the
+    pose is drawn under it. It comes from 3x3 patches around surface points where measured depth agrees with the pose.
+
+    Args:
+        surface: Surface points [m], centre frame, ``(V, P)``.
+        gap_px: Pixels left out next to the contour, where colours mix.
+        length_px: Pixels used at most on a line.
+        agreement_m: Largest difference of measured and model depth on the object [m]; no reading agrees too.
+        counts: Foreground and background counts, added to, ``(2, BIN_COUNT + 1)``; the last entry is the total.
+
+    The other arguments are those of `region_rows_kernel`.
+    """
+    p = wp.tid()
+    T = poses[0]
+    R = rotation_of(T)
+    view = views[0]
+    cam = camera[0]
+    height = rgb.shape[0]
+    width = rgb.shape[1]
+
+    Y = R * surface[view, p] + translation_of(T)
+    if Y[2] > 0.02:
+        x = int(wp.floor(Y[0] / Y[2] * cam[0] + cam[2] + 0.5))
+        y = int(wp.floor(Y[1] / Y[2] * cam[1] + cam[3] + 0.5))
+        if x > 0 and y > 0 and x < width - 1 and y < height - 1:
+            z = depth[y, x]
+            if not (z > 0.0 and wp.abs(z - Y[2]) > agreement_m):
+                for a in range(-1, 2):
+                    for b in range(-1, 2):
+                        wp.atomic_add(counts, 0, colour_bin(rgb, y + a, x + b), 1.0)
+                wp.atomic_add(counts, 0, BIN_COUNT, 9.0)
+
+    X = R * points[view, p] + translation_of(T)
+    if X[2] > 0.02:
+        pixels_per_m = cam[0] / X[2]
+        u = X[0] / X[2] * cam[0] + cam[2]
+        v = X[1] / X[2] * cam[1] + cam[3]
+        direction = R * normals[view, p]
+        normal = wp.normalize(wp.vec2(direction[0], direction[1]))
+        end = wp.min(distances[view, p][1] * pixels_per_m - gap_px, length_px + gap_px)
+        offset = gap_px + 0.5
+        while offset < end:
+            x = int(wp.floor(u + offset * normal[0] + 0.5))
+            y = int(wp.floor(v + offset * normal[1] + 0.5))
+            if x >= 0 and y >= 0 and x < width and y < height:
+                wp.atomic_add(counts, 1, colour_bin(rgb, y, x), 1.0)
+                wp.atomic_add(counts, 1, BIN_COUNT, 1.0)
+            offset += 1.0
+
+
+@wp.kernel
+def learn_colours_kernel(
+    rate: float,
+    counts: wp.array2d(dtype=wp.float32),
+    histograms: wp.array2d(dtype=wp.float32),
+    log_odds: wp.array(dtype=wp.float32),
+):
+    """Blend the counts into the histograms, refresh the table, and clear the counts; one thread per colour bin.
+
+    Args:
+        rate: Share of the new counts, 1 replaces the histograms.
+        counts: As `count_colours_kernel` left them, ``(2, BIN_COUNT + 1)``; bins are cleared, not totals.
+        histograms: Foreground and background probability per bin, ``(2, BIN_COUNT)``, in and out.
+        log_odds: Output, ``(BIN_COUNT,)``.
+    """
+    k = wp.tid()
+    for side in range(2):
+        total = counts[side, BIN_COUNT]
+        if total > 0.0:
+            histograms[side, k] = (1.0 - rate) * histograms[side, k] + rate * counts[side, k] / total
+        counts[side, k] = 0.0
+    # The floor says how much a never-seen colour is worth: nothing, on both sides, is no evidence.
+    floor = wp.static(0.1 / BIN_COUNT)
+    log_odds[k] = wp.log((histograms[0, k] + floor) / (histograms[1, k] + floor))
