@@ -15,8 +15,8 @@ SCORE_SLOPE = 0.02
 
 
 def _norm(x: Tensor, dim: int) -> Tensor:
-    """Euclidean length with a finite gradient at zero."""
-    return torch.sqrt(torch.sum(x.square(), dim) + 1e-8)
+    """Euclidean length; torch defines its gradient at zero as zero."""
+    return torch.as_tensor(torch.linalg.vector_norm(x, dim=dim))
 
 
 def surface_flow(xyz: Tensor, trans: Tensor, rot: Tensor) -> Tensor:
