@@ -82,9 +82,13 @@ def diameter(vertices: NDArray[np.floating]) -> float:
     points = np.asarray(vertices, dtype=np.float64)
     with contextlib.suppress(QhullError, ValueError):  # flat or fewer than four points: no hull in 3D
         points = points[ConvexHull(points).vertices]
+    points = points - points.mean(
+        axis=0
+    )  # small numbers: |a - b|^2 = |a|^2 + |b|^2 - 2 a.b loses nothing that counts
+    squared_norm = np.sum(points**2, axis=1)
     largest = 0.0
     for start in range(0, len(points), 512):
-        block = points[start : start + 512]
-        squared = np.sum((block[:, None] - points[None]) ** 2, axis=-1)
+        block = slice(start, start + 512)
+        squared = squared_norm[block, None] + squared_norm - 2.0 * (points[block] @ points.T)
         largest = max(largest, float(squared.max()))
     return float(np.sqrt(largest))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import MeshError, UnitError, bad
-from storm_edge.geometry.mesh import Mesh, diameter
+from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.surface import (
     Float64,
     Say,
@@ -35,7 +35,7 @@ MAX_FACES = 20_000
 MAX_TEXTURE_PX = 1024
 """Longer side of a kept texture: crops are rendered at 80 to 160 px, where finer texels only alias."""
 PLAUSIBLE_M = (0.005, 3.0)
-"""Diameters [m] we believe. Its span is below 1000, so at most one of mm and m can be right."""
+"""Longest sides of the bounding box [m] that we believe; their ratio is below 1000, so only one unit can be right."""
 
 _GREY = 128.0 / 255.0
 
@@ -68,11 +68,11 @@ def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: 
 def _in_metres(surface: Surface, unit: Unit, *, what: str, say: Say) -> Surface:
     """Scale to metres and check the size."""
     scale = METRES_PER_UNIT[unit]
-    size = diameter(surface.vertices)
+    size = float(np.ptp(surface.vertices, axis=0).max())
     low, high = PLAUSIBLE_M
     if not low <= size * scale <= high:
         other, other_scale = next((u, s) for u, s in METRES_PER_UNIT.items() if u != unit)
-        got = f"a diameter of {size * scale:.4g} m with unit {unit}"
+        got = f"a length of {size * scale:.4g} m with unit {unit}"
         if low <= size * other_scale <= high:
             remedy = f"state the unit as {other}, which makes it {size * other_scale:.3g} m"
             raise UnitError(bad(what, got, f"{low:g} to {high:g} m", remedy))
@@ -193,13 +193,15 @@ def _as_tile(part: Surface) -> tuple[Surface, Float64, UInt8] | None:
 
 
 def _atlas(tiles: list[tuple[Surface, Float64, UInt8]]) -> Surface:
-    """Textures below one another in one image, each padded to the widest by repeating its last column."""
+    """Textures below one another in one image, padded to the widest; coordinates stay half a texel off the seams."""
     width = max(image.shape[1] for _, _, image in tiles)
     height = sum(image.shape[0] for _, _, image in tiles)
     rows, uvs, top = [], [], 0
     for _, uv, image in tiles:
         h, w = image.shape[:2]
         rows.append(np.pad(image, ((0, 0), (0, width - w), (0, 0)), mode="edge"))
-        uvs.append(np.stack([uv[:, 0] * w / width, 1.0 - (top + (1.0 - uv[:, 1]) * h) / height], axis=1))
+        x = np.clip(uv[:, 0] * w, 0.5, w - 0.5)
+        y = np.clip((1.0 - uv[:, 1]) * h, 0.5, h - 0.5)
+        uvs.append(np.stack([x / width, 1.0 - (top + y) / height], axis=1))
         top += h
     return _stacked([part for part, _, _ in tiles], np.concatenate(uvs), np.concatenate(rows))

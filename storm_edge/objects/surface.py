@@ -123,10 +123,14 @@ def bake_texture(surface: Surface) -> Surface:
     if surface.uv is None or surface.texture is None:
         return surface
     height, width = surface.texture.shape[:2]
-    column = np.floor(surface.uv[:, 0] * width).astype(np.int64) % width
-    row = np.floor((1.0 - surface.uv[:, 1]) * height).astype(np.int64) % height
-    colours = surface.texture[row, column].astype(np.float32) / np.float32(255.0)
-    return replace(surface, colours=colours, uv=None, texture=None)
+    texels = surface.texture[_texel(1.0 - surface.uv[:, 1], height), _texel(surface.uv[:, 0], width)]
+    return replace(surface, colours=texels.astype(np.float32) / np.float32(255.0), uv=None, texture=None)
+
+
+def _texel(coordinate: Float64, count: int) -> Int64:
+    """Index of the texel at ``coordinate`` in [0, 1]; outside it repeats, and 1 itself is the last texel."""
+    wrapped = np.where((coordinate % 1.0 == 0.0) & (coordinate > 0.0), 1.0, coordinate % 1.0)
+    return np.minimum((wrapped * count).astype(np.int64), count - 1)
 
 
 def decimate(surface: Surface, max_faces: int) -> Surface:

@@ -1,0 +1,217 @@
+"""The object bundle: everything perception needs to know about one object, and its folder on disk.
+
+The folder holds `object.json` (what it is, for people and for checks) and `arrays.npz` (all arrays, uncompressed, so
+that loading is one read). The JSON carries the fingerprint of the arrays: a bundle that was edited or cut short is
+refused. Bundles are made by `onboard`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storm_edge import __version__
+from storm_edge.errors import ObjectBundleError, OutputError, bad
+from storm_edge.files import sha256, whole_folder
+from storm_edge.geometry.mesh import Mesh
+from storm_edge.objects.viewpoints import SparseViewpoints
+
+Float64 = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[Any]]
+
+SCHEMA: Literal[1] = 1
+DESCRIPTION = "object.json"
+ARRAYS = "arrays.npz"
+_MESH_FIELDS = ("vertices", "faces", "normals", "colours", "uv", "texture")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where an object came from."""
+
+    name: str
+    """File name of the model, without its folder."""
+    sha256: str
+    """Fingerprint of that file."""
+    unit: str
+    """Unit of length the user stated for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectBundle:
+    """One onboarded object. ``centre`` is the frame at the middle of the model's bounding box, axes unchanged."""
+
+    object_id: str
+    """Name under which its poses are reported."""
+    mesh: Mesh
+    """The model in the centre frame [m], at most 20,000 faces."""
+    mesh_lod: Mesh
+    """A coarser one for small crops [m], at most 4,000 faces."""
+    diameter_m: float
+    """Largest distance between two vertices [m]."""
+    T_obj_centre: Float64
+    """Centre frame to the frame of the model file [m], shape ``(4, 4)``."""
+    symmetries: Float64
+    """Motions of the centre frame that map the object onto itself, identity first, shape ``(S, 4, 4)``."""
+    rotation_grid: Float64
+    """First guesses ``R_cam_obj`` of registration, reduced by symmetry, shape ``(G, 3, 3)``."""
+    viewpoints: SparseViewpoints
+    """Contour and surface points per viewing direction, for the geometric refinement; centre frame."""
+    source: ModelSource
+    """The file it was made from."""
+
+    @property
+    def bop_id(self) -> int | None:
+        """The number in a name such as ``obj_000005``, else None."""
+        match = re.fullmatch(r"(?:obj_)?0*(\d+)", self.object_id)
+        return int(match.group(1)) if match else None
+
+    def save(self, path: Path | str) -> None:
+        """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.
+
+        Raises:
+            OutputError: The folder is something else, or cannot be written.
+        """
+        path = Path(path)
+        stream = io.BytesIO()
+        np.savez(stream, **self._arrays())  # type: ignore[arg-type]  # keywords are the array names
+        data = stream.getvalue()
+        description = _Description(
+            format="storm-edge object",
+            schema_version=SCHEMA,
+            object_id=self.object_id,
+            diameter_m=self.diameter_m,
+            face_count=len(self.mesh.faces),
+            face_count_lod=len(self.mesh_lod.faces),
+            symmetry_count=len(self.symmetries),
+            rotation_count=len(self.rotation_grid),
+            source=_Source(**vars(self.source)),
+            arrays_sha256=sha256(data),
+            storm_edge=__version__,
+        )
+        with whole_folder(path, marker=DESCRIPTION) as folder:
+            try:
+                (folder / ARRAYS).write_bytes(data)
+                (folder / DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                got = error.strerror or error
+                raise OutputError(bad(path, got, "a folder that can be written", "choose another one")) from error
+
+    @staticmethod
+    def load(path: Path | str) -> ObjectBundle:
+        """Read a bundle folder.
+
+        Raises:
+            ObjectBundleError: It is missing, of another schema, edited or incomplete.
+        """
+        path = Path(path)
+        again = "run `storm-edge onboard` on the model again"
+        if not path.is_dir():
+            raise ObjectBundleError(
+                bad(path, "no such folder", "an object bundle", "make it with storm-edge onboard")
+            )
+        try:
+            description = _Description.model_validate_json((path / DESCRIPTION).read_bytes())
+            data = (path / ARRAYS).read_bytes()
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(key) for key in first["loc"]) or "JSON"
+            got = f"{where}: {first['msg']}"
+            raise ObjectBundleError(bad(path / DESCRIPTION, got, f"an object of schema {SCHEMA}", again)) from error
+        except OSError as error:
+            missing = Path(error.filename).name if error.filename else path.name
+            got = f"{missing}: {error.strerror}"
+            raise ObjectBundleError(bad(path, got, f"{DESCRIPTION} and {ARRAYS}", again)) from error
+        if sha256(data) != description.arrays_sha256:
+            expected = f"sha256 {description.arrays_sha256[:12]}... as {DESCRIPTION} says"
+            raise ObjectBundleError(bad(path / ARRAYS, f"sha256 {sha256(data)[:12]}...", expected, again))
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return _from_arrays(description, arrays)
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ObjectBundleError(bad(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", again)) from error
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "T_obj_centre": self.T_obj_centre,
+            "symmetries": self.symmetries,
+            "rotation_grid": self.rotation_grid,
+            **_mesh_arrays("mesh", self.mesh),
+            **_mesh_arrays("mesh_lod", self.mesh_lod),
+            **{f"viewpoints.{name}": array for name, array in self.viewpoints.arrays().items()},
+        }
+
+
+def is_bundle(path: Path | str) -> bool:
+    """Whether ``path`` is a folder that claims to be an object bundle."""
+    return (Path(path) / DESCRIPTION).is_file()
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    sha256: str
+    unit: Literal["mm", "m"]
+
+
+class _Description(BaseModel):
+    """`object.json`. The counts are there for the reader; the arrays are the truth."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["storm-edge object"]
+    schema_version: Literal[1]
+    object_id: str
+    diameter_m: float
+    face_count: int
+    face_count_lod: int
+    symmetry_count: int
+    rotation_count: int
+    source: _Source
+    arrays_sha256: str
+    storm_edge: str
+
+
+def _mesh_arrays(prefix: str, mesh: Mesh) -> dict[str, NDArray[Any]]:
+    fields = {name: getattr(mesh, name) for name in _MESH_FIELDS}
+    return {f"{prefix}.{name}": array for name, array in fields.items() if array is not None}
+
+
+def _under(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """The arrays named ``prefix.*``, without the prefix."""
+    return {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def _mesh(prefix: str, arrays: Arrays) -> Mesh:
+    found = _under(prefix, arrays)
+    return Mesh(
+        vertices=found["vertices"],
+        faces=found["faces"],
+        normals=found["normals"],
+        colours=found["colours"],
+        uv=found.get("uv"),
+        texture=found.get("texture"),
+    )
+
+
+def _from_arrays(description: _Description, arrays: Arrays) -> ObjectBundle:
+    return ObjectBundle(
+        object_id=description.object_id,
+        mesh=_mesh("mesh", arrays),
+        mesh_lod=_mesh("mesh_lod", arrays),
+        diameter_m=description.diameter_m,
+        T_obj_centre=arrays["T_obj_centre"],
+        symmetries=arrays["symmetries"],
+        rotation_grid=arrays["rotation_grid"],
+        viewpoints=SparseViewpoints.from_arrays(_under("viewpoints", arrays), what=ARRAYS),
+        source=ModelSource(**description.source.model_dump()),
+    )
