@@ -76,7 +76,7 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
         saturation=float(rng.uniform(0.5, 1.3)),
         lift=float(rng.choice([0.0, rng.uniform(0.0, 0.15)])),
         shading=float(rng.choice([0.0, rng.uniform(0.0, 0.4)])),
-        blur_px=float(rng.choice([0.0, rng.uniform(0.3, 1.5)])),
+        blur_px=float(rng.choice([0.0, rng.uniform(0.3, 1.3)])),
         noise=float(np.exp(rng.uniform(np.log(0.003), np.log(0.04)))),
         noise_scale_px=float(rng.choice([1.0, 1.5, 2.0])),
         jpeg_quality=int(rng.integers(30, 95)) if rng.random() < 0.4 else None,

@@ -169,7 +169,7 @@ def crop_window(K: Float64, t: Float64, reach_m: float, size_px: int) -> tuple[F
     centre = (K[:2, :2] @ t[:2] + K[:2, 2] * t[2]) / t[2]
     half = reach_m * max(K[0, 0], K[1, 1]) / t[2]
     scale = 2.0 * half / size_px
-    return np.full(2, scale), centre - half + 0.5 * scale - 0.5
+    return np.full(2, scale), centre - half + 0.5 * scale
 
 
 def network_input(colour: Float32, xyz: Float32, t: Float64, radius_m: float) -> Float32:

@@ -28,7 +28,7 @@ Float64 = NDArray[np.float64]
 
 PATCH_PX = (64, 96, 128, 160)
 """Sides of a patch [px]; the object's diameter takes somewhat less than half of it."""
-_PATCH_SHARE = (0.1, 0.2, 0.3, 0.4)
+_PATCH_SHARE = (0.05, 0.2, 0.3, 0.45)
 _PATCH_DIAMETERS = 2.2
 _DISTANCE_M = (0.3, 1.5)
 _MIN_VISIBLE = 0.5  # more hidden than this teaches guessing
