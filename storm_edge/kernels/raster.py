@@ -2,7 +2,7 @@
 
 Three passes, one source for CPU and CUDA:
 
-1. `project_vertices`: each vertex of each pose to ``(u, v, 1/z)``.
+1. `project_vertices`: each vertex of each pose to ``(u, v, 1/z)`` and its brightness.
 2. `cover_pixels`: each triangle of each pose claims the pixels whose centre it covers with one atomic maximum of a
    64-bit key, ``1/z`` in the upper half and the triangle in the lower. 1/z is affine on the screen, so no division
    is needed to compare depths, its float bits sort like the numbers since they are positive, and an empty pixel is
@@ -11,8 +11,8 @@ Three passes, one source for CPU and CUDA:
 
 Rules: OpenCV camera, pixel centres on integers, no anti-aliasing, no culling (the depth test decides; upstream does
 the same). A pixel on an edge belongs to both neighbours, so a closed surface has no holes. A triangle with a vertex
-nearer than ``near_m`` is dropped whole, not clipped: objects are never that near. Colour follows reference-networks
-section 5.6. `storm_edge.kernels.reference.raster` says the same in plain NumPy.
+nearer than ``near_m``, or more than 2^20 px off the picture, is dropped whole, not clipped: objects are never there.
+Colour follows reference-networks section 5.6. `storm_edge.kernels.reference.raster` says the same in plain NumPy.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,13 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 NEAR_M = 0.001
+GUARD_BAND_PX = wp.constant(float(1 << 20))  # in 1/16 px this still fits an int32 exactly representable as float
 _LOW_32_BITS = wp.constant(wp.uint32(0xFFFFFFFF))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lighting:
-    """One distant light and an ambient part: ``colour * (ambient + diffuse * max(n . to_light, 0))``, clipped to 1."""
+    """One distant light and an ambient part: ``colour * (ambient + diffuse * max(n . to_light, 0))``, clipped."""
 
     ambient: float = 0.8
     """Share of the colour seen without light."""
@@ -75,9 +76,23 @@ class Surface:
 
 
 @wp.func
-def edge(a: wp.vec3f, b: wp.vec3f, u: float, v: float) -> float:
+def edge(a: wp.vec4f, b: wp.vec4f, u: float, v: float) -> float:
     """Twice the signed area of (a, b, pixel); exactly ``-edge(b, a)``."""
     return (a[0] - u) * (b[1] - v) - (a[1] - v) * (b[0] - u)
+
+
+@wp.func
+def lowest(a: float, b: float, c: float) -> float:
+    """Of three numbers; without the NaN rules of wp.min, which cost branches."""
+    ab = wp.where(a < b, a, b)
+    return wp.where(ab < c, ab, c)
+
+
+@wp.func
+def highest(a: float, b: float, c: float) -> float:
+    """Of three numbers; see `lowest`."""
+    ab = wp.where(a > b, a, b)
+    return wp.where(ab > c, ab, c)
 
 
 @wp.func
@@ -101,25 +116,14 @@ def sample_texture(texture: wp.array2d(dtype=wp.vec3f), uv: wp.vec2f) -> wp.vec3
 
 
 @wp.func
-def back_project(K: wp.mat33f, u: float, v: float, z: float) -> wp.vec3f:
-    """Camera-frame point of a pixel at z-depth; K may have skew."""
-    y = (v - K[1, 2]) / K[1, 1]
-    x = (u - K[0, 2] - K[0, 1] * y) / K[0, 0]
-    return wp.vec3f(x * z, y * z, z)
-
-
-@wp.func
 def surface_at(
     key: wp.uint64,
     u: float,
     v: float,
     n: int,
-    T: wp.mat44f,
     K: wp.mat33f,
-    light: wp.vec4f,
-    screen: wp.array2d(dtype=wp.vec3f),
+    screen: wp.array2d(dtype=wp.vec4f),
     faces: wp.array(dtype=wp.vec3i),
-    normals: wp.array(dtype=wp.vec3f),
     colours: wp.array(dtype=wp.vec3f),
     uv: wp.array(dtype=wp.vec2f),
     texture: wp.array2d(dtype=wp.vec3f),
@@ -137,30 +141,19 @@ def surface_at(
     wa = wa * inverse_sum
     wb = wb * inverse_sum
     wc = wc * inverse_sum
-
-    # The light in the object frame saves turning three normals.
-    lx = T[0, 0] * light[0] + T[1, 0] * light[1] + T[2, 0] * light[2]
-    ly = T[0, 1] * light[0] + T[1, 1] * light[1] + T[2, 1] * light[2]
-    lz = T[0, 2] * light[0] + T[1, 2] * light[1] + T[2, 2] * light[2]
-    to_light = wp.vec3f(lx, ly, lz)
-    da = wp.max(wp.dot(normals[face[0]], to_light), 0.0)
-    db = wp.max(wp.dot(normals[face[1]], to_light), 0.0)
-    dc = wp.max(wp.dot(normals[face[2]], to_light), 0.0)
-    brightness = light[3] + wa * da + wb * db + wc * dc
-
     base = wp.vec3f()
     if has_texture:
         base = sample_texture(texture, uv[face[0]] * wa + uv[face[1]] * wb + uv[face[2]] * wc)
     else:
         base = colours[face[0]] * wa + colours[face[1]] * wb + colours[face[2]] * wc
+    lit = base * (wa * a[3] + wb * b[3] + wc * c[3])
 
+    z = 1.0 / wp.cast(wp.uint32(key >> wp.uint64(32)), wp.float32)
+    y = (v - K[1, 2]) / K[1, 1]
+    x = (u - K[0, 2] - K[0, 1] * y) / K[0, 0]
     surface = Surface()
-    surface.point = back_project(K, u, v, 1.0 / wp.cast(wp.uint32(key >> wp.uint64(32)), wp.float32))
-    surface.colour = wp.vec3f(
-        wp.clamp(base[0] * brightness, 0.0, 1.0),
-        wp.clamp(base[1] * brightness, 0.0, 1.0),
-        wp.clamp(base[2] * brightness, 0.0, 1.0),
-    )
+    surface.point = wp.vec3f(x * z, y * z, z)
+    surface.colour = wp.vec3f(wp.clamp(lit[0], 0.0, 1.0), wp.clamp(lit[1], 0.0, 1.0), wp.clamp(lit[2], 0.0, 1.0))
     return surface
 
 
@@ -168,120 +161,131 @@ def surface_at(
 def project_vertices(
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33f),
+    lights: wp.array(dtype=wp.vec4f),
     vertices: wp.array(dtype=wp.vec3f),
+    normals: wp.array(dtype=wp.vec3f),
     near_m: float,
     span: int,
-    screen: wp.array2d(dtype=wp.vec3f),
+    screen: wp.array2d(dtype=wp.vec4f),
 ):
-    """(u, v, 1/z) of every vertex; 1/z = 0 marks one that is nearer than ``near_m``."""
+    """(u, v, 1/z, brightness) of every vertex; 1/z = 0 marks one too near, or too far out for exact edges."""
     n, chunk = wp.tid()
     T = T_cam_obj[n]
     k = K[n]
+    light = lights[n]
+    # The light in the object frame saves turning every normal.
+    to_light = wp.vec3f(
+        T[0, 0] * light[0] + T[1, 0] * light[1] + T[2, 0] * light[2],
+        T[0, 1] * light[0] + T[1, 1] * light[1] + T[2, 1] * light[2],
+        T[0, 2] * light[0] + T[1, 2] * light[1] + T[2, 2] * light[2],
+    )
     for i in range(chunk * span, wp.min((chunk + 1) * span, vertices.shape[0])):
         p = wp.transform_point(T, vertices[i])
-        if p[2] > near_m:
-            w = 1.0 / p[2]
-            x = p[0] * w
-            y = p[1] * w
-            screen[n, i] = wp.vec3f(k[0, 0] * x + k[0, 1] * y + k[0, 2], k[1, 1] * y + k[1, 2], w)
+        brightness = light[3] + wp.max(wp.dot(normals[i], to_light), 0.0)
+        w = 1.0 / wp.max(p[2], near_m)
+        y = p[1] * w
+        u = k[0, 0] * p[0] * w + k[0, 1] * y + k[0, 2]
+        v = k[1, 1] * y + k[1, 2]
+        if p[2] > near_m and wp.abs(u) < GUARD_BAND_PX and wp.abs(v) < GUARD_BAND_PX:
+            screen[n, i] = wp.vec4f(u, v, w, brightness)
         else:
-            screen[n, i] = wp.vec3f(0.0, 0.0, 0.0)
+            screen[n, i] = wp.vec4f(0.0, 0.0, 0.0, 0.0)
 
 
 @wp.kernel
 def cover_pixels(
-    screen: wp.array2d(dtype=wp.vec3f),
+    screen: wp.array2d(dtype=wp.vec4f),
     faces: wp.array(dtype=wp.vec3i),
     span: int,
     keys: wp.array3d(dtype=wp.uint64),
 ):
-    """Let every triangle claim the pixels it covers; ``keys`` starts as 0 and holds the nearest claim."""
+    """Let every triangle claim the pixels it covers; ``keys`` starts as 0 and holds the nearest claim.
+
+    A triangle of a model at crop size covers about one pixel, so on a CPU a mispredicted branch costs more than the
+    arithmetic it saves. Hence integer bounds, one loop instead of two, and a claim of 0 where nothing is covered.
+    """
     n, chunk = wp.tid()
-    last_row = float(keys.shape[1] - 1)
-    last_column = float(keys.shape[2] - 1)
+    last_row = keys.shape[1] - 1
+    last_column = keys.shape[2] - 1
     for f in range(chunk * span, wp.min((chunk + 1) * span, faces.shape[0])):
         face = faces[f]
         a = screen[n, face[0]]
         b = screen[n, face[1]]
         c = screen[n, face[2]]
-        # Clamped as floats: a vertex just beyond the near plane may lie further out than an int can say.
-        u0 = wp.ceil(wp.max(wp.min(wp.min(a[0], b[0]), c[0]), 0.0))
-        u1 = wp.floor(wp.min(wp.max(wp.max(a[0], b[0]), c[0]), last_column))
-        v0 = wp.ceil(wp.max(wp.min(wp.min(a[1], b[1]), c[1]), 0.0))
-        v1 = wp.floor(wp.min(wp.max(wp.max(a[1], b[1]), c[1]), last_row))
-        if u0 <= u1 and v0 <= v1 and wp.min(wp.min(a[2], b[2]), c[2]) > 0.0:
+        # Bounds in 1/16 px, widened by one for the truncation: never too small, rarely a pixel too large.
+        au = int(a[0] * 16.0)
+        bu = int(b[0] * 16.0)
+        cu = int(c[0] * 16.0)
+        av = int(a[1] * 16.0)
+        bv = int(b[1] * 16.0)
+        cv = int(c[1] * 16.0)
+        first_column = wp.max((wp.min(wp.min(au, bu), cu) + 14) >> 4, 0)
+        end_column = wp.min((wp.max(wp.max(au, bu), cu) + 1) >> 4, last_column)
+        row = wp.max((wp.min(wp.min(av, bv), cv) + 14) >> 4, 0)
+        end_row = wp.min((wp.max(wp.max(av, bv), cv) + 1) >> 4, last_row)
+        if first_column <= end_column and row <= end_row and a[2] * b[2] * c[2] > 0.0:
             claim = wp.uint64(_LOW_32_BITS - wp.uint32(f))
-            for row in range(int(v0), int(v1) + 1):
+            column = int(first_column)
+            while row <= end_row:
+                u = float(column)
                 v = float(row)
-                for column in range(int(u0), int(u1) + 1):
-                    u = float(column)
-                    wa = edge(b, c, u, v)
-                    wb = edge(c, a, u, v)
-                    wc = edge(a, b, u, v)
-                    total = wa + wb + wc
-                    # All of one sign, either: both windings are drawn.
-                    if (
-                        wp.min(wp.min(wa, wb), wc) >= 0.0 or wp.max(wp.max(wa, wb), wc) <= 0.0
-                    ) and total != 0.0:
-                        inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
-                        bits = wp.uint64(wp.cast(inverse_depth, wp.uint32))
-                        wp.atomic_max(keys, n, row, column, (bits << wp.uint64(32)) | claim)
+                wa = edge(b, c, u, v)
+                wb = edge(c, a, u, v)
+                wc = edge(a, b, u, v)
+                total = wa + wb + wc
+                # Inside when all are of one sign, either: both windings are drawn.
+                positive = wp.where(lowest(wa, wb, wc) >= 0.0, total, 0.0)
+                negative = wp.where(highest(wa, wb, wc) <= 0.0, total, 0.0)
+                inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
+                bits = wp.uint64(wp.cast(inverse_depth, wp.uint32))
+                key = wp.where(positive - negative > 0.0, (bits << wp.uint64(32)) | claim, wp.uint64(0))
+                wp.atomic_max(keys, n, row, column, key)
+                at_end = column == end_column
+                column = wp.where(at_end, first_column, column + 1)
+                row = wp.where(at_end, row + 1, row)
 
 
 @wp.kernel
 def shade_pixels(
     keys: wp.array3d(dtype=wp.uint64),
-    T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33f),
-    lights: wp.array(dtype=wp.vec4f),
-    screen: wp.array2d(dtype=wp.vec3f),
+    screen: wp.array2d(dtype=wp.vec4f),
     faces: wp.array(dtype=wp.vec3i),
-    normals: wp.array(dtype=wp.vec3f),
     colours: wp.array(dtype=wp.vec3f),
     uv: wp.array(dtype=wp.vec2f),
     texture: wp.array2d(dtype=wp.vec3f),
     has_texture: bool,
+    span: int,
     colour: wp.array3d(dtype=wp.vec3f),
     depth: wp.array3d(dtype=wp.float32),
     xyz: wp.array3d(dtype=wp.vec3f),
     mask: wp.array3d(dtype=wp.uint8),
 ):
     """Write every pixel's colour, depth, point and mask; 0 where no triangle claimed it."""
-    n, row, column = wp.tid()
-    key = keys[n, row, column]
-    if key == wp.uint64(0):
-        colour[n, row, column] = wp.vec3f()
-        depth[n, row, column] = 0.0
-        xyz[n, row, column] = wp.vec3f()
-        mask[n, row, column] = wp.uint8(0)
-        return
-    surface = surface_at(
-        key,
-        float(column),
-        float(row),
-        n,
-        T_cam_obj[n],
-        K[n],
-        lights[n],
-        screen,
-        faces,
-        normals,
-        colours,
-        uv,
-        texture,
-        has_texture,
-    )
-    colour[n, row, column] = surface.colour
-    depth[n, row, column] = surface.point[2]
-    xyz[n, row, column] = surface.point
-    mask[n, row, column] = wp.uint8(1)
+    n, row, chunk = wp.tid()
+    k = K[n]
+    for column in range(chunk * span, wp.min((chunk + 1) * span, keys.shape[2])):
+        key = keys[n, row, column]
+        surface = Surface()
+        seen = wp.uint8(0)
+        if key != wp.uint64(0):
+            surface = surface_at(
+                key, float(column), float(row), n, k, screen, faces, colours, uv, texture, has_texture
+            )
+            seen = wp.uint8(1)
+        colour[n, row, column] = surface.colour
+        depth[n, row, column] = surface.point[2]
+        xyz[n, row, column] = surface.point
+        mask[n, row, column] = seen
 
 
 class Visibility:
-    """Passes 1 and 2: which triangle each pixel of each pose sees. Buffers are allocated here, `launch` only launches.
+    """Passes 1 and 2: which triangle each pixel of each pose sees.
+
+    Buffers are allocated here, `launch` only launches.
 
     Attributes:
-        screen: ``(u, v, 1/z)`` of every vertex, ``(batch, V)`` vec3f.
+        screen: ``(u, v, 1/z, brightness)`` of every vertex, ``(batch, V)`` vec4f.
         keys: Winning claim of every pixel, ``(batch, H, W)`` uint64, 0 = background.
     """
 
@@ -294,19 +298,26 @@ class Visibility:
         self.mesh = mesh
         self.batch = batch
         self.near_m = near_m
-        self.screen: WpArray = wp.empty((batch, mesh.vertex_count), dtype=wp.vec3f, device=mesh.device)
+        self.screen: WpArray = wp.empty((batch, mesh.vertex_count), dtype=wp.vec4f, device=mesh.device)
         self.keys: WpArray = wp.empty((batch, height, width), dtype=wp.uint64, device=mesh.device)
         self._vertex_span = thread_span(mesh.device, mesh.vertex_count)
         self._face_span = thread_span(mesh.device, mesh.face_count)
 
-    def launch(self, T_cam_obj: WpArray, K: WpArray, count: int) -> None:
-        """Fill ``screen`` and ``keys`` for the first ``count`` poses (``T_cam_obj`` mat44f, ``K`` mat33f)."""
+    def launch(self, T_cam_obj: WpArray, K: WpArray, lights: WpArray, count: int) -> None:
+        """Fill ``screen`` and ``keys`` of the first ``count`` poses.
+
+        Args:
+            T_cam_obj: Object to camera [m], ``(batch,)`` mat44f.
+            K: Intrinsics [px], ``(batch,)`` mat33f.
+            lights: `Lighting.packed`, ``(batch,)`` vec4f.
+            count: Poses to do.
+        """
         mesh, device = self.mesh, self.mesh.device
         self.keys.zero_()
         wp.launch(
             project_vertices,
             dim=(count, -(-mesh.vertex_count // self._vertex_span)),
-            inputs=[T_cam_obj, K, mesh.vertices, self.near_m, self._vertex_span],
+            inputs=[T_cam_obj, K, lights, mesh.vertices, mesh.normals, self.near_m, self._vertex_span],
             outputs=[self.screen],
             device=device,
         )
@@ -350,6 +361,7 @@ class Renderer:
         self.batch = batch
         self.size_px = size
         self.visibility = Visibility(mesh, batch=batch, size_px=size, near_m=near_m)
+        self._column_span = thread_span(mesh.device, size[1])
         shape, device = (batch, *size), mesh.device
         self.lights: WpArray = wp.empty(batch, dtype=wp.vec4f, device=device)
         self._colour: WpArray = wp.empty(shape, dtype=wp.vec3f, device=device)
@@ -379,23 +391,21 @@ class Renderer:
         count = self.batch if count is None else count
         if not 0 < count <= self.batch:
             raise InputError(bad("render count", count, f"1..{self.batch}", "make the renderer's batch larger"))
-        self.visibility.launch(T_cam_obj, K, count)
-        mesh = self.mesh
+        self.visibility.launch(T_cam_obj, K, self.lights, count)
+        mesh, (height, width) = self.mesh, self.size_px
         wp.launch(
             shade_pixels,
-            dim=(count, *self.size_px),
+            dim=(count, height, -(-width // self._column_span)),
             inputs=[
                 self.visibility.keys,
-                T_cam_obj,
                 K,
-                self.lights,
                 self.visibility.screen,
                 mesh.faces,
-                mesh.normals,
                 mesh.colours,
                 mesh.uv,
                 mesh.texture,
                 mesh.has_texture,
+                self._column_span,
             ],
             outputs=[self._colour, self.depth, self._xyz, self.mask],
             device=mesh.device,
