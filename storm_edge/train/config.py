@@ -50,6 +50,8 @@ class TrainConfig:
     """Processes that draw pairs; 0 draws them in between, exactly reproducible and slower."""
     pool: int = 8192
     """Pairs kept to train on; each is seen several times, mirrored and turned differently."""
+    reuse: float = 3.0
+    """How often a pair is used on average; processes that draw faster than that wait."""
     fill: int = 1024
     """Pairs that must be there before the first step."""
     seed: int = 0

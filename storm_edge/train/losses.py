@@ -31,7 +31,7 @@ def surface_flow(xyz: Tensor, trans: Tensor, rot: Tensor) -> Tensor:
         ``(Exp(r)^T - I) x + trans``, about ``x cross r + trans``, shape ``(N, 3, H, W)``.
     """
     r = (rot * ROT_LIMIT_RAD)[:, :, None, None].expand_as(xyz)
-    return torch.linalg.cross(xyz, r, dim=1) + trans[:, :, None, None]
+    return torch.as_tensor(torch.linalg.cross(xyz, r, dim=1)) + trans[:, :, None, None]
 
 
 def refine_loss(

@@ -89,21 +89,23 @@ def make_objective(network: Network, nano: NanoConfig, *, flow_weight: float) ->
     return RefineObjective(nano, flow_weight) if network is Network.REFINE else ScoreObjective(nano)
 
 
-def start_trunk_from(objective: Objective, path: Path) -> None:
-    """Copy the averaged trunk of another run's checkpoint into ``objective``.
+def start_from(objective: Objective, path: Path) -> None:
+    """Copy the averaged weights of another run into ``objective``: all, or the trunk if it was another network.
 
     Raises:
-        CheckpointError: The file is no checkpoint, or its trunk has other widths.
+        CheckpointError: The file is no checkpoint, or its network has other widths.
     """
-    weights = load_checkpoint(path)["ema"]
-    marker = "trunk."
-    source = {k[k.index(marker) + len(marker) :]: v for k, v in weights.items() if marker in k}
-    net = objective.net
-    trunk = net.trunk if isinstance(net, NanoRefineNet) else net.features.trunk
+    content = load_checkpoint(path)
+    target: nn.Module = objective
+    weights = content["ema"]
+    if weights.keys() != objective.state_dict().keys():
+        marker = "trunk."
+        weights = {k[k.index(marker) + len(marker) :]: v for k, v in weights.items() if marker in k}
+        target = objective.net.trunk if isinstance(objective.net, NanoRefineNet) else objective.net.features.trunk
     try:
-        trunk.load_state_dict(source)
+        target.load_state_dict(weights)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise CheckpointError(
-            bad(path, first, "the trunk of a nano network of these widths", "use a checkpoint trained with them")
+            bad(path, first, "a nano network of these widths", "use a checkpoint trained with them")
         ) from error

@@ -7,7 +7,6 @@ and turned differently each time, see `augment`) while new ones push the oldest 
 from __future__ import annotations
 
 import multiprocessing as mp
-import os
 import queue
 import traceback
 from collections.abc import Callable
@@ -51,7 +50,6 @@ def _produce(
     factory: SourceFactory, network: Network, chunk: int, hypotheses: int, seed: int, out: Any, stop: Event
 ) -> None:
     """Body of a worker process: draw chunks until told to stop; a failure is sent and ends the run."""
-    os.nice(5)
     try:
         source = factory(seed)
         while not stop.is_set():
@@ -75,7 +73,8 @@ class PairPool:
         capacity: Items kept.
         chunk: Items drawn at a time.
         hypotheses: Hypotheses per item of ScoreNet.
-        workers: Processes; 0 draws one chunk per `sample` in this process, exactly reproducible.
+        reuse: How often an item is used on average.
+        workers: Processes; 0 draws in this process instead, exactly reproducible.
         seed: Of the sources (worker ``i`` gets ``seed + i``) and of which items are picked.
     """
 
@@ -87,6 +86,7 @@ class PairPool:
         capacity: int,
         chunk: int,
         hypotheses: int,
+        reuse: float,
         workers: int,
         seed: int,
     ) -> None:
@@ -94,6 +94,8 @@ class PairPool:
         self._capacity = max(capacity // chunk, 1) * chunk
         self._storage: dict[str, Tensor] = {}
         self._rng = np.random.default_rng(seed)
+        self._reuse = reuse
+        self._allowed = 0.0  # items that may be drawn by now
         self.drawn = 0
         self._source = factory(seed) if workers == 0 else None
         context = mp.get_context("spawn")
@@ -152,6 +154,7 @@ class PairPool:
 
     def fill(self, count: int) -> None:
         """Wait until ``count`` items are there."""
+        self._allowed = float(count)
         while len(self) < min(count, self._capacity):
             if self._source is not None:
                 self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
@@ -160,10 +163,11 @@ class PairPool:
 
     def sample(self, count: int) -> dict[str, Tensor]:
         """``count`` items picked at random, as float32 tensors on the CPU; takes in what has arrived since."""
-        if self._source is not None:
-            self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
-        else:
-            while self._receive(wait_s=0.0):
-                pass
+        self._allowed += count / self._reuse
+        while self.drawn < self._allowed:
+            if self._source is not None:
+                self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
+            elif not self._receive(wait_s=0.0):
+                break  # not there yet: go on with what there is
         index = torch.from_numpy(self._rng.integers(0, len(self), count))
         return {key: value[index].float() for key, value in self._storage.items()}

@@ -28,13 +28,12 @@ from storm_edge.train.augment import augment
 from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import Network, TrainConfig, TrainResult
 from storm_edge.train.ema import AveragedModel
-from storm_edge.train.objective import Objective, make_objective, start_trunk_from
+from storm_edge.train.objective import Objective, make_objective, start_from
 from storm_edge.train.pool import PairPool, SourceFactory, draw
 from storm_edge.train.schedule import learning_rate, progress
-from storm_edge.train.sources import held_out_source, training_source
+from storm_edge.train.sources import HELD_OUT_SEED, held_out_source, training_source
 
 _LOG_EVERY_S = 15.0
-_HELD_OUT_SEED = 1_000_000
 _DRAWN_PER_RUN = 1000  # seeds that one process of one start may use
 
 
@@ -100,7 +99,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.objective: Objective = make_objective(config.network, config.nano, flow_weight=config.flow_weight)
         if config.start_from is not None and not config.resume:
-            start_trunk_from(self.objective, config.start_from)
+            start_from(self.objective, config.start_from)
         self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.objective, config.ema_decay)
         self.optimizer = _optimizer(self.objective, config)
@@ -111,7 +110,7 @@ class _Run:
             self._restore()
         if process.first:
             items = config.held_out if config.network is Network.REFINE else config.held_out // config.hypotheses
-            arrays = draw(held_out(_HELD_OUT_SEED), config.network, items, config.hypotheses)
+            arrays = draw(held_out(HELD_OUT_SEED), config.network, items, config.hypotheses)
             self._held_out = {key: torch.from_numpy(value).float() for key, value in arrays.items()}
 
     def _restore(self) -> None:
@@ -212,7 +211,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
     unit = config.hypotheses if score else 1
     items = max(config.batch // unit, 1)
     # A resumed run must not see the pairs of its first start again: `drawn` moves the seeds on.
-    seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % _HELD_OUT_SEED
+    seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % HELD_OUT_SEED
     generator = torch.Generator().manual_seed(seed)
     model: nn.Module = run.objective
     if process.count > 1:
@@ -224,6 +223,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
         capacity=max(config.pool // unit, items),
         chunk=items,
         hypotheses=config.hypotheses,
+        reuse=config.reuse,
         workers=config.workers,
         seed=seed,
     )
