@@ -10,9 +10,11 @@ from storm_edge.data.synthetic.pairs import (
     PairConfig,
     PairSampler,
     crop_window,
+    cropped,
     network_input,
     update_target,
 )
+from storm_edge.data.synthetic.patches import Observation
 from storm_edge.geometry.camera import crop_K, project
 from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation, rotation_angle
 
@@ -47,6 +49,24 @@ def test_the_window_is_centred_and_as_wide_as_asked(rng: np.random.Generator) ->
     np.testing.assert_allclose(project(K_crop, t), [39.5, 39.5], atol=1e-9)
     np.testing.assert_allclose(project(K_crop, t + [0.12, 0.0, 0.0]), [79.5, 39.5], atol=1e-9)
     assert scale[0] == pytest.approx(2 * 0.12 * 600 / 0.6 / 80)  # 240 px of the image on 80 px of the crop
+
+
+def test_a_crop_keeps_every_point_where_it_is(rng: np.random.Generator) -> None:
+    """Cropped points project to within half a patch pixel of their crop pixel, wherever the window lies."""
+    K = np.array([[500.0, 0.0, 40.0], [0.0, 500.0, 44.0], [0.0, 0.0, 1.0]])
+    depth = rng.uniform(0.5, 0.7, (96, 96)).astype(np.float32)
+    rgb = np.repeat(np.arange(96, dtype=np.uint8)[None, :, None], 96, axis=0).repeat(3, axis=2)  # value = column
+    patch = Observation(rgb=rgb, depth_m=depth, K=K, T_cam_obj=np.eye(4), visible_share=1.0)
+    scale, offset = crop_window(K, np.array([0.04, 0.02, 0.6]), 0.05, 80)  # reaches over the right border
+    colour, xyz = cropped(patch, scale, offset, 80)
+    pixels = project(crop_K(K, scale, offset), np.where(xyz[..., 2:] > 0, xyz, 1.0))
+    v, u = np.mgrid[0:80, 0:80]
+    inside = xyz[..., 2] > 0
+    assert 0.3 < inside.mean() < 0.95
+    assert np.abs(pixels - np.stack([u, v], axis=2))[inside].max() <= 0.5 / scale[0] + 1e-3
+    columns = scale[0] * u + offset[0]
+    within = (columns >= 0) & (columns <= 95) & inside
+    np.testing.assert_allclose(colour[..., 0][within] * 255.0, columns[within], atol=0.6)  # uint8 rounding
 
 
 def test_network_input_zeroes_components_on_their_own() -> None:

@@ -141,16 +141,10 @@ class PairSampler:
         K_crop = np.stack([crop_K(scene.K, s, o) for scene, (s, o) in zip(seen, windows, strict=True)])
         model = render(target.buffers, T_old, K_crop, side)
         for i, (scene, (scale, offset)) in enumerate(zip(seen, windows, strict=True)):
-            A = np.array([[scale[0], 0.0, offset[0]], [0.0, scale[1], offset[1]]])
             t = T_old[i, :3, 3]
-            batch["rendered"][part.start + i] = network_input(model.colour[i], model.xyz[i], t, radius)
-            rgb = cv2.warpAffine(scene.rgb, A, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-            colour = rgb.astype(np.float32) / np.float32(255.0)
-            points = cv2.warpAffine(
-                _back_projected(scene), A, (side, side), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-            )
-            xyz = np.asarray(points, dtype=np.float32)
-            batch["observed"][part.start + i] = network_input(colour, xyz, t, radius)
+            colour, xyz = cropped(scene, scale, offset, side)
+            _write_input(batch["rendered"][part.start + i], model.colour[i], model.xyz[i], t, radius)
+            _write_input(batch["observed"][part.start + i], colour, xyz, t, radius)
 
 
 def crop_window(K: Float64, t: Float64, reach_m: float, size_px: int) -> tuple[Float64, Float64]:
@@ -172,6 +166,34 @@ def crop_window(K: Float64, t: Float64, reach_m: float, size_px: int) -> tuple[F
     return np.full(2, scale), centre - half + 0.5 * scale
 
 
+def cropped(scene: Observation, scale: Float64, offset: Float64, size_px: int) -> tuple[Float32, Float32]:
+    """Colour (bilinear) and points (nearest pixel) of a patch in a crop window.
+
+    Args:
+        scene: The patch.
+        scale: From `crop_window`.
+        offset: From `crop_window` [px].
+        size_px: Side of the crop [px].
+
+    Returns:
+        RGB in [0, 1] and camera-frame points [m], both ``(S, S, 3)``, 0 outside the patch or without a reading.
+    """
+    A = np.array([[scale[0], 0.0, offset[0]], [0.0, scale[1], offset[1]]])
+    rgb = cv2.warpAffine(scene.rgb, A, (size_px, size_px), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    side = len(scene.depth_m)
+    # The crop is axis-aligned, so the nearest pixels are the same columns in every row.
+    columns, rows = (np.rint(scale[k] * np.arange(size_px) + offset[k]).astype(np.int64) for k in (0, 1))
+    z = scene.depth_m[np.ix_(np.clip(rows, 0, side - 1), np.clip(columns, 0, side - 1))]
+    z[(rows < 0) | (rows >= side)] = 0.0
+    z[:, (columns < 0) | (columns >= side)] = 0.0
+    K = scene.K
+    xyz = np.empty((size_px, size_px, 3), dtype=np.float32)
+    np.multiply(z, ((columns - K[0, 2]) / K[0, 0]).astype(np.float32), out=xyz[..., 0])
+    np.multiply(z, ((rows - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None], out=xyz[..., 1])
+    xyz[..., 2] = z
+    return np.asarray(rgb * np.float32(1.0 / 255.0), dtype=np.float32), xyz
+
+
 def network_input(colour: Float32, xyz: Float32, t: Float64, radius_m: float) -> Float32:
     """Channels first and xyz relative to the pose (reference-networks 5.4), shape ``(6, S, S)``.
 
@@ -181,10 +203,18 @@ def network_input(colour: Float32, xyz: Float32, t: Float64, radius_m: float) ->
         t: Translation of the current pose [m] ``(3,)``.
         radius_m: Half the object's diameter [m].
     """
-    relative = (xyz - t.astype(np.float32)) / np.float32(radius_m)
-    keep = (xyz[..., 2:] >= _MIN_Z_M) & (np.abs(relative) < _XYZ_LIMIT)
-    xyz_channels = np.where(keep, relative, np.float32(0.0))
-    return np.asarray(np.concatenate([colour, xyz_channels], axis=2).transpose(2, 0, 1), dtype=np.float32)
+    out = np.empty((6, *colour.shape[:2]), dtype=np.float32)
+    _write_input(out, colour, xyz, t, radius_m)
+    return out
+
+
+def _write_input(out: Float32, colour: Float32, xyz: Float32, t: Float64, radius_m: float) -> None:
+    """`network_input` into ``out (6, S, S)``."""
+    out[:3] = colour.transpose(2, 0, 1)
+    valid = xyz[..., 2] >= _MIN_Z_M
+    for k in range(3):
+        relative = (xyz[..., k] - np.float32(t[k])) * np.float32(1.0 / radius_m)
+        out[3 + k] = np.where(valid & (np.abs(relative) < _XYZ_LIMIT), relative, np.float32(0.0))
 
 
 def update_target(T_old: Float64, T_new: Float64, diameter_m: float) -> tuple[Float64, Float64]:
@@ -196,15 +226,6 @@ def update_target(T_old: Float64, T_new: Float64, diameter_m: float) -> tuple[Fl
     trans = (T_new[:3, 3] - T_old[:3, 3]) / (diameter_m / 2.0)
     # R_new = Exp(v)^T R_old, so Exp(v) = R_old R_new^T: the correction is by the negated vector.
     return trans, log_so3(T_old[:3, :3] @ T_new[:3, :3].T) / ROT_NORMALIZER
-
-
-def _back_projected(scene: Observation) -> Float32:
-    """Camera-frame points of a patch [m] ``(P, P, 3)``."""
-    v, u = np.mgrid[0 : scene.depth_m.shape[0], 0 : scene.depth_m.shape[1]].astype(np.float32)
-    K = scene.K.astype(np.float32)
-    x = (u - K[0, 2]) / K[0, 0] * scene.depth_m
-    y = (v - K[1, 2]) / K[1, 1] * scene.depth_m
-    return np.stack([x, y, scene.depth_m], axis=2)
 
 
 def _turn(rng: np.random.Generator, angle: float) -> Float64:
