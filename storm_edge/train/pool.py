@@ -50,11 +50,16 @@ def _produce(
     factory: SourceFactory, network: Network, chunk: int, hypotheses: int, seed: int, out: Any, stop: Event
 ) -> None:
     """Body of a worker process: draw chunks until told to stop; a failure is sent and ends the run."""
+    parent = mp.parent_process()
+
+    def wanted() -> bool:  # a run that was killed cannot tell its workers
+        return not stop.is_set() and (parent is None or parent.is_alive())
+
     try:
         source = factory(seed)
-        while not stop.is_set():
+        while wanted():
             arrays = draw(source, network, chunk, hypotheses)
-            while not stop.is_set():
+            while wanted():
                 try:
                     out.put(arrays, timeout=1.0)
                     break
