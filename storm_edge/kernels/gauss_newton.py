@@ -1,8 +1,8 @@
 """One Gauss-Newton step for many pose hypotheses at once: sum the rows, solve 6x6, move the pose, pick the next view.
 
 Every modality writes *rows*: a whitened residual ``r`` and its derivative ``J`` with respect to the step ``(w, v)``,
-where the pose moves as ``R <- Exp(w) R``, ``t <- t + v``: camera axes, rotation about the object's centre, so that the
-two regularisers mean what they say. A row is ``[J_w (3), J_v (3), r, valid]``; rows that are not valid are zero.
+where the pose moves as ``R <- Exp(w) R``, ``t <- t + v``: camera axes, rotation about the object's centre, so that
+the two regularisers mean what they say. A row is ``[J_w (3), J_v (3), r, valid]``; rows that are not valid are zero.
 
 The step minimises ``sum (r + J x)^2 + tikhonov_w |w|^2 + tikhonov_v |v|^2``. No modality is known here.
 Called by `perception.geometric`.
@@ -15,7 +15,7 @@ wp.set_module_options({"enable_backward": False})
 ROW_LENGTH = 8
 """Floats per row: six derivatives, the residual, the flag."""
 SUM_LENGTH = 29
-"""Sums per hypothesis: lower triangle of ``[J r]^T [J r]`` row by row (28, the last is the energy), and valid rows."""
+"""Sums per hypothesis: lower triangle of ``[J r]^T [J r]`` row by row (28, last the energy), and valid rows."""
 
 mat66f = wp.types.matrix(shape=(6, 6), dtype=wp.float32)
 vec6f = wp.types.vector(length=6, dtype=wp.float32)

@@ -1,8 +1,8 @@
 """Region modality: colour statistics along lines across the projected contour (SRT3D, Stoiber et al., IJCV 2022).
 
 A *line* crosses the contour of the hypothesis' view along its outward normal. Pixels are grouped into segments of
-``scale_px``; a table holds ``log(p_foreground / p_background)`` of every colour bin. For twelve displacements ``d`` of
-the contour the posterior multiplies, over eight segments around ``d``, a smoothed step times the segment's
+``scale_px``; a table holds ``log(p_foreground / p_background)`` of every colour bin. For twelve displacements ``d``
+of the contour the posterior multiplies, over eight segments around ``d``, a smoothed step times the segment's
 probabilities. Its mean and variance make one Gauss-Newton row. The table is learned once a pose is trusted.
 Called by `perception.geometric`.
 """
@@ -248,6 +248,19 @@ def count_colours_kernel(
                 wp.atomic_add(counts, 1, colour_bin(rgb, y, x), 1.0)
                 wp.atomic_add(counts, 1, BIN_COUNT, 1.0)
             offset += 1.0
+
+
+@wp.kernel
+def count_masked_colours_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    mask: wp.array2d(dtype=wp.uint8),
+    counts: wp.array2d(dtype=wp.float32),
+):
+    """Count colours inside and outside a mask ``(H, W)``; one thread per pixel. For a first frame without a pose."""
+    y, x = wp.tid()
+    side = wp.where(mask[y, x] != wp.uint8(0), 0, 1)
+    wp.atomic_add(counts, side, colour_bin(rgb, y, x), 1.0)
+    wp.atomic_add(counts, side, BIN_COUNT, 1.0)
 
 
 @wp.kernel

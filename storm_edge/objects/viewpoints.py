@@ -189,7 +189,7 @@ def _surface(
     dv = xyz[np.minimum(y + 1, mask.shape[0] - 1), x] - xyz[y - 1, x]
     normal = np.cross(dv.astype(np.float64), du.astype(np.float64))
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
-    # Left out: jumps in depth and grazing surface, where the plane is no good. Their normals turn away from the camera.
+    # Left out: jumps in depth and grazing surface, where the plane is no good; their normals turn away.
     ray = xyz[y, x] / np.linalg.norm(xyz[y, x], axis=1, keepdims=True)
     facing = -np.sum(normal * ray, axis=1)
     order = np.flatnonzero(facing > _MIN_FACING)

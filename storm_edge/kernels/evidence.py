@@ -1,0 +1,137 @@
+"""What speaks for a pose: depth, contour and colour agreement of the sparse points, as sums per hypothesis.
+
+The same points that the Gauss-Newton rows come from are looked up once more at the final pose, nothing is rendered.
+`perception.geometric` turns the sums into one residual. `kernels.agreement` asks the same of every pixel, and renders.
+"""
+
+import warp as wp
+
+from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.region import colour_bin, is_hidden
+
+wp.set_module_options({"enable_backward": False})
+
+HIDDEN, JUDGED, PLANE_DISTANCE, INLIERS, LINES, LINE_SCORE = range(6)
+MODEL_SUM, IMAGE_SUM, MODEL_SQUARE, IMAGE_SQUARE, PRODUCT = 6, 9, 12, 13, 14
+SUM_COUNT = 15
+"""Columns: points hidden by something nearer; points judged; their plane distances over the gate, each at most 1;
+those below 1; lines judged; their scores; RGB moments over the inliers (3, 3, and three summed over channels)."""
+
+LINE_PX = 8
+"""Pixels judged on either side of the contour."""
+
+
+@wp.kernel
+def surface_evidence_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    colours: wp.array2d(dtype=wp.vec3),
+    gate_m: float,
+    occlusion_m: float,
+    sums: wp.array2d(dtype=wp.float32),
+):
+    """Depth and colours; one thread per hypothesis and surface point, adds to ``sums``, which start as 0.
+
+    Args:
+        rgb: Colour image, ``(H, W, 3)``.
+        depth: z-depth [m], 0 = no reading, ``(H, W)``.
+        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
+        poses: ``T_cam_centre``, ``(N,)``.
+        views: View of each hypothesis, ``(N,)``.
+        points: Surface points [m], centre frame, ``(V, P)``.
+        normals: Their outward unit normals, ``(V, P)``.
+        colours: Their RGB in [0, 1], ``(V, P)``.
+        gate_m: Plane distance at which a point counts as wholly wrong [m].
+        occlusion_m: A reading this far in front of a point hides it [m].
+        sums: Output, ``(N, SUM_COUNT)``.
+    """
+    n, p = wp.tid()
+    T = poses[n]
+    R = rotation_of(T)
+    view = views[n]
+    X = R * points[view, p] + translation_of(T)
+    if X[2] < 0.02:
+        return
+    cam = camera[0]
+    x = int(wp.floor(X[0] / X[2] * cam[0] + cam[2] + 0.5))
+    y = int(wp.floor(X[1] / X[2] * cam[1] + cam[3] + 0.5))
+    if x < 0 or y < 0 or x >= rgb.shape[1] or y >= rgb.shape[0]:
+        return
+    z = depth[y, x]
+    if not z > 0.0:
+        return
+    if z < X[2] - occlusion_m:
+        wp.atomic_add(sums, n, HIDDEN, 1.0)
+        return
+    # The reading on the point's own ray, and its distance from the tangent plane.
+    ratio = wp.abs(wp.dot(R * normals[view, p], X)) * wp.abs(z / X[2] - 1.0) / gate_m
+    wp.atomic_add(sums, n, JUDGED, 1.0)
+    wp.atomic_add(sums, n, PLANE_DISTANCE, wp.min(ratio, 1.0))
+    if ratio >= 1.0:
+        return
+    m = colours[view, p]
+    o = wp.vec3(float(rgb[y, x, 0]), float(rgb[y, x, 1]), float(rgb[y, x, 2])) / 255.0
+    wp.atomic_add(sums, n, INLIERS, 1.0)
+    for c in range(3):
+        wp.atomic_add(sums, n, MODEL_SUM + c, m[c])
+        wp.atomic_add(sums, n, IMAGE_SUM + c, o[c])
+    wp.atomic_add(sums, n, MODEL_SQUARE, wp.dot(m, m))
+    wp.atomic_add(sums, n, IMAGE_SQUARE, wp.dot(o, o))
+    wp.atomic_add(sums, n, PRODUCT, wp.dot(m, o))
+
+
+@wp.kernel
+def contour_evidence_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    log_odds: wp.array(dtype=wp.float32),
+    occlusion_m: float,
+    sums: wp.array2d(dtype=wp.float32),
+):
+    """Sides of the contour; one thread per hypothesis and line, adds to ``sums``.
+
+    A line's score is the mean probability that its pixels are on the side of the contour where the pose puts them.
+    The arguments are those of `kernels.region.region_rows_kernel`, ``sums`` is ``(N, SUM_COUNT)``.
+    """
+    n, p = wp.tid()
+    T = poses[n]
+    R = rotation_of(T)
+    view = views[n]
+    X = R * points[view, p] + translation_of(T)
+    if X[2] < 0.02:
+        return
+    cam = camera[0]
+    pixels_per_m = cam[0] / X[2]
+    u = X[0] * pixels_per_m + cam[2]
+    v = X[1] / X[2] * cam[1] + cam[3]
+    margin = float(LINE_PX + 1)
+    if u < margin or v < margin or u > float(rgb.shape[1] - 1) - margin or v > float(rgb.shape[0] - 1) - margin:
+        return
+    if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - occlusion_m):
+        return
+    direction = R * normals[view, p]
+    normal = wp.normalize(wp.vec2(direction[0], direction[1]))
+    reach = distances[view, p] * pixels_per_m
+    score = float(0.0)
+    count = float(0.0)
+    for k in range(-LINE_PX, LINE_PX):
+        t = float(k) + 0.5
+        if -t < reach[0] and t < reach[1]:
+            odds = log_odds[colour_bin(rgb, int(v + t * normal[1] + 0.5), int(u + t * normal[0] + 0.5))]
+            foreground = 1.0 / (1.0 + wp.exp(-odds))
+            score += wp.where(k < 0, foreground, 1.0 - foreground)
+            count += 1.0
+    if count > 0.0:
+        wp.atomic_add(sums, n, LINES, 1.0)
+        wp.atomic_add(sums, n, LINE_SCORE, score / count)

@@ -1,0 +1,253 @@
+"""Gauss-Newton descents of many hypotheses of one object on one image: buffers made once, then launches only.
+
+This is the mechanism; which steps to take, from where, and what to believe is `perception.geometric`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import warp as wp
+from numpy.typing import ArrayLike, NDArray
+
+from storm_edge.kernels import evidence as ev
+from storm_edge.kernels import gauss_newton as gn
+from storm_edge.kernels import region
+from storm_edge.kernels.device import Device, WpArray
+from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
+from storm_edge.objects.viewpoints import SparseViewpoints
+
+Float64 = NDArray[np.float64]
+
+_SEARCH_STEPS = 6
+"""Readings tried on either side of a projected point within the reach of a step."""
+_GAP_PX = 1.0
+"""Pixels next to the contour from which no background colour is learned."""
+_LINE_PX = 20.0
+"""Pixels of background learned per line."""
+_AGREEMENT_M = 0.015
+"""A surface point teaches its colour when the reading is this near to it [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometricStep:
+    """What one Gauss-Newton step looks at."""
+
+    scale_px: int
+    """Image pixels per line segment: a line sees 9.5 of them to either side."""
+    contour_px: float
+    """Standard deviation of the contour on a line with perfect colours [px]."""
+    reach_m: float
+    """Farthest measured point that may belong to a model point [m]."""
+    depth_deviation: float
+    """Standard deviation of the plane distance, as a fraction of the depth."""
+    tikhonov_rotation: float = 100.0
+    """Resistance of the step to rotation [1/rad^2]."""
+    tikhonov_translation: float = 3000.0
+    """Resistance of the step to translation [1/m^2]."""
+
+
+class RgbdBuffers(Protocol):
+    """The part of `perception.inputs.FrameBuffers` that is read here."""
+
+    rgb: WpArray
+    """Colour, ``(H, W, 3)`` uint8."""
+    depth: WpArray
+    """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
+    K: Float64
+    """Intrinsics [px], ``(3, 3)``."""
+
+
+class Descents:
+    """Up to ``capacity`` poses that go downhill together.
+
+    Call order: `look` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
+    `learn` keeps the colour statistics, which all poses share.
+
+    Args:
+        viewpoints: The object.
+        capacity: Most poses at once.
+        occlusion_m: A reading this far in front of a point hides it [m].
+        gate_m: Plane distance that counts as wholly wrong [m].
+        device: Warp device of all buffers.
+    """
+
+    def __init__(
+        self, viewpoints: SparseViewpoints, *, capacity: int, occlusion_m: float, gate_m: float, device: Device
+    ) -> None:
+        def upload(array: NDArray[np.float32], dtype: Any) -> WpArray:
+            return wp.array(array, dtype=dtype, device=device)
+
+        def zeros(shape: int | tuple[int, ...], dtype: Any) -> WpArray:
+            return wp.zeros(shape, dtype=dtype, device=device)
+
+        self.capacity = capacity
+        self.colours_known = False
+        self._occlusion_m = occlusion_m
+        self._gate_m = gate_m
+        self._device = device
+        self._directions = upload(viewpoints.directions, wp.vec3)
+        self._contour = [
+            upload(viewpoints.contour_points, wp.vec3),
+            upload(viewpoints.contour_normals, wp.vec3),
+            upload(viewpoints.contour_distances, wp.vec2),
+        ]
+        self._surface = [upload(viewpoints.surface_points, wp.vec3), upload(viewpoints.surface_normals, wp.vec3)]
+        self._surface_colours = upload(viewpoints.surface_colours, wp.vec3)
+        self._point_count = int(viewpoints.contour_points.shape[1])
+        self._count = 0
+        self._camera = zeros(1, wp.vec4)
+        self._poses = zeros(capacity, wp.mat44)
+        self._views = zeros(capacity, wp.int32)
+        self._rows = zeros((capacity, 2 * self._point_count, gn.ROW_LENGTH), wp.float32)
+        self._sums = zeros((capacity, gn.SUM_LENGTH), wp.float32)
+        self._evidence = zeros((capacity, ev.SUM_COUNT), wp.float32)
+        self._colour_counts = zeros((2, region.BIN_COUNT + 1), wp.float32)
+        self._histograms = zeros((2, region.BIN_COUNT), wp.float32)
+        self._log_odds = zeros(region.BIN_COUNT, wp.float32)
+        self._variance_floor = region.ideal_variance()
+        self._frame: RgbdBuffers | None = None
+        self._commands: dict[Hashable, Any] = {}
+
+    def look(self, frame: RgbdBuffers) -> None:
+        """Use this frame from now on. The same buffers with new content cost nothing."""
+        if self._frame is None or self._frame.rgb is not frame.rgb or self._frame.depth is not frame.depth:
+            self._commands.clear()  # they hold the addresses of the old images
+        self._frame = frame
+        K = frame.K
+        self._camera.assign(np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
+
+    def place(self, T_cam_centre: ArrayLike) -> None:
+        """Put poses ``(N, 4, 4)`` or ``(4, 4)``, ``N <= capacity``, and find their views."""
+        T = np.asarray(T_cam_centre, dtype=np.float32).reshape(-1, 4, 4)
+        self._count = len(T)
+        if self._device.is_cpu:
+            self._poses.numpy()[: self._count] = T
+        else:
+            wp.copy(self._poses, wp.array(T, dtype=wp.mat44, device=self._device), count=self._count)
+        self._launch("find", gn.find_views_kernel, self._count, lambda: [self._poses, self._directions, self._views])
+
+    def step(self, step: GeometricStep) -> None:
+        """Move all poses by one Gauss-Newton step."""
+        frame, count, points = self._frame, self._count, self._point_count
+        assert frame is not None
+        if self.colours_known:
+            self._launch(
+                ("region", step),
+                region.region_rows_kernel,
+                (count, points),
+                lambda: (
+                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
+                    + [self._log_odds, 0, step.scale_px, step.contour_px, self._variance_floor]
+                    + [self._occlusion_m, self._rows]
+                ),
+            )
+        self._launch(
+            ("depth", step),
+            point_to_plane_rows_kernel,
+            (count, points),
+            lambda: (
+                [frame.depth, self._camera, self._poses, self._views, *self._surface, points]
+                + [step.reach_m, step.reach_m / _SEARCH_STEPS, step.depth_deviation, step.reach_m, self._rows]
+            ),
+        )
+        self._launch("sum", gn.sum_rows_kernel, (count, gn.SUM_LENGTH), lambda: [self._rows, self._sums])
+        self._launch(
+            ("solve", step),
+            gn.step_kernel,
+            count,
+            lambda: (
+                [self._sums, step.tikhonov_rotation, step.tikhonov_translation]
+                + [self._directions, self._poses, self._views]
+            ),
+        )
+
+    def poses(self) -> Float64:
+        """Where the poses are now, ``(N, 4, 4)``. Waits for the device."""
+        return np.array(self._poses.numpy()[: self._count], dtype=np.float64)
+
+    def normal_matrices(self) -> Float64:
+        """Left-hand sides of the last step without regularisation, ``(N, 6, 6)``. Waits for the device."""
+        sums = self._sums.numpy()[: self._count].astype(np.float64)
+        matrices = np.zeros((len(sums), 6, 6))
+        row, column = np.tril_indices(6)
+        matrices[:, row, column] = matrices[:, column, row] = sums[:, :21]
+        return matrices
+
+    def evidence(self) -> Float64:
+        """Sums of `kernels.evidence` at the present poses, ``(N, SUM_COUNT)``. Waits for the device."""
+        frame = self._frame
+        assert frame is not None
+        self._evidence.zero_()
+        self._launch(
+            "surface evidence",
+            ev.surface_evidence_kernel,
+            (self._count, self._point_count),
+            lambda: (
+                [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._surface]
+                + [self._surface_colours, self._gate_m, self._occlusion_m, self._evidence]
+            ),
+        )
+        if self.colours_known:
+            self._launch(
+                "contour evidence",
+                ev.contour_evidence_kernel,
+                (self._count, self._point_count),
+                lambda: (
+                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
+                    + [self._log_odds, self._occlusion_m, self._evidence]
+                ),
+            )
+        return np.array(self._evidence.numpy()[: self._count], dtype=np.float64)
+
+    def learn(self, rate: float) -> None:
+        """Blend the colours around the first pose into the statistics; a rate of 1 replaces them."""
+        frame = self._frame
+        assert frame is not None
+        self._launch(
+            "count",
+            region.count_colours_kernel,
+            self._point_count,
+            lambda: (
+                [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
+                + [self._surface[0], _GAP_PX, _LINE_PX, _AGREEMENT_M, self._colour_counts]
+            ),
+        )
+        self._blend(rate)
+
+    def learn_from_mask(self, mask: NDArray[np.bool_]) -> None:
+        """Replace the statistics by those of a mask ``(H, W)`` and of its surroundings."""
+        frame = self._frame
+        assert frame is not None
+        wp.launch(
+            region.count_masked_colours_kernel,
+            dim=mask.shape,
+            inputs=[frame.rgb, wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)],
+            outputs=[self._colour_counts],
+            device=self._device,
+        )
+        self._blend(1.0)
+
+    def _blend(self, rate: float) -> None:
+        self._launch(
+            ("learn", rate),
+            region.learn_colours_kernel,
+            region.BIN_COUNT,
+            lambda: [rate, self._colour_counts, self._histograms, self._log_odds],
+        )
+        self._colour_counts.zero_()
+        self.colours_known = True
+
+    def _launch(
+        self, name: Hashable, kernel: Any, dim: int | tuple[int, ...], inputs: Callable[[], Sequence[Any]]
+    ) -> None:
+        """Launch, packing the arguments only the first time: on a CPU packing takes longer than small kernels do."""
+        key = (name, dim)
+        command = self._commands.get(key)
+        if command is None:
+            command = wp.launch(kernel, dim=dim, inputs=inputs(), device=self._device, record_cmd=True)
+            self._commands[key] = command
+        command.launch()
