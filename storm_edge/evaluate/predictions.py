@@ -1,0 +1,110 @@
+"""Estimated poses from disk: `poses.jsonl` of a run, or a BOP result file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storm_edge.errors import InputError, bad
+from storm_edge.evaluate.bop_csv import read_bop_csv
+from storm_edge.geometry.se3 import is_rigid
+
+Float64 = NDArray[np.float64]
+
+POSES = "poses.jsonl"
+_RIGID_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What was said about one object in one image."""
+
+    frame_id: int
+    """Image number."""
+    object_id: str
+    """Name of the object; a number in BOP result files."""
+    T_cam_obj: Float64 | None
+    """Object to camera [m], shape ``(4, 4)``; None where no pose was given."""
+    score: float
+    """Confidence; among several predictions of one object in one image the highest is judged."""
+
+
+class _Line(BaseModel):
+    """One line of `poses.jsonl`."""
+
+    model_config = ConfigDict(extra="forbid")
+    frame: int
+    stamp_ns: int
+    object: str
+    state: str
+    T_cam_obj: list[list[float]] | None
+    confidence: float
+    pose_age_ms: float | None
+    latency_ms: dict[str, float]
+
+
+def read_predictions(path: Path | str) -> list[Prediction]:
+    """Read the poses of a run.
+
+    Args:
+        path: A `poses.jsonl`, the output folder that holds it, or a BOP result file (`.csv`).
+
+    Raises:
+        InputError: The file is missing, empty, or holds something else.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / POSES
+    if path.suffix.lower() == ".csv":
+        found = [
+            Prediction(
+                frame_id=e.image_id,
+                object_id=str(e.object_id),
+                T_cam_obj=e.T_cam_obj,
+                score=e.score,
+            )
+            for e in read_bop_csv(path)
+        ]
+    else:
+        found = _read_lines(path)
+    if not found:
+        raise InputError(bad(path, "no pose", "at least one line", "check that the run finished"))
+    return found
+
+
+def _read_lines(path: Path) -> list[Prediction]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        got = getattr(error, "strerror", None) or error
+        raise InputError(bad(path, got, f"{POSES} or a BOP result file", "check the path")) from error
+    return [_prediction(line, what=f"{path} line {n}") for n, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _prediction(line: str, *, what: str) -> Prediction:
+    remedy = "write it as storm-edge track does"
+    try:
+        entry = _Line.model_validate(json.loads(line))
+    except json.JSONDecodeError as error:
+        raise InputError(bad(what, f"no JSON ({error.msg})", "one JSON object per line", remedy)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"]) or "line"
+        raise InputError(bad(what, f"{where}: {first['msg']}", "the keys of poses.jsonl", remedy)) from error
+    T = None
+    if entry.T_cam_obj is not None:
+        ragged = len({len(row) for row in entry.T_cam_obj}) != 1
+        T = None if ragged else np.array(entry.T_cam_obj, dtype=np.float64)
+        if T is None or not is_rigid(T, tolerance=_RIGID_TOLERANCE):
+            raise InputError(bad(f"{what} T_cam_obj", "no rigid motion", "a 4x4 pose in metres or null", remedy))
+    return Prediction(
+        frame_id=entry.frame,
+        object_id=entry.object,
+        T_cam_obj=T,
+        score=entry.confidence,
+    )

@@ -1,0 +1,96 @@
+"""How well one object was followed: scores per class of labels, the worst image, losses and jitter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from storm_edge.evaluate.judgement import Judgement
+from storm_edge.evaluate.metrics import RECALL_SHARE
+from storm_edge.evaluate.poses import Score, score
+from storm_edge.geometry.se3 import invert, rotation_angle
+
+JUDGED_CLASSES = ("A", "B")
+"""Classes of `pose_quality.json` that are good enough to be judged by; the others are scored but not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingReport:
+    """One object over one recording."""
+
+    object_id: str
+    """Name of the object."""
+    frame_count: int
+    """Labelled images."""
+    pose_count: int
+    """Labelled images with a pose."""
+    judged: Score
+    """Over the judged labels: classes A and B, or all where the scene has no classes."""
+    classes: list[Score]
+    """One score per class of labels; empty where the scene has none."""
+    worst_frame: int | None
+    """Judged image with the largest ADD to the nearest symmetric truth; the first one without a pose beats all."""
+    worst_add_m: float | None
+    """That ADD [m]; None without a pose."""
+    loss_count: int
+    """Runs of judged images with ADD to the nearest symmetric truth of 0.1 d and more, or without a pose."""
+    longest_loss_frames: int
+    """Judged images in the longest of them."""
+    jitter_translation_m: float | None
+    """Median change of the position error between neighbouring images with poses [m]."""
+    jitter_rotation_deg: float | None
+    """Median change of the rotation error between neighbouring images with poses [deg]."""
+
+
+def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
+    """Sum up the judgements of one object, in the order of the recording."""
+    classes = sorted({j.quality for j in judgements if j.quality is not None})
+    judged = [j for j in judgements if j.quality in JUDGED_CLASSES] if classes else list(judgements)
+    worst = max(judged, key=lambda j: j.add_symmetric_m, default=None)
+    runs = _loss_runs(judged)
+    moves, turns = _jitter(judgements)
+    return TrackingReport(
+        object_id=judgements[0].object_id,
+        frame_count=len(judgements),
+        pose_count=sum(j.T_pred is not None for j in judgements),
+        judged=score("judged", judged),
+        classes=[score(f"class {name}", [j for j in judgements if j.quality == name]) for name in classes],
+        worst_frame=None if worst is None else worst.frame_id,
+        worst_add_m=None if worst is None or worst.T_pred is None else worst.add_symmetric_m,
+        loss_count=len(runs),
+        longest_loss_frames=max(runs, default=0),
+        jitter_translation_m=float(np.median(moves)) if moves else None,
+        jitter_rotation_deg=float(np.median(turns)) if turns else None,
+    )
+
+
+def _loss_runs(judged: Sequence[Judgement]) -> list[int]:
+    """Lengths of the runs of lost images."""
+    runs, length = [], 0
+    for j in judged:
+        if j.add_symmetric_m < RECALL_SHARE * j.diameter_m:
+            if length:
+                runs.append(length)
+            length = 0
+        else:
+            length += 1
+    return [*runs, length] if length else runs
+
+
+def _jitter(judgements: Sequence[Judgement]) -> tuple[list[float], list[float]]:
+    """Changes [m] and [deg] of the error ``T_true^-1 T_pred`` between neighbours that both have a pose.
+
+    An error that stays, such as an offset of the labels, is not jitter and cancels.
+    """
+    moves, turns = [], []
+    for before, after in pairwise(judgements):
+        if before.T_pred is None or after.T_pred is None:
+            continue
+        error_before = invert(before.T_true) @ before.T_pred
+        error_after = invert(after.T_true) @ after.T_pred
+        moves.append(float(np.linalg.norm(error_after[:3, 3] - error_before[:3, 3])))
+        turns.append(float(np.rad2deg(rotation_angle(error_after[:3, :3], error_before[:3, :3]))))
+    return moves, turns
