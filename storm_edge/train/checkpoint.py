@@ -1,4 +1,4 @@
-"""Training checkpoints on disk: written in one piece, read without running what is in them."""
+"""Training checkpoints on disk, written in one piece."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from storm_edge.errors import CheckpointError, OutputError, bad
+from storm_edge.networks.checkpoints import read_checkpoint
 
 FORMAT = 1
 _KEYS = {"format", "network", "nano", "model", "ema", "optimizer", "step", "elapsed_s", "drawn", "seed"}
@@ -35,13 +36,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: No such file, not a checkpoint of a training run, or of another format.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            bad(path, first, "a checkpoint of storm-edge train", "check the path, or train again")
-        ) from error
+    content = read_checkpoint(path)
     if not isinstance(content, dict) or not content.keys() >= _KEYS or content["format"] != FORMAT:
         raise CheckpointError(
             bad(path, "other content", f"a training checkpoint of format {FORMAT}", "train again with this version")

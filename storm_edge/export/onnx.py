@@ -1,0 +1,225 @@
+"""Torch networks to ONNX files that ONNX Runtime and TensorRT load: folded, checked, and nothing but the graph.
+
+The number of pairs is the only size that varies. Every file is run in ONNX Runtime against torch before it is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from storm_edge.engines.bundle import write_manifest
+from storm_edge.errors import CheckpointError, EngineError, OutputError, bad
+from storm_edge.networks.checkpoints import load_nano
+from storm_edge.networks.folding import fold_batchnorm
+from storm_edge.networks.nano import SIZE_PX, NanoRefineNet, NanoScoreNet
+
+OPSET = 18
+"""Oldest opset torch's exporter writes without converting; TensorRT 10 and ONNX Runtime 1.14 read it."""
+PARITY = 1e-4
+"""Largest difference from torch that a file may show, relative to the largest output."""
+_BATCHES = (1, 2, 5)
+
+
+def export_refine(net: nn.Module, path: Path, *, size_px: int = SIZE_PX) -> float:
+    """Write a RefineNet: ``rendered``, ``observed`` ``(N, 6, S, S)`` to ``trans``, ``rot`` ``(N, 3)``.
+
+    Args:
+        net: Called with the two crops, returns the two vectors.
+        path: The file to write.
+        size_px: Side of the crops [px].
+
+    Returns:
+        Largest relative difference from torch, over batches of 1, 2 and 5.
+
+    Raises:
+        EngineError: ONNX Runtime computes something else.
+        OutputError: The file cannot be written.
+    """
+    return export_module(
+        net, path, inputs={"rendered": (6, size_px, size_px)} | _observed(size_px), outputs=["trans", "rot"]
+    )
+
+
+def export_score(features: nn.Module, attention: nn.Module, folder: Path, *, size_px: int = SIZE_PX) -> float:
+    """Write a ScoreNet in two files, ``score_features.onnx`` and ``score_attention.onnx``.
+
+    Args:
+        features: Called with the two crops, returns per-pair features ``(N, C)``.
+        attention: Called with the features of a set, returns scores ``(N,)``.
+        folder: Where the files go.
+        size_px: Side of the crops [px].
+
+    Returns:
+        Largest relative difference from torch of the two.
+
+    Raises:
+        EngineError: ONNX Runtime computes something else.
+        OutputError: A file cannot be written.
+    """
+    crops = {"rendered": (6, size_px, size_px)} | _observed(size_px)
+    first = export_module(features, folder / "score_features.onnx", inputs=crops, outputs=["features"])
+    with torch.no_grad():
+        width = features.eval()(*[torch.zeros(2, *shape) for shape in crops.values()]).shape[1]
+    second = export_module(
+        attention, folder / "score_attention.onnx", inputs={"features": (int(width),)}, outputs=["score"]
+    )
+    return max(first, second)
+
+
+def export_nano_bundle(out: Path, *, name: str, refine: Path | None, score: Path | None) -> dict[str, float]:
+    """Write a bundle from checkpoints of ``storm-edge train``.
+
+    Args:
+        out: Folder of the bundle.
+        name: Of the bundle.
+        refine: Checkpoint of a RefineNet.
+        score: Checkpoint of a ScoreNet.
+
+    Returns:
+        Largest relative difference from torch, by network.
+
+    Raises:
+        CheckpointError: A checkpoint cannot be read or is of the other network.
+        EngineError: ONNX Runtime computes something else.
+        OutputError: The folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(bad(out, error, "a folder that can be made", "choose another --out")) from error
+    parity: dict[str, float] = {}
+    networks: dict[str, str] = {}
+    if refine is not None:
+        net = load_nano(refine)
+        if not isinstance(net, NanoRefineNet):
+            raise CheckpointError(bad(refine, "a ScoreNet", "a RefineNet", "give it as the score checkpoint"))
+        parity["refine"] = export_refine(net, out / "refine.onnx")
+        networks["refine"] = "refine.onnx"
+    if score is not None:
+        net = load_nano(score)
+        if not isinstance(net, NanoScoreNet):
+            raise CheckpointError(bad(score, "a RefineNet", "a ScoreNet", "give it as the refine checkpoint"))
+        parity["score"] = export_score(net.features, net.attention, out)
+        networks |= {"score_features": "score_features.onnx", "score_attention": "score_attention.onnx"}
+    write_manifest(out, name=name, size_px=SIZE_PX, preset="default", networks=networks)
+    return parity
+
+
+def export_module(module: nn.Module, path: Path, *, inputs: dict[str, tuple[int, ...]], outputs: list[str]) -> float:
+    """Write any module of tensors whose first size alone varies, and check it.
+
+    Args:
+        module: The network.
+        path: The file to write; it appears only once it has passed.
+        inputs: Shapes by name, without the first size, in the order of ``forward``.
+        outputs: Names, in the order of what ``forward`` returns.
+
+    Returns:
+        Largest relative difference from torch.
+
+    Raises:
+        EngineError: ONNX Runtime computes something else.
+        OutputError: The file cannot be written.
+    """
+    folded = fold_batchnorm(module)
+    generator = torch.Generator().manual_seed(0)
+    # Two examples that differ: with one and the same, the exporter would take the inputs for one.
+    example = tuple(torch.rand(2, *shape, generator=generator) for shape in inputs.values())
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            folded,
+            example,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=tuple({0: torch.export.Dim("n", min=1)} for _ in inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # only None where a file name was passed
+    model = _bare(program.model_proto)
+    part = path.with_name(path.name + ".part")
+    try:
+        onnx.save(model, str(part))
+        worst = _difference(module, part, inputs, generator)
+        if worst > PARITY:
+            raise EngineError(
+                bad(path, f"a difference of {worst:.1e} from torch", f"at most {PARITY:g}", "report this")
+            )
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(bad(path, error, "a file that can be written", "choose another --out")) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return worst
+
+
+def _observed(size_px: int) -> dict[str, tuple[int, ...]]:
+    return {"observed": (6, size_px, size_px)}
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence what torch's exporter says about itself: optional packages it misses, names it will rename."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without what the exporter notes about where it came from (stack traces hold paths of the machine)."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    bare.producer_name, bare.producer_version, bare.doc_string = "storm-edge", "", ""
+    del bare.metadata_props[:]
+    graph = bare.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for value in (*graph.input, *graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if first.WhichOneof("value") != "dim_value":
+            first.dim_param = "n"
+    onnx.checker.check_model(bare, full_check=True)
+    return bare
+
+
+@torch.no_grad()
+def _difference(
+    module: nn.Module, path: Path, inputs: dict[str, tuple[int, ...]], generator: torch.Generator
+) -> float:
+    """Largest difference between the file in ONNX Runtime and ``module`` in torch, relative to the largest output."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    module.eval()
+    for count in _BATCHES:
+        arrays = {name: torch.rand(count, *shape, generator=generator) for name, shape in inputs.items()}
+        expected = module(*arrays.values())
+        expected = (expected,) if isinstance(expected, Tensor) else expected
+        found = session.run(None, {name: array.numpy() for name, array in arrays.items()})
+        for theirs, ours in zip(found, expected, strict=True):
+            scale = max(float(ours.abs().max()), 1.0)
+            worst = max(worst, float(np.abs(theirs - ours.numpy()).max()) / scale)
+    return worst

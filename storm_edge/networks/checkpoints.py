@@ -1,0 +1,88 @@
+"""Reading weights from disk without running what is in the file, and loading them without letting anything slip.
+
+Official FoundationPose files are a bare state dict or ``{"model": state dict, ...}``, sometimes saved from a parallel
+wrapper that puts ``module.`` before every key. Files of ``storm-edge train`` hold averaged weights under ``ema``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from storm_edge.errors import CheckpointError, bad
+from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
+
+_SHOWN = 3  # entries named in a message; the others are counted
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What ``path`` holds: tensors and plain containers, on the CPU.
+
+    Raises:
+        CheckpointError: No such file, not written by torch, or it holds other objects.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and zipfile raise many kinds for a file that is not theirs
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            bad(path, first, "a torch file of tensors only", "check the path and the file")
+        ) from error
+
+
+def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
+    """The weights in what `read_checkpoint` returned, keys without a leading ``module.``.
+
+    Raises:
+        CheckpointError: There is no mapping of names to tensors.
+    """
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        content = content["model"]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        expected = "a state dict, bare or under 'model'"
+        raise CheckpointError(bad(path, type(content).__name__, expected, "save model.state_dict()"))
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy ``weights`` into ``module``; every entry must be there, known and of its shape.
+
+    Raises:
+        CheckpointError: Names the first entries that are missing, unknown or misshapen, and counts the others.
+    """
+    wanted = module.state_dict()
+    missing = [k for k in wanted if k not in weights]
+    unknown = [k for k in weights if k not in wanted]
+    misshapen = [
+        f"{k} {tuple(weights[k].shape)} instead of {tuple(v.shape)}"
+        for k, v in wanted.items()
+        if k in weights and weights[k].shape != v.shape
+    ]
+    faults = [
+        f"{len(entries)} {kind} ({', '.join(entries[:_SHOWN])}{', ...' if len(entries) > _SHOWN else ''})"
+        for kind, entries in (("missing", missing), ("unknown", unknown), ("misshapen", misshapen))
+        if entries
+    ]
+    if faults:
+        expected = f"the {len(wanted)} entries of {type(module).__name__}"
+        raise CheckpointError(bad(path, "; ".join(faults), expected, "use the checkpoint of this network"))
+    module.load_state_dict(weights)
+
+
+def load_nano(path: Path) -> NanoRefineNet | NanoScoreNet:
+    """The averaged network of a checkpoint that ``storm-edge train`` wrote, in eval mode.
+
+    Raises:
+        CheckpointError: The file is no such checkpoint.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or not {"network", "nano", "ema"} <= content.keys():
+        raise CheckpointError(bad(path, "other content", "a checkpoint of storm-edge train", "check the path"))
+    config = NanoConfig(**content["nano"])
+    net = NanoRefineNet(config) if content["network"] == "refine" else NanoScoreNet(config)
+    load_strictly(net, {k.removeprefix("net."): v for k, v in content["ema"].items()}, path)
+    return net.eval()
