@@ -18,7 +18,7 @@ from storm_edge.data.synthetic.fields import image_field
 
 Float32 = NDArray[np.float32]
 
-_GRAZING = 3.0  # tangent of the angle between ray and surface normal at which matching starts to fail
+_GRAZING = 4.0  # tangent of the angle between ray and surface normal at which matching starts to fail
 _STEP = 12.0  # beyond this it is a depth edge, not a surface
 
 
@@ -96,7 +96,7 @@ class DepthSensor:
             gx = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=0.125)
             gy = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=0.125)
             tangent = np.sqrt(gx * gx + gy * gy) * np.float32(fx) / np.maximum(depth, np.float32(0.05))
-            lost |= (tangent > _GRAZING * np.exp2(patches)) & (tangent < _STEP)
+            lost |= (tangent > _GRAZING * np.exp2(0.5 * patches)) & (tangent < _STEP)
         if self.dark_level > 0.0:
             lost |= (colour.mean(axis=2) < self.dark_level) & (patches > 0.3)
         if self.dropout > 0.0:
