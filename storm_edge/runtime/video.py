@@ -1,0 +1,72 @@
+"""An MP4 of the pictures of a run, written through OpenCV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.errors import OutputError, bad
+
+UInt8 = NDArray[np.uint8]
+
+_CODEC = "mp4v"  # MPEG-4 part 2: in every build of OpenCV, which H.264 is not, and asking for that prints on stderr
+
+
+class Video:
+    """A video file that is being written; a context manager, closing twice is harmless.
+
+    Args:
+        path: File to write, ``.mp4``.
+        size_px: Height and width of the pictures [px].
+        rate_hz: Pictures per second.
+
+    Raises:
+        OutputError: No codec is there, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path | str, size_px: tuple[int, int], *, rate_hz: float = 30.0) -> None:
+        self.path = Path(path)
+        self._size_px = size_px
+        self._writer = self._open(rate_hz)
+
+    def _open(self, rate_hz: float) -> Any:
+        try:
+            self.path.touch()
+        except OSError as error:
+            got = error.strerror or error
+            remedy = "choose another output folder"
+            raise OutputError(bad(self.path, got, "a file that can be written", remedy)) from error
+        height, width = self._size_px
+        code = cv2.VideoWriter.fourcc(*_CODEC)
+        writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, code, rate_hz, (width, height))
+        if writer.isOpened():
+            return writer
+        self.path.unlink(missing_ok=True)
+        remedy = "install opencv-python-headless or leave the video out"
+        raise OutputError(bad(self.path, "no MP4 encoder in this OpenCV", _CODEC, remedy))
+
+    def __enter__(self) -> Video:
+        return self
+
+    def write(self, picture: UInt8) -> None:
+        """Append one RGB picture ``(H, W, 3)`` of the video's size."""
+        if picture.shape[:2] != self._size_px:
+            expected = f"{self._size_px} like the first picture"
+            raise OutputError(bad(self.path, f"a picture of {picture.shape[:2]}", expected, "keep one size"))
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.release()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if kind is not None:
+            self.path.unlink(missing_ok=True)

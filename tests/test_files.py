@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storm_edge.errors import OutputError
+from storm_edge.files import sha256, whole_folder
+
+
+def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "a" / "out", marker="mark") as folder:
+        (folder / "mark").write_text("1")
+        assert not (tmp_path / "a" / "out").exists()
+    assert (tmp_path / "a" / "out" / "mark").read_text() == "1"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["out"]
+
+
+def test_nothing_stays_when_the_block_fails_and_an_older_result_survives(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "out", marker="mark") as folder:
+        (folder / "mark").write_text("old")
+
+    def fail() -> None:
+        with whole_folder(tmp_path / "out", marker="mark") as folder:
+            (folder / "mark").write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_older_result_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        with whole_folder(tmp_path / "out", marker="mark") as folder:
+            (folder / "mark").write_text(name)
+            (folder / name).write_text("")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mark", "second"]
+
+
+def test_other_folders_and_files_are_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.png").write_text("")
+    (tmp_path / "file").write_text("")
+    for name, message in [("photos", "a folder with other files"), ("file", "a file"), ("file/out", "file/out")]:
+        with pytest.raises(OutputError, match=message), whole_folder(tmp_path / name, marker="mark"):
+            pytest.fail("the block must not start")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "photos"]
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out", marker="mark") as folder:
+        (folder / "mark").write_text("1")
+    assert (tmp_path / "out" / "mark").is_file()
+
+
+def test_fingerprint_of_known_bytes() -> None:
+    """FIPS 180-2, appendix B.1."""
+    assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
