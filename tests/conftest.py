@@ -16,6 +16,18 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
+def cuda() -> str:
+    """Name of the CUDA device that tests marked ``gpu`` use; skips where there is none."""
+    from storm_edge.errors import BackendError
+    from storm_edge.kernels.device import require_device
+
+    try:
+        return str(require_device("cuda").alias)
+    except BackendError:
+        pytest.skip("no CUDA device")
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real recordings (`cup`, `mustard`, `meshes`) beside the checkout; absent in a user's clone."""
     if not _SHARED_DATA.is_dir():

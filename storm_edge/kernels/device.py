@@ -5,6 +5,10 @@ is how much work one thread is given (`thread_span`): on a GPU a thread is cheap
 runs threads one after the other on one core, so a thread takes a whole run of items and keeps its pose in registers.
 """
 
+import functools
+import os
+import sys
+import tempfile
 from typing import Any
 
 import warp as wp
@@ -24,9 +28,7 @@ def require_device(name: str) -> Device:
     Raises:
         BackendError: No such device on this machine, or not a device name.
     """
-    # Warp greets on start and warns when there is no driver; `--device cpu` is no reason to hear of either.
-    wp.config.log_level = wp.LOG_ERROR
-    wp.init()
+    _start_warp()
     if name == "cuda" and wp.is_cuda_available():
         return wp.get_device("cuda")
     available = [device.alias for device in wp.get_devices()]
@@ -35,6 +37,30 @@ def require_device(name: str) -> Device:
             bad("device", repr(name), "one of " + ", ".join(available), "choose one of these (cpu always works)")
         )
     return wp.get_device(name)
+
+
+@functools.cache
+def _start_warp() -> None:
+    """Start Warp without its greeting, and without the line its native part prints when there is no CUDA driver.
+
+    That line goes to file descriptor 2 past any setting, on every start of a machine that never had a GPU.
+    """
+    wp.config.log_level = wp.LOG_ERROR
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                wp.init()
+            finally:
+                os.dup2(stderr, 2)
+            said.seek(0)
+            for line in said.read().decode(errors="replace").splitlines(keepends=True):
+                if "CUDA driver" not in line:
+                    sys.stderr.write(line)
+    finally:
+        os.close(stderr)
 
 
 def thread_span(device: Device, item_count: int) -> int:

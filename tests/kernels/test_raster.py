@@ -1,0 +1,227 @@
+"""The rasteriser against geometry, and against its NumPy reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import warp as wp
+
+from storm_edge.errors import BackendError, InputError, MeshError
+from storm_edge.geometry.camera import back_project, crop_K
+from storm_edge.geometry.mesh import make_mesh
+from storm_edge.geometry.se3 import exp_so3, make_T
+from storm_edge.kernels.device import require_device
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.raster import Lighting, Renderer, render
+from storm_edge.kernels.reference import raster as reference
+from tests.kernels.shapes import K_CAMERA, poses, quad, soup, sphere
+
+# Kernel (float32) against reference (float64). Worst seen on an x86-64 CPU beside each.
+DEPTH_M = 5e-6  # worst 1e-6
+COLOUR = 1e-4  # worst 1.3e-5
+BORDER_SHARE = 1e-3  # pixels whose centre lies so near an edge that float32 decides otherwise
+
+IN_FRONT = make_T(np.eye(3), [0.0, 0.0, 0.5])
+
+
+@pytest.mark.parametrize("shape", ["sphere", "soup", "textured"])
+def test_kernel_matches_the_reference(shape, rng):
+    """Worst seen: 1e-6 m, colour 1.3e-5, no pixel decided otherwise."""
+    mesh = {"sphere": lambda: sphere(0.08), "soup": lambda: soup(rng), "textured": lambda: quad(0.1, textured=True)}
+    mesh = mesh[shape]()
+    T = poses(rng, 6)
+    K = crop_K(K_CAMERA, [3.0, 3.0], [180.0, 100.0])
+    lighting = Lighting(ambient=0.5, diffuse=0.9, to_light=(0.3, -0.5, -1.0))
+    result = render(mesh, T, K, (90, 100), lighting=lighting)
+    for n in range(len(T)):
+        expected = reference.render_one(mesh, T[n], K, (90, 100), lighting=lighting)
+        same = (result.mask[n] == expected.mask[0]) & (np.abs(result.depth[n] - expected.depth[0]) < 1e-3)
+        assert 1.0 - same.mean() < BORDER_SHARE
+        assert expected.mask.sum() > 300
+        np.testing.assert_allclose(result.depth[n][same], expected.depth[0][same], atol=DEPTH_M)
+        np.testing.assert_allclose(result.xyz[n][same], expected.xyz[0][same], atol=DEPTH_M)
+        np.testing.assert_allclose(result.colour[n][same], expected.colour[0][same], atol=COLOUR)
+
+
+def test_plane_has_the_points_of_its_pixels():
+    """A square facing the camera: depth is the distance and xyz the back-projected pixel, all over it."""
+    result = render(quad(0.1), IN_FRONT, K_CAMERA, (480, 640))
+    v, u = np.nonzero(result.mask[0])
+    np.testing.assert_allclose(result.depth[0][v, u], 0.5, atol=1e-6)
+    expected = back_project(K_CAMERA, np.stack([u, v], axis=1), np.full(len(u), 0.5))
+    np.testing.assert_allclose(result.xyz[0][v, u], expected, atol=1e-6)
+
+
+def test_pixel_centres_are_on_integers():
+    """0.1 m at 0.5 m with f = 600: columns 320 +- 120 exactly, both edge columns covered; rows 240 +- 122."""
+    result = render(quad(0.1), IN_FRONT, K_CAMERA, (480, 640))
+    rows, columns = np.nonzero(result.mask[0])
+    assert (columns.min(), columns.max()) == (200, 440)
+    assert (rows.min(), rows.max()) == (118, 362)
+    assert result.mask[0].sum() == 241 * 245
+
+
+def test_tilted_plane_is_interpolated_with_perspective():
+    """Every pixel's ray meets the plane n . (p - c) = 0 at one depth, which is not linear on the screen."""
+    R = exp_so3([0.0, np.deg2rad(60.0), 0.0])
+    T = make_T(R, [0.0, 0.0, 0.5])
+    result = render(quad(0.15), T, K_CAMERA, (480, 640))
+    v, u = np.nonzero(result.mask[0])
+    rays = back_project(K_CAMERA, np.stack([u, v], axis=1), np.ones(len(u)))
+    normal = R[:, 2]
+    expected = (normal @ T[:3, 3]) / (rays @ normal)
+    assert np.ptp(expected) > 0.2
+    np.testing.assert_allclose(result.depth[0][v, u], expected, atol=5e-6)  # worst seen 4e-7 on an x86-64 CPU
+
+
+def test_sphere_is_seen_at_its_front():
+    T = make_T(np.eye(3), [0.0, 0.0, 0.6])
+    result = render(sphere(0.05, 4), T, K_CAMERA, (480, 640))
+    # The mesh's vertices lie on the sphere, its faces up to 0.12 % of the radius inside.
+    np.testing.assert_allclose(result.depth[0, 240, 320], 0.55, atol=1e-4)
+    assert result.depth[0][result.mask[0] == 1].max() < 0.6
+
+
+def test_closed_surface_has_no_holes(rng):
+    """Every pixel within the silhouette of 30 spheres is covered: shared edges leave no gap."""
+    mesh = sphere(0.08, 3)
+    T = poses(rng, 30)
+    K = crop_K(K_CAMERA, [2.5, 2.5], [200.0, 120.0])
+    result = render(mesh, T, K, 100)
+    for n in range(len(T)):
+        v, u = np.mgrid[0:100, 0:100].reshape(2, -1)
+        rays = back_project(K, np.stack([u, v], axis=1), np.ones(len(u)))
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        distance = np.linalg.norm(np.cross(rays, T[n, :3, 3]), axis=1)
+        well_inside = (distance < 0.079).reshape(100, 100)
+        assert well_inside.sum() > 1000
+        assert result.mask[n][well_inside].all()
+        # Nor does one look through the front onto the back: the ray's first point is in front of the centre.
+        assert (result.depth[n][well_inside] < T[n, 2, 3]).all()
+
+
+def test_nearer_triangle_wins_in_either_order():
+    near = np.array([[-1, -1, 0.4], [1, -1, 0.4], [0, 1, 0.4]]) * [0.1, 0.1, 1]
+    far = np.array([[-1, -1, 0.8], [1, -1, 0.8], [0, 1, 0.8]]) * [0.2, 0.2, 1]
+    colours = np.array([[1.0, 0, 0]] * 3 + [[0, 1.0, 0]] * 3)
+    mesh = make_mesh(np.concatenate([near, far]), np.array([[0, 1, 2], [3, 4, 5]]), colours=colours)
+    flipped = make_mesh(mesh.vertices, mesh.faces[::-1], colours=colours)
+    first, second = (render(m, np.eye(4), K_CAMERA, (480, 640)) for m in (mesh, flipped))
+    assert first.depth[0, 240, 320] == pytest.approx(0.4, abs=1e-6)
+    assert first.colour[0, 240, 320, 0] > 0.5
+    assert first.colour[0, 240, 320, 1] == 0.0
+    np.testing.assert_array_equal(first.depth, second.depth)
+
+
+def test_both_sides_of_a_triangle_are_drawn():
+    turned = make_T(exp_so3([0.0, np.pi, 0.0]), [0.0, 0.0, 0.5])
+    assert render(quad(0.1), turned, K_CAMERA, (480, 640)).mask.sum() > 50_000
+
+
+def test_crop_intrinsics_render_the_crop(rng):
+    """Rendering with K_crop at scale 1 equals cutting the crop out of the full picture, pixel for pixel."""
+    mesh, T = sphere(0.08), poses(rng, 1, spread_m=0.02)
+    full = render(mesh, T, K_CAMERA, (480, 640))
+    crop = render(mesh, T, crop_K(K_CAMERA, [1.0, 1.0], [250.0, 180.0]), (120, 130))
+    part = (0, slice(180, 300), slice(250, 380))
+    differs = full.mask[part] != crop.mask[0]
+    assert differs.mean() < BORDER_SHARE
+    np.testing.assert_allclose(crop.depth[0][~differs], full.depth[part][~differs], atol=DEPTH_M)
+
+
+def test_poses_and_intrinsics_are_per_picture():
+    """Two poses, two K, one launch: as if rendered apart."""
+    mesh = sphere(0.05)
+    T = np.stack([make_T(np.eye(3), [0.0, 0.0, 0.4]), make_T(np.eye(3), [0.05, 0.0, 0.8])])
+    K = np.stack([crop_K(K_CAMERA, [s, s], [100.0, 80.0]) for s in (4.0, 5.0)])
+    both = render(mesh, T, K, 96)
+    for n in range(2):
+        np.testing.assert_array_equal(both.depth[n], render(mesh, T[n], K[n], 96).depth[0])
+
+
+def test_only_the_first_count_are_rendered():
+    mesh = MeshBuffers.from_mesh(sphere(0.05))
+    renderer = Renderer(mesh, batch=3, size_px=32)
+    T = wp.array(np.tile(IN_FRONT.astype(np.float32), (3, 1, 1)), dtype=wp.mat44f, device="cpu")
+    K_crop = crop_K(K_CAMERA, [20.0, 20.0], [0.0, -80.0]).astype(np.float32)
+    K = wp.array(np.tile(K_crop, (3, 1, 1)), dtype=wp.mat33f, device="cpu")
+    renderer.depth.fill_(7.0)
+    renderer.launch(T, K, count=2)
+    depth = renderer.depth.numpy()
+    assert (depth[:2] != 7.0).all()
+    assert (depth[2] == 7.0).all()
+    with pytest.raises(InputError, match=r"1\.\.3"):
+        renderer.launch(T, K, count=4)
+
+
+def test_headlight_is_upstreams():
+    """A grey square facing the camera: 128/255 * (0.8 + 0.5); turned by 60 degrees: 128/255 * (0.8 + 0.25)."""
+    facing = render(quad(0.1), IN_FRONT, K_CAMERA, (480, 640)).colour[0, 240, 320]
+    tilted = render(quad(0.1), make_T(exp_so3([np.deg2rad(60.0), 0, 0]), [0, 0, 0.5]), K_CAMERA, (480, 640))
+    np.testing.assert_allclose(facing, 128 / 255 * 1.3, atol=1e-6)
+    np.testing.assert_allclose(tilted.colour[0, 240, 320], 128 / 255 * 1.05, atol=1e-6)
+
+
+def test_light_may_differ_per_pose():
+    lights = [Lighting(ambient=0.2, diffuse=0.5, to_light=(0, 0, -2.0)), Lighting(ambient=0.2, to_light=(0, 0, 1.0))]
+    colour = render(quad(0.1), np.stack([IN_FRONT] * 2), K_CAMERA, (480, 640), lighting=lights).colour
+    np.testing.assert_allclose(colour[:, 240, 320, 0], [128 / 255 * 0.7, 128 / 255 * 0.2], atol=1e-6)
+    with pytest.raises(InputError, match="one light per pose"):
+        render(quad(0.1), IN_FRONT, K_CAMERA, 32, lighting=lights)
+
+
+def test_texture_is_the_right_way_up():
+    """Rendered so that one texel is 9 px: the pixel in the middle of a texel has its colour, row 0 on top."""
+    mesh = quad(0.1, textured=True)
+    K = np.array([[180.0, 0, 35.5], [0, 180.0, 35.5], [0, 0, 1]])  # +-0.1 m at 0.5 m: columns -0.5 to 71.5
+    picture = render(mesh, IN_FRONT, K, 72, lighting=Lighting(ambient=1.0, diffuse=0.0)).colour[0]
+    np.testing.assert_allclose(picture[4::9, 4::9], mesh.texture / 255.0, atol=1e-5)
+
+
+def test_triangles_at_the_camera_are_dropped_not_smeared():
+    """A quad that passes through the camera: nothing of it, and nothing else harmed."""
+    through = make_T(exp_so3([np.deg2rad(90.0), 0, 0]), [0.0, 0.02, 0.05])
+    assert render(quad(0.1), through, K_CAMERA, (480, 640)).mask.sum() == 0
+    behind = make_T(np.eye(3), [0.0, 0.0, -0.5])
+    assert render(quad(0.1), behind, K_CAMERA, (480, 640)).mask.sum() == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_pose_that_is_no_pose_renders_nothing(value):
+    T = IN_FRONT.copy()
+    T[0, 3] = value
+    assert render(sphere(0.05), T, K_CAMERA, 64).mask.sum() == 0
+
+
+def test_degenerate_triangles_claim_nothing():
+    """Zero area on the screen, seen edge-on or collapsed, on pixel centres: no NaN and no pixel."""
+    v = np.array([[0, 0, 1.0], [0.1, 0, 1.0], [0.2, 0, 1.0], [0.3, 0, 1.0]])
+    mesh = make_mesh(v, np.array([[0, 1, 2], [3, 3, 3]]))
+    result = render(mesh, np.eye(4), np.array([[100.0, 0, 10], [0, 100.0, 10], [0, 0, 1]]), 64)
+    assert result.mask.sum() == 0
+    assert np.isfinite(result.depth).all()
+
+
+def test_bad_requests_are_refused_in_one_line():
+    with pytest.raises(BackendError, match="cpu always works"):
+        require_device("cuda:7")
+    with pytest.raises(InputError, match="renderer"):
+        Renderer(MeshBuffers.from_mesh(sphere(0.05)), batch=0, size_px=32)
+    loose = replace(sphere(0.05), faces=np.array([[0, 1, 200]], dtype=np.int32))
+    with pytest.raises(MeshError, match=r"0\.\.161"):
+        MeshBuffers.from_mesh(loose)
+    with pytest.raises(MeshError, match="at least one triangle"):
+        MeshBuffers.from_mesh(replace(loose, faces=loose.faces[:0]))
+
+
+@pytest.mark.gpu
+def test_cuda_draws_what_the_cpu_draws(rng, cuda):
+    mesh, T = soup(rng, 200), poses(rng, 8)
+    K = crop_K(K_CAMERA, [2.0, 2.0], [200.0, 120.0])
+    cpu, cuda = (render(mesh, T, K, 120, device=device) for device in ("cpu", cuda))
+    assert (cpu.mask != cuda.mask).mean() < BORDER_SHARE
+    both = (cpu.mask == 1) & (np.abs(cpu.depth - cuda.depth) < 1e-3)
+    assert both.sum() > 0.99 * cpu.mask.sum()
+    np.testing.assert_allclose(cuda.depth[both], cpu.depth[both], atol=DEPTH_M)
