@@ -1,7 +1,7 @@
 """What speaks for a pose: depth, contour and colour agreement of the sparse points, as sums per hypothesis.
 
 The same points that the Gauss-Newton rows come from are looked up once more at the final pose, nothing is rendered.
-`perception.geometric` turns the sums into one residual. `kernels.agreement` asks the same of every pixel, and renders.
+`perception.geometric` turns the sums into one residual. `kernels.agreement` renders and asks every pixel the same.
 """
 
 import warp as wp

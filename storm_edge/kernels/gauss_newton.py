@@ -14,32 +14,25 @@ wp.set_module_options({"enable_backward": False})
 
 ROW_LENGTH = 8
 """Floats per row: six derivatives, the residual, the flag."""
-SUM_LENGTH = 29
-"""Sums per hypothesis: lower triangle of ``[J r]^T [J r]`` row by row (28, last the energy), and valid rows."""
-
 mat66f = wp.types.matrix(shape=(6, 6), dtype=wp.float32)
 vec6f = wp.types.vector(length=6, dtype=wp.float32)
+vec8f = wp.types.vector(length=ROW_LENGTH, dtype=wp.float32)
 
 
 @wp.kernel
 def sum_rows_kernel(
     rows: wp.array3d(dtype=wp.float32),
-    sums: wp.array2d(dtype=wp.float32),
+    sums: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and sum, in row order: the result does not depend on the device's scheduling."""
-    n, entry = wp.tid()
-    a = wp.int32(0)
-    b = entry
-    while b > a:
-        a += 1
-        b -= a
-    if entry == 28:
-        a = 7
-        b = 7
-    total = float(0.0)
+    """``[J r valid]^T [J r valid]``: one thread per hypothesis and row of it, in a fixed order on every device."""
+    n, a = wp.tid()
+    total = vec8f()
     for p in range(rows.shape[1]):
-        total += rows[n, p, a] * rows[n, p, b]
-    sums[n, entry] = total
+        factor = rows[n, p, a]
+        for b in range(wp.static(ROW_LENGTH)):
+            total[b] += factor * rows[n, p, b]
+    for b in range(wp.static(ROW_LENGTH)):
+        sums[n, a, b] = total[b]
 
 
 @wp.func
@@ -125,7 +118,7 @@ def find_views_kernel(
 
 @wp.kernel
 def step_kernel(
-    sums: wp.array2d(dtype=wp.float32),
+    sums: wp.array3d(dtype=wp.float32),
     tikhonov_rotation: float,
     tikhonov_translation: float,
     directions: wp.array(dtype=wp.vec3),
@@ -139,17 +132,14 @@ def step_kernel(
     n = wp.tid()
     A = mat66f()
     b = vec6f()
-    entry = wp.int32(0)
     for i in range(6):
-        for j in range(i + 1):
-            A[i, j] = sums[n, entry]
-            A[j, i] = sums[n, entry]
-            entry += 1
+        for j in range(6):
+            A[i, j] = sums[n, i, j]
     for i in range(3):
         A[i, i] += tikhonov_rotation
         A[i + 3, i + 3] += tikhonov_translation
     for i in range(6):
-        b[i] = -sums[n, 21 + i]
+        b[i] = -sums[n, i, 6]
     x = solve_spd(A, b)
     T = poses[n]
     R = exp_so3(wp.vec3(x[0], x[1], x[2])) * rotation_of(T)

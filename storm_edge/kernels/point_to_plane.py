@@ -63,11 +63,12 @@ def point_to_plane_rows_kernel(
     R = rotation_of(T)
     arm = R * points[views[n], p]
     X = arm + translation_of(T)
-    if X[2] < 0.02:
+    if X[2] < reach_m + 0.001:
         return
     cam = camera[0]
-    u = X[0] / X[2] * cam[0] + cam[2]
-    v = X[1] / X[2] * cam[1] + cam[3]
+    inv_z = 1.0 / X[2]
+    u = X[0] * inv_z * cam[0] + cam[2]
+    v = X[1] * inv_z * cam[1] + cam[3]
     ui = int(wp.floor(u + 0.5))
     vi = int(wp.floor(v + 0.5))
     height = depth.shape[0]
@@ -77,27 +78,27 @@ def point_to_plane_rows_kernel(
     here = depth[vi, ui]
     if here > 0.0 and here < X[2] - occlusion_m:
         return
-    stride = wp.max(int(stride_m * cam[0] / X[2]), 1)
-    steps = int(reach_m * cam[0] / X[2]) / stride
+    stride = wp.max(int(stride_m * inv_z * cam[0]), 1)
+    steps = int(reach_m * inv_z * cam[0]) / stride
+    inv_fx = 1.0 / cam[0]
+    inv_fy = 1.0 / cam[1]
     best = reach_m * reach_m
     P = zero
-    found = wp.int32(0)
-    for a in range(-steps, steps + 1):
+    # The window's part inside the image, on the stride's grid around the projection.
+    for a in range(-wp.min(steps, vi / stride), wp.min(steps, (height - 1 - vi) / stride) + 1):
         y = vi + a * stride
-        if y >= 0 and y < height:
-            for b in range(-steps, steps + 1):
-                x = ui + b * stride
-                if x >= 0 and x < width:
-                    z = depth[y, x]
-                    # NaN fails the first comparison; the second spares most pixels of the window the division.
-                    if z > 0.0 and wp.abs(z - X[2]) < reach_m:
-                        Q = wp.vec3((float(x) - cam[2]) / cam[0] * z, (float(y) - cam[3]) / cam[1] * z, z)
-                        d = wp.length_sq(Q - X)
-                        if d < best:
-                            best = d
-                            P = Q
-                            found = 1
-    if found == 0:
+        ray_y = (float(y) - cam[3]) * inv_fy
+        for b in range(-wp.min(steps, ui / stride), wp.min(steps, (width - 1 - ui) / stride) + 1):
+            x = ui + b * stride
+            z = depth[y, x]
+            # False for NaN and for 0 as well: a model point is farther away than it reaches.
+            if wp.abs(z - X[2]) < reach_m:
+                Q = wp.vec3((float(x) - cam[2]) * inv_fx * z, ray_y * z, z)
+                d = wp.length_sq(Q - X)
+                if d < best:
+                    best = d
+                    P = Q
+    if P[2] == 0.0:
         return
     normal = R * normals[views[n], p]
     weight = 1.0 / (deviation * X[2])

@@ -22,7 +22,7 @@ from storm_edge.objects.viewpoints import SparseViewpoints
 
 Float64 = NDArray[np.float64]
 
-_SEARCH_STEPS = 6
+_SEARCH_STEPS = 3
 """Readings tried on either side of a projected point within the reach of a step."""
 _GAP_PX = 1.0
 """Pixels next to the contour from which no background colour is learned."""
@@ -103,7 +103,7 @@ class Descents:
         self._poses = zeros(capacity, wp.mat44)
         self._views = zeros(capacity, wp.int32)
         self._rows = zeros((capacity, 2 * self._point_count, gn.ROW_LENGTH), wp.float32)
-        self._sums = zeros((capacity, gn.SUM_LENGTH), wp.float32)
+        self._sums = zeros((capacity, gn.ROW_LENGTH, gn.ROW_LENGTH), wp.float32)
         self._evidence = zeros((capacity, ev.SUM_COUNT), wp.float32)
         self._colour_counts = zeros((2, region.BIN_COUNT + 1), wp.float32)
         self._histograms = zeros((2, region.BIN_COUNT), wp.float32)
@@ -118,16 +118,13 @@ class Descents:
             self._commands.clear()  # they hold the addresses of the old images
         self._frame = frame
         K = frame.K
-        self._camera.assign(np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
+        self._write(self._camera, np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
 
     def place(self, T_cam_centre: ArrayLike) -> None:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)``, ``N <= capacity``, and find their views."""
         T = np.asarray(T_cam_centre, dtype=np.float32).reshape(-1, 4, 4)
         self._count = len(T)
-        if self._device.is_cpu:
-            self._poses.numpy()[: self._count] = T
-        else:
-            wp.copy(self._poses, wp.array(T, dtype=wp.mat44, device=self._device), count=self._count)
+        self._write(self._poses, T)
         self._launch("find", gn.find_views_kernel, self._count, lambda: [self._poses, self._directions, self._views])
 
     def step(self, step: GeometricStep) -> None:
@@ -154,7 +151,7 @@ class Descents:
                 + [step.reach_m, step.reach_m / _SEARCH_STEPS, step.depth_deviation, step.reach_m, self._rows]
             ),
         )
-        self._launch("sum", gn.sum_rows_kernel, (count, gn.SUM_LENGTH), lambda: [self._rows, self._sums])
+        self._launch("sum", gn.sum_rows_kernel, (count, gn.ROW_LENGTH), lambda: [self._rows, self._sums])
         self._launch(
             ("solve", step),
             gn.step_kernel,
@@ -171,11 +168,7 @@ class Descents:
 
     def normal_matrices(self) -> Float64:
         """Left-hand sides of the last step without regularisation, ``(N, 6, 6)``. Waits for the device."""
-        sums = self._sums.numpy()[: self._count].astype(np.float64)
-        matrices = np.zeros((len(sums), 6, 6))
-        row, column = np.tril_indices(6)
-        matrices[:, row, column] = matrices[:, column, row] = sums[:, :21]
-        return matrices
+        return np.array(self._sums.numpy()[: self._count, :6, :6], dtype=np.float64)
 
     def evidence(self) -> Float64:
         """Sums of `kernels.evidence` at the present poses, ``(N, SUM_COUNT)``. Waits for the device."""
@@ -240,6 +233,13 @@ class Descents:
         )
         self._colour_counts.zero_()
         self.colours_known = True
+
+    def _write(self, target: WpArray, values: NDArray[np.float32]) -> None:
+        """Fill the first entries of a device array from the host."""
+        if self._device.is_cpu:
+            target.numpy()[: len(values)] = values
+        else:
+            wp.copy(target, wp.array(values, dtype=target.dtype, device=self._device), count=len(values))
 
     def _launch(
         self, name: Hashable, kernel: Any, dim: int | tuple[int, ...], inputs: Callable[[], Sequence[Any]]

@@ -18,6 +18,7 @@ colour   one minus the correlation of the model's colours with the image; counts
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ from storm_edge.objects.viewpoints import SparseViewpoints
 from storm_edge.perception.descent import Descents, GeometricStep, RgbdBuffers
 
 Float64 = NDArray[np.float64]
+Steps = Sequence[GeometricStep]
 
 COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03)
 MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02)
@@ -44,13 +46,13 @@ _CONTRAST_FLOOR = 0.03**2
 class GeometricConfig:
     """Schedules and limits of the refinement."""
 
-    narrow: tuple[GeometricStep, ...] = (COARSE, MEDIUM, MEDIUM, FINE, FINE, FINEST, FINEST)
+    narrow: Steps = (COARSE, MEDIUM, MEDIUM, FINE, FINE, FINEST, FINEST)
     """Steps from the first start on every frame."""
-    wide: tuple[GeometricStep, ...] = (COARSE,) * 3 + (MEDIUM,) * 3 + (FINE,)
+    wide: Steps = (COARSE,) * 3 + (MEDIUM,) * 3 + (FINE,)
     """Steps from every start when the narrow ones end badly."""
-    finish: tuple[GeometricStep, ...] = (MEDIUM, FINE, FINE, FINEST, FINEST)
+    finish: Steps = (MEDIUM, FINE, FINE, FINEST, FINEST)
     """Steps that follow for the best of the wide ones."""
-    polish: tuple[GeometricStep, ...] = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
+    polish: Steps = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
     """Steps of `GeometricRefiner.refine_batch`, stretched to the iterations asked for."""
     wide_above: float = 0.45
     """Residual of the narrow result above which the wide search starts."""
@@ -201,7 +203,7 @@ class GeometricRefiner:
         """Judge poses ``(N, 4, 4)``, ``N <= batch``, without moving them."""
         self._descents.look(frame)
         self._descents.place(T_cam_centre)
-        return self._weigh()
+        return self._weigh(self._descents.evidence())
 
     def refine(self, frame: RgbdBuffers, starts: ArrayLike) -> GeometricResult:
         """Refine one pose.
@@ -214,29 +216,40 @@ class GeometricRefiner:
         config, descents = self.config, self._descents
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
         descents.look(frame)
-        before = self._weigh_at(starts[:1])
-        pose, after, hessian = self._descend(starts[:1], config.narrow)
+        descents.place(starts[:1])
+        sums = [descents.evidence()]
+        poses = [starts[0]]
+        matrices = []
+
+        def descend(start: Float64, steps: Steps) -> Evidence:
+            poses.append(self._descend(start, steps)[0])
+            sums.append(descents.evidence())
+            matrices.append(descents.normal_matrices()[0])
+            return self._weigh(np.concatenate(sums))
+
+        evidence = descend(starts[0], config.narrow)
         iterations = len(config.narrow)
-        widened = bool(after.residual[0] > config.wide_above)
+        widened = bool(evidence.residual[-1] > config.wide_above)
         if widened:
-            poses, evidence, _ = self._descend(starts, config.wide)
-            best = int(np.argmin(evidence.residual))
-            far, far_after, far_hessian = self._descend(poses[best : best + 1], config.finish)
+            spread = self._descend(starts, config.wide)
+            best = int(np.argmin(self._weigh(descents.evidence()).residual))
+            evidence = descend(spread[best], config.finish)
             iterations += len(config.wide) + len(config.finish)
-            if far_after.residual[0] < after.residual[0]:
-                pose, after, hessian = far, far_after, far_hessian
-        accepted = bool(after.residual[0] <= before.residual[0] + config.tolerance)
-        final = after if accepted else before
+
+        # Entry 0 is the start, then the refined poses.
+        best = 1 + int(np.argmin(evidence.residual[1:]))
+        accepted = bool(evidence.residual[best] <= evidence.residual[0] + config.tolerance)
+        kept = best if accepted else 0
         return GeometricResult(
-            T_cam_centre=pose[0] if accepted else starts[0],
+            T_cam_centre=poses[kept],
             accepted=accepted,
-            residual=float(final.residual[0]),
-            depth_residual_m=float(final.depth[0]) * config.gate_m,
-            contour=float(final.contour[0]),
-            colour=float(final.colour[0]),
-            inliers=float(final.inliers[0]),
-            hidden=float(final.hidden[0]),
-            hessian=hessian[0],
+            residual=float(evidence.residual[kept]),
+            depth_residual_m=float(evidence.depth[kept]) * config.gate_m,
+            contour=float(evidence.contour[kept]),
+            colour=float(evidence.colour[kept]),
+            inliers=float(evidence.inliers[kept]),
+            hidden=float(evidence.hidden[kept]),
+            hessian=matrices[best - 1],
             iterations=iterations,
             widened=widened,
         )
@@ -270,25 +283,20 @@ class GeometricRefiner:
         steps = [self.config.polish[i * len(self.config.polish) // iterations] for i in range(iterations)]
         for first in range(0, len(poses), descents.capacity):
             part = slice(first, first + descents.capacity)
-            before = self._weigh_at(poses[part])
-            moved, after, _ = self._descend(poses[part], steps)
-            better = after.residual <= before.residual
-            poses[part] = np.where(better[:, None, None], moved, poses[part])
-            residuals[part] = np.minimum(after.residual, before.residual)
+            descents.place(poses[part])
+            before = self._weigh(descents.evidence()).residual
+            moved = self._descend(poses[part], steps)
+            after = self._weigh(descents.evidence()).residual
+            poses[part] = np.where((after <= before)[:, None, None], moved, poses[part])
+            residuals[part] = np.minimum(after, before)
         return poses, residuals
 
-    def _descend(
-        self, T_cam_centre: Float64, steps: tuple[GeometricStep, ...] | list[GeometricStep]
-    ) -> tuple[Float64, Evidence, Float64]:
-        """Poses, evidence and normal matrices after ``steps``."""
+    def _descend(self, T_cam_centre: Float64, steps: Steps) -> Float64:
+        """Poses ``(N, 4, 4)`` after ``steps``; evidence and normal matrices are then those of these poses."""
         self._descents.place(T_cam_centre)
         for step in steps:
             self._descents.step(step)
-        return self._descents.poses(), self._weigh(), self._descents.normal_matrices()
+        return self._descents.poses()
 
-    def _weigh_at(self, T_cam_centre: Float64) -> Evidence:
-        self._descents.place(T_cam_centre)
-        return self._weigh()
-
-    def _weigh(self) -> Evidence:
-        return weigh(self._descents.evidence(), colours_known=self._descents.colours_known)
+    def _weigh(self, sums: Float64) -> Evidence:
+        return weigh(sums, colours_known=self._descents.colours_known)
