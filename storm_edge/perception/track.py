@@ -1,0 +1,122 @@
+"""Track: from the last pose to the next one, and how sure of it we are.
+
+Geometry runs on every frame; where its residual says that it went wrong, RefineNet looks at the pair of crops and
+geometry finishes from there. What is reported is the pose with the lowest residual. On a CPU this is both the
+quickest and the most exact order we measured (``benchmarks/bench_tracking.py``).
+
+Poses are of the centred mesh (``T_cam_centre``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.errors import InputError
+from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.geometric import GeometricRefiner, motion_starts
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.judge import JudgeConfig, PoseJudge
+from storm_edge.perception.networks import PoseRefiner
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackConfig:
+    """When the network runs, and what counts as sure."""
+
+    network_above: float = 0.45
+    """Geometric residual above which RefineNet is asked; 0 asks it on every frame, 1 never."""
+    network_iterations: int = 2
+    """RefineNet iterations when it is asked."""
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    """How the reported pose is judged for its confidence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackStep:
+    """The pose in one frame."""
+
+    T_cam_centre: Float64
+    """Pose of the centred mesh, ``(4, 4)``."""
+    confidence: float
+    """Share of what should be seen that agrees in depth with the pose, 0..1."""
+    residual: float
+    """Geometric residual, 0 (agrees) to 1, see `perception.geometric`."""
+    network_used: bool
+    """Whether RefineNet ran on this frame."""
+
+
+class Tracker:
+    """Follows one object; buffers are made here.
+
+    Args:
+        bundle: The onboarded object.
+        geometry: Its geometric refiner; the colours of the object are learned into it.
+        network: RefineNet on this object, or None to track by geometry alone.
+        config: Thresholds.
+        device: Warp device name.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        geometry: GeometricRefiner,
+        network: PoseRefiner | None,
+        *,
+        config: TrackConfig | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self._bundle = bundle
+        self._geometry = geometry
+        self._network = network
+        self._config = config or TrackConfig()
+        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+        self._judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=1, config=self._config.judge)
+        self._last: Float64 | None = None
+        self._before: Float64 | None = None
+
+    def start(self, frame: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
+        """Begin at a pose that is known for this frame: learn the colours around it, forget all motion."""
+        self._geometry.learn(frame, T_cam_centre, forget=True)
+        self._last = self._before = T_cam_centre
+        residual = float(self._geometry.evidence(frame, T_cam_centre[None]).residual[0])
+        return self._step(frame, T_cam_centre, residual, network_used=False)
+
+    def update(self, frame: FrameBuffers) -> TrackStep:
+        """The pose in the next frame.
+
+        Raises:
+            InputError: Nobody called `start`.
+        """
+        if self._last is None or self._before is None:
+            raise InputError("tracker: no pose to start from; call start() with a registered pose first")
+        config = self._config
+        found = self._geometry.refine(frame, motion_starts(self._last, self._before))
+        network_used = self._network is not None and found.residual > config.network_above
+        if self._network is not None and network_used:
+            poses = np.stack([self._last, found.T_cam_centre])
+            for _ in range(config.network_iterations):
+                poses = self._network(frame, poses)
+            again = self._geometry.refine(frame, poses)
+            if again.residual < found.residual:
+                found = again
+        pose = nearest_symmetric(found.T_cam_centre, self._last, self._bundle.symmetries)
+        if found.residual <= config.network_above:  # never learn the colours of what may be something else
+            self._geometry.learn(frame, pose)
+        self._last, self._before = pose, self._last
+        return self._step(frame, pose, found.residual, network_used=network_used)
+
+    def _step(self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool) -> TrackStep:
+        judged = self._judge.judge(frame, pose[None], mask=None)
+        return TrackStep(
+            T_cam_centre=pose,
+            confidence=float(np.clip(judged.visible[0], 0.0, 1.0)),
+            residual=residual,
+            network_used=network_used,
+        )

@@ -1,0 +1,44 @@
+"""What a robot installs must import without the workshop, and importing must stay cheap."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ROBOT_ROOMS = ("errors", "frames", "geometry", "kernels", "objects", "data", "engines", "perception", "runtime", "evaluate")
+
+IMPORT_ALL_WITHOUT_TORCH = """
+import importlib, pkgutil, sys
+for workshop in ("torch", "onnxscript", "onnx"):
+    sys.modules[workshop] = None  # importing it now raises
+import storm_edge
+for module in pkgutil.walk_packages(storm_edge.__path__, "storm_edge."):
+    if module.name.split(".")[1] in {rooms!r}:
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_robot_rooms_need_no_torch() -> None:
+    imported = python(IMPORT_ALL_WITHOUT_TORCH.format(rooms=ROBOT_ROOMS))
+    for room in ROBOT_ROOMS:
+        assert f"storm_edge.{room}" in imported
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "warp", "onnxruntime", "torch", "cv2"])
+def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
+    assert python(f"import sys, storm_edge; print({heavy!r} in sys.modules)").strip() == "False"
+
+
+@pytest.mark.parametrize("heavy", ["warp", "onnxruntime", "torch", "cv2", "trimesh", "matplotlib", "scipy"])
+def test_the_command_line_starts_light(heavy: str) -> None:
+    """Heavy imports sit inside the commands, so that --help answers at once on a robot."""
+    assert python(f"import sys, storm_edge.cli.main; print({heavy!r} in sys.modules)").strip() == "False"
