@@ -1,0 +1,102 @@
+"""Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and pictures in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storm_edge.data.bop import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.files import whole_folder
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.runtime.outputs import POSES, SUMMARY, PoseLog, Track, summarise, write_summary
+from storm_edge.runtime.overlay import OverlayPainter, contact_sheet, write_picture
+from storm_edge.runtime.sequence import Init, LoopConfig, ObjectLoop, follow
+from storm_edge.runtime.video import Video
+
+OVERLAYS = "overlays"
+VIDEO = "overlay.mp4"
+SHEET = "overlay_sheet.png"
+_SHEET_PICTURES = 12
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRun:
+    """What came out of a run."""
+
+    tracks: list[Track]
+    """Everything that was reported, frame by frame."""
+    summary: dict[str, object]
+    """The content of `summary.json`."""
+    folder: Path
+    """Where it lies."""
+
+
+def track_scene(
+    scene: BopScene,
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle,
+    out: Path,
+    *,
+    init: Init = Init.MASK,
+    device: str = "cpu",
+    config: LoopConfig | None = None,
+    pictures: bool = True,
+    rate_hz: float = 30.0,
+    progress: Progress | None = None,
+) -> SceneRun:
+    """Follow ``bundles`` through ``scene``; the folder ``out`` appears when all is written.
+
+    Args:
+        scene: The recording.
+        bundles: Objects to follow.
+        networks: The network bundle.
+        out: Result folder; an older result there is replaced.
+        init: Where first poses come from.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+        config: Schedules and thresholds.
+        pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
+        rate_hz: Frame rate of the video.
+        progress: Called with frames done and frames in all.
+
+    Raises:
+        StormEdgeError: As `sequence.follow`; or the folder cannot be written.
+    """
+    with whole_folder(out, marker=SUMMARY) as folder:
+        options = OrtOptions(device=device)
+        loops = [ObjectLoop(b, networks, config=config, device=device, options=options) for b in bundles]
+        tracks: list[Track] = []
+        painter: OverlayPainter | None = None
+        video: Video | None = None
+        sheet = []
+        step = max(1, len(scene) // _SHEET_PICTURES)
+        try:
+            with PoseLog(folder / POSES) as log:
+                for done, (frame, found) in enumerate(follow(scene, loops, init=init, device=device), start=1):
+                    for track in found:
+                        log.write(track)
+                    tracks += found
+                    if pictures:
+                        if painter is None or video is None:
+                            (folder / OVERLAYS).mkdir()
+                            painter = OverlayPainter(bundles, frame.size_px)
+                            video = Video(folder / VIDEO, frame.size_px, rate_hz=rate_hz)
+                        picture = painter.paint(frame, found)
+                        write_picture(folder / OVERLAYS / f"{frame.index:06d}.png", picture)
+                        video.write(picture)
+                        if (done - 1) % step == 0:
+                            sheet.append(picture)
+                    if progress is not None:
+                        progress(done, len(scene))
+        finally:
+            if video is not None:
+                video.close()
+        if sheet:
+            write_picture(folder / SHEET, contact_sheet(sheet))
+        summary = summarise(tracks, bundle=networks.name, device=device, scene=scene.path.name, init=init.value)
+        write_summary(folder / SUMMARY, summary)
+    return SceneRun(tracks=tracks, summary=summary, folder=out)
