@@ -11,10 +11,27 @@ from pathlib import Path
 
 from storm_edge.errors import OutputError, bad
 
+_REMEDY = "choose another output folder"
+
 
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
+
+
+def check_replaceable(path: Path | str, *, marker: str) -> None:
+    """Refuse an output folder that `whole_folder` would refuse, before the work that fills it.
+
+    Raises:
+        OutputError: ``path`` is a file, or a folder with other things than an older result.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if any(path.iterdir()) and not (path / marker).is_file():
+            expected = f"a new folder or one with {marker}"
+            raise OutputError(bad(path, "a folder with other files", expected, _REMEDY))
+    elif path.exists():
+        raise OutputError(bad(path, "a file", "a folder to write", _REMEDY))
 
 
 @contextmanager
@@ -31,12 +48,7 @@ def whole_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
         OutputError: ``path`` is something else than such a result, or cannot be written.
     """
     path = Path(path)
-    remedy = "choose another output folder"
-    if path.is_dir():
-        if any(path.iterdir()) and not (path / marker).is_file():
-            raise OutputError(bad(path, "a folder with other files", f"a new folder or one with {marker}", remedy))
-    elif path.exists():
-        raise OutputError(bad(path, "a file", "a folder to write", remedy))
+    check_replaceable(path, marker=marker)
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
     older = path.parent / f".{path.name}.older-{os.getpid()}"
     try:
@@ -45,7 +57,7 @@ def whole_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
             raise PermissionError("not writable")
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(bad(path, error.strerror or error, "a folder that can be written", remedy)) from error
+        raise OutputError(bad(path, error.strerror or error, "a folder that can be written", _REMEDY)) from error
     try:
         yield partial
         try:
@@ -55,7 +67,7 @@ def whole_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
         except OSError as error:
             if older.is_dir() and not path.exists():
                 older.rename(path)
-            raise OutputError(bad(path, error.strerror or error, "a folder that can be written", remedy)) from error
+            raise OutputError(bad(path, error.strerror or error, "a folder that can be written", _REMEDY)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(older, ignore_errors=True)

@@ -44,6 +44,20 @@ class TrackingReport:
     jitter_rotation_deg: float | None
     """Median change of the rotation error between neighbouring images with poses [deg]."""
 
+    def sentence(self) -> str:
+        """What the table of scores does not show."""
+        worst = "no judged frame"
+        if self.worst_frame is not None:
+            error = "no pose" if self.worst_add_m is None else f"ADD {self.worst_add_m * 1e3:.1f} mm"
+            worst = f"worst frame {self.worst_frame} ({error})"
+        losses = f"{self.loss_count} losses"
+        if self.loss_count:
+            losses += f", the longest {self.longest_loss_frames} frames"
+        parts = [worst, losses]
+        if self.jitter_translation_m is not None and self.jitter_rotation_deg is not None:
+            parts.append(f"jitter {self.jitter_translation_m * 1e3:.2f} mm, {self.jitter_rotation_deg:.2f} deg")
+        return "; ".join(parts)
+
 
 def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
     """Sum up the judgements of one object, in the order of the recording."""

@@ -72,8 +72,7 @@ class ObjectBundle:
     @property
     def bop_id(self) -> int | None:
         """The number in a name such as ``obj_000005``, else None."""
-        match = re.fullmatch(r"(?:obj_)?0*(\d+)", self.object_id)
-        return int(match.group(1)) if match else None
+        return number_in(self.object_id)
 
     def save(self, path: Path | str) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.
@@ -150,6 +149,12 @@ class ObjectBundle:
             **_mesh_arrays("mesh_lod", self.mesh_lod),
             **{f"viewpoints.{name}": array for name, array in self.viewpoints.arrays().items()},
         }
+
+
+def number_in(object_id: str) -> int | None:
+    """The number of an object named as BOP names models, ``obj_000005`` or ``5``, else None."""
+    match = re.fullmatch(r"(?:obj_)?0*(\d+)", object_id)
+    return int(match.group(1)) if match else None
 
 
 def is_bundle(path: Path | str) -> bool:

@@ -1,0 +1,47 @@
+"""How the commands talk: results on stdout, everything else on stderr, bars only where somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+Report = Callable[[str, float], None]
+
+
+def say(note: str) -> None:
+    """A remark on stderr, one line."""
+    typer.secho(f"note: {note}", fg=typer.colors.YELLOW, err=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """Bars on stderr, one per stage, gone when the block ends; nothing where stderr is not a terminal.
+
+    The report takes the stage's name and its finished share in [0, 1].
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=share)
+
+        yield report
+
+
+def print_table(table: object) -> None:
+    """A rich table on stdout; wide enough to keep every column where stdout is a file or a pipe."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(table)

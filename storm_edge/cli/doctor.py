@@ -1,0 +1,27 @@
+"""`storm-edge doctor`: what this machine can run, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what this machine can run, and what is missing. Exit status 1 if the robot's part cannot run."""
+    from storm_edge.cli.checkup import examine
+
+    findings = examine()
+    healthy = all(finding.passed for finding in findings if finding.required)
+    if as_json:
+        typer.echo(json.dumps({"healthy": healthy, "findings": [vars(f) for f in findings]}, indent=2))
+    else:
+        for finding in findings:
+            mark, colour = ("ok", typer.colors.GREEN) if finding.passed else ("-", None)
+            if finding.required and not finding.passed:
+                mark, colour = "MISSING", typer.colors.RED
+            typer.echo(f"{typer.style(f'{mark:>8}', fg=colour)}  {finding.name:<24} {finding.detail}")
+    raise typer.Exit(0 if healthy else 1)

@@ -1,0 +1,78 @@
+"""`storm-edge eval`: predicted poses against the labels of a BOP scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storm_edge.cli.console import print_table, progress_bars
+from storm_edge.cli.onboard import Unit, open_object
+from storm_edge.cli.scenes import LABELS, open_scene
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from storm_edge.evaluate.judgement import Judgement
+
+app = typer.Typer(help="Judge poses against ground truth.", no_args_is_help=True)
+
+Predictions = Annotated[
+    Path, typer.Argument(help="poses.jsonl, the folder that holds it, or a BOP result file.", show_default=False)
+]
+Scene = Annotated[Path, typer.Option(help="BOP scene folder with labels.", show_default=False)]
+Objects = Annotated[
+    list[Path],
+    typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
+]
+Out = Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)]
+Labels = Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")]
+ModelUnit = Annotated[Unit | None, typer.Option(help="Unit of length of model files.")]
+
+
+@app.command("poses")
+def poses(
+    predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+) -> None:
+    """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
+    from storm_edge.evaluate.poses import score_poses
+    from storm_edge.evaluate.report import score_table, write_report
+
+    judgements = _judge(predictions, scene, objects, out, labels, unit)
+    scores = score_poses(judgements)
+    write_report(out, {"scores": scores, "labels": judgements})
+    print_table(score_table(scores, title=f"{scene.name}: {len(judgements)} labels"))
+
+
+@app.command("tracking")
+def tracking(
+    predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+) -> None:
+    """How well each object was followed: classes of labels, worst frame, losses, jitter."""
+    from storm_edge.evaluate.report import score_table, write_report
+    from storm_edge.evaluate.tracking import report_tracking
+
+    judgements = _judge(predictions, scene, objects, out, labels, unit)
+    names = list(dict.fromkeys(j.object_id for j in judgements))
+    reports = [report_tracking([j for j in judgements if j.object_id == name]) for name in names]
+    write_report(out, {"objects": reports, "labels": judgements})
+    for report in reports:
+        title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
+        print_table(score_table([report.judged, *report.classes], title=title))
+        typer.echo(report.sentence())
+
+
+def _judge(
+    predictions: Path, scene: Path, objects: list[Path], out: Path, labels: str | None, unit: Unit | None
+) -> list[Judgement]:
+    from storm_edge.evaluate.judgement import judge_scene
+    from storm_edge.evaluate.predictions import read_predictions
+    from storm_edge.evaluate.report import REPORT
+
+    check_replaceable(out, marker=REPORT)
+    found = read_predictions(predictions)
+    recording = open_scene(scene, labels)
+    with progress_bars() as report:
+        # Sparse views are for tracking; judging needs the mesh alone.
+        bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
+        return judge_scene(recording, found, bundles, progress=lambda done, total: report("judge", done / total))

@@ -1,0 +1,70 @@
+"""The `storm-edge` command: its subcommands, and the one place where an error becomes a line and an exit status.
+
+Each command parses, calls one function and prints its result. Libraries that take time to import are imported inside
+the commands, so that `storm-edge --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from storm_edge import __version__
+from storm_edge.cli import doctor, evaluate, onboard, train
+from storm_edge.errors import StormEdgeError, bad
+
+app = typer.Typer(
+    name="storm-edge",
+    help="Find, follow and re-find an object in 6D from one 3D model, on the edge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"storm-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find, follow and re-find an object in 6D from one 3D model, on the edge."""
+
+
+app.command("doctor")(doctor.command)
+app.command("onboard")(onboard.command)
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(train.app, name="train")
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 done, 1 an error in one line, 2 options that typer does not understand.
+
+    A bug is not caught: it shows its traceback.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except StormEdgeError as error:
+        _fail(str(error))
+    except OSError as error:
+        remedy = "check the path, its permissions and the free space"
+        _fail(bad(error.filename or "file", error.strerror or error, "a path that can be used", remedy))
+    except KeyboardInterrupt:
+        typer.secho("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(line: str) -> NoReturn:
+    typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+    sys.exit(1)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
+
+
+def test_poses(storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    arguments = [predictions, "--scene", scene, "--object", model, "--unit", "mm", "--out", out]
+    ended = storm_edge("eval", "poses", *arguments)
+    assert (ended.status, ended.err) == (0, "")
+    assert "obj_000003" in ended.out
+    assert "100.0%" in ended.out
+    [score] = json.loads((out / "report.json").read_text())["scores"]
+    assert (score["label_count"], score["add_recall"]) == (2, 1.0)
+
+
+def test_tracking(storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    arguments = [predictions, "--scene", scene, "--object", model, "--unit", "mm", "--out", out]
+    ended = storm_edge("eval", "tracking", *arguments)
+    assert (ended.status, ended.err) == (0, "")
+    assert "a pose in 2 of 2 frames" in ended.out
+    assert "0 losses" in ended.out
+    [report] = json.loads((out / "report.json").read_text())["objects"]
+    assert (report["pose_count"], report["loss_count"]) == (2, 0)
+
+
+def test_pseudo_labels_are_used_where_there_are_no_others_and_it_says_so(
+    storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path
+) -> None:
+    (scene / "scene_gt.json").rename(scene / "scene_gt_pseudo.json")
+    arguments = [predictions, "--scene", scene, "--object", model, "--unit", "mm", "--out", tmp_path / "report"]
+    ended = storm_edge("eval", "poses", *arguments)
+    assert ended.status == 0
+    assert "scene_gt_pseudo.json are used; they are estimates" in ended.err
