@@ -78,7 +78,7 @@ def test_upstream_rounds_half_to_even():
 
 @pytest.mark.parametrize("upstream", [False, True])
 def test_kernel_matches_the_reference(upstream, rng):
-    """Translations are given in float32 to both, so rounding falls to the same side; worst seen 1.5e-5 px (x86-64)."""
+    """Translations are given in float32 to both, so rounding falls to the same side; worst 1.5e-5 px (x86-64)."""
     T = poses(rng, 200, spread_m=0.2).astype(np.float32).astype(np.float64)
     K = K_CAMERA.copy()
     K[0, 1] = 2.0
