@@ -101,7 +101,7 @@ def test_an_existing_folder_is_not_overwritten(scene: Path) -> None:
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="writable place"), BopWriter(tmp_path / "file" / "s"):
+    with pytest.raises(OutputError, match="a folder that can be written"), BopWriter(tmp_path / "file" / "s"):
         pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ class Appearance:
     """Haze: added everywhere."""
     shading: float = 0.0
     """Strength of soft shadows over the picture."""
+    shading_seed: int = 0
+    """Where those shadows lie; they stay there from frame to frame."""
     blur_px: float = 0.0
     """Standard deviation of the defocus [px]."""
     noise: float = 0.01
@@ -40,23 +43,26 @@ class Appearance:
     def expose(self, colour: Float32, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Turn a clean picture in [0, 1] ``(H, W, 3)`` into what the camera delivers, uint8."""
         size_px = (colour.shape[0], colour.shape[1])
-        out = colour * np.asarray(self.gain, dtype=np.float32)
+        out: NDArray[Any] = colour * np.asarray(self.gain, dtype=np.float32)
         if self.saturation != 1.0:
-            grey = out.mean(axis=2, keepdims=True)
-            out = grey + (out - grey) * np.float32(self.saturation)
+            grey = np.asarray(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), dtype=np.float32)[..., None]
+            out = np.asarray(grey + (out - grey) * np.float32(self.saturation), dtype=np.float32)
         if self.shading > 0.0:
-            field = image_field(rng, size_px, max(size_px) / 2.0)
+            field = image_field(np.random.default_rng(self.shading_seed), size_px, max(size_px) / 2.0)
             out = out * np.exp(np.float32(self.shading) * field)[..., None]
         if self.gamma != 1.0:
-            out = np.power(np.clip(out, 0.0, 1.0), np.float32(self.gamma))
-        out = out * np.float32(1.0 - self.lift) + np.float32(self.lift)
+            out = np.asarray(cv2.pow(np.clip(out, 0.0, 1.0), self.gamma))
+        if self.lift > 0.0:
+            out = out * np.float32(1.0 - self.lift) + np.float32(self.lift)
         if self.blur_px > 0.2:
             out = cv2.GaussianBlur(out, (0, 0), self.blur_px)
         if self.noise > 0.0:
-            # Three channels from one wide field: cheaper than three, and independent all the same.
+            # Three channels from one wide field: cheaper than three fields and just as independent.
             grain = image_field(rng, (size_px[0], 3 * size_px[1]), self.noise_scale_px)
             grain = np.stack(np.split(grain, 3, axis=1), axis=2)
-            out = out + np.float32(self.noise) * np.sqrt(np.clip(out, 0.05, 1.0)) * grain
+            brightness = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
+            grain *= np.sqrt(np.clip(brightness, 0.05, 1.0))[..., None]
+            out = out + np.float32(self.noise) * grain
         picture: NDArray[np.uint8] = np.round(np.clip(out, 0.0, 1.0) * 255.0).astype(np.uint8)
         if self.jpeg_quality is not None:
             _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
@@ -76,6 +82,7 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
         saturation=float(rng.uniform(0.5, 1.3)),
         lift=float(rng.choice([0.0, rng.uniform(0.0, 0.15)])),
         shading=float(rng.choice([0.0, rng.uniform(0.0, 0.4)])),
+        shading_seed=int(rng.integers(2**31)),
         blur_px=float(rng.choice([0.0, rng.uniform(0.3, 1.3)])),
         noise=float(np.exp(rng.uniform(np.log(0.003), np.log(0.04)))),
         noise_scale_px=float(rng.choice([1.0, 1.5, 2.0])),
@@ -122,8 +129,17 @@ def smear(colour: Float32, behind: Float32, moving: NDArray[np.bool_], kernel: F
         moving: Where the moving part is ``(H, W)``.
         kernel: From `motion_kernel`.
     """
-    alpha = moving.astype(np.float32)[..., None]
-    smeared = cv2.filter2D(
-        np.concatenate([colour * alpha, alpha], axis=2), -1, kernel, borderType=cv2.BORDER_REPLICATE
+    if not moving.any():
+        return colour
+    reach = len(kernel)
+    rows, columns = np.flatnonzero(moving.any(axis=1)), np.flatnonzero(moving.any(axis=0))
+    window = (
+        slice(max(int(rows[0]) - reach, 0), int(rows[-1]) + reach + 1),
+        slice(max(int(columns[0]) - reach, 0), int(columns[-1]) + reach + 1),
     )
-    return np.asarray(smeared[..., :3] + (1.0 - smeared[..., 3:]) * behind)
+    alpha = moving[window].astype(np.float32)[..., None]
+    layers = np.concatenate([colour[window] * alpha, alpha], axis=2)
+    layers = cv2.filter2D(layers, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    out: Float32 = colour.copy()
+    out[window] = layers[..., :3] + (1.0 - layers[..., 3:]) * behind[window]
+    return out

@@ -11,13 +11,19 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-def image_field(rng: np.random.Generator, size_px: tuple[int, int], scale_px: float) -> Float32:
+_SPREAD = {cv2.INTER_LINEAR: 1.5, cv2.INTER_CUBIC: 1.25}  # interpolation evens out; this restores unit variance
+
+
+def image_field(
+    rng: np.random.Generator, size_px: tuple[int, int], scale_px: float, *, interpolation: int = cv2.INTER_LINEAR
+) -> Float32:
     """Smooth noise of about zero mean and unit variance, shape ``(H, W)``.
 
     Args:
         rng: Source of randomness.
         size_px: Height and width [px].
         scale_px: Distance over which the field changes [px]; at 1 or less it is white noise.
+        interpolation: OpenCV's linear for noise, or its slower cubic where contours of the field will be seen.
     """
     height, width = size_px
     if scale_px <= 1.0:
@@ -28,9 +34,9 @@ def image_field(rng: np.random.Generator, size_px: tuple[int, int], scale_px: fl
     shift = rng.random(2)
     A = np.array([[1.0 / scale_px, 0.0, shift[0]], [0.0, 1.0 / scale_px, shift[1]]])
     field = cv2.warpAffine(
-        lattice, A, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+        lattice, A, (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
     )
-    return np.asarray(field * np.float32(1.4), dtype=np.float32)  # interpolation halves the variance; 1.4 restores it
+    return np.asarray(field * np.float32(_SPREAD[interpolation]), dtype=np.float32)
 
 
 def space_field(rng: np.random.Generator, points: NDArray[np.floating], scale: float) -> Float64:

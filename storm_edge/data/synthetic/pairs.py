@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from storm_edge.data.synthetic.objects import HELD_OUT_FROM
 from storm_edge.data.synthetic.patches import ObjectPool, Observation, PooledObject, observe
-from storm_edge.geometry.camera import crop_K
-from storm_edge.geometry.se3 import exp_so3, log_so3, make_T, random_rotation
+from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.raster import render
+from storm_edge.kernels.reference.crop_window import plain_windows
+from storm_edge.kernels.reference.pose_update import update_target
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Batch = dict[str, Float32]
 
-ROT_NORMALIZER = 0.3490658503988659
-"""Largest rotation per component of one refinement step [rad], 20 degrees (upstream's constant)."""
 _MIN_Z_M = 0.001
 _XYZ_LIMIT = 2.0
 
@@ -86,7 +85,7 @@ class PairSampler:
             self._picture(target, seen, T_old, batch, part)
             for i, scene in enumerate(seen, start=filled):
                 T_new = nearest_symmetric(scene.T_cam_obj, T_old[i - filled], target.truth.symmetries)
-                trans, rot = update_target(T_old[i - filled], T_new, target.truth.diameter_m)
+                trans, rot = update_target(T_old[i - filled], T_new, diameter_m=target.truth.diameter_m)
                 batch["trans_target"][i], batch["rot_target"][i] = trans, np.clip(rot, -1.0, 1.0)
                 batch["weight"][i] = 0.5 + 0.5 * scene.visible_share
             filled += len(seen)
@@ -134,55 +133,37 @@ class PairSampler:
     ) -> None:
         """Fill both pictures of every pair of ``part``."""
         side, radius = self.size_px, target.truth.diameter_m / 2.0
-        windows = [
-            crop_window(scene.K, T[:3, 3], radius * self.config.crop_ratio, side)
+        placed = [
+            plain_windows(T, scene.K, reach_m=radius * self.config.crop_ratio, size_px=side)
             for scene, T in zip(seen, T_old, strict=True)
         ]
-        K_crop = np.stack([crop_K(scene.K, s, o) for scene, (s, o) in zip(seen, windows, strict=True)])
+        K_crop = np.stack([K for _, K in placed])
         model = render(target.buffers, T_old, K_crop, side)
-        for i, (scene, (scale, offset)) in enumerate(zip(seen, windows, strict=True)):
+        for i, (scene, (window, _)) in enumerate(zip(seen, placed, strict=True)):
             t = T_old[i, :3, 3]
-            colour, xyz = cropped(scene, scale, offset, side)
+            colour, xyz = cropped(scene, window, side)
             _write_input(batch["rendered"][part.start + i], model.colour[i], model.xyz[i], t, radius)
             _write_input(batch["observed"][part.start + i], colour, xyz, t, radius)
 
 
-def crop_window(K: Float64, t: Float64, reach_m: float, size_px: int) -> tuple[Float64, Float64]:
-    """The square around a pose that a network looks at, as ``u_src = scale * u_crop + offset``.
-
-    Args:
-        K: Intrinsics of the picture [px].
-        t: Translation of the pose [m] ``(3,)``.
-        reach_m: Half side of the window at the object's distance [m].
-        size_px: Side of the crop [px].
-
-    Returns:
-        ``scale (2,)`` and ``offset (2,)`` [px]. Borders of window and crop coincide, so the centre of crop pixel 0
-        lies half a crop pixel inside.
-    """
-    centre = (K[:2, :2] @ t[:2] + K[:2, 2] * t[2]) / t[2]
-    half = reach_m * max(K[0, 0], K[1, 1]) / t[2]
-    scale = 2.0 * half / size_px
-    return np.full(2, scale), centre - half + 0.5 * scale
-
-
-def cropped(scene: Observation, scale: Float64, offset: Float64, size_px: int) -> tuple[Float32, Float32]:
+def cropped(scene: Observation, window: Float64, size_px: int) -> tuple[Float32, Float32]:
     """Colour (bilinear) and points (nearest pixel) of a patch in a crop window.
 
     Args:
         scene: The patch.
-        scale: From `crop_window`.
-        offset: From `crop_window` [px].
+        window: ``(su, tu, sv, tv)`` as in `kernels.crop`.
         size_px: Side of the crop [px].
 
     Returns:
         RGB in [0, 1] and camera-frame points [m], both ``(S, S, 3)``, 0 outside the patch or without a reading.
     """
-    A = np.array([[scale[0], 0.0, offset[0]], [0.0, scale[1], offset[1]]])
+    su, tu, sv, tv = window
+    A = np.array([[su, 0.0, tu], [0.0, sv, tv]])
     rgb = cv2.warpAffine(scene.rgb, A, (size_px, size_px), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     side = len(scene.depth_m)
     # The crop is axis-aligned, so the nearest pixels are the same columns in every row.
-    columns, rows = (np.rint(scale[k] * np.arange(size_px) + offset[k]).astype(np.int64) for k in (0, 1))
+    columns = np.rint(su * np.arange(size_px) + tu).astype(np.int64)
+    rows = np.rint(sv * np.arange(size_px) + tv).astype(np.int64)
     z = scene.depth_m[np.ix_(np.clip(rows, 0, side - 1), np.clip(columns, 0, side - 1))]
     z[(rows < 0) | (rows >= side)] = 0.0
     z[:, (columns < 0) | (columns >= side)] = 0.0
@@ -215,17 +196,6 @@ def _write_input(out: Float32, colour: Float32, xyz: Float32, t: Float64, radius
     for k in range(3):
         relative = (xyz[..., k] - np.float32(t[k])) * np.float32(1.0 / radius_m)
         out[3 + k] = np.where(valid & (np.abs(relative) < _XYZ_LIMIT), relative, np.float32(0.0))
-
-
-def update_target(T_old: Float64, T_new: Float64, diameter_m: float) -> tuple[Float64, Float64]:
-    """What the refiner should say so that the upstream pose update (5.7) turns ``T_old`` into ``T_new``.
-
-    Returns:
-        ``trans (3,)`` in half diameters and the wanted ``tanh(rot) (3,)``; beyond [-1, 1] one step cannot reach it.
-    """
-    trans = (T_new[:3, 3] - T_old[:3, 3]) / (diameter_m / 2.0)
-    # R_new = Exp(v)^T R_old, so Exp(v) = R_old R_new^T: the correction is by the negated vector.
-    return trans, log_so3(T_old[:3, :3] @ T_new[:3, :3].T) / ROT_NORMALIZER
 
 
 def _turn(rng: np.random.Generator, angle: float) -> Float64:

@@ -83,9 +83,9 @@ def random_texture(rng: np.random.Generator) -> Float32:
     if kind == 0:
         weight = np.zeros(size, dtype=np.float32)
     elif kind == 1:  # cloth: fine weave
-        weight = 0.15 * image_field(rng, size, 1.0) + 0.1 * image_field(rng, size, 12.0)
+        weight = 0.15 * image_field(rng, size, 1.0) + 0.1 * _contours(rng, 12.0)
     elif kind == 2:  # wood: stretched waves
-        rings = u * rng.uniform(4.0, 12.0) + 0.25 * image_field(rng, size, 40.0) + 0.05 * image_field(rng, size, 3.0)
+        rings = u * rng.uniform(4.0, 12.0) + 0.25 * _contours(rng, 40.0) + 0.05 * _contours(rng, 3.0)
         weight = 0.5 + 0.3 * np.sin(2.0 * np.pi * rings)
     elif kind == 3:  # tiles with joints
         cells = float(rng.integers(2, 7))
@@ -96,12 +96,16 @@ def random_texture(rng: np.random.Generator) -> Float32:
         offset = np.hypot(np.mod(u * cells, 1.0) - 0.5, np.mod(v * cells, 1.0) - 0.5)
         weight = (offset < radius).astype(np.float32)
     elif kind == 5:  # print: blocks of two colours
-        weight = (image_field(rng, size, rng.uniform(8.0, 40.0)) > rng.uniform(-0.5, 0.8)).astype(np.float32)
+        weight = (_contours(rng, rng.uniform(8.0, 40.0)) > rng.uniform(-0.5, 0.8)).astype(np.float32)
     else:  # clutter at several scales
-        weight = 0.5 + 0.35 * image_field(rng, size, rng.uniform(15.0, 60.0)) + 0.2 * image_field(rng, size, 6.0)
+        weight = 0.5 + 0.35 * _contours(rng, rng.uniform(15.0, 60.0)) + 0.2 * _contours(rng, 6.0)
     picture = a + (b - a) * np.clip(weight, 0.0, 1.0)[..., None]
     if rng.random() < 0.4:
-        patch = image_field(rng, size, 50.0) > rng.uniform(0.3, 1.2)
+        patch = _contours(rng, 50.0) > rng.uniform(0.3, 1.2)
         picture = np.where(patch[..., None], c, picture)
     picture = picture * (1.0 + rng.uniform(0.0, 0.08) * image_field(rng, size, 1.0)[..., None])
     return np.asarray(np.clip(picture, 0.0, 1.0), dtype=np.float32)
+
+
+def _contours(rng: np.random.Generator, scale_px: float) -> Float32:
+    return image_field(rng, (_TEXTURE_PX, _TEXTURE_PX), scale_px, interpolation=cv2.INTER_CUBIC)

@@ -35,7 +35,7 @@ SIZE_PX = (480, 640)
 RATE_HZ = 30.0
 OBJECT_ID = 1
 """Id of the target in what `write_scene` writes."""
-_OCCLUDER_STEPS = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.5)
+_OCCLUDER_STEPS = (1.0, 1.08, 1.16, 1.25, 1.35, 1.5, 1.7, 2.0, 2.5, 3.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class LabelledFrame:
 
 
 class StagePhotographer:
-    """Makes the frames of a `Stage`; keeps meshes on the device, and the room when the camera stands still."""
+    """Makes the frames of a `Stage`; keeps meshes on the device, and pictures of what stands still."""
 
     def __init__(self, stage: Stage, *, size_px: tuple[int, int] = SIZE_PX) -> None:
         self.stage = stage
@@ -120,6 +120,7 @@ class StagePhotographer:
         self._actors = (stage.target, *stage.others)
         self._buffers = [MeshBuffers.from_mesh(actor.mesh) for actor in self._actors]
         self._room: Layer | None = None
+        self._still: dict[int, Layer | None] = {}
 
     def __iter__(self) -> Iterator[LabelledFrame]:
         return (self.photograph(index) for index in range(self.stage.frame_count))
@@ -170,8 +171,14 @@ class StagePhotographer:
             layers.append(self._room)
         shown = []
         for number, (actor, buffers) in enumerate(zip(self._actors, self._buffers, strict=True)):
-            T = T_cam_world @ actor.at(index)
-            layer = render_layer(buffers, actor.mesh.vertices, T, stage.K, self._size_px, stage.light)
+            still = not actor.moves and len(stage.T_cam_world) == 1
+            if still and number in self._still:
+                layer = self._still[number]
+            else:
+                T = T_cam_world @ actor.at(index)
+                layer = render_layer(buffers, actor.mesh.vertices, T, stage.K, self._size_px, stage.light)
+            if still:
+                self._still[number] = layer
             if layer is not None:
                 layers.append(layer)
                 shown.append(number)
@@ -338,6 +345,7 @@ def held_out_appearance(rng: np.random.Generator) -> Appearance:
         gamma=float(rng.uniform(0.85, 1.15)),
         saturation=float(rng.uniform(0.75, 1.1)),
         shading=float(rng.uniform(0.0, 0.2)),
+        shading_seed=int(rng.integers(2**31)),
         blur_px=float(rng.uniform(0.3, 0.8)),
         noise=float(rng.uniform(0.005, 0.02)),
         noise_scale_px=1.5,
@@ -373,7 +381,7 @@ def _occluder(rng: np.random.Generator, target: SyntheticObject, T_target: Float
     hand = make_hand(rng)
     up = np.array([0.0, 0.0, 1.0])
     to_camera = -T_cam_world[2, :3]
-    outward = rng.standard_normal(3) + 0.5 * up + 0.3 * to_camera
+    outward = 0.7 * rng.standard_normal(3) + 0.3 * up + to_camera
     outward /= np.linalg.norm(outward)
     x = np.cross(rng.standard_normal(3), outward)
     x /= np.linalg.norm(x)

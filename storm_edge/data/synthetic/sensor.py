@@ -98,7 +98,7 @@ class DepthSensor:
             tangent = np.sqrt(gx * gx + gy * gy) * np.float32(fx) / np.maximum(depth, np.float32(0.05))
             lost |= (tangent > _GRAZING * np.exp2(0.5 * patches)) & (tangent < _STEP)
         if self.dark_level > 0.0:
-            lost |= (colour.mean(axis=2) < self.dark_level) & (patches > 0.3)
+            lost |= (cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY) < self.dark_level) & (patches > 0.3)
         if self.dropout > 0.0:
             blobs = image_field(rng, size_px, 8.0)
             lost |= blobs > np.quantile(blobs[::4, ::4], 1.0 - self.dropout)
