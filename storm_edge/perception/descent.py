@@ -17,6 +17,7 @@ from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
 from storm_edge.kernels.device import Device, WpArray
+from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
 from storm_edge.objects.viewpoints import SparseViewpoints
 
@@ -29,7 +30,9 @@ _GAP_PX = 1.0
 _LINE_PX = 20.0
 """Pixels of background learned per line."""
 _AGREEMENT_M = 0.015
-"""A surface point teaches its colour when the reading is this near to it [m]."""
+"""A surface point's colour is believed when the reading is this near to it [m]."""
+_BLUR_PX = 2.0
+"""Reach of the smoothing under the colour modality [px]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class GeometricStep:
     """Farthest measured point that may belong to a model point [m]."""
     depth_deviation: float
     """Standard deviation of the plane distance, as a fraction of the depth."""
+    luminance_deviation: float
+    """Standard deviation of the luminance (0..1) at a surface point; 0 leaves the model's colours out."""
     tikhonov_rotation: float = 100.0
     """Resistance of the step to rotation [1/rad^2]."""
     tikhonov_translation: float = 3000.0
@@ -86,6 +91,7 @@ class Descents:
 
         self.capacity = capacity
         self.colours_known = False
+        self.exposure_known = False
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
@@ -102,12 +108,13 @@ class Descents:
         self._camera = zeros(1, wp.vec4)
         self._poses = zeros(capacity, wp.mat44)
         self._views = zeros(capacity, wp.int32)
-        self._rows = zeros((capacity, 2 * self._point_count, gn.ROW_LENGTH), wp.float32)
+        self._rows = zeros((capacity, 3 * self._point_count, gn.ROW_LENGTH), wp.float32)
         self._sums = zeros((capacity, gn.ROW_LENGTH, gn.ROW_LENGTH), wp.float32)
         self._evidence = zeros((capacity, ev.SUM_COUNT), wp.float32)
         self._colour_counts = zeros((2, region.BIN_COUNT + 1), wp.float32)
         self._histograms = zeros((2, region.BIN_COUNT), wp.float32)
         self._log_odds = zeros(region.BIN_COUNT, wp.float32)
+        self._exposure = zeros(1, wp.vec2)
         self._variance_floor = region.ideal_variance()
         self._frame: RgbdBuffers | None = None
         self._commands: dict[Hashable, Any] = {}
@@ -151,7 +158,25 @@ class Descents:
                 + [step.reach_m, step.reach_m / _SEARCH_STEPS, step.depth_deviation, step.reach_m, self._rows]
             ),
         )
-        self._launch("sum", gn.sum_rows_kernel, (count, gn.ROW_LENGTH), lambda: [self._rows, self._sums])
+        colours_used = self.exposure_known and step.luminance_deviation > 0.0
+        if colours_used:
+            self._launch(
+                ("photometric", step),
+                photometric_rows_kernel,
+                (count, points),
+                lambda: (
+                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, self._surface[0]]
+                    + [self._surface_colours, self._exposure, 2 * points, _BLUR_PX, step.luminance_deviation]
+                    + [_AGREEMENT_M, self._rows]
+                ),
+            )
+        row_count = (3 if colours_used else 2) * points
+        self._launch(
+            ("sum", row_count),
+            gn.sum_rows_kernel,
+            (count, gn.ROW_LENGTH),
+            lambda: [self._rows, 0 if self.colours_known else points, row_count, self._sums],
+        )
         self._launch(
             ("solve", step),
             gn.step_kernel,
@@ -196,10 +221,16 @@ class Descents:
             )
         return np.array(self._evidence.numpy()[: self._count], dtype=np.float64)
 
-    def learn(self, rate: float) -> None:
-        """Blend the colours around the first pose into the statistics; a rate of 1 replaces them."""
+    def learn(self, rate: float) -> Float64:
+        """Blend the colours and the exposure at the first pose into what is known; a rate of 1 replaces it.
+
+        Returns:
+            The evidence for the poses, judged by the colours that were known before.
+        """
         frame = self._frame
         assert frame is not None
+        sums = self.evidence()
+        self._launch(("exposure", rate), learn_exposure_kernel, 1, lambda: [rate, self._evidence, self._exposure])
         self._launch(
             "count",
             region.count_colours_kernel,
@@ -210,9 +241,11 @@ class Descents:
             ),
         )
         self._blend(rate)
+        self.exposure_known = True
+        return sums
 
     def learn_from_mask(self, mask: NDArray[np.bool_]) -> None:
-        """Replace the statistics by those of a mask ``(H, W)`` and of its surroundings."""
+        """Replace the colours by those of a mask ``(H, W)`` and of its surroundings; the exposure is then unknown."""
         frame = self._frame
         assert frame is not None
         wp.launch(
@@ -223,6 +256,7 @@ class Descents:
             device=self._device,
         )
         self._blend(1.0)
+        self.exposure_known = False
 
     def _blend(self, rate: float) -> None:
         self._launch(

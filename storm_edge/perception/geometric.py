@@ -1,9 +1,12 @@
-"""Geometric refinement: Gauss-Newton on depth and on the colour regions along the contour, no rendering, no network.
+"""Geometric refinement: Gauss-Newton on depth, contour colours and model colours; no rendering, no network.
 
-`GeometricRefiner.refine` is what tracking calls on every frame: a short descent from the expected pose, and only when
-its residual says that the fit is bad, a wide one from several starts. `GeometricRefiner.refine_batch` is what
-registration polishes its hypotheses with. Poses are of the centred mesh (``T_cam_centre``). The methods are those of
-SRT3D and ICG (Stoiber et al., IJCV and CVPR 2022), the schedules are ours, measured by benchmarks/bench_geometric.py.
+`GeometricRefiner.refine` is what tracking calls on every frame. It spends as little as the residual allows: a
+*small* descent where the object hardly moved, a *narrow* one with a larger reach, and a *wide* one from many starts
+when the fit stays worse than it usually is. Every few frames a turned pose is tried as well, since a slip about the
+object's axis may agree with the image nearly as well as the truth. `GeometricRefiner.refine_batch` polishes the
+hypotheses of a registration. Poses are of the centred mesh (``T_cam_centre``). The depth and contour modalities are
+those of SRT3D and ICG (Stoiber et al., IJCV and CVPR 2022); schedules, learning and search are ours, measured by
+benchmarks/bench_geometric.py.
 
 The residual is the live sign of a wrong track. It is the mean of three numbers from 0 (agrees) to 1, taken over the
 view's surface points and contour lines that nothing hides:
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,11 +36,12 @@ from storm_edge.perception.descent import Descents, GeometricStep, RgbdBuffers
 
 Float64 = NDArray[np.float64]
 Steps = Sequence[GeometricStep]
+Effort = Literal["small", "narrow", "wide"]
 
-COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03)
-MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02)
-FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01)
-FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01)
+COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, luminance_deviation=0.0)
+MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, luminance_deviation=0.2)
+FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, luminance_deviation=0.2)
+FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, luminance_deviation=0.2)
 
 _CONTRAST_FLOOR = 0.03**2
 """Variance of the model's colours [0, 1]^2, summed over RGB, at which the colour term counts half."""
@@ -46,24 +51,45 @@ _CONTRAST_FLOOR = 0.03**2
 class GeometricConfig:
     """Schedules and limits of the refinement."""
 
+    small: Steps = (FINE, FINE, FINEST, FINEST)
+    """Steps from the first start while it agrees with the image nearly as well as usual."""
     narrow: Steps = (COARSE, MEDIUM, MEDIUM, FINE, FINE, FINEST, FINEST)
-    """Steps from the first start on every frame."""
-    wide: Steps = (COARSE,) * 3 + (MEDIUM,) * 3 + (FINE,)
-    """Steps from every start when the narrow ones end badly."""
+    """Steps from the first start otherwise, or when the small ones end worse than usual."""
+    spread: Steps = (COARSE, COARSE, COARSE)
+    """Wide search: steps from every start and from the first start turned about each axis of the object."""
+    gather: Steps = (MEDIUM, MEDIUM, MEDIUM, FINE)
+    """Wide search: steps of the ``gather_count`` best of them."""
     finish: Steps = (MEDIUM, FINE, FINE, FINEST, FINEST)
-    """Steps that follow for the best of the wide ones."""
-    polish: Steps = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
-    """Steps of `GeometricRefiner.refine_batch`, stretched to the iterations asked for."""
+    """Wide search: steps of the best."""
+    gather_count: int = 3
+    """Poses that go on after the first stage of the wide search."""
+    turn_deg: float = 25.0
+    """Turn of the additional starts of the wide search [deg]."""
+    probe_every: int = 5
+    """Frames between two tries of a turned pose; 0 never tries."""
+    probe_deg: float = 40.0
+    """Turn of these tries, in turn both ways about each axis [deg]."""
+    probe_gain: float = 0.04
+    """Fall of the residual by which such a try replaces the track."""
+    small_margin: float = 0.03
+    """Rise of the residual over its usual value that still ends the search after the small steps."""
+    narrow_margin: float = 0.10
+    """Rise of the residual over its usual value that still ends the search after the narrow steps."""
     wide_above: float = 0.45
-    """Residual of the narrow result above which the wide search starts."""
+    """Residual above which the wide search runs, whatever is usual."""
     tolerance: float = 0.05
     """How much a refined pose may raise the residual of its start and still be accepted: the residual's own noise."""
+    polish: Steps = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
+    """Steps of `GeometricRefiner.refine_batch`, stretched to the iterations asked for."""
     occlusion_m: float = 0.03
     """A reading this far in front of a point hides it [m]."""
     gate_m: float = 0.010
     """Plane distance that counts as wholly wrong in the residual [m]."""
     learning_rate: float = 0.2
     """Share of the newest frame in the colour statistics."""
+    usual_rates: tuple[float, float] = (0.3, 0.03)
+    """Share of the newest residual in the usual one, when it is lower and when it is higher: what a track once
+    reached is not soon forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +135,8 @@ class GeometricResult:
     are directions in which the image does not hold the object."""
     iterations: int
     """Steps taken one after the other."""
-    widened: bool
-    """Whether the wide search ran."""
+    effort: Effort
+    """How far the search went."""
 
 
 def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
@@ -151,6 +177,12 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
     )
 
 
+def turned(T_cam_centre: Float64, angle_deg: float) -> Float64:
+    """The pose turned both ways about each axis of the object, ``(6, 4, 4)``."""
+    w = np.deg2rad(angle_deg) * np.concatenate([np.eye(3), -np.eye(3)])
+    return make_T(T_cam_centre[:3, :3] @ exp_so3(w), T_cam_centre[:3, 3])
+
+
 def motion_starts(T_last: Float64, T_before: Float64) -> Float64:
     """Where to look next: the last pose, and half and all of the last motion further, ``(3, 4, 4)``."""
     w = log_so3(T_last[:3, :3] @ T_before[:3, :3].T)
@@ -162,10 +194,13 @@ def motion_starts(T_last: Float64, T_before: Float64) -> Float64:
 class GeometricRefiner:
     """Refines poses of one object; all buffers are made here.
 
+    Call `learn` with ``forget`` at the first pose, then for every frame `refine`, and `learn` where its pose is
+    trusted: light and background change, and the usual residual is kept there.
+
     Args:
         viewpoints: The object's sparse views.
         config: Schedules and limits.
-        batch: Most poses of `refine_batch` and starts of `refine` that go downhill together.
+        batch: Most poses that go downhill together.
         device: Warp device name.
     """
 
@@ -185,19 +220,27 @@ class GeometricRefiner:
             gate_m=self.config.gate_m,
             device=require_device(device),
         )
+        self._usual = 1.0
+        self._frame_count = 0
 
     def learn(self, frame: RgbdBuffers, T_cam_centre: ArrayLike, *, forget: bool = False) -> None:
-        """Learn the colours of object and surroundings at a pose that is trusted.
+        """Learn the colours of object and surroundings, and the usual residual, at a pose that is trusted.
 
         Args:
             frame: The image.
             T_cam_centre: The pose, ``(4, 4)``.
             forget: Start anew: after registration, or on another recording.
         """
-        self._descents.look(frame)
-        self._descents.place(T_cam_centre)
-        known = self._descents.colours_known and not forget
-        self._descents.learn(self.config.learning_rate if known else 1.0)
+        descents, config = self._descents, self.config
+        descents.look(frame)
+        descents.place(T_cam_centre)
+        anew = forget or not descents.exposure_known
+        sums = descents.learn(1.0 if anew else config.learning_rate)
+        if anew:  # judged by what was just learned: before, there was nothing to judge the contour by
+            sums = descents.evidence()
+        residual = float(self._weigh(sums).residual[0])
+        rate = 1.0 if anew else config.usual_rates[residual > self._usual]
+        self._usual += rate * (residual - self._usual)
 
     def evidence(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> Evidence:
         """Judge poses ``(N, 4, 4)``, ``N <= batch``, without moving them."""
@@ -211,47 +254,57 @@ class GeometricRefiner:
         Args:
             frame: The image.
             starts: The expected pose ``(4, 4)``, or it and others to try when the fit is bad ``(S, 4, 4)``,
-                ``S <= batch``; `motion_starts` makes them from the last two poses.
+                ``S + 6 <= batch``; `motion_starts` makes them from the last two poses.
         """
         config, descents = self.config, self._descents
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
+        self._frame_count += 1
         descents.look(frame)
-        descents.place(starts[:1])
-        sums = [descents.evidence()]
-        poses = [starts[0]]
-        matrices = []
+        found = [self._descend(starts[:1], ())]
+        effort: Effort = "small"
+        iterations = 0
 
-        def descend(start: Float64, steps: Steps) -> Evidence:
-            poses.append(self._descend(start, steps)[0])
-            sums.append(descents.evidence())
-            matrices.append(descents.normal_matrices()[0])
-            return self._weigh(np.concatenate(sums))
+        def worse_than(margin: float) -> bool:
+            return min(f.residual for f in found[1:]) > min(self._usual + margin, config.wide_above)
 
-        evidence = descend(starts[0], config.narrow)
-        iterations = len(config.narrow)
-        widened = bool(evidence.residual[-1] > config.wide_above)
-        if widened:
-            spread = self._descend(starts, config.wide)
-            best = int(np.argmin(self._weigh(descents.evidence()).residual))
-            evidence = descend(spread[best], config.finish)
-            iterations += len(config.wide) + len(config.finish)
+        if found[0].residual <= self._usual + config.narrow_margin:
+            found.append(self._descend(starts[:1], config.small))
+            iterations += len(config.small)
+        if len(found) == 1 or worse_than(config.small_margin):
+            found.append(self._descend(starts[:1], config.narrow))
+            iterations += len(config.narrow)
+            effort = "narrow"
+        if worse_than(config.narrow_margin):
+            poses = np.concatenate([starts, turned(starts[0], config.turn_deg)])
+            for steps, count in ((config.spread, config.gather_count), (config.gather, 1)):
+                spread = self._descend(poses, steps)
+                poses = spread.poses[np.argsort(spread.evidence.residual, kind="stable")[:count]]
+                iterations += len(steps)
+            found.append(self._descend(poses, config.finish))
+            iterations += len(config.finish)
+            effort = "wide"
+        best = min(found[1:], key=lambda f: f.residual)
+        if config.probe_every and self._frame_count % config.probe_every == 0:
+            turn = self._frame_count // config.probe_every % 6
+            probe = self._descend(turned(best.poses[0], config.probe_deg)[turn], config.narrow)
+            iterations += len(config.narrow)
+            if probe.residual < best.residual - config.probe_gain:
+                best = probe
 
-        # Entry 0 is the start, then the refined poses.
-        best = 1 + int(np.argmin(evidence.residual[1:]))
-        accepted = bool(evidence.residual[best] <= evidence.residual[0] + config.tolerance)
-        kept = best if accepted else 0
+        accepted = best.residual <= found[0].residual + config.tolerance
+        final = best if accepted else found[0]
         return GeometricResult(
-            T_cam_centre=poses[kept],
+            T_cam_centre=final.poses[0],
             accepted=accepted,
-            residual=float(evidence.residual[kept]),
-            depth_residual_m=float(evidence.depth[kept]) * config.gate_m,
-            contour=float(evidence.contour[kept]),
-            colour=float(evidence.colour[kept]),
-            inliers=float(evidence.inliers[kept]),
-            hidden=float(evidence.hidden[kept]),
-            hessian=matrices[best - 1],
+            residual=final.residual,
+            depth_residual_m=float(final.evidence.depth[0]) * config.gate_m,
+            contour=float(final.evidence.contour[0]),
+            colour=float(final.evidence.colour[0]),
+            inliers=float(final.evidence.inliers[0]),
+            hidden=float(final.evidence.hidden[0]),
+            hessian=best.hessian,
             iterations=iterations,
-            widened=widened,
+            effort=effort,
         )
 
     def refine_batch(
@@ -268,35 +321,47 @@ class GeometricRefiner:
             frame: The image.
             T_cam_centre: The hypotheses.
             iterations: Gauss-Newton steps.
-            mask: Object pixels ``(H, W)``: colours are learned from it. Without a mask the learned ones are used, or
-                depth alone when there are none.
+            mask: Object pixels ``(H, W)``: contour colours are learned from it. Without a mask what is known is used,
+                or depth alone when nothing is.
 
         Returns:
             Poses ``(N, 4, 4)`` and their residuals ``(N,)``.
         """
-        descents = self._descents
+        descents, schedule = self._descents, self.config.polish
         descents.look(frame)
         if mask is not None:
             descents.learn_from_mask(mask)
         poses = np.array(T_cam_centre, dtype=np.float64).reshape(-1, 4, 4)
         residuals = np.empty(len(poses))
-        steps = [self.config.polish[i * len(self.config.polish) // iterations] for i in range(iterations)]
+        steps = [schedule[i * len(schedule) // iterations] for i in range(iterations)]
         for first in range(0, len(poses), descents.capacity):
             part = slice(first, first + descents.capacity)
-            descents.place(poses[part])
-            before = self._weigh(descents.evidence()).residual
+            before = self._descend(poses[part], ()).evidence.residual
             moved = self._descend(poses[part], steps)
-            after = self._weigh(descents.evidence()).residual
-            poses[part] = np.where((after <= before)[:, None, None], moved, poses[part])
-            residuals[part] = np.minimum(after, before)
+            better = moved.evidence.residual <= before
+            poses[part] = np.where(better[:, None, None], moved.poses, poses[part])
+            residuals[part] = np.where(better, moved.evidence.residual, before)
         return poses, residuals
 
-    def _descend(self, T_cam_centre: Float64, steps: Steps) -> Float64:
-        """Poses ``(N, 4, 4)`` after ``steps``; evidence and normal matrices are then those of these poses."""
-        self._descents.place(T_cam_centre)
+    def _descend(self, T_cam_centre: Float64, steps: Steps) -> _Descended:
+        descents = self._descents
+        descents.place(T_cam_centre)
         for step in steps:
-            self._descents.step(step)
-        return self._descents.poses()
+            descents.step(step)
+        return _Descended(descents.poses(), self._weigh(descents.evidence()), descents.normal_matrices()[0])
 
     def _weigh(self, sums: Float64) -> Evidence:
         return weigh(sums, colours_known=self._descents.colours_known)
+
+
+class _Descended(NamedTuple):
+    """Where a descent ended."""
+
+    poses: Float64
+    evidence: Evidence
+    hessian: Float64
+
+    @property
+    def residual(self) -> float:
+        """Of the first pose."""
+        return float(self.evidence.residual[0])

@@ -1,0 +1,128 @@
+"""Colour modality: the model's own colours at its surface points against the image, as a direct alignment.
+
+Depth and contour do not hold a mug about its axis, its print does. The image is taken to be ``gain * model + bias``
+in luminance; both numbers are learned at trusted poses (`learn_exposure_kernel`), so that lamp and exposure do not
+count as an error. Called by `perception.descent`.
+"""
+
+import warp as wp
+
+from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.point_to_plane import write_row
+
+wp.set_module_options({"enable_backward": False})
+
+LEAST_GAIN, MOST_GAIN = 0.3, 1.2
+"""Limits of the learned contrast: a pose that is slightly off sees too little of it, glare too much."""
+
+
+@wp.func
+def luminance(rgb: wp.array3d(dtype=wp.uint8), v: float, u: float) -> float:
+    """Mean of the channels at a position at least one pixel inside the image, bilinear, 0..1."""
+    x = int(u)
+    y = int(v)
+    a = u - float(x)
+    b = v - float(y)
+    top = (1.0 - a) * float(int(rgb[y, x, 0]) + int(rgb[y, x, 1]) + int(rgb[y, x, 2]))
+    top += a * float(int(rgb[y, x + 1, 0]) + int(rgb[y, x + 1, 1]) + int(rgb[y, x + 1, 2]))
+    bottom = (1.0 - a) * float(int(rgb[y + 1, x, 0]) + int(rgb[y + 1, x, 1]) + int(rgb[y + 1, x, 2]))
+    bottom += a * float(int(rgb[y + 1, x + 1, 0]) + int(rgb[y + 1, x + 1, 1]) + int(rgb[y + 1, x + 1, 2]))
+    return ((1.0 - b) * top + b * bottom) / 765.0
+
+
+@wp.kernel
+def photometric_rows_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    colours: wp.array2d(dtype=wp.vec3),
+    exposure: wp.array(dtype=wp.vec2),
+    first_row: int,
+    blur_px: float,
+    deviation: float,
+    agreement_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """One thread per hypothesis and surface point.
+
+    Args:
+        rgb: Colour image, ``(H, W, 3)``.
+        depth: z-depth [m], 0 = no reading, ``(H, W)``.
+        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
+        poses: ``T_cam_centre``, ``(N,)``.
+        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
+        points: Surface points [m], centre frame, ``(V, P)``.
+        colours: Their RGB in [0, 1], ``(V, P)``.
+        exposure: Gain and bias of the image over the model, ``(1,)``.
+        first_row: Where this modality's rows begin.
+        blur_px: Distance of the four samples around the projection that smooth the image and give its slope [px].
+        deviation: Standard deviation of the luminance; residuals beyond two of it count less and less (Cauchy).
+        agreement_m: Points whose reading is farther than this from the model are hidden or misplaced: no row [m].
+        rows: Output, ``(N, at least first_row + P, 8)``.
+    """
+    n, p = wp.tid()
+    row = first_row + p
+    zero = wp.vec3(0.0, 0.0, 0.0)
+    write_row(rows, n, row, zero, zero, 0.0, 0.0)
+    T = poses[n]
+    R = rotation_of(T)
+    arm = R * points[views[n], p]
+    X = arm + translation_of(T)
+    if X[2] < 0.02:
+        return
+    cam = camera[0]
+    inv_z = 1.0 / X[2]
+    u = X[0] * inv_z * cam[0] + cam[2]
+    v = X[1] * inv_z * cam[1] + cam[3]
+    margin = blur_px + 2.0
+    if u < margin or v < margin or u > float(rgb.shape[1] - 1) - margin or v > float(rgb.shape[0] - 1) - margin:
+        return
+    z = depth[int(v + 0.5), int(u + 0.5)]
+    if z > 0.0 and wp.abs(z - X[2]) > agreement_m:
+        return
+    right = luminance(rgb, v, u + blur_px)
+    left = luminance(rgb, v, u - blur_px)
+    below = luminance(rgb, v + blur_px, u)
+    above = luminance(rgb, v - blur_px, u)
+    image = 0.5 * luminance(rgb, v, u) + 0.125 * (right + left + below + above)
+    m = colours[views[n], p]
+    model = exposure[0][0] * (m[0] + m[1] + m[2]) / 3.0 + exposure[0][1]
+
+    r = (image - model) / deviation
+    weight = 1.0 / wp.sqrt(1.0 + 0.25 * r * r)
+    slope_x = (right - left) / (2.0 * blur_px) * cam[0] * inv_z
+    slope_y = (below - above) / (2.0 * blur_px) * cam[1] * inv_z
+    g = wp.vec3(slope_x, slope_y, -(slope_x * X[0] + slope_y * X[1]) * inv_z) * (weight / deviation)
+    write_row(rows, n, row, wp.cross(arm, g), g, r * weight, 1.0)
+
+
+@wp.kernel
+def learn_exposure_kernel(
+    rate: float,
+    sums: wp.array2d(dtype=wp.float32),
+    exposure: wp.array(dtype=wp.vec2),
+):
+    """Regress image on model luminance from the moments of hypothesis 0 and blend the line into ``exposure``.
+
+    Args:
+        rate: Share of the new line.
+        sums: Of `kernels.evidence` at a trusted pose, ``(N, SUM_COUNT)``.
+        exposure: Gain and bias, ``(1,)``, in and out.
+    """
+    n = sums[0, ev.INLIERS]
+    if n < 16.0:
+        return
+    model = wp.vec3()
+    image = wp.vec3()
+    for c in range(3):
+        model[c] = sums[0, ev.MODEL_SUM + c] / n
+        image[c] = sums[0, ev.IMAGE_SUM + c] / n
+    variance = sums[0, ev.MODEL_SQUARE] / n - wp.dot(model, model)
+    covariance = sums[0, ev.PRODUCT] / n - wp.dot(model, image)
+    gain = wp.clamp(covariance / wp.max(variance, 1.0e-4), LEAST_GAIN, MOST_GAIN)
+    bias = (image[0] + image[1] + image[2] - gain * (model[0] + model[1] + model[2])) / 3.0
+    exposure[0] = (1.0 - rate) * exposure[0] + rate * wp.vec2(gain, bias)
