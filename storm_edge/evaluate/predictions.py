@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from storm_edge.data.bop_results import read_bop_csv
 from storm_edge.errors import InputError, bad
-from storm_edge.evaluate.bop_csv import read_bop_csv
 from storm_edge.geometry.se3 import is_rigid
 
 Float64 = NDArray[np.float64]

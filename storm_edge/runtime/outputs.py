@@ -27,6 +27,8 @@ Float64 = NDArray[np.float64]
 
 POSES = "poses.jsonl"
 SUMMARY = "summary.json"
+TOTAL = "total"
+"""Name of the stage that sums up the others."""
 PERCENTILES = (50, 90, 99)
 _LIBRARIES = ("numpy", "warp-lang", "onnxruntime", "opencv-python-headless")
 
@@ -65,7 +67,17 @@ class Track:
     pose_age_ms: float | None = None
     """Time since the image that the pose belongs to [ms]; None where there is no pose."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
-    """Time spent on this frame by stage [ms]."""
+    """Time spent on this frame by stage [ms]; ``total`` may sum up the others."""
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """The stages without their total [ms]."""
+        return {stage: ms for stage, ms in self.latency_ms.items() if stage != TOTAL}
+
+    @property
+    def total_ms(self) -> float:
+        """All stages together [ms]."""
+        return sum(self.stages_ms.values())
 
     def line(self) -> str:
         """The line of `poses.jsonl`, without its end."""

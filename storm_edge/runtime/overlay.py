@@ -128,8 +128,7 @@ def _paint_caption(picture: UInt8, frame: int, tracks: Sequence[Track], note: st
     band = picture[: line_px * max(1, len(tracks)) + round(6 * scale)]
     band[:] = (band * 0.35).astype(np.uint8)
     for row, track in enumerate(tracks):
-        spent_ms = sum(track.latency_ms.values())
-        text = f"{track.object_id}  {track.confidence:.2f}  {spent_ms:.1f} ms"
+        text = f"{track.object_id}  {track.confidence:.2f}  {track.total_ms:.1f} ms"
         y = round((row + 1) * line_px - 4 * scale)
         cv2.putText(
             picture, track.state.value, (round(8 * scale), y), cv2.FONT_HERSHEY_SIMPLEX, font_size,

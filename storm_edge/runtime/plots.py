@@ -101,10 +101,10 @@ def _draw_errors(axes: Axes, errors_m: Mapping[str, Mapping[int, float]], limit_
 def _draw_latency(axes: Axes, tracks: Sequence[Track]) -> None:
     """Stages stacked; the axis ends where the slow frames (registration) would flatten all others."""
     frames = np.array([track.frame for track in tracks])
-    stages = list(dict.fromkeys(stage for track in tracks for stage in track.latency_ms))
+    stages = list(dict.fromkeys(stage for track in tracks for stage in track.stages_ms))
     bottom = np.zeros(len(tracks))
     for colour, stage in zip(_LINES, stages, strict=False):
-        values = np.array([track.latency_ms.get(stage, 0.0) for track in tracks])
+        values = np.array([track.stages_ms.get(stage, 0.0) for track in tracks])
         used = values[values > 0.0]
         label = f"{stage}, p50 {np.median(used):.1f} ms" if len(used) else stage
         axes.bar(frames, values, bottom=bottom, width=1.0, color=colour, alpha=0.85, label=label)

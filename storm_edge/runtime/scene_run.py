@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.data.bop import BopScene
+from storm_edge.data.bop_results import BopEstimate, write_bop_csv
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.files import whole_folder
@@ -19,9 +20,11 @@ from storm_edge.runtime.video import Video
 OVERLAYS = "overlays"
 VIDEO = "overlay.mp4"
 SHEET = "overlay_sheet.png"
+BOP_RESULTS = "bop_results.csv"
 _SHEET_PICTURES = 12
 
 Progress = Callable[[int, int], None]
+Finish = Callable[[Path, Sequence[Track]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ def track_scene(
     pictures: bool = True,
     rate_hz: float = 30.0,
     progress: Progress | None = None,
+    finish: Finish | None = None,
 ) -> SceneRun:
     """Follow ``bundles`` through ``scene``; the folder ``out`` appears when all is written.
 
@@ -62,6 +66,7 @@ def track_scene(
         pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
         rate_hz: Frame rate of the video.
         progress: Called with frames done and frames in all.
+        finish: Called with the folder and all tracks before the folder gets its name, to add to it.
 
     Raises:
         StormEdgeError: As `sequence.follow`; or the folder cannot be written.
@@ -99,4 +104,29 @@ def track_scene(
             write_picture(folder / SHEET, contact_sheet(sheet))
         summary = summarise(tracks, bundle=networks.name, device=device, scene=scene.path.name, init=init.value)
         write_summary(folder / SUMMARY, summary)
+        _write_bop_results(folder / BOP_RESULTS, scene, bundles, tracks)
+        if finish is not None:
+            finish(folder, tracks)
     return SceneRun(tracks=tracks, summary=summary, folder=out)
+
+
+def _write_bop_results(path: Path, scene: BopScene, bundles: Sequence[ObjectBundle], tracks: Sequence[Track]) -> None:
+    """The poses as a BOP result file, for objects whose name has a BOP number; no file where none has."""
+    numbers = {bundle.object_id: bundle.bop_id for bundle in bundles}
+    spent_ms: dict[int, float] = {}  # BOP counts the time of a whole image
+    for track in tracks:
+        spent_ms[track.frame] = spent_ms.get(track.frame, 0.0) + track.total_ms
+    estimates = [
+        BopEstimate(
+            scene_id=int(scene.path.name) if scene.path.name.isdecimal() else 0,
+            image_id=track.frame,
+            object_id=number,
+            score=track.confidence,
+            T_cam_obj=track.T_cam_obj,
+            time_s=spent_ms[track.frame] / 1e3,
+        )
+        for track in tracks
+        if track.T_cam_obj is not None and (number := numbers[track.object_id]) is not None
+    ]
+    if estimates:
+        write_bop_csv(path, estimates)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storm_edge.data.bop_results import BopEstimate, read_bop_csv, write_bop_csv
 from storm_edge.errors import InputError, OutputError
-from storm_edge.evaluate.bop_csv import BopEstimate, read_bop_csv, write_bop_csv
 from storm_edge.geometry.se3 import make_T, random_rotation
 
 LINE = "48,1,5,0.75,1 0 0 0 0 -1 0 1 0,10 -20 800,0.25"

@@ -1,0 +1,114 @@
+"""`storm-edge demo`: a rendered recording with a full occlusion, tracked, judged and shown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storm_edge.cli.console import print_table, progress_bars
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from storm_edge.data.bop import BopScene
+    from storm_edge.evaluate.judgement import Judgement
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.runtime.outputs import Track
+
+PLOT = "plot.png"
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.")] = Path("out"),
+    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+) -> None:
+    """Render a recording of a mug that is moved and hidden, track it, and show how well that went."""
+    from storm_edge.data.bop import BopScene
+    from storm_edge.data.synthetic.demo import write_demo
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.kernels.device import require_device
+    from storm_edge.objects.onboard import onboard
+    from storm_edge.runtime.outputs import SUMMARY
+    from storm_edge.runtime.plots import plot_run
+    from storm_edge.runtime.scene_run import SHEET, VIDEO, track_scene
+
+    check_replaceable(out, marker=SUMMARY)
+    require_device(device)
+    networks = NetworkBundle.load(bundle)
+    with tempfile.TemporaryDirectory() as temporary, progress_bars() as report:
+        report("render", 0.0)
+        write_demo(Path(temporary) / "scene")
+        report("render", 1.0)
+        scene = BopScene(Path(temporary) / "scene")
+        model = next(scene.models_dir.glob("*.ply"))
+        thing = onboard(model, "mm", progress=report)
+        judgements: list[Judgement] = []
+
+        def finish(folder: Path, tracks: Sequence[Track]) -> None:
+            judgements.extend(_judge(scene, tracks, thing))
+            plot_run(
+                folder / PLOT,
+                tracks,
+                title=f"storm-edge demo: {networks.name} on {device}",
+                errors_m={"ADD": {j.frame_id: j.add_m for j in judgements}}
+                | {"ADD-S": {j.frame_id: j.add_s_m for j in judgements}},
+                limit_m=0.1 * thing.diameter_m,
+            )
+
+        run = track_scene(
+            scene,
+            [thing],
+            networks,
+            out,
+            device=device,
+            progress=lambda done, total: report("track", done / total),
+            finish=finish,
+        )
+    print_table(_table(run.tracks, judgements))
+    typer.echo(f"{out / SHEET}, {out / VIDEO}, {out / PLOT}")
+
+
+def _judge(scene: BopScene, tracks: Sequence[Track], thing: ObjectBundle) -> list[Judgement]:
+    from storm_edge.evaluate.judgement import judge_scene
+    from storm_edge.evaluate.predictions import Prediction
+
+    predictions = [
+        Prediction(frame_id=t.frame, object_id=t.object_id, T_cam_obj=t.T_cam_obj, score=t.confidence) for t in tracks
+    ]
+    return judge_scene(scene, predictions, [thing])
+
+
+def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
+    """A row per state: frames, error and time."""
+    from statistics import median
+
+    from rich.table import Table
+
+    from storm_edge.runtime.outputs import State, percentiles
+
+    add_s_m = {j.frame_id: j.add_s_m for j in judgements}
+    table = Table(title=f"storm-edge demo: {tracks[0].object_id}, {len(tracks)} frames", title_justify="left")
+    table.add_column("state")
+    for heading in ("frames", "ADD-S median", "ADD-S worst", "latency p50", "latency p99"):
+        table.add_column(heading, justify="right")
+    for state in State:
+        mine = [track for track in tracks if track.state is state]
+        if not mine:
+            continue
+        errors_mm = [add_s_m[t.frame] * 1e3 for t in mine if t.T_cam_obj is not None and t.frame in add_s_m]
+        spent = percentiles([track.total_ms for track in mine])
+        table.add_row(
+            state.value,
+            str(len(mine)),
+            f"{median(errors_mm):.1f} mm" if errors_mm else "-",
+            f"{max(errors_mm):.1f} mm" if errors_mm else "-",
+            f"{spent['p50']:.1f} ms",
+            f"{spent['p99']:.1f} ms",
+        )
+    return table

@@ -1,0 +1,87 @@
+"""`storm-edge track`: the loop over a recorded scene."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storm_edge.cli.console import progress_bars
+from storm_edge.cli.onboard import Unit, open_object
+from storm_edge.cli.scenes import LABELS, open_scene
+from storm_edge.errors import ConfigError, bad
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from storm_edge.runtime.scene_run import SceneRun
+
+
+class Init(str, Enum):
+    """Where the first pose comes from."""
+
+    AUTO = "auto"
+    MASK = "mask"
+    GT = "gt"
+
+
+def command(
+    scene: Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)],
+    objects: Annotated[
+        list[Path],
+        typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
+    unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
+    init: Annotated[
+        Init, typer.Option(help="First pose: the mask of the first frame that has one, or its label.")
+    ] = Init.MASK,
+    labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
+    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
+) -> None:
+    """Register objects in a recorded scene and follow them to its end."""
+    if init is Init.AUTO:
+        remedy = "use --init mask or --init gt until then"
+        raise ConfigError(bad("--init", "auto", "mask or gt: auto comes with the segmenter", remedy))
+
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.kernels.device import require_device
+    from storm_edge.runtime import sequence
+    from storm_edge.runtime.outputs import SUMMARY
+    from storm_edge.runtime.scene_run import track_scene
+
+    # All that can be refused is refused before the work begins.
+    check_replaceable(out, marker=SUMMARY)
+    require_device(device)
+    recording = open_scene(scene, labels)
+    networks = NetworkBundle.load(bundle)
+    with progress_bars() as report:
+        run = track_scene(
+            recording,
+            [open_object(path, unit, report=report) for path in objects],
+            networks,
+            out,
+            init=sequence.Init(init.value),
+            device=device,
+            pictures=pictures,
+            progress=lambda done, total: report("track", done / total),
+        )
+    typer.echo(describe(run))
+
+
+def describe(run: SceneRun) -> str:
+    """A line per object: its states and how long a frame took."""
+    from storm_edge.runtime.outputs import State, percentiles
+
+    lines = []
+    for name in dict.fromkeys(track.object_id for track in run.tracks):
+        mine = [track for track in run.tracks if track.object_id == name]
+        counts = {state: sum(track.state is state for track in mine) for state in State}
+        states = ", ".join(f"{state.value} {count}" for state, count in counts.items() if count)
+        spent = percentiles([track.total_ms for track in mine if "track" in track.latency_ms])
+        times = f"; track p50 {spent['p50']:.1f} ms, p99 {spent['p99']:.1f} ms" if spent else ""
+        lines.append(f"{run.folder}: {name}, {len(mine)} frames: {states}{times}")
+    return "\n".join(lines)
