@@ -80,6 +80,9 @@ def erode_kernel(
     bottom = wp.min(row + radius, depth.shape[0] - 1)
     for column in range(start, wp.min(start + span, end_column)):
         z = reading(depth[row, column], far_m)
+        if z == 0.0:
+            out[row, column] = 0.0
+            continue
         left = wp.max(column - radius, 0)
         right = wp.min(column + radius, depth.shape[1] - 1)
         bad_count = int(0)  # noqa: RUF046 - int() makes a Warp variable that loops may change
