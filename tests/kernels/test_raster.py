@@ -225,3 +225,22 @@ def test_cuda_draws_what_the_cpu_draws(rng, cuda):
     both = (cpu.mask == 1) & (np.abs(cpu.depth - cuda.depth) < 1e-3)
     assert both.sum() > 0.99 * cpu.mask.sum()
     np.testing.assert_allclose(cuda.depth[both], cpu.depth[both], atol=DEPTH_M)
+
+
+@pytest.mark.data
+def test_a_real_bottle_is_where_its_label_says(shared_data):
+    """Camera, units, axes and pixel centres at once: the model at the labelled pose covers the labelled mask.
+
+    Measured: IoU 0.999 (the mask is this dataset's own rendering of the pose), median depth difference 1.4 mm.
+    """
+    from storm_edge.data.bop import BopScene
+    from storm_edge.objects.mesh_io import load_mesh
+
+    scene = BopScene(shared_data / "mustard")
+    frame = next(iter(scene))
+    mesh = load_mesh(shared_data / "mustard" / "models" / "obj_000005.ply", "mm")
+    picture = render(mesh, scene.ground_truth(frame.index)[0].T_cam_obj, frame.K, frame.size_px)
+    drawn, labelled = picture.mask[0] > 0, scene.mask_visib(frame.index, 0)
+    assert (drawn & labelled).sum() > 0.995 * (drawn | labelled).sum()
+    measured = drawn & (frame.depth_m > 0)
+    assert np.median(np.abs(frame.depth_m - picture.depth[0])[measured]) < 0.003
