@@ -13,7 +13,7 @@ from storm_edge.data.synthetic.hands import make_hand
 from storm_edge.data.synthetic.motion import MotionConfig, camera_at, random_motion
 from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
 from storm_edge.data.synthetic.rooms import Plane, random_texture
-from storm_edge.data.synthetic.scenes import RATE_HZ, Actor, Stage, StagePhotographer, write_scene
+from storm_edge.data.synthetic.scenes import RATE_HZ, Actor, Stage, write_stage
 from storm_edge.data.synthetic.sensor import DepthSensor
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
@@ -67,8 +67,7 @@ def write_demo(path: Path, seed: int = 5) -> None:
     Raises:
         OutputError: The folder exists or cannot be written.
     """
-    stage = demo_stage(seed)
-    write_scene(path, iter(StagePhotographer(stage)), stage.target.mesh)
+    write_stage(path, demo_stage(seed))
 
 
 def _mug_path(rng: np.random.Generator, floor_m: float) -> Float64:

@@ -34,8 +34,10 @@ class SyntheticObject:
     """Surface with vertex colours [m]."""
     diameter_m: float
     """Largest distance between two vertices [m]."""
+    axes: tuple[ContinuousSymmetry, ...]
+    """Axes it may be turned about without a visible change."""
     symmetries: NDArray[np.float64]
-    """Motions ``(S, 4, 4)`` after which it looks the same, identity first."""
+    """The same as motions ``(S, 4, 4)``, identity first."""
     pose_is_unique: bool
     """False where other poses may look the same beyond ``symmetries`` (plain paint on a regular shape)."""
     family: str
@@ -79,11 +81,13 @@ def make_object(
     normals = vertex_normals(vertices.astype(np.float32), faces.astype(np.int32))
     colours, kind = paint(rng, vertices, normals, kind=paint_kind)
     turns = kind == PLAIN and family in REVOLVED and not deformed
+    axes = (ContinuousSymmetry(axis=(0.0, 0.0, 1.0)),) if turns else ()
     return SyntheticObject(
         seed=seed,
         mesh=make_mesh(vertices, faces, colours=colours, normals=normals),
         diameter_m=size_m,
-        symmetries=symmetry_transforms(continuous=[ContinuousSymmetry(axis=(0.0, 0.0, 1.0))] if turns else []),
+        axes=axes,
+        symmetries=symmetry_transforms(continuous=axes),
         pose_is_unique=kind != PLAIN,
         family=family,
         paint=kind,

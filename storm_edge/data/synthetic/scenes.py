@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from storm_edge.data.synthetic.sensor import DepthSensor
 from storm_edge.frames import Frame
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.mesh import Mesh
-from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation
+from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation, transform
+from storm_edge.geometry.symmetry import ContinuousSymmetry
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Lighting
 
@@ -63,6 +64,8 @@ class Stage:
 
     target: Actor
     """The object whose pose is the truth."""
+    axes: tuple[ContinuousSymmetry, ...] = ()
+    """Axes about which the target looks the same."""
     others: tuple[Actor, ...]
     """Clutter, hands, whatever passes in front."""
     planes: tuple[Plane, ...]
@@ -146,6 +149,15 @@ class StagePhotographer:
         )
         return LabelledFrame(frame=frame, T_cam_obj=stage.T_cam_obj(index), mask=mask, mask_visib=mask_visib)
 
+    def in_sight(self, index: int) -> bool:
+        """Whether all of the target lies inside the picture."""
+        stage = self.stage
+        points = transform(stage.T_cam_obj(index), stage.target.mesh.vertices)
+        if points[:, 2].min() <= 0.0:
+            return False
+        pixels = project(stage.K, points)
+        return bool(pixels.min() >= 0.0 and (pixels.max(axis=0) <= np.array(self._size_px)[::-1] - 1).all())
+
     def visible_share(self, index: int) -> float:
         """Part of the target's silhouette that is visible in a frame, without making the whole picture."""
         layers, shown = self._layers(index, with_room=False)
@@ -207,17 +219,30 @@ class StagePhotographer:
         return smear(colour, behind, np.isin(owner, moving), kernel)
 
 
-def write_scene(path: Path, frames: Iterator[LabelledFrame], mesh: Mesh) -> None:
-    """Write labelled frames as a BOP scene with its model, target id `OBJECT_ID`.
+def write_stage(path: Path, stage: Stage) -> None:
+    """Photograph a stage and write it as a BOP scene with its model, target id `OBJECT_ID`.
 
     Raises:
         OutputError: The folder exists or cannot be written.
     """
     with BopWriter(path) as writer:
-        writer.add_model(OBJECT_ID, mesh)
-        for item in frames:
+        writer.add_model(OBJECT_ID, stage.target.mesh, symmetries_continuous=stage.axes)
+        for item in StagePhotographer(stage):
             label = GroundTruth(object_id=OBJECT_ID, T_cam_obj=item.T_cam_obj)
             writer.add(item.frame, [label], masks=[item.mask], masks_visib=[item.mask_visib])
+
+
+def held_out_scenes(count: int, seed: int = 0) -> Iterator[Stage]:
+    """Single pictures, each of another object, at most 30 % of it hidden."""
+    return (held_out_stage(seed + index) for index in range(count))
+
+
+def held_out_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[Stage]:
+    """Recordings of ``frames`` frames, each of another painted object, at most 30 % of it hidden at any time.
+
+    Only painted objects, because a plain one may have many right poses and ADD knows one.
+    """
+    return (held_out_stage(seed + index, frame_count=frames, unique_pose=True) for index in range(count))
 
 
 def held_out_stage(
@@ -229,67 +254,75 @@ def held_out_stage(
         seed: Any number from 0; it does not collide with training seeds.
         frame_count: 1 for a single picture; otherwise a hand moves the object, or the camera goes around it.
         max_occlusion: Largest hidden part of the silhouette in any frame.
-        unique_pose: Take only painted objects, whose pose colour settles, so that ADD means something.
+        unique_pose: Take only painted objects, whose pose colour settles.
     """
-    rng = np.random.default_rng([seed, 77])
     object_seed = HELD_OUT_FROM + 1000 * seed
     target = make_object(object_seed, held_out=True)
     while unique_pose and not target.pose_is_unique:
         object_seed += 1
         target = make_object(object_seed, held_out=True)
+    for attempt in range(20):
+        stage = _crowded(_bare_stage(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
+        if stage is not None:
+            return replace(stage, seed=seed)
+    raise RuntimeError(f"held-out stage {seed}: no view keeps the object inside the picture")
+
+
+def _bare_stage(rng: np.random.Generator, target: SyntheticObject, frame_count: int) -> Stage:
+    """Target, room and cameras, and all that might stand or reach into the way in `others`, a hand last."""
     K, distance_m = _held_out_camera(rng, target.diameter_m)
-    held = bool(rng.random() < 0.5)
     T_rest = resting_pose(rng, target)
+    held = bool(rng.random() < 0.5)
     if held:
         T_rest[2, 3] += rng.uniform(0.03, 0.2)
-    motion = MotionConfig()
-    T_target, T_cam_world = T_rest[None], np.empty((0, 4, 4))
+    T_target = T_rest[None]
     if frame_count > 1 and held:
-        T_target = random_motion(rng, T_rest, frame_count, rate_hz=RATE_HZ, config=motion)
+        T_target = random_motion(rng, T_rest, frame_count, rate_hz=RATE_HZ, config=MotionConfig())
     if frame_count > 1 and not held:
-        T_cam_world = orbiting_camera(rng, T_rest[:3, 3], distance_m, frame_count, rate_hz=RATE_HZ, config=motion)
+        T_cam_world = orbiting_camera(
+            rng, T_rest[:3, 3], distance_m, frame_count, rate_hz=RATE_HZ, config=MotionConfig()
+        )
     else:
         aim = T_rest[:3, 3] + rng.normal(0.0, 0.03, 3)
-        T_cam_world = camera_at(aim, rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.2), distance_m)[None]
-
-    clutter = [_clutter(rng, object_seed + 500 + i, target, T_rest) for i in range(int(rng.integers(2, 6)))]
-    occluder = _occluder(rng, target, T_target, T_cam_world[0])
-    fields = {
-        "planes": random_room(rng),
-        "T_cam_world": T_cam_world,
-        "K": K,
-        "light": Lighting(ambient=0.6, diffuse=float(rng.uniform(0.3, 0.7)), to_light=_light_from_above(rng)),
-        "appearance": held_out_appearance(rng),
-        "sensor": held_out_sensor(rng),
-        "frame_count": frame_count,
-        "exposure_share": float(rng.uniform(0.1, 0.5)),
-        "seed": seed,
-    }
-    actor = Actor(mesh=target.mesh, T_world_obj=T_target)
-    # Push whatever hides too much away from the target until it does not; the scene keeps all it can.
-    for others in ((*clutter, occluder), tuple(clutter), ()):
-        for step in _OCCLUDER_STEPS:
-            stage = Stage(
-                target=actor,
-                others=tuple(_pushed(other, actor, step) for other in others),
-                **fields,  # type: ignore[arg-type]
-            )
-            if _fits(stage, max_occlusion):
-                return stage
-    return stage
+        azimuth, elevation = float(rng.uniform(0.0, 2.0 * np.pi)), float(rng.uniform(0.35, 1.2))
+        T_cam_world = camera_at(aim, azimuth, elevation, distance_m)[None]
+    clutter = [_clutter(rng, target.seed + 500 + i, target, T_rest) for i in range(int(rng.integers(2, 6)))]
+    return Stage(
+        target=Actor(mesh=target.mesh, T_world_obj=T_target),
+        axes=target.axes,
+        others=(*clutter, _occluder(rng, target, T_target, T_cam_world[0])),
+        planes=random_room(rng),
+        T_cam_world=T_cam_world,
+        K=K,
+        light=Lighting(ambient=0.6, diffuse=float(rng.uniform(0.3, 0.7)), to_light=_light_from_above(rng)),
+        appearance=held_out_appearance(rng),
+        sensor=held_out_sensor(rng),
+        frame_count=frame_count,
+        exposure_share=float(rng.uniform(0.1, 0.5)),
+    )
 
 
-def held_out_scenes(count: int, seed: int = 0) -> Iterator[tuple[SyntheticObject | Mesh, LabelledFrame]]:
-    """Single labelled frames, each of another object, at most 30 % of it hidden: yields its mesh and the frame."""
-    for index in range(count):
-        stage = held_out_stage(seed + index)
-        yield stage.target.mesh, StagePhotographer(stage).photograph(0)
+def _crowded(stage: Stage, max_occlusion: float) -> Stage | None:
+    """The stage with as much in the way as is allowed; None when the target leaves the picture.
 
-
-def held_out_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[StagePhotographer]:
-    """Recordings of ``frames`` frames, each of another painted object, at most 30 % of it hidden at any time."""
-    for index in range(count):
-        yield StagePhotographer(held_out_stage(seed + index, frame_count=frames, unique_pose=True))
+    What hides too much is pushed away from the target step by step, and left out as a last resort.
+    """
+    *clutter, hand = stage.others
+    up, ahead = (
+        np.array([0.0, 0.0, 1.0]),
+        stage.T_cam_world[0, 2, :3],
+    )  # clutter stays on the table, the hand in front
+    for hands, things in (([hand], clutter), ([], clutter), ([], [])):
+        for step in _OCCLUDER_STEPS if things else (1.0,):
+            others = [_pushed(thing, stage.target, step, up) for thing in things]
+            others += [_pushed(thing, stage.target, step, ahead) for thing in hands]
+            pushed = replace(stage, others=tuple(others))
+            photographer = StagePhotographer(pushed)
+            if not all(photographer.in_sight(i) for i in range(stage.frame_count)):
+                return None
+            if all(photographer.visible_share(i) >= 1.0 - max_occlusion for i in range(stage.frame_count)):
+                return pushed
+    return None
 
 
 def resting_pose(rng: np.random.Generator, item: SyntheticObject) -> Float64:
@@ -377,35 +410,26 @@ def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_wor
 
 
 def _occluder(rng: np.random.Generator, target: SyntheticObject, T_target: Float64, T_cam_world: Float64) -> Actor:
-    """A hand at the target's edge, going where it goes."""
-    hand = make_hand(rng)
-    up = np.array([0.0, 0.0, 1.0])
-    to_camera = -T_cam_world[2, :3]
-    outward = 0.7 * rng.standard_normal(3) + 0.3 * up + to_camera
+    """A hand in front of the target's edge, going where it goes."""
+    ahead = T_cam_world[2, :3]
+    aside = np.cross(rng.standard_normal(3), ahead)
+    aside /= np.linalg.norm(aside)
+    outward = aside - rng.uniform(0.3, 1.0) * ahead  # the palm faces the target from the front and the side
     outward /= np.linalg.norm(outward)
     x = np.cross(rng.standard_normal(3), outward)
     x /= np.linalg.norm(x)
     R = np.stack([x, np.cross(outward, x), outward], axis=1)
-    offset = outward * target.diameter_m * rng.uniform(0.3, 0.5)
-    return Actor(mesh=hand, T_world_obj=make_T(R, T_target[:, :3, 3] + offset))
+    offset = aside * (0.03 + target.diameter_m * rng.uniform(0.15, 0.3)) - ahead * (0.02 + 0.4 * target.diameter_m)
+    return Actor(mesh=make_hand(rng), T_world_obj=make_T(R, T_target[:, :3, 3] + offset))
 
 
-def _pushed(actor: Actor, target: Actor, factor: float) -> Actor:
-    """The actor at ``factor`` times its distance from where the target begins."""
-    if factor == 1.0:
-        return actor
+def _pushed(actor: Actor, target: Actor, factor: float, fixed: Float64) -> Actor:
+    """The actor at ``factor`` times its distance from the target, not counting what is along ``fixed``."""
+    away = actor.at(0)[:3, 3] - target.at(0)[:3, 3]
+    away = away - fixed * float(away @ fixed)
     T = actor.T_world_obj.copy()
-    away = T[0, :3, 3] - target.at(0)[:3, 3]
-    if not actor.moves:
-        away[2] = 0.0  # what stands on the table stays on it
     T[:, :3, 3] += (factor - 1.0) * away
     return Actor(mesh=actor.mesh, T_world_obj=T)
-
-
-def _fits(stage: Stage, max_occlusion: float) -> bool:
-    """Whether the target is inside the picture and visible enough in every frame."""
-    photographer = StagePhotographer(stage)
-    return all(photographer.visible_share(i) >= 1.0 - max_occlusion for i in range(stage.frame_count))
 
 
 def _overlap(layer: Layer, target: Layer) -> NDArray[np.float32]:
