@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.errors import MaskError, UnitError, bad
+from storm_edge.errors import EngineError, MaskError, UnitError, bad
 from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
@@ -99,7 +99,7 @@ class Registrar:
 
     Args:
         bundle: The onboarded object.
-        networks: RefineNet and ScoreNet.
+        networks: RefineNet and ScoreNet; may be None for a schedule that asks neither.
         config: The schedule.
         device: Warp device name.
         options: Where and how the engines run.
@@ -108,7 +108,7 @@ class Registrar:
     def __init__(
         self,
         bundle: ObjectBundle,
-        networks: NetworkBundle,
+        networks: NetworkBundle | None,
         *,
         config: RegisterConfig = DEFAULT,
         device: str = "cpu",
@@ -122,9 +122,14 @@ class Registrar:
         self._device = mesh.device
         # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
         self._geometry = GeometricRefiner(bundle.viewpoints, device=device)
-        self._refine = PoseRefiner(mesh, networks, diameter_m=d, batch=chunk, options=options)
+        self._refine: PoseRefiner | None = None
         self._score: PoseScorer | None = None
-        if config.network_weight:
+        asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
+        if asked and networks is None:
+            raise EngineError(bad("registration", "no network bundle", "one", "give --bundle, or a schedule without"))
+        if networks is not None and any(stage.network for stage in config.stages):
+            self._refine = PoseRefiner(mesh, networks, diameter_m=d, batch=chunk, options=options)
+        if networks is not None and config.network_weight:
             capacity = len(bundle.rotation_grid)
             self._score = PoseScorer(mesh, networks, diameter_m=d, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
@@ -165,9 +170,10 @@ class Registrar:
 
         for stage in config.stages:
             for part in _parts(len(poses), config.chunk):
-                for _ in range(stage.network):
-                    poses[part] = self._refine(frame, poses[part])
-                    yield "refine"
+                if self._refine is not None:
+                    for _ in range(stage.network):
+                        poses[part] = self._refine(frame, poses[part])
+                        yield "refine"
                 if stage.geometry:
                     poses[part], _ = self._geometry.refine_batch(
                         frame, poses[part], iterations=stage.geometry, mask=mask

@@ -1,0 +1,63 @@
+"""A painted mug on a table, rendered without noise: the stage of the perception tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storm_edge.data.ply import write_ply
+from storm_edge.data.synthetic.objects import make_object
+from storm_edge.frames import Frame
+from storm_edge.geometry.se3 import exp_so3, make_T
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.raster import render
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.onboard import onboard
+from storm_edge.perception.inputs import FrameBuffers
+
+K = np.array([[570.0, 0.0, 319.5], [0.0, 570.0, 239.5], [0.0, 0.0, 1.0]])
+TABLE_DEPTH_M = 0.9
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An object and pictures of it at chosen poses."""
+
+    bundle: ObjectBundle
+    T_cam_centre: np.ndarray
+
+    def frame(self, T_cam_centre: np.ndarray | None = None, *, hidden: tuple[slice, slice] | None = None) -> Frame:
+        """A picture before a grey wall; ``hidden`` is a window that something white in front covers."""
+        T = self.T_cam_centre if T_cam_centre is None else T_cam_centre
+        seen = render(MeshBuffers.from_mesh(self.bundle.mesh), T, K, (480, 640))
+        mask = seen.mask[0] > 0
+        depth = np.where(mask, seen.depth[0], np.float32(TABLE_DEPTH_M))
+        v, u = np.mgrid[0:480, 0:640]
+        wall = 0.45 + 0.1 * np.sin(u / 37.0) * np.cos(v / 23.0)
+        colour = np.where(mask[..., None], seen.colour[0], wall[..., None])
+        if hidden is not None:
+            depth[hidden], colour[hidden] = 0.35, 0.95
+        return Frame(rgb=np.round(colour * 255).astype(np.uint8), depth_m=depth.astype(np.float32), K=K)
+
+    def mask(self, T_cam_centre: np.ndarray | None = None) -> np.ndarray:
+        """The silhouette, bool ``(480, 640)``."""
+        T = self.T_cam_centre if T_cam_centre is None else T_cam_centre
+        return render(MeshBuffers.from_mesh(self.bundle.mesh), T, K, (480, 640)).mask[0] > 0
+
+    def buffers(self, frame: Frame | None = None) -> FrameBuffers:
+        """A frame, uploaded."""
+        buffers = FrameBuffers(480, 640)
+        buffers.upload(frame or self.frame())
+        return buffers
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
+    path: Path = tmp_path_factory.mktemp("staged") / "mug.ply"
+    write_ply(path, make_object(11, family="mug", paint_kind="labels", diameter_m=0.15, face_count=3000).mesh)
+    bundle = onboard(path, "mm", view_subdivisions=2)
+    T = make_T(exp_so3([2.0, 0.3, -0.2]), [0.03, -0.02, 0.65])
+    return Staged(bundle, T)
