@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storm_edge.errors import OutputError, bad
@@ -23,7 +23,7 @@ def check_replaceable(path: Path | str, *, marker: str) -> None:
     """Refuse an output folder that `whole_folder` would refuse, before the work that fills it.
 
     Raises:
-        OutputError: ``path`` is a file, or a folder with other things than an older result.
+        OutputError: ``path`` is a file, a folder with other things than an older result, or where nobody can write.
     """
     path = Path(path)
     if path.is_dir():
@@ -32,6 +32,10 @@ def check_replaceable(path: Path | str, *, marker: str) -> None:
             raise OutputError(bad(path, "a folder with other files", expected, _REMEDY))
     elif path.exists():
         raise OutputError(bad(path, "a file", "a folder to write", _REMEDY))
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        got = "no permission to write" if place.is_dir() else "a file"
+        raise OutputError(bad(path, f"{got} at {place}", "a folder that can be written", _REMEDY))
 
 
 @contextmanager
@@ -50,24 +54,42 @@ def whole_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
     path = Path(path)
     check_replaceable(path, marker=marker)
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
-    older = path.parent / f".{path.name}.older-{os.getpid()}"
+    made = [parent for parent in path.parents if not parent.exists()]
+    done = False
     try:
-        partial.mkdir(parents=True)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError("not writable")
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(bad(path, error.strerror or error, "a folder that can be written", _REMEDY)) from error
-    try:
+        with _writing(path):
+            partial.mkdir(parents=True)
         yield partial
-        try:
-            if path.is_dir():
-                path.rename(older)
-            partial.rename(path)
-        except OSError as error:
-            if older.is_dir() and not path.exists():
-                older.rename(path)
-            raise OutputError(bad(path, error.strerror or error, "a folder that can be written", _REMEDY)) from error
+        with _writing(path):
+            _put_in_place(partial, path)
+        done = True
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(older, ignore_errors=True)
+        if not done:
+            shutil.rmtree(partial, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Give ``partial`` the name ``path``; what had that name goes only after that worked."""
+    older = path.parent / f".{path.name}.older-{os.getpid()}"
+    if path.is_dir():
+        path.rename(older)
+    try:
+        partial.rename(path)
+    except OSError:
+        if older.is_dir():
+            older.rename(path)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """The system's refusals as ours."""
+    try:
+        yield
+    except OSError as error:
+        got = error.strerror or error
+        raise OutputError(bad(path, got, "a folder that can be written", _REMEDY)) from error

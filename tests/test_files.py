@@ -31,6 +31,35 @@ def test_nothing_stays_when_the_block_fails_and_an_older_result_survives(tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_parents_made_for_a_failed_result_go_too(tmp_path: Path) -> None:
+    def fail() -> None:
+        with whole_folder(tmp_path / "a" / "b" / "out", marker="mark"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_result_comes_back_when_the_new_one_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_folder(tmp_path / "out", marker="mark") as folder:
+        (folder / "mark").write_text("old")
+    rename = Path.rename
+
+    def stubborn(self: Path, target: Path) -> Path:
+        if "partial" in self.name:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stubborn)
+    with pytest.raises(OutputError, match="No space left"), whole_folder(tmp_path / "out", marker="mark"):
+        pass
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
 def test_an_older_result_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for name in ("first", "second"):
         with whole_folder(tmp_path / "out", marker="mark") as folder:

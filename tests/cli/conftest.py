@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from storm_edge.cli.main import run
+from storm_edge.engines.bundle import write_manifest
+from storm_edge.objects.onboard import onboard
+from tests.engines import tiny
 from tests.tiny_scene import MODEL, OBJECT_ID, pose, write_tiny_scene
 
 
@@ -69,3 +72,24 @@ def predictions(tmp_path: Path) -> Path:
     path = tmp_path / "poses.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network bundle that opens and runs; what it answers is of no use."""
+    folder = tmp_path_factory.mktemp("networks")
+    tiny.refine(folder / "refine.onnx", size_px=32)
+    tiny.score_features(folder / "score_features.onnx", size_px=32)
+    tiny.score_attention(folder / "score_attention.onnx")
+    files = {name: f"{name}.onnx" for name in ("refine", "score_features", "score_attention")}
+    write_manifest(folder, name="tiny", size_px=32, preset="default", networks=files)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def thing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the tiny scene's box."""
+    folder = tmp_path_factory.mktemp("thing")
+    scene = write_tiny_scene(folder / "scene")
+    onboard(scene / MODEL, "mm", view_subdivisions=1).save(folder / "object")
+    return folder / "object"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from storm_edge.data.bop_results import read_bop_csv
+from tests.cli.conftest import Command
+from tests.tiny_scene import OBJECT_ID
+
+
+@pytest.mark.parametrize("init", ["mask", "gt"])
+def test_a_run_leaves_poses_summary_results_and_pictures(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path, init: str
+) -> None:
+    out = tmp_path / "out"
+    ended = storm_edge("track", scene, "--object", thing, "--init", init, "--bundle", networks, "--out", out)
+    assert (ended.status, ended.err) == (0, "")
+    assert "obj_000003, 2 frames" in ended.out
+    lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1]
+    assert [e.object_id for e in read_bop_csv(out / "bop_results.csv")] == [OBJECT_ID] * 2
+    assert json.loads((out / "summary.json").read_text())["bundle"] == "tiny"
+    assert sorted(p.name for p in (out / "overlays").iterdir()) == ["000000.png", "000001.png"]
+    assert (out / "overlay.mp4").stat().st_size > 0
+
+
+def test_pictures_can_be_left_out_and_an_older_run_is_replaced(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    options = ["--object", thing, "--init", "gt", "--bundle", networks, "--out", tmp_path / "out"]
+    assert storm_edge("track", scene, *options).status == 0
+    assert storm_edge("track", scene, *options, "--no-pictures").status == 0
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["bop_results.csv", "poses.jsonl", "summary.json"]
+
+
+def test_auto_says_when_it_comes(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    ended = storm_edge("track", scene, "--object", thing, "--init", "auto", "--out", tmp_path / "out")
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1
+    assert "auto comes with the segmenter" in ended.err
