@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import warp as wp
 
-from storm_edge.errors import BackendError, InputError, MeshError
+from storm_edge.errors import InputError
 from storm_edge.geometry.camera import back_project, crop_K
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.device import require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Lighting, Renderer, render
 from storm_edge.kernels.reference import raster as reference
@@ -204,16 +201,9 @@ def test_degenerate_triangles_claim_nothing():
     assert np.isfinite(result.depth).all()
 
 
-def test_bad_requests_are_refused_in_one_line():
-    with pytest.raises(BackendError, match="cpu always works"):
-        require_device("cuda:7")
+def test_an_empty_picture_is_refused_in_one_line():
     with pytest.raises(InputError, match="renderer"):
         Renderer(MeshBuffers.from_mesh(sphere(0.05)), batch=0, size_px=32)
-    loose = replace(sphere(0.05), faces=np.array([[0, 1, 200]], dtype=np.int32))
-    with pytest.raises(MeshError, match=r"0\.\.161"):
-        MeshBuffers.from_mesh(loose)
-    with pytest.raises(MeshError, match="at least one triangle"):
-        MeshBuffers.from_mesh(replace(loose, faces=loose.faces[:0]))
 
 
 @pytest.mark.gpu

@@ -1,0 +1,57 @@
+"""Devices: names, the quiet start, and that every kernel compiles for the robot's GPU, which needs no GPU."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+import warp as wp
+
+import storm_edge.kernels
+from storm_edge.errors import BackendError
+from storm_edge.kernels.device import require_device, thread_span
+
+ORIN_SM = 87
+
+KERNEL_MODULES = [
+    name
+    for _, name, is_package in pkgutil.iter_modules(storm_edge.kernels.__path__, "storm_edge.kernels.")
+    if not is_package
+]
+
+
+def test_the_cpu_is_always_there():
+    assert require_device("cpu").is_cpu
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", ""])
+def test_a_device_that_is_not_here_is_refused(name):
+    with pytest.raises(BackendError, match="cpu always works"):
+        require_device(name)
+
+
+def test_a_cpu_thread_takes_all_items():
+    assert thread_span(require_device("cpu"), 500) == 500
+    assert thread_span(require_device("cpu"), 0) == 1
+
+
+def test_start_says_nothing():
+    """Warp's greeting and its driver warning went to the user's terminal on every command of a CPU machine."""
+    code = "from storm_edge.kernels.device import require_device; require_device('cpu')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Warp has no CUDA compiler on macOS")
+@pytest.mark.parametrize("name", KERNEL_MODULES)
+def test_kernels_compile_for_orin(name, tmp_path):
+    """Warp carries NVRTC: what the compiler refuses for sm_87 is seen here, not on the robot."""
+    require_device("cpu")
+    module = importlib.import_module(name)
+    if not any(isinstance(value, wp.Kernel) and value.module.name == name for value in vars(module).values()):
+        return
+    wp.compile_aot_module(module, arch=[ORIN_SM], module_dir=tmp_path)
+    assert any(path.suffix == ".cubin" for path in tmp_path.iterdir())
