@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROT_LIMIT_RAD = 0.3490658503988659
-"""Largest rotation per component of one update, 20 degrees (reference-networks 5.1)."""
+from storm_edge.networks.nano import ROT_LIMIT_RAD
+
 NEAR = 0.1
 """Error [diameters] at which a score is zero: the usual threshold of a right pose."""
 SCORE_SLOPE = 0.02
@@ -44,7 +44,7 @@ def refine_loss(
 
     Args:
         trans: Predicted translation ``(N, 3)``.
-        rot: Predicted rotation before tanh ``(N, 3)``.
+        rot: Predicted rotation after tanh ``(N, 3)``.
         flow: Predicted surface motion ``(N, 3, h, w)``.
         batch: ``rendered``, ``trans_target``, ``rot_target`` and, if present, ``weight (N,)``.
         flow_weight: Weight of the surface motion.
@@ -54,7 +54,7 @@ def refine_loss(
     """
     weight = batch.get("weight", torch.ones_like(trans[:, 0]))
     trans_error = _norm(trans - batch["trans_target"], 1)
-    rot_error = ROT_LIMIT_RAD * _norm(torch.tanh(rot) - batch["rot_target"], 1)
+    rot_error = ROT_LIMIT_RAD * _norm(rot - batch["rot_target"], 1)
     xyz = batch["rendered"][:, 3:]
     on_surface = (xyz != 0.0).any(1, keepdim=True).to(xyz.dtype)
     cell = xyz.shape[-1] // flow.shape[-1]
@@ -77,7 +77,7 @@ def refine_figures(trans: Tensor, rot: Tensor, batch: dict[str, Tensor]) -> dict
     """
     degree = torch.rad2deg(torch.tensor(ROT_LIMIT_RAD)).item()
     rot_before = degree * _norm(batch["rot_target"], 1)
-    rot_after = degree * _norm(torch.tanh(rot) - batch["rot_target"], 1)
+    rot_after = degree * _norm(rot - batch["rot_target"], 1)
     trans_before = 50.0 * _norm(batch["trans_target"], 1)
     trans_after = 50.0 * _norm(trans - batch["trans_target"], 1)
     near = (rot_before < 8.0) & (trans_before < 5.0)

@@ -33,7 +33,7 @@ class RefineObjective(nn.Module):
     @torch.no_grad()
     def figures(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Held-out figures; the module must be in eval mode."""
-        out = [self.net(rendered, observed) for rendered, observed in _chunks(batch)]
+        out = [self.net.forward_with_flow(rendered, observed) for rendered, observed in _chunks(batch)]
         return refine_figures(torch.cat([o[0] for o in out]), torch.cat([o[1] for o in out]), batch)
 
 
