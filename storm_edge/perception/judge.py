@@ -53,7 +53,9 @@ class Judgement:
     """Share of the model that something in front hides, 0..1, ``(N,)``."""
 
 
-def judge_sums(sums: NDArray[np.floating], mask_px: NDArray[np.floating] | None, *, colour_weight: float) -> Judgement:
+def judge_sums(
+    sums: NDArray[np.floating], mask_px: NDArray[np.floating] | None, *, colour_weight: float
+) -> Judgement:
     """Scores from the sums of `kernels.agreement`.
 
     Args:
@@ -110,7 +112,12 @@ class PoseJudge:
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
 
     def judge(
-        self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating], *, mask: wp.array | None, mask_area_px: float = 0.0
+        self,
+        frame: FrameBuffers,
+        T_cam_centre: NDArray[np.floating],
+        *,
+        mask: wp.array | None,
+        mask_area_px: float = 0.0,
     ) -> Judgement:
         """Judge poses ``(N, 4, 4)``, any N; blocks until done.
 
@@ -129,9 +136,9 @@ class PoseJudge:
         for start in range(0, len(T_all), self._batch):
             part = slice(start, min(start + self._batch, len(T_all)))
             count = part.stop - start
-            self._T.numpy()[:count] = T_all[part]
-            self._K.numpy()[:count] = K_crops[part]
-            self._window.numpy()[:count] = windows[part]
+            self._T[:count].assign(T_all[part].astype(np.float32))
+            self._K[:count].assign(K_crops[part].astype(np.float32))
+            self._window[:count].assign(windows[part].astype(np.float32))
             self._renderer.launch(self._T, self._K, count)
             ag.launch_agreement(
                 self._renderer.depth,
