@@ -47,7 +47,14 @@ def run_scene(task: tuple[Path, str, str]) -> tuple[list[Judgement], list[str]]:
     bundle = ObjectBundle.load(kept)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        run = track_scene(scene, [bundle], NetworkBundle.load(networks), out, init=Init.MASK, pictures=False)
+        run = track_scene(
+            scene,
+            [bundle],
+            None if networks == "none" else NetworkBundle.load(networks),
+            out,
+            init=Init.MASK,
+            pictures=False,
+        )
         judged = judge_scene(scene, read_predictions(out / POSES), [bundle])
     return judged, [t.state.value for t in run.tracks]
 
@@ -78,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", type=Path, help="folder written by benchmarks.make_sets")
     parser.add_argument("--real", type=Path, help="folder with the recordings mustard and cup")
-    parser.add_argument("--bundle", default="nano")
+    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=["scenes", "sequences", "mustard", "cup"])
     parser.add_argument("--name", default="accuracy")

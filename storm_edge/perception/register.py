@@ -74,6 +74,12 @@ class RegisterConfig:
 
 
 DEFAULT = RegisterConfig()
+GEOMETRY_ONLY = RegisterConfig(
+    stages=(Stage(keep=128), Stage(geometry=4, keep=48), Stage(geometry=6, keep=12), Stage(geometry=8, keep=6))
+    + (Stage(geometry=6),),
+    network_weight=0.0,
+)
+"""The schedule without any network."""
 UPSTREAM = RegisterConfig(stages=(Stage(network=5),), judge_weight=0.0, network_weight=1.0)
 """FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
 

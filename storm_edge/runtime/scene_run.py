@@ -42,7 +42,7 @@ class SceneRun:
 def track_scene(
     scene: BopScene,
     bundles: Sequence[ObjectBundle],
-    networks: NetworkBundle,
+    networks: NetworkBundle | None,
     out: Path,
     *,
     init: Init = Init.MASK,
@@ -58,7 +58,7 @@ def track_scene(
     Args:
         scene: The recording.
         bundles: Objects to follow.
-        networks: The network bundle.
+        networks: The network bundle; None runs on geometry alone.
         out: Result folder; an older result there is replaced.
         init: Where first poses come from.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
@@ -102,7 +102,8 @@ def track_scene(
                 video.close()
         if sheet:
             write_picture(folder / SHEET, contact_sheet(sheet))
-        summary = summarise(tracks, bundle=networks.name, device=device, scene=scene.path.name, init=init.value)
+        name = networks.name if networks is not None else "none"
+        summary = summarise(tracks, bundle=name, device=device, scene=scene.path.name, init=init.value)
         write_summary(folder / SUMMARY, summary)
         _write_bop_results(folder / BOP_RESULTS, scene, bundles, tracks)
         if finish is not None:

@@ -26,7 +26,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.register import RegisterConfig, Registrar
+from storm_edge.perception.register import DEFAULT, GEOMETRY_ONLY, RegisterConfig, Registrar
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
 from storm_edge.runtime.outputs import State, Track
 
@@ -64,8 +64,8 @@ class ObjectLoop:
 
     Args:
         bundle: The onboarded object.
-        networks: The network bundle.
-        config: Schedules and thresholds.
+        networks: The network bundle; None runs on geometry alone.
+        config: Schedules and thresholds; the default ones when None.
         device: Warp device name.
         options: Where and how the engines run.
     """
@@ -73,7 +73,7 @@ class ObjectLoop:
     def __init__(
         self,
         bundle: ObjectBundle,
-        networks: NetworkBundle,
+        networks: NetworkBundle | None,
         *,
         config: LoopConfig | None = None,
         device: str = "cpu",
@@ -81,10 +81,14 @@ class ObjectLoop:
     ) -> None:
         self.bundle = bundle
         self.state = State.SEARCHING
-        self._config = config or LoopConfig()
+        if config is None:
+            config = LoopConfig(register=DEFAULT if networks is not None else GEOMETRY_ONLY)
+        self._config = config
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-        network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+        network = None
+        if networks is not None:
+            network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
         geometry = GeometricRefiner(bundle.viewpoints, device=device)
         self._tracker = Tracker(bundle, geometry, network, config=self._config.track, device=device)
         self._T_centre_obj = invert(bundle.T_obj_centre)

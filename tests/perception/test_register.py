@@ -14,25 +14,13 @@ from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.perception.register import (
     DEFAULT,
-    RegisterConfig,
+    GEOMETRY_ONLY,
     Registrar,
-    Stage,
     check_scale,
     masked_surface,
     visible_centroids,
 )
 from tests.perception.conftest import Staged
-
-GEOMETRY_ONLY = RegisterConfig(
-    stages=(
-        Stage(keep=96),
-        Stage(geometry=4, keep=32),
-        Stage(geometry=6, keep=8),
-        Stage(geometry=8),
-    ),
-    network_weight=0.0,
-)
-
 
 @pytest.fixture(scope="module")
 def registrar(staged: Staged) -> Registrar:
@@ -67,10 +55,10 @@ def test_work_comes_in_chunks_and_ends_with_the_ranking(staged: Staged, registra
         except StopIteration as stop:
             result = stop.value
             break
-    # 252 judged in chunks of 42, 96 moved and judged in 3, 32 in 1, 8 in 1, one last look.
-    assert done.count("geometry") == 3 + 1 + 1
-    assert done.count("judge") == 6 + 3 + 1 + 1
-    assert len(result.ranked) == 8
+    # 252 judged in chunks of 42; 128 moved and judged in 4; 48 in 2; 12 in 1; 6 moved; one last look.
+    assert done.count("geometry") == 4 + 2 + 1 + 1
+    assert done.count("judge") == 6 + 4 + 2 + 1 + 1
+    assert len(result.ranked) == 6
     assert (np.diff(result.ranked_scores) <= 0.0).all()
     np.testing.assert_array_equal(result.ranked[0], result.T_cam_centre)
 
