@@ -22,14 +22,13 @@ vec8f = wp.types.vector(length=ROW_LENGTH, dtype=wp.float32)
 @wp.kernel
 def sum_rows_kernel(
     rows: wp.array3d(dtype=wp.float32),
-    first_row: int,
-    end_row: int,
+    row_count: int,
     sums: wp.array3d(dtype=wp.float32),
 ):
     """``[J r valid]^T [J r valid]``: one thread per hypothesis and row of it, in a fixed order on every device."""
     n, a = wp.tid()
     total = vec8f()
-    for p in range(first_row, end_row):
+    for p in range(row_count):
         factor = rows[n, p, a]
         for b in range(wp.static(ROW_LENGTH)):
             total[b] += factor * rows[n, p, b]

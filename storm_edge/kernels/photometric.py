@@ -41,13 +41,14 @@ def photometric_rows_kernel(
     points: wp.array2d(dtype=wp.vec3),
     colours: wp.array2d(dtype=wp.vec3),
     exposure: wp.array(dtype=wp.vec2),
+    every: int,
     first_row: int,
     blur_px: float,
     deviation: float,
     agreement_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and surface point.
+    """One thread per hypothesis and surface point used.
 
     Args:
         rgb: Colour image, ``(H, W, 3)``.
@@ -58,14 +59,16 @@ def photometric_rows_kernel(
         points: Surface points [m], centre frame, ``(V, P)``.
         colours: Their RGB in [0, 1], ``(V, P)``.
         exposure: Gain and bias of the image over the model, ``(1,)``.
+        every: Use each ``every``-th point.
         first_row: Where this modality's rows begin.
         blur_px: Distance of the four samples around the projection that smooth the image and give its slope [px].
         deviation: Standard deviation of the luminance; residuals beyond two of it count less and less (Cauchy).
         agreement_m: Points whose reading is farther than this from the model are hidden or misplaced: no row [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, p = wp.tid()
-    row = first_row + p
+    n, row = wp.tid()
+    p = row * every
+    row += first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
     write_row(rows, n, row, zero, zero, 0.0, 0.0)
     T = poses[n]

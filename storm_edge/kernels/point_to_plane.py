@@ -33,6 +33,7 @@ def point_to_plane_rows_kernel(
     views: wp.array(dtype=wp.int32),
     points: wp.array2d(dtype=wp.vec3),
     normals: wp.array2d(dtype=wp.vec3),
+    every: int,
     first_row: int,
     reach_m: float,
     stride_m: float,
@@ -40,7 +41,7 @@ def point_to_plane_rows_kernel(
     occlusion_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and surface point.
+    """One thread per hypothesis and surface point used.
 
     Args:
         depth: z-depth [m], 0 = no reading, ``(H, W)``.
@@ -49,6 +50,7 @@ def point_to_plane_rows_kernel(
         views: Row of ``points`` that each hypothesis uses, ``(N,)``.
         points: Surface points [m], centre frame, ``(V, P)``.
         normals: Their outward unit normals, ``(V, P)``.
+        every: Use each ``every``-th point.
         first_row: Where this modality's rows begin.
         reach_m: Farthest measured point that may belong to a model point [m].
         stride_m: Spacing of the search [m]; never finer than one pixel.
@@ -56,9 +58,11 @@ def point_to_plane_rows_kernel(
         occlusion_m: A reading this far in front of the model at its own pixel means the point is hidden [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, p = wp.tid()
+    n, row = wp.tid()
+    p = row * every
+    row += first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, first_row + p, zero, zero, 0.0, 0.0)
+    write_row(rows, n, row, zero, zero, 0.0, 0.0)
     T = poses[n]
     R = rotation_of(T)
     arm = R * points[views[n], p]
@@ -103,4 +107,4 @@ def point_to_plane_rows_kernel(
     normal = R * normals[views[n], p]
     weight = 1.0 / (deviation * X[2])
     r = wp.dot(normal, X - P)
-    write_row(rows, n, first_row + p, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)
+    write_row(rows, n, row, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)

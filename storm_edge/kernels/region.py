@@ -89,6 +89,7 @@ def region_rows_kernel(
     normals: wp.array2d(dtype=wp.vec3),
     distances: wp.array2d(dtype=wp.vec2),
     log_odds: wp.array(dtype=wp.float32),
+    every: int,
     first_row: int,
     scale_px: int,
     deviation_px: float,
@@ -96,7 +97,7 @@ def region_rows_kernel(
     occlusion_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and line.
+    """One thread per hypothesis and line used.
 
     Args:
         rgb: Colour image, ``(H, W, 3)``.
@@ -108,6 +109,7 @@ def region_rows_kernel(
         normals: Outward contour normals, unit, perpendicular to the viewing direction, ``(V, P)``.
         distances: Unbroken foreground inwards and background outwards along the normal [m], ``(V, P)``.
         log_odds: Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``.
+        every: Use each ``every``-th line.
         first_row: Where this modality's rows begin.
         scale_px: Pixels per segment.
         deviation_px: Standard deviation [px] of the contour on a line with perfect colours.
@@ -115,8 +117,9 @@ def region_rows_kernel(
         occlusion_m: A reading this far in front of the contour hides the line [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, p = wp.tid()
-    row = first_row + p
+    n, row = wp.tid()
+    p = row * every
+    row += first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
     write_row(rows, n, row, zero, zero, 0.0, 0.0)
     T = poses[n]

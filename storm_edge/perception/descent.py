@@ -49,6 +49,8 @@ class GeometricStep:
     """Standard deviation of the plane distance, as a fraction of the depth."""
     luminance_deviation: float
     """Standard deviation of the luminance (0..1) at a surface point; 0 leaves the model's colours out."""
+    every: int = 1
+    """Use each ``every``-th line and point."""
     tikhonov_rotation: float = 100.0
     """Resistance of the step to rotation [1/rad^2]."""
     tikhonov_translation: float = 3000.0
@@ -136,51 +138,55 @@ class Descents:
 
     def step(self, step: GeometricStep) -> None:
         """Move all poses by one Gauss-Newton step."""
-        frame, count, points = self._frame, self._count, self._point_count
+        frame = self._frame
         assert frame is not None
-        if self.colours_known:
-            self._launch(
-                ("region", step),
-                region.region_rows_kernel,
-                (count, points),
-                lambda: (
-                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
-                    + [self._log_odds, 0, step.scale_px, step.contour_px, self._variance_floor]
-                    + [self._occlusion_m, self._rows]
-                ),
-            )
+        used = self._point_count // step.every
+        dim = (self._count, used)
+        seen = [self._camera, self._poses, self._views]
         self._launch(
             ("depth", step),
             point_to_plane_rows_kernel,
-            (count, points),
+            dim,
             lambda: (
-                [frame.depth, self._camera, self._poses, self._views, *self._surface, points]
+                [frame.depth, *seen, *self._surface, step.every, 0]
                 + [step.reach_m, step.reach_m / _SEARCH_STEPS, step.depth_deviation, step.reach_m, self._rows]
             ),
         )
-        colours_used = self.exposure_known and step.luminance_deviation > 0.0
-        if colours_used:
+        row_count = used
+        if self.colours_known:
+            region_row = row_count
+            self._launch(
+                ("region", step),
+                region.region_rows_kernel,
+                dim,
+                lambda: (
+                    [frame.rgb, frame.depth, *seen, *self._contour, self._log_odds, step.every, region_row]
+                    + [step.scale_px, step.contour_px, self._variance_floor, self._occlusion_m, self._rows]
+                ),
+            )
+            row_count += used
+        if self.exposure_known and step.luminance_deviation > 0.0:
+            colour_row = row_count
             self._launch(
                 ("photometric", step),
                 photometric_rows_kernel,
-                (count, points),
+                dim,
                 lambda: (
-                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, self._surface[0]]
-                    + [self._surface_colours, self._exposure, 2 * points, _BLUR_PX, step.luminance_deviation]
-                    + [_AGREEMENT_M, self._rows]
+                    [frame.rgb, frame.depth, *seen, self._surface[0], self._surface_colours, self._exposure]
+                    + [step.every, colour_row, _BLUR_PX, step.luminance_deviation, _AGREEMENT_M, self._rows]
                 ),
             )
-        row_count = (3 if colours_used else 2) * points
+            row_count += used
         self._launch(
             ("sum", row_count),
             gn.sum_rows_kernel,
-            (count, gn.ROW_LENGTH),
-            lambda: [self._rows, 0 if self.colours_known else points, row_count, self._sums],
+            (self._count, gn.ROW_LENGTH),
+            lambda: [self._rows, row_count, self._sums],
         )
         self._launch(
             ("solve", step),
             gn.step_kernel,
-            count,
+            self._count,
             lambda: (
                 [self._sums, step.tikhonov_rotation, step.tikhonov_translation]
                 + [self._directions, self._poses, self._views]

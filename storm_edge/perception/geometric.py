@@ -38,6 +38,9 @@ Float64 = NDArray[np.float64]
 Steps = Sequence[GeometricStep]
 Effort = Literal["small", "narrow", "wide"]
 
+ROUGH = GeometricStep(
+    scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, luminance_deviation=0.0, every=2
+)
 COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, luminance_deviation=0.0)
 MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, luminance_deviation=0.2)
 FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, luminance_deviation=0.2)
@@ -55,7 +58,7 @@ class GeometricConfig:
     """Steps from the first start while it agrees with the image nearly as well as usual."""
     narrow: Steps = (COARSE, MEDIUM, MEDIUM, FINE, FINE, FINEST, FINEST)
     """Steps from the first start otherwise, or when the small ones end worse than usual."""
-    spread: Steps = (COARSE, COARSE, COARSE)
+    spread: Steps = (ROUGH, ROUGH, ROUGH)
     """Wide search: steps from every start and from the first start turned about each axis of the object."""
     gather: Steps = (MEDIUM, MEDIUM, MEDIUM, FINE)
     """Wide search: steps of the ``gather_count`` best of them."""
@@ -73,7 +76,7 @@ class GeometricConfig:
     """Fall of the residual by which such a try replaces the track."""
     small_margin: float = 0.03
     """Rise of the residual over its usual value that still ends the search after the small steps."""
-    narrow_margin: float = 0.10
+    narrow_margin: float = 0.08
     """Rise of the residual over its usual value that still ends the search after the narrow steps."""
     wide_above: float = 0.45
     """Residual above which the wide search runs, whatever is usual."""

@@ -1,0 +1,79 @@
+"""Evidence for one pose in NumPy, see `storm_edge.kernels.evidence`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.geometry.camera import project
+from storm_edge.geometry.se3 import transform
+from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.reference.region import colour_bins, is_hidden
+
+Float64 = NDArray[np.float64]
+
+
+def surface_evidence(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    K: Float64,
+    T: Float64,
+    points: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    colours: NDArray[np.float32],
+    *,
+    gate_m: float,
+    occlusion_m: float,
+) -> Float64:
+    """Depth and colour columns of the sums ``(SUM_COUNT,)``; the others are 0."""
+    sums = np.zeros(ev.SUM_COUNT)
+    X = transform(T, points)
+    x, y = np.floor(project(K, X) + 0.5).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < depth.shape[1]) & (y < depth.shape[0])
+    z = np.where(inside, depth[np.where(inside, y, 0), np.where(inside, x, 0)], 0.0)
+    read = z > 0.0
+    hidden = read & (z < X[:, 2] - occlusion_m)
+    judged = read & ~hidden
+    to_plane = np.abs(np.sum((normals @ T[:3, :3].T) * X, axis=1)) * np.abs(z / X[:, 2] - 1.0) / gate_m
+    inlier = judged & (to_plane < 1.0)
+    m = colours[inlier].astype(np.float64)
+    o = rgb[y[inlier], x[inlier]] / 255.0
+    sums[ev.HIDDEN], sums[ev.JUDGED], sums[ev.INLIERS] = hidden.sum(), judged.sum(), inlier.sum()
+    sums[ev.PLANE_DISTANCE] = np.minimum(to_plane, 1.0)[judged].sum()
+    sums[ev.MODEL_SUM : ev.MODEL_SUM + 3], sums[ev.IMAGE_SUM : ev.IMAGE_SUM + 3] = m.sum(axis=0), o.sum(axis=0)
+    sums[ev.MODEL_SQUARE], sums[ev.IMAGE_SQUARE], sums[ev.PRODUCT] = (m * m).sum(), (o * o).sum(), (m * o).sum()
+    return sums
+
+
+def contour_evidence(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    K: Float64,
+    T: Float64,
+    points: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    distances: NDArray[np.float32],
+    log_odds: Float64,
+    *,
+    occlusion_m: float,
+) -> Float64:
+    """Line columns of the sums ``(SUM_COUNT,)``; the others are 0."""
+    sums = np.zeros(ev.SUM_COUNT)
+    foreground = 1.0 / (1.0 + np.exp(-log_odds[colour_bins(rgb)]))
+    t = np.arange(-ev.LINE_PX, ev.LINE_PX) + 0.5
+    for p, X in enumerate(transform(T, points)):
+        u, v = project(K, X)
+        if min(u, v, rgb.shape[1] - 1 - u, rgb.shape[0] - 1 - v) < ev.LINE_PX + 1:
+            continue
+        pixels_per_m = K[0, 0] / X[2]
+        if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - occlusion_m):
+            continue
+        normal = (T[:3, :3] @ normals[p])[:2]
+        normal /= np.linalg.norm(normal)
+        seen = t[(-t < distances[p, 0] * pixels_per_m) & (t < distances[p, 1] * pixels_per_m)]
+        x, y = (np.array([[u], [v]]) + seen * normal[:, None] + 0.5).astype(int)
+        right_side = np.where(seen < 0.0, foreground[y, x], 1.0 - foreground[y, x])
+        if len(seen):
+            sums[ev.LINES] += 1.0
+            sums[ev.LINE_SCORE] += right_side.mean()
+    return sums

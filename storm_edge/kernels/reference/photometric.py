@@ -1,0 +1,56 @@
+"""Rows of the colour modality in NumPy, see `storm_edge.kernels.photometric`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.geometry.camera import project
+from storm_edge.geometry.se3 import transform
+
+Float64 = NDArray[np.float64]
+
+
+def luminance(rgb: NDArray[np.uint8], v: float, u: float) -> float:
+    """Bilinear mean of the channels, 0..1."""
+    x, y = int(u), int(v)
+    patch = rgb[y : y + 2, x : x + 2].astype(np.float64).sum(axis=-1) / 765.0
+    a, b = u - x, v - y
+    return float(np.array([1.0 - b, b]) @ patch @ np.array([1.0 - a, a]))
+
+
+def photometric_rows(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    K: Float64,
+    T: Float64,
+    points: NDArray[np.float32],
+    colours: NDArray[np.float32],
+    *,
+    gain: float,
+    bias: float,
+    blur_px: float,
+    deviation: float,
+    agreement_m: float,
+) -> Float64:
+    """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the surface points of its view."""
+    rows = np.zeros((len(points), 8))
+    pixels = project(K, transform(T, points))
+    for p, (u, v) in enumerate(pixels):
+        arm = T[:3, :3] @ points[p]
+        X = arm + T[:3, 3]
+        if min(u, v, rgb.shape[1] - 1 - u, rgb.shape[0] - 1 - v) < blur_px + 2.0:
+            continue
+        z = depth[int(v + 0.5), int(u + 0.5)]
+        if z > 0.0 and abs(z - X[2]) > agreement_m:
+            continue
+        right, left = luminance(rgb, v, u + blur_px), luminance(rgb, v, u - blur_px)
+        below, above = luminance(rgb, v + blur_px, u), luminance(rgb, v - blur_px, u)
+        image = 0.5 * luminance(rgb, v, u) + 0.125 * (right + left + below + above)
+        r = (image - gain * float(colours[p].mean()) - bias) / deviation
+        weight = 1.0 / np.sqrt(1.0 + 0.25 * r * r)
+        slope = np.array([right - left, below - above]) / (2.0 * blur_px)
+        projection = np.array([[K[0, 0], 0.0, -K[0, 0] * X[0] / X[2]], [0.0, K[1, 1], -K[1, 1] * X[1] / X[2]]]) / X[2]
+        g = slope @ projection * (weight / deviation)
+        rows[p] = np.concatenate([np.cross(arm, g), g, [r * weight, 1.0]])
+    return rows
