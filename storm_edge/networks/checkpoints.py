@@ -1,7 +1,8 @@
 """Reading weights from disk without running what is in the file, and loading them without letting anything slip.
 
-Official FoundationPose files are a bare state dict or ``{"model": state dict, ...}``, sometimes saved from a parallel
-wrapper that puts ``module.`` before every key. Files of ``storm-edge train`` hold averaged weights under ``ema``.
+Official FoundationPose and SAM2 files are a bare state dict or ``{"model": state dict, ...}``, those of STORM have it
+under ``model_state_dict``; some were saved from a parallel wrapper that puts ``module.`` before every key. Files of
+``storm-edge train`` hold averaged weights under ``ema``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,16 +19,25 @@ from storm_edge.errors import CheckpointError, bad
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 
 _SHOWN = 3  # entries named in a message; the others are counted
+_WRAPPERS = ("model", "model_state_dict")
+# Training scripts keep scores in their files, which may be NumPy scalars; these are what rebuilds one.
+_NUMPY_SCALARS: list[Any] = [
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")),
+]
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What ``path`` holds: tensors and plain containers, on the CPU.
+    """What ``path`` holds: tensors, plain containers and NumPy scalars, on the CPU.
 
     Raises:
         CheckpointError: No such file, not written by torch, or it holds other objects.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and zipfile raise many kinds for a file that is not theirs
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
@@ -40,10 +51,10 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: There is no mapping of names to tensors.
     """
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
+    if isinstance(content, Mapping):
+        content = next((content[w] for w in _WRAPPERS if isinstance(content.get(w), Mapping)), content)
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        expected = "a state dict, bare or under 'model'"
+        expected = f"a state dict, bare or under {' or '.join(map(repr, _WRAPPERS))}"
         raise CheckpointError(bad(path, type(content).__name__, expected, "save model.state_dict()"))
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
