@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from storm_edge.kernels.depth import MIN_DEPTH_M, DepthFilter
@@ -21,30 +22,29 @@ def filter_depth(depth: NDArray[np.floating], config: DepthFilter) -> Float64:
     return _smooth(_erode(clean(depth, config.far_m), config), config)
 
 
+def _windows(depth: Float64, radius: int) -> Float64:
+    """The window around every pixel ``(H, W, (2r+1)^2)``, NaN beyond the image."""
+    side = 2 * radius + 1
+    padded = np.pad(depth, radius, constant_values=np.nan)
+    return sliding_window_view(padded, (side, side)).reshape(*depth.shape, side * side)
+
+
 def _erode(depth: Float64, config: DepthFilter) -> Float64:
-    out, r = depth.copy(), config.erode_radius_px
-    for row, column in np.ndindex(depth.shape):
-        window = depth[max(row - r, 0) : row + r + 1, max(column - r, 0) : column + r + 1]
-        agrees = (window > 0.0) & (np.abs(window - depth[row, column]) <= config.erode_difference_m)
-        if (~agrees).sum() > config.erode_ratio * window.size:
-            out[row, column] = 0.0
-    return out
+    window = _windows(depth, config.erode_radius_px)
+    agrees = (window > 0.0) & (np.abs(window - depth[..., None]) <= config.erode_difference_m)
+    size = (~np.isnan(window)).sum(axis=-1)
+    return np.where(size - agrees.sum(axis=-1) > config.erode_ratio * size, 0.0, depth)
 
 
 def _smooth(depth: Float64, config: DepthFilter) -> Float64:
-    out, r = np.zeros_like(depth), config.smooth_radius_px
-    rows, columns = np.indices(depth.shape)
-    for row, column in np.ndindex(depth.shape):
-        part = (slice(max(row - r, 0), row + r + 1), slice(max(column - r, 0), column + r + 1))
-        window = depth[part]
-        if not window.any():
-            continue
-        near = (window > 0.0) & (np.abs(window - window[window > 0.0].mean()) < config.smooth_gate_m)
-        squared = (rows[part] - row) ** 2 + (columns[part] - column) ** 2
-        weights = near * np.exp(-squared / (2.0 * config.smooth_sigma_px**2))
-        if weights.any():
-            out[row, column] = (weights * window).sum() / weights.sum()
-    return out
+    radius = config.smooth_radius_px
+    window = np.nan_to_num(_windows(depth, radius))
+    mean = window.sum(axis=-1) / np.maximum((window > 0.0).sum(axis=-1), 1)
+    offset = np.arange(-radius, radius + 1)
+    weights = np.exp(-(offset[:, None] ** 2 + offset[None] ** 2).ravel() / (2.0 * config.smooth_sigma_px**2))
+    weights = weights * ((window > 0.0) & (np.abs(window - mean[..., None]) < config.smooth_gate_m))
+    total = weights.sum(axis=-1)
+    return np.where(total > 0.0, (weights * window).sum(axis=-1) / np.where(total > 0.0, total, 1.0), 0.0)
 
 
 def back_project(depth: NDArray[np.floating], K: NDArray[np.floating], far_m: float) -> Float64:
