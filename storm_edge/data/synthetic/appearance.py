@@ -106,7 +106,7 @@ def motion_kernel(length_px: float, angle: float) -> Float32:
     size = 2 * int(np.ceil(max(length_px, 1.0) / 2.0)) + 1
     kernel = np.zeros((size, size), dtype=np.float32)
     # Many points splatted bilinearly, so that short and slanted lines are not ragged.
-    for t in np.linspace(-0.5, 0.5, 4 * size) * length_px:
+    for t in ((np.arange(4 * size) + 0.5) / (4 * size) - 0.5) * length_px:
         x, y = t * np.cos(angle) + size // 2, t * np.sin(angle) + size // 2
         x0, y0 = int(np.floor(x)), int(np.floor(y))
         for i, j, weight in (
