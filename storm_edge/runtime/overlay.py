@@ -157,7 +157,9 @@ def write_picture(path: Path | str, picture: UInt8) -> None:
         OutputError: The file cannot be written.
     """
     try:
-        done, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        # Level 1 is several times quicker than the default for a few per cent more bytes.
+        options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        done, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
         if done:
             Path(path).write_bytes(data.tobytes())
     except (OSError, cv2.error) as error:

@@ -113,7 +113,7 @@ def _draw_latency(axes: Axes, tracks: Sequence[Track]) -> None:
         top = min(1.05 * float(bottom.max()), 2.5 * float(np.percentile(bottom, 90)))
         axes.set_ylim(0.0, top)
         for frame, total in zip(frames, bottom, strict=True):
-            if total > top:
+            if total > 2.0 * top:  # nearer ones would write over each other
                 axes.annotate(
                     f"{total:.0f} ms", (float(frame), top), xytext=(3, -10), textcoords="offset points", fontsize=7,
                     color=_INK, annotation_clip=False,

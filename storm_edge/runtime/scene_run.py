@@ -78,7 +78,7 @@ def track_scene(
         painter: OverlayPainter | None = None
         video: Video | None = None
         sheet = []
-        step = max(1, len(scene) // _SHEET_PICTURES)
+        step = max(1, -(-len(scene) // _SHEET_PICTURES))
         try:
             with PoseLog(folder / POSES) as log:
                 for done, (frame, found) in enumerate(follow(scene, loops, init=init, device=device), start=1):

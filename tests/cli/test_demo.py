@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from storm_edge.data.synthetic import demo as demo_data
+from storm_edge.objects import onboard as onboarding
+from tests.cli.conftest import Command
+from tests.tiny_scene import write_tiny_scene
+
+
+def test_the_demo_ends_with_a_table_and_pictures(
+    storm_edge: Command, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a tiny recording and with few views: what the real ones look like is tested where they are made."""
+    build = onboarding.build_viewpoints
+    monkeypatch.setattr(onboarding, "build_viewpoints", lambda mesh, **_: build(mesh, subdivisions=1))
+    monkeypatch.setattr(demo_data, "write_demo", lambda path: write_tiny_scene(path, frame_count=3))
+    ended = storm_edge("demo", "--bundle", networks, "--out", tmp_path / "out")
+    assert (ended.status, ended.err) == (0, "")
+    for heading in ("state", "ADD-S median", "latency p50", "latency p99", "plot.png"):
+        assert heading in ended.out
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left >= {"poses.jsonl", "summary.json", "overlay.mp4", "overlay_sheet.png", "overlays", "plot.png"}
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["frame_count"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
