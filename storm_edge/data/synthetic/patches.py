@@ -26,10 +26,11 @@ from storm_edge.kernels.raster import Lighting, render
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-PATCH_PX = (64, 96, 128, 160)
-"""Sides of a patch [px]; the object's diameter takes somewhat less than half of it."""
-_PATCH_SHARE = (0.05, 0.2, 0.3, 0.45)
-_PATCH_DIAMETERS = 2.2
+PATCH_PX = (64, 96, 128, 160, 224)
+"""Sides of a patch [px]; the object's diameter takes about half of it, so that some crops are
+finer and some coarser than the native image."""
+_PATCH_SHARE = (0.05, 0.15, 0.25, 0.3, 0.25)
+_PATCH_DIAMETERS = 2.0
 _DISTANCE_M = (0.3, 1.5)
 _MIN_VISIBLE = 0.5  # more hidden than this teaches guessing
 
@@ -111,7 +112,14 @@ class ObjectPool:
         return MeshBuffers.from_mesh(make_hand(self._rng), self._device)
 
 
-def observe(rng: np.random.Generator, pool: ObjectPool, target: PooledObject, count: int) -> list[Observation]:
+def observe(
+    rng: np.random.Generator,
+    pool: ObjectPool,
+    target: PooledObject,
+    count: int,
+    *,
+    rotations: Float64 | None = None,
+) -> list[Observation]:
     """Make ``count`` scenes with ``target`` in them.
 
     Args:
@@ -119,12 +127,15 @@ def observe(rng: np.random.Generator, pool: ObjectPool, target: PooledObject, co
         pool: Where clutter, hands and textures come from.
         target: The object to look at.
         count: Number of patches; they share one size.
+        rotations: How the target is turned, ``(count, 3, 3)``; at random if not given.
     """
     side = int(rng.choice(PATCH_PX, p=_PATCH_SHARE))
     d = target.truth.diameter_m
     K, T = np.zeros((count, 3, 3)), np.zeros((count, 4, 4))
     for i in range(count):
         K[i], T[i] = _camera_and_pose(rng, d, side)
+        if rotations is not None:
+            T[i, :3, :3] = rotations[i]
     lights = [random_lighting(rng) for _ in range(count)]
     objects = _render_layers(target.buffers, T, K, side, lights)
     clutter = []
