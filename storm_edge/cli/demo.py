@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.cli.console import print_table, progress_bars
+from storm_edge.cli.scenes import NO_NETWORKS, open_networks
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ PLOT = "plot.png"
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.")] = Path("out"),
-    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    bundle: Annotated[
+        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
+    ] = "nano",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
 ) -> None:
     """Render a recording of a mug that is moved and hidden, track it, and show how well that went."""
     from storm_edge.data.bop import BopScene
     from storm_edge.data.synthetic.demo import write_demo
-    from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.kernels.device import require_device
     from storm_edge.objects.onboard import onboard
     from storm_edge.runtime.outputs import SUMMARY
@@ -40,7 +42,7 @@ def command(
 
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
-    networks = NetworkBundle.load(bundle)
+    networks = open_networks(bundle)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as report:
         report("render", 0.0)
         write_demo(Path(temporary) / "scene")
@@ -55,7 +57,7 @@ def command(
             plot_run(
                 folder / PLOT,
                 tracks,
-                title=f"storm-edge demo: {networks.name} on {device}",
+                title=f"storm-edge demo: {bundle} on {device}",
                 errors_m={"ADD": {j.frame_id: j.add_m for j in judgements}}
                 | {"ADD-S": {j.frame_id: j.add_s_m for j in judgements}},
                 limit_m=0.1 * thing.diameter_m,

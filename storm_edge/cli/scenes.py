@@ -1,4 +1,4 @@
-"""How the commands open a recording and its labels."""
+"""How the commands open a recording with its labels, and the networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from storm_edge.cli.console import say
 
 if TYPE_CHECKING:
     from storm_edge.data.bop import BopScene
+    from storm_edge.engines.bundle import NetworkBundle
 
 LABELS = "scene_gt.json"
+NO_NETWORKS = "none"
 PSEUDO_LABELS = "scene_gt_pseudo.json"
 
 
@@ -24,3 +26,10 @@ def open_scene(path: Path, labels: str | None) -> BopScene:
         say(f"{path}: no {LABELS}, so the labels of {PSEUDO_LABELS} are used; they are estimates, not measurements")
         labels = PSEUDO_LABELS
     return BopScene(path, labels=labels or LABELS)
+
+
+def open_networks(name: str) -> NetworkBundle | None:
+    """The network bundle of that name or folder; None for ``none``, which runs on geometry alone."""
+    from storm_edge.engines.bundle import NetworkBundle
+
+    return None if name == NO_NETWORKS else NetworkBundle.load(name)

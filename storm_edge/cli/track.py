@@ -10,7 +10,7 @@ import typer
 
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, open_scene
+from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
 from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
@@ -38,7 +38,9 @@ def command(
         Init, typer.Option(help="First pose: the mask of the first frame that has one, or its label.")
     ] = Init.MASK,
     labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
-    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    bundle: Annotated[
+        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
+    ] = "nano",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
 ) -> None:
@@ -47,7 +49,6 @@ def command(
         remedy = "use --init mask or --init gt until then"
         raise ConfigError(bad("--init", "auto", "mask or gt: auto comes with the segmenter", remedy))
 
-    from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.kernels.device import require_device
     from storm_edge.runtime import sequence
     from storm_edge.runtime.outputs import SUMMARY
@@ -57,7 +58,7 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
     recording = open_scene(scene, labels)
-    networks = NetworkBundle.load(bundle)
+    networks = open_networks(bundle)
     with progress_bars() as report:
         run = track_scene(
             recording,

@@ -36,6 +36,12 @@ def test_pictures_can_be_left_out_and_an_older_run_is_replaced(
     assert names == ["bop_results.csv", "poses.jsonl", "summary.json"]
 
 
+def test_geometry_runs_alone(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    options = ["--object", thing, "--bundle", "none", "--no-pictures", "--out", tmp_path / "out"]
+    assert storm_edge("track", scene, *options).status == 0
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["bundle"] == "none"
+
+
 def test_auto_says_when_it_comes(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
     ended = storm_edge("track", scene, "--object", thing, "--init", "auto", "--out", tmp_path / "out")
     assert ended.status == 1
