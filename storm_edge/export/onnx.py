@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ OPSET = 18
 """Oldest opset torch's exporter writes without converting; TensorRT 10 and ONNX Runtime 1.14 read it."""
 PARITY = 1e-4
 """Largest difference from torch that a file may show, relative to the largest output."""
-_BATCHES = (1, 2, 5)
+_BATCHES = ((1,), (2,), (5,))
 
 
 def export_refine(net: nn.Module, path: Path, *, size_px: int = SIZE_PX) -> float:
@@ -116,14 +116,17 @@ def export_nano_bundle(out: Path, *, name: str, refine: Path | None, score: Path
     return parity
 
 
-def export_module(module: nn.Module, path: Path, *, inputs: dict[str, tuple[int, ...]], outputs: list[str]) -> float:
-    """Write any module of tensors whose first size alone varies, and check it.
+def export_module(
+    module: nn.Module, path: Path, *, inputs: dict[str, tuple[int, ...]], outputs: list[str], fixed: bool = False
+) -> float:
+    """Write any module of tensors whose first size alone varies, or none, and check it.
 
     Args:
         module: The network.
         path: The file to write; it appears only once it has passed.
-        inputs: Shapes by name, without the first size, in the order of ``forward``.
+        inputs: Shapes by name, in the order of ``forward``; without the first size, unless ``fixed``.
         outputs: Names, in the order of what ``forward`` returns.
+        fixed: Whether the shapes are whole and no size varies.
 
     Returns:
         Largest relative difference from torch.
@@ -135,14 +138,15 @@ def export_module(module: nn.Module, path: Path, *, inputs: dict[str, tuple[int,
     folded = fold_batchnorm(module)
     generator = torch.Generator().manual_seed(0)
     # Two examples that differ: with one and the same, the exporter would take the inputs for one.
-    example = tuple(torch.rand(2, *shape, generator=generator) for shape in inputs.values())
+    rows = () if fixed else (2,)
+    example = tuple(torch.rand(*rows, *shape, generator=generator) for shape in inputs.values())
     with _quiet_exporter():
         program = torch.onnx.export(
             folded,
             example,
             input_names=list(inputs),
             output_names=outputs,
-            dynamic_shapes=tuple({0: torch.export.Dim("n", min=1)} for _ in inputs),
+            dynamic_shapes=None if fixed else tuple({0: torch.export.Dim("n", min=1)} for _ in inputs),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -152,7 +156,7 @@ def export_module(module: nn.Module, path: Path, *, inputs: dict[str, tuple[int,
     part = path.with_name(path.name + ".part")
     try:
         onnx.save(model, str(part))
-        worst = _difference(module, part, inputs, generator)
+        worst = _difference(module, part, inputs, generator, batches=((),) if fixed else _BATCHES)
         if worst > PARITY:
             raise EngineError(
                 bad(path, f"a difference of {worst:.1e} from torch", f"at most {PARITY:g}", "report this")
@@ -206,7 +210,12 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @torch.no_grad()
 def _difference(
-    module: nn.Module, path: Path, inputs: dict[str, tuple[int, ...]], generator: torch.Generator
+    module: nn.Module,
+    path: Path,
+    inputs: dict[str, tuple[int, ...]],
+    generator: torch.Generator,
+    *,
+    batches: Sequence[tuple[int, ...]],
 ) -> float:
     """Largest difference between the file in ONNX Runtime and ``module`` in torch, relative to the largest output."""
     options = ort.SessionOptions()
@@ -214,8 +223,8 @@ def _difference(
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     worst = 0.0
     module.eval()
-    for count in _BATCHES:
-        arrays = {name: torch.rand(count, *shape, generator=generator) for name, shape in inputs.items()}
+    for rows in batches:
+        arrays = {name: torch.rand(*rows, *shape, generator=generator) for name, shape in inputs.items()}
         expected = module(*arrays.values())
         expected = (expected,) if isinstance(expected, Tensor) else expected
         found = session.run(None, {name: array.numpy() for name, array in arrays.items()})
