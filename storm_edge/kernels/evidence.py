@@ -6,8 +6,8 @@ The same points that the Gauss-Newton rows come from are looked up once more at 
 
 import warp as wp
 
-from storm_edge.kernels.gauss_newton import rotation_of, translation_of
-from storm_edge.kernels.region import colour_bin, is_hidden
+from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
+from storm_edge.kernels.region import colour_bin, is_hidden, is_inside
 
 wp.set_module_options({"enable_backward": False})
 
@@ -55,7 +55,7 @@ def surface_evidence_kernel(
     R = rotation_of(T)
     view = views[n]
     X = R * points[view, p] + translation_of(T)
-    if X[2] < 0.02:
+    if not X[2] > NEAR_M:
         return
     cam = camera[0]
     x = int(wp.floor(X[0] / X[2] * cam[0] + cam[2] + 0.5))
@@ -109,14 +109,13 @@ def contour_evidence_kernel(
     R = rotation_of(T)
     view = views[n]
     X = R * points[view, p] + translation_of(T)
-    if X[2] < 0.02:
+    if not X[2] > NEAR_M:
         return
     cam = camera[0]
     pixels_per_m = cam[0] / X[2]
     u = X[0] * pixels_per_m + cam[2]
     v = X[1] / X[2] * cam[1] + cam[3]
-    margin = float(LINE_PX + 1)
-    if u < margin or v < margin or u > float(rgb.shape[1] - 1) - margin or v > float(rgb.shape[0] - 1) - margin:
+    if not is_inside(u, v, float(LINE_PX + 1), rgb.shape[1], rgb.shape[0]):
         return
     if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - occlusion_m):
         return

@@ -14,6 +14,9 @@ wp.set_module_options({"enable_backward": False})
 
 ROW_LENGTH = 8
 """Floats per row: six derivatives, the residual, the flag."""
+NEAR_M = wp.constant(0.02)
+"""Points nearer to the camera than this are not looked at [m]."""
+
 mat66f = wp.types.matrix(shape=(6, 6), dtype=wp.float32)
 vec6f = wp.types.vector(length=6, dtype=wp.float32)
 vec8f = wp.types.vector(length=ROW_LENGTH, dtype=wp.float32)

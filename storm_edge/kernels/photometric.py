@@ -8,8 +8,9 @@ count as an error. Called by `perception.descent`.
 import warp as wp
 
 from storm_edge.kernels import evidence as ev
-from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.point_to_plane import write_row
+from storm_edge.kernels.region import is_inside
 
 wp.set_module_options({"enable_backward": False})
 
@@ -75,14 +76,13 @@ def photometric_rows_kernel(
     R = rotation_of(T)
     arm = R * points[views[n], p]
     X = arm + translation_of(T)
-    if X[2] < 0.02:
+    if not X[2] > NEAR_M:
         return
     cam = camera[0]
     inv_z = 1.0 / X[2]
     u = X[0] * inv_z * cam[0] + cam[2]
     v = X[1] * inv_z * cam[1] + cam[3]
-    margin = blur_px + 2.0
-    if u < margin or v < margin or u > float(rgb.shape[1] - 1) - margin or v > float(rgb.shape[0] - 1) - margin:
+    if not is_inside(u, v, blur_px + 2.0, rgb.shape[1], rgb.shape[0]):
         return
     z = depth[int(v + 0.5), int(u + 0.5)]
     if z > 0.0 and wp.abs(z - X[2]) > agreement_m:

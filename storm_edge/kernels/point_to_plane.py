@@ -7,7 +7,7 @@ images are read as they come: 0 and NaN are no reading. Called by `perception.ge
 
 import warp as wp
 
-from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 
 wp.set_module_options({"enable_backward": False})
 
@@ -67,7 +67,7 @@ def point_to_plane_rows_kernel(
     R = rotation_of(T)
     arm = R * points[views[n], p]
     X = arm + translation_of(T)
-    if X[2] < reach_m + 0.001:
+    if not X[2] > reach_m + NEAR_M:
         return
     cam = camera[0]
     inv_z = 1.0 / X[2]

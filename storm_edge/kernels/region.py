@@ -10,7 +10,7 @@ Called by `perception.geometric`.
 import numpy as np
 import warp as wp
 
-from storm_edge.kernels.gauss_newton import rotation_of, translation_of
+from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.point_to_plane import write_row
 
 wp.set_module_options({"enable_backward": False})
@@ -62,6 +62,13 @@ def colour_bin(rgb: wp.array3d(dtype=wp.uint8), y: int, x: int) -> int:
     g = int(rgb[y, x, 1]) >> shift
     b = int(rgb[y, x, 2]) >> shift
     return (((r << wp.static(BIN_BITS)) | g) << wp.static(BIN_BITS)) | b
+
+
+@wp.func
+def is_inside(u: float, v: float, margin: float, width: int, height: int) -> bool:
+    """Whether a position keeps ``margin`` [px] from the image's border; false for NaN, which must not become an
+    index."""
+    return u >= margin and v >= margin and u <= float(width - 1) - margin and v <= float(height - 1) - margin
 
 
 @wp.func
@@ -127,7 +134,7 @@ def region_rows_kernel(
     view = views[n]
     arm = R * points[view, p]
     X = arm + translation_of(T)
-    if X[2] < 0.02:
+    if not X[2] > NEAR_M:
         return
     cam = camera[0]
     inv_z = 1.0 / X[2]
@@ -141,7 +148,7 @@ def region_rows_kernel(
     if side[0] < 3.0 or side[1] < 3.0:
         return
     half = 0.5 * float(wp.static(SEGMENT_COUNT)) * scale + 1.0
-    if u < half or v < half or u > float(rgb.shape[1] - 1) - half or v > float(rgb.shape[0] - 1) - half:
+    if not is_inside(u, v, half, rgb.shape[1], rgb.shape[0]):
         return
     radius_px = int(0.01 * cam[0] * inv_z)
     if is_hidden(depth, int(v + 0.5), int(u + 0.5), radius_px, X[2] - occlusion_m):
@@ -224,7 +231,7 @@ def count_colours_kernel(
     width = rgb.shape[1]
 
     Y = R * surface[view, p] + translation_of(T)
-    if Y[2] > 0.02:
+    if Y[2] > NEAR_M:
         x = int(wp.floor(Y[0] / Y[2] * cam[0] + cam[2] + 0.5))
         y = int(wp.floor(Y[1] / Y[2] * cam[1] + cam[3] + 0.5))
         if x > 0 and y > 0 and x < width - 1 and y < height - 1:
@@ -236,7 +243,7 @@ def count_colours_kernel(
                 wp.atomic_add(counts, 0, BIN_COUNT, 9.0)
 
     X = R * points[view, p] + translation_of(T)
-    if X[2] > 0.02:
+    if X[2] > NEAR_M:
         pixels_per_m = cam[0] / X[2]
         u = X[0] / X[2] * cam[0] + cam[2]
         v = X[1] / X[2] * cam[1] + cam[3]

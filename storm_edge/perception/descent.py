@@ -13,6 +13,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
+from storm_edge.errors import InputError, bad
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
@@ -130,8 +131,14 @@ class Descents:
         self._write(self._camera, np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
 
     def place(self, T_cam_centre: ArrayLike) -> None:
-        """Put poses ``(N, 4, 4)`` or ``(4, 4)``, ``N <= capacity``, and find their views."""
+        """Put poses ``(N, 4, 4)`` or ``(4, 4)`` and find their views.
+
+        Raises:
+            InputError: More poses than the capacity.
+        """
         T = np.asarray(T_cam_centre, dtype=np.float32).reshape(-1, 4, 4)
+        if len(T) > self.capacity:
+            raise InputError(bad("poses", len(T), f"at most {self.capacity}", "make the refiner with a larger batch"))
         self._count = len(T)
         self._write(self._poses, T)
         self._launch("find", gn.find_views_kernel, self._count, lambda: [self._poses, self._directions, self._views])

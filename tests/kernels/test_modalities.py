@@ -210,7 +210,7 @@ def test_region_rows_are_derivatives_of_the_contour(shot, odds, T):
 
 
 def test_colour_rows_are_derivatives_of_the_luminance(shot, T):
-    """On an image whose luminance is a slope, smoothing and slope are exact; a wide deviation makes the rows linear."""
+    """On an image whose luminance is a slope, smoothing is exact; a wide deviation makes rows linear."""
     v, u = np.mgrid[: SIZE_PX[0], : SIZE_PX[1]]
     ramp = (0.3 * u + 0.5 * v + 10.0)[..., None].repeat(3, axis=2)
     setting = Setting(T, shot)
