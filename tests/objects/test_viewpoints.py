@@ -73,7 +73,7 @@ def test_colours_are_those_of_the_model_without_light(ball):
 def test_a_narrow_part_has_short_foreground():
     """Lines across the small box (16 mm wide) of `handled_box`, seen from above, end where it ends."""
     model = views()
-    tip = model.contour_points[..., 0] > handled_box().vertices[:, 0].max() - 0.002
+    tip = model.contour_points[..., 0] > handled_box().vertices[:, 0].max() - 0.006
     across = np.abs(model.contour_normals[..., 1]) > 0.95
     above = (np.abs(model.directions[:, 2]) > 0.95)[:, None]
     found = tip & across & above
