@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.data.synthetic.appearance import motion_kernel, random_appearance, random_lighting, smear
+from storm_edge.data.synthetic.appearance import glossed, motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.data.synthetic.hands import make_hand
 from storm_edge.data.synthetic.layers import Layer, compose, rendered_layer
 from storm_edge.data.synthetic.objects import HELD_OUT_FROM, SyntheticObject, make_object
@@ -149,6 +149,7 @@ def observe(
         _photograph(
             rng,
             background=_background(rng, pool, target.truth, T[i], K[i], side, lights[i]),
+            light=lights[i],
             target=objects[i],
             clutter=[layers[i] for layers in clutter if rng.random() < 0.5],
             hand=hands[i] if rng.random() < 0.45 else None,
@@ -249,6 +250,7 @@ def _photograph(
     rng: np.random.Generator,
     *,
     background: Layer,
+    light: Lighting,
     target: Layer,
     clutter: list[Layer],
     hand: Layer | None,
@@ -265,6 +267,10 @@ def _photograph(
         if visible_share >= _MIN_VISIBLE:
             break
     colour = scene.colour
+    if rng.random() < 0.35:  # glazed, lacquered or wet
+        strength, exponent = float(rng.uniform(0.1, 0.7)), float(np.exp(rng.uniform(np.log(5.0), np.log(60.0))))
+        shiny = scene.owner >= 1
+        colour = glossed(colour, scene.depth, shiny, float(K[0, 0]), light, strength=strength, exponent=exponent)
     if rng.random() < 0.25:
         moving = (scene.owner >= 1) & (scene.owner <= 1 + len(moving_too))
         length_px = rng.uniform(1.0, 0.07 * len(silhouette))

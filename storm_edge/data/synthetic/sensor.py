@@ -36,6 +36,10 @@ class DepthSensor:
     """Relative error of all depths (calibration)."""
     smoothing_px: float = 1.5
     """Standard deviation of the matching window [px]."""
+    smoothed_step: float = 0.01
+    """Depth steps up to this share of the depth are smoothed over like a surface: a handle melts into its mug."""
+    fattening_px: int = 0
+    """How far near things grow over what is behind them [px]; wide matching windows do that."""
     edge_jitter_px: float = 1.0
     """How far outlines are displaced [px]."""
     flying: float = 0.3
@@ -62,7 +66,7 @@ class DepthSensor:
         """
         size_px = (depth.shape[0], depth.shape[1])
         lost = self._lost(depth, colour, fx, rng)
-        z = _jittered(depth, self.edge_jitter_px, rng)
+        z = _jittered(_fattened(depth, self.fattening_px), self.edge_jitter_px, rng)
         z = self._smoothed(z, rng)
         lumps = image_field(rng, size_px, self.noise_scale_px)
         white = rng.standard_normal(size_px, dtype=np.float32)
@@ -80,7 +84,7 @@ class DepthSensor:
         weight = cv2.GaussianBlur(valid, (0, 0), sigma)
         mean = cv2.GaussianBlur(z, (0, 0), sigma) / np.maximum(weight, np.float32(1e-6))
         step = np.abs(mean - z)
-        on_surface = step < 0.01 * z  # a window's mean differs from its centre by less, but at edges
+        on_surface = step < np.float32(self.smoothed_step) * z
         blended = rng.random(z.shape, dtype=np.float32) < self.flying
         near_edge = np.where(blended, mean, z)
         return np.where(valid > 0.0, np.where(on_surface, mean, near_edge), np.float32(0.0))
@@ -117,7 +121,9 @@ def random_sensor(rng: np.random.Generator) -> DepthSensor:
         noise_scale_px=float(rng.uniform(2.0, 9.0)),
         white_share=float(rng.uniform(0.0, 0.5)),
         bias=float(rng.normal(0.0, 0.003)),
-        smoothing_px=float(rng.uniform(0.0, 2.5)),
+        smoothing_px=float(rng.choice([rng.uniform(0.0, 2.5), rng.uniform(2.5, 5.0)], p=[0.7, 0.3])),
+        smoothed_step=float(rng.choice([0.01, rng.uniform(0.01, 0.06)])),
+        fattening_px=int(rng.choice([0, 1, 2, 3], p=[0.6, 0.2, 0.1, 0.1])),
         edge_jitter_px=float(rng.uniform(0.0, 2.0)),
         flying=float(rng.uniform(0.0, 0.8)),
         shadow_baseline_m=float(rng.choice([-0.05, 0.05, 0.05, 0.0])),
@@ -126,6 +132,15 @@ def random_sensor(rng: np.random.Generator) -> DepthSensor:
         dropout=float(rng.choice([0.0, rng.uniform(0.0, 0.08)])),
         step_m=0.001,
     )
+
+
+def _fattened(depth: Float32, reach_px: int) -> Float32:
+    """Each pixel's nearest depth within ``reach_px``; what has no depth neither grows nor shrinks."""
+    if reach_px <= 0:
+        return depth
+    window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), dtype=np.uint8)
+    nearest = cv2.erode(np.where(depth > 0.0, depth, np.float32(np.inf)), window)
+    return np.asarray(np.where(depth > 0.0, nearest, np.float32(0.0)), dtype=np.float32)
 
 
 def _jittered(depth: Float32, amount_px: float, rng: np.random.Generator) -> Float32:

@@ -113,3 +113,24 @@ def test_drawn_sensors_measure(rng: np.random.Generator) -> None:
         seen = measured > 0.0
         assert seen.mean() > 0.5
         assert np.median(np.abs(measured - depth)[seen]) < 0.01
+
+
+def test_fattening_grows_near_things_by_its_reach(rng: np.random.Generator) -> None:
+    depth = np.full((60, 80), 1.0, dtype=np.float32)
+    depth[20:40, 30:50] = 0.6
+    depth[:, :5] = 0.0
+    measured = _measure(_with(fattening_px=2), depth, rng)
+    grown = np.zeros_like(depth, dtype=bool)
+    grown[18:42, 28:52] = True
+    np.testing.assert_array_equal(measured == np.float32(0.6), grown)
+    np.testing.assert_array_equal(measured[:, :5], 0.0)
+
+
+def test_small_steps_melt_and_large_ones_stay(rng: np.random.Generator) -> None:
+    """A step of 3 % is smoothed over when steps up to 4 % are; one of 40 % never."""
+    for near, melts in ((0.97, True), (0.6, False)):
+        depth = np.full((60, 80), 1.0, dtype=np.float32)
+        depth[:, 40:] = near
+        measured = _measure(_with(smoothing_px=3.0, smoothed_step=0.04, step_m=1e-6), depth, rng)
+        between = (measured > near + 0.2 * (1 - near)) & (measured < near + 0.8 * (1 - near))
+        assert between.any() == melts
