@@ -152,7 +152,8 @@ def _contour(
     R = T_cam_centre[:3, :3]
     points_cam = xyz[y, x] + np.pad(normal * edge_px * metres_per_px, ((0, 0), (0, 1)))
     padded = np.pad(mask, _MARGIN_PX)
-    runs = np.stack([_run(padded, pixels, -normal, 1), _run(padded, pixels, normal, 0)], axis=1)
+    # Measured from the edge, half a pixel outside the traced one, to the border of the first pixel of the other kind.
+    runs = np.stack([_run(padded, pixels, -normal, 1), _run(padded, pixels, normal, 0) - 1.0], axis=1)
     return {
         "contour_points": ((points_cam - T_cam_centre[:3, 3]) @ R).astype(np.float32),
         "contour_normals": (np.pad(normal, ((0, 0), (0, 1))) @ R).astype(np.float32),
@@ -161,13 +162,13 @@ def _contour(
 
 
 def _run(padded: NDArray[np.uint8], pixels: NDArray[np.int64], direction: Float64, value: int) -> Float64:
-    """Pixels ``(P,)`` from each start along ``direction`` on which the mask keeps ``value``, at most the margin."""
+    """Distance ``(P,)`` [px] from each start along ``direction`` to where the mask loses ``value``, or the margin."""
     # From two pixels on: a traced start may touch the edge's own staircase.
     steps = np.arange(2, _MARGIN_PX)
     xy = np.rint(pixels[:, None] + direction[:, None] * steps[:, None]).astype(np.int64) + _MARGIN_PX
     other = padded[xy[..., 1], xy[..., 0]] != value
     first = np.where(other.any(axis=1), other.argmax(axis=1), len(steps))
-    return np.asarray(first + 1.0)
+    return np.asarray(first + 2.0)
 
 
 def _surface(
