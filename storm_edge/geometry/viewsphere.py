@@ -43,6 +43,15 @@ def _split_edges(v: Float64, f: Int64) -> tuple[Float64, Int64]:
     return np.concatenate([v, middle]), np.concatenate([np.stack(triangle, axis=1) for triangle in corners])
 
 
+def golden_spiral(count: int) -> Float64:
+    """Unit directions ``(count, 3)`` spread evenly over the sphere: equal steps in z, the golden angle in between."""
+    index = np.arange(count)
+    z = 1.0 - (2.0 * index + 1.0) / count
+    azimuth = index * np.pi * (3.0 - np.sqrt(5.0))
+    radius = np.sqrt(1.0 - z * z)
+    return np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
+
+
 def look_at_origin(directions: Float64) -> Float64:
     """Rotations ``R_cam_obj (N, 3, 3)`` of cameras that sit at ``directions (N, 3)`` and look at the origin.
 

@@ -71,7 +71,9 @@ class Clutter:
     """Visible part of each silhouette within the picture ``(N,)``, 0 out of sight."""
 
 
-def make_clutter(rng: np.random.Generator, pool: ObjectPool, size_px: tuple[int, int], config: ClutterConfig) -> Clutter:
+def make_clutter(
+    rng: np.random.Generator, pool: ObjectPool, size_px: tuple[int, int], config: ClutterConfig
+) -> Clutter:
     """Photograph a table with objects of ``pool``.
 
     Args:
@@ -124,9 +126,9 @@ def make_clutter(rng: np.random.Generator, pool: ObjectPool, size_px: tuple[int,
     )
 
 
-def held_out_clutter(count: int, seed: int = 0, *, size_px: tuple[int, int] = (480, 640)) -> Iterator[
-    tuple[Clutter, PooledObject]
-]:
+def held_out_clutter(
+    count: int, seed: int = 0, *, size_px: tuple[int, int] = (480, 640)
+) -> Iterator[tuple[Clutter, PooledObject]]:
     """Pictures of 5 to 8 objects that training never sees, by usual cameras; each with an object that is absent."""
     config = ClutterConfig(object_count=(5, 8), usual_cameras=True)
     for index in range(count):
@@ -151,8 +153,8 @@ class QueryConfig:
     """Views of each given to the network, drawn from the 16."""
     pool_size: int = 160
     """Objects in memory at a time."""
-    renewals: int = 1
-    """Objects of the pool exchanged after each picture."""
+    renewal_share: float = 0.3
+    """How often a picture is followed by the exchange of one object of the pool."""
 
 
 class QuerySampler:
@@ -173,7 +175,7 @@ class QuerySampler:
         """``n`` pictures with ``T`` objects to look for in each.
 
         Returns:
-            ``image`` ``(n, 8, 120, 160)``, ``objects`` ``(n, T, 4, 60, 80)`` and ``views`` ``(n, T, V, 8, 32, 32)`` as
+            ``image`` ``(n, 8, 120, 160)``, ``objects`` ``(n, T, 4, 60, 80)``, ``views`` ``(n, T, V, 8, 32, 32)`` as
             `kernels.segment_inputs` makes them; ``mask`` ``(n, T, 60, 80)``, the visible share of every cell;
             ``present`` ``(n, T)``, 1 or 0.
         """
@@ -189,7 +191,7 @@ class QuerySampler:
         }
         for i in range(n):
             self._fill(batch, i)
-            for _ in range(c.renewals):
+            if self._rng.random() < c.renewal_share:
                 gone = self._pool.objects[0].truth.seed
                 self._pool.renew_one()
                 self._views.pop(gone, None)
@@ -202,7 +204,9 @@ class QuerySampler:
         small = inputs.small_frame(clutter.frame.rgb, clutter.frame.depth_m, clutter.frame.K)
         batch["image"][i] = small.channels
         masks = [small.letterbox.shrink_mask(mask) for mask in clutter.masks_visib]
-        plain = [k for k, mask in enumerate(masks) if clutter.visible_share[k] >= _MIN_VISIBLE and mask.sum() >= _MIN_CELLS]
+        plain = [
+            k for k, mask in enumerate(masks) if clutter.visible_share[k] >= _MIN_VISIBLE and mask.sum() >= _MIN_CELLS
+        ]
         rng.shuffle(plain)
         for t in range(c.targets):
             if plain and rng.random() >= c.absent_share:
@@ -224,7 +228,9 @@ class QuerySampler:
                 return twin
         others = [item for item in (self._pool.pick() for _ in range(8)) if item.truth.seed not in there]
         if not others or rng.random() < 0.4:
-            return next(item for item in self._pool.objects if item.truth.seed not in there) if not others else others[0]
+            return (
+                next(item for item in self._pool.objects if item.truth.seed not in there) if not others else others[0]
+            )
         like = clutter.things[int(rng.integers(len(clutter.things)))]
         colour = like.truth.mesh.colours.mean(axis=0)
         return min(others, key=lambda item: float(np.abs(item.truth.mesh.colours.mean(axis=0) - colour).sum()))
