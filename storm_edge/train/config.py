@@ -7,6 +7,13 @@ from enum import Enum
 from pathlib import Path
 
 from storm_edge.networks.nano import NanoConfig
+from storm_edge.networks.nano_som import NanoSomConfig
+from storm_edge.networks.nano_tom import NanoTomConfig
+
+PICTURE_COUNTS = 4
+"""Pairs that a picture of the segmenter counts as in `TrainConfig`; it comes with three objects to look for."""
+GROUP_COUNTS = 8
+"""Pairs that a group of the verifier counts as: its crops."""
 
 
 class Network(str, Enum):
@@ -14,6 +21,8 @@ class Network(str, Enum):
 
     REFINE = "refine"
     SCORE = "score"
+    SOM = "som"
+    TOM = "tom"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +38,7 @@ class TrainConfig:
     minutes: float | None = None
     """Wall-clock bound [min], summed over resumes; the learning rate reaches its end exactly then."""
     batch: int = 64
-    """Pairs per step and process; for ScoreNet ``batch // hypotheses`` sets."""
+    """Pairs per step and process; the other networks have ``batch // unit`` sets, pictures or groups."""
     hypotheses: int = 12
     """Hypotheses per set of ScoreNet."""
     learning_rate: float = 1e-3
@@ -65,7 +74,24 @@ class TrainConfig:
     start_from: Path | None = None
     """Checkpoint of another run whose trunk the weights start from."""
     nano: NanoConfig = field(default_factory=NanoConfig)
-    """Widths of the network."""
+    """Widths of RefineNet or ScoreNet."""
+    som: NanoSomConfig = field(default_factory=NanoSomConfig)
+    """Widths of the segmenter."""
+    tom: NanoTomConfig = field(default_factory=NanoTomConfig)
+    """Widths of the verifier."""
+
+    @property
+    def unit(self) -> int:
+        """Pairs that one item counts as: a pair, a set of hypotheses, a picture, a group of crops."""
+        units = {Network.SCORE: self.hypotheses, Network.SOM: PICTURE_COUNTS, Network.TOM: GROUP_COUNTS}
+        return units.get(self.network, 1)
+
+    @property
+    def widths(self) -> NanoConfig | NanoSomConfig | NanoTomConfig:
+        """Widths of the network that is trained."""
+        if self.network is Network.SOM:
+            return self.som
+        return self.tom if self.network is Network.TOM else self.nano
 
 
 @dataclass(frozen=True, kw_only=True)

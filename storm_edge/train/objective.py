@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from storm_edge.errors import CheckpointError, bad
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 from storm_edge.train.checkpoint import load_checkpoint
-from storm_edge.train.config import Network
+from storm_edge.train.config import Network, TrainConfig
 from storm_edge.train.losses import NEAR, refine_figures, refine_loss, score_figures, score_loss
+from storm_edge.train.som import SomObjective
+from storm_edge.train.tom import TomObjective
 
 _EVALUATION_CHUNK = 64  # pairs at a time, so that a held-out set needs little memory
 
@@ -81,12 +83,18 @@ def _chunks(pairs: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         yield pairs["rendered"][at : at + _EVALUATION_CHUNK], pairs["observed"][at : at + _EVALUATION_CHUNK]
 
 
-Objective = RefineObjective | ScoreObjective
+Objective = RefineObjective | ScoreObjective | SomObjective | TomObjective
 
 
-def make_objective(network: Network, nano: NanoConfig, *, flow_weight: float) -> Objective:
-    """The objective of ``network``, randomly initialised."""
-    return RefineObjective(nano, flow_weight) if network is Network.REFINE else ScoreObjective(nano)
+def make_objective(config: TrainConfig) -> Objective:
+    """The objective of the network to train, randomly initialised."""
+    if config.network is Network.SOM:
+        return SomObjective(config.som)
+    if config.network is Network.TOM:
+        return TomObjective(config.tom)
+    if config.network is Network.SCORE:
+        return ScoreObjective(config.nano)
+    return RefineObjective(config.nano, config.flow_weight)
 
 
 def start_from(objective: Objective, path: Path) -> None:
@@ -101,7 +109,10 @@ def start_from(objective: Objective, path: Path) -> None:
     if weights.keys() != objective.state_dict().keys():
         marker = "trunk."
         weights = {k[k.index(marker) + len(marker) :]: v for k, v in weights.items() if marker in k}
-        target = objective.net.trunk if isinstance(objective.net, NanoRefineNet) else objective.net.features.trunk
+        if isinstance(objective, RefineObjective):
+            target = objective.net.trunk
+        elif isinstance(objective, ScoreObjective):
+            target = objective.net.features.trunk
     try:
         target.load_state_dict(weights)
     except RuntimeError as error:

@@ -23,11 +23,11 @@ from torch import Tensor
 from storm_edge.train.config import Network
 
 Arrays = dict[str, NDArray[np.float32]]
-_IMAGES = ("rendered", "observed")
+_IMAGES = ("rendered", "observed", "image", "objects", "views", "mask", "crops")
 
 
 class PairSource(Protocol):
-    """What draws pairs; `storm_edge.data.synthetic.pairs.PairSampler` is one."""
+    """What draws pairs or sets; `storm_edge.data.synthetic.pairs.PairSampler` is one."""
 
     def refine_batch(self, n: int) -> Arrays:
         """``rendered``, ``observed`` ``(n, 6, S, S)``, ``trans_target``, ``rot_target`` ``(n, 3)``."""
@@ -36,13 +36,33 @@ class PairSource(Protocol):
         """``rendered``, ``observed`` ``(sets, hypotheses, 6, S, S)``, ``add_error`` ``(sets, hypotheses)``."""
 
 
-SourceFactory = Callable[[int], PairSource]
+class QuerySource(Protocol):
+    """What draws pictures for the segmenter; `storm_edge.data.synthetic.queries.QuerySampler` is one."""
+
+    def query_batch(self, n: int) -> Arrays:
+        """``image``, ``objects``, ``views``, ``mask``, ``present``; see there."""
+
+
+class GroupSource(Protocol):
+    """What draws groups of crops; `storm_edge.data.synthetic.verification.GroupSampler` is one."""
+
+    def group_batch(self, n: int) -> Arrays:
+        """``crops`` ``(n, G, 6, S, S)``, ``good`` ``(n, G)``."""
+
+
+Source = PairSource | QuerySource | GroupSource
+SourceFactory = Callable[[int], Source]
 """Makes a source from a seed; must be importable by name, since worker processes unpickle it."""
 
 
-def draw(source: PairSource, network: Network, count: int, hypotheses: int) -> Arrays:
-    """``count`` items for ``network``: pairs for RefineNet, sets for ScoreNet; the crops as float16."""
-    arrays = source.refine_batch(count) if network is Network.REFINE else source.score_batch(count, hypotheses)
+def draw(source: Any, network: Network, count: int, hypotheses: int) -> Arrays:
+    """``count`` items for ``network``: pairs, sets, pictures or groups of crops; the images as float16."""
+    if network is Network.REFINE:
+        arrays = source.refine_batch(count)
+    elif network is Network.SCORE:
+        arrays = source.score_batch(count, hypotheses)
+    else:
+        arrays = source.query_batch(count) if network is Network.SOM else source.group_batch(count)
     return {k: v.astype(np.float16 if k in _IMAGES else np.float32) for k, v in arrays.items()}
 
 

@@ -31,7 +31,9 @@ from storm_edge.train.ema import AveragedModel
 from storm_edge.train.objective import Objective, make_objective, start_from
 from storm_edge.train.pool import PairPool, SourceFactory, draw
 from storm_edge.train.schedule import learning_rate, progress
-from storm_edge.train.sources import HELD_OUT_SEED, held_out_source, training_source
+from storm_edge.train.som import augment_queries
+from storm_edge.train.sources import HELD_OUT_SEED, held_out_source_of, training_source_of
+from storm_edge.train.tom import augment_groups
 
 _LOG_EVERY_S = 15.0
 _DRAWN_PER_RUN = 1000  # seeds that one process of one start may use
@@ -74,9 +76,13 @@ def _move(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
 
 
 def _augmented(batch: dict[str, Tensor], network: Network, generator: torch.Generator) -> dict[str, Tensor]:
-    """`augment` on pairs or, for ScoreNet, on every pair of every set."""
+    """`augment` on pairs or, for ScoreNet, on every pair of every set; the others have their own variety."""
     if network is Network.REFINE:
         return augment(batch, generator)
+    if network is Network.SOM:
+        return augment_queries(batch, generator)
+    if network is Network.TOM:
+        return augment_groups(batch, generator)
     sets, hypotheses = batch["rendered"].shape[:2]
     flat = {key: batch[key].flatten(0, 1) for key in ("rendered", "observed")}
     changed = augment(flat, generator)
@@ -97,7 +103,7 @@ class _Run:
     def __init__(self, config: TrainConfig, process: _Process, held_out: SourceFactory) -> None:
         self.config, self.process = config, process
         torch.manual_seed(config.seed)
-        self.objective: Objective = make_objective(config.network, config.nano, flow_weight=config.flow_weight)
+        self.objective: Objective = make_objective(config)
         if config.start_from is not None and not config.resume:
             start_from(self.objective, config.start_from)
         self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -109,13 +115,16 @@ class _Run:
         if config.resume:
             self._restore()
         if process.first:
-            items = config.held_out if config.network is Network.REFINE else config.held_out // config.hypotheses
+            items = max(config.held_out // config.unit, 1)
             arrays = draw(held_out(HELD_OUT_SEED), config.network, items, config.hypotheses)
             self._held_out = {key: torch.from_numpy(value).float() for key, value in arrays.items()}
 
     def _restore(self) -> None:
         content = load_checkpoint(self.checkpoint)
-        for key, wanted in (("network", self.config.network.value), ("nano", asdict(self.config.nano))):
+        for key, wanted in (
+            ("network", self.config.network.value),
+            ("nano", json.loads(json.dumps(asdict(self.config.widths)))),
+        ):
             if content[key] != wanted:
                 raise CheckpointError(
                     bad(self.checkpoint, f"{key} {content[key]}", wanted, "resume with the first options")
@@ -130,7 +139,7 @@ class _Run:
             self.checkpoint,
             {
                 "network": self.config.network.value,
-                "nano": asdict(self.config.nano),
+                "nano": json.loads(json.dumps(asdict(self.config.widths))),
                 "model": self.objective.state_dict(),
                 "ema": self.average.module.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -177,14 +186,14 @@ def _prepare(config: TrainConfig) -> None:
 
 
 def train(
-    config: TrainConfig, *, source: SourceFactory = training_source, held_out: SourceFactory = held_out_source
+    config: TrainConfig, *, source: SourceFactory | None = None, held_out: SourceFactory | None = None
 ) -> TrainResult:
     """Train one network until ``config`` says stop.
 
     Args:
         config: The run.
-        source: Makes the training pairs; the synthetic ones unless a test brings its own.
-        held_out: Makes the held-out pairs.
+        source: Makes the training items; the synthetic ones unless a test brings its own.
+        held_out: Makes the held-out items, likewise.
 
     Raises:
         ConfigError: A value out of range.
@@ -195,8 +204,8 @@ def train(
     _prepare(config)
     torch.set_num_threads(config.threads)
     with _process(config.device) as process:
-        run = _Run(config, process, held_out)
-        _loop(run, source)
+        run = _Run(config, process, held_out or held_out_source_of(config.network))
+        _loop(run, source or training_source_of(config.network))
         result = TrainResult(checkpoint=run.checkpoint, steps=run.step, elapsed_s=run.elapsed_s, held_out=run.figures)
         if process.first:
             text = json.dumps({**asdict(config), **asdict(result)}, indent=2, default=str) + "\n"
@@ -207,8 +216,7 @@ def train(
 def _loop(run: _Run, source: SourceFactory) -> None:
     """Steps until the end of the run, with log lines, evaluations and checkpoints by the clock."""
     config, process = run.config, run.process
-    score = config.network is Network.SCORE
-    unit = config.hypotheses if score else 1
+    unit = config.unit
     items = max(config.batch // unit, 1)
     # A resumed run must not see the pairs of its first start again: `drawn` moves the seeds on.
     seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % HELD_OUT_SEED

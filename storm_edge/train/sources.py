@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
+from storm_edge.data.synthetic.queries import QuerySampler
+from storm_edge.data.synthetic.verification import GroupSampler
 from storm_edge.networks.nano import SIZE_PX
-from storm_edge.train.pool import PairSource
+from storm_edge.train.config import Network
+from storm_edge.train.pool import PairSource, SourceFactory
 
 HELD_OUT_SEED = 1_000_000
 """First seed whose meshes are never trained on."""
@@ -21,3 +24,26 @@ def training_source(seed: int) -> PairSource:
 def held_out_source(seed: int) -> PairSource:
     """Pairs of meshes that are never trained on; ``seed`` from `HELD_OUT_SEED`."""
     return PairSampler(seed, size_px=SIZE_PX, config=PairConfig(poses_per_scene=1))
+
+
+def query_source(seed: int) -> QuerySampler:
+    """Pictures for the segmenter, to train on or held out by ``seed``."""
+    return QuerySampler(seed)
+
+
+def group_source(seed: int) -> GroupSampler:
+    """Groups of crops for the verifier, to train on or held out by ``seed``."""
+    return GroupSampler(seed)
+
+
+_OWN: dict[Network, SourceFactory] = {Network.SOM: query_source, Network.TOM: group_source}
+
+
+def training_source_of(network: Network) -> SourceFactory:
+    """What ``network`` is trained on."""
+    return _OWN.get(network, training_source)
+
+
+def held_out_source_of(network: Network) -> SourceFactory:
+    """What ``network`` is judged on while it is trained."""
+    return _OWN.get(network, held_out_source)

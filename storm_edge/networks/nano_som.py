@@ -1,0 +1,217 @@
+"""The nano segmenter: which pixels of an RGB-D image show the object, told by 16 views of it.
+
+Three parts, exported apart, so that nothing is computed twice:
+
+- `SomReference`, once per object: views to keys and values of every block;
+- `SomQuery`, once per image: feature maps at 1/2, 1/4 and 1/8 of the working size, whatever is looked for;
+- `SomHead`, once per image and object: the maps look at the object's keys and values, and become a mask.
+
+As in STORM's SOM, the reference branch never looks at the query. Beside the views the head reads four channels that
+need no learning (`kernels.segment_inputs`): how well each colour fits the object, and how large it would be there;
+with them a network this small, trained on so little, finds things. Inputs are as `kernels.segment_inputs` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IMAGE_CHANNELS = 8
+OBJECT_CHANNELS = 4
+VIEW_CHANNELS = 8
+TOKENS_PER_VIEW = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoSomConfig:
+    """Widths of the nano segmenter."""
+
+    half: int = 12
+    """Channels of the image at half the working size."""
+    quarter: int = 24
+    """Channels at a quarter."""
+    eighth: int = 56
+    """Channels at an eighth."""
+    view_stem: int = 16
+    """Channels of the views at half their size; they double twice."""
+    dim: int = 48
+    """Length of tokens, keys and values."""
+    heads: int = 4
+    """Attention heads."""
+    blocks: int = 2
+    """Cross-attention blocks."""
+    decoder: tuple[int, int] = (24, 12)
+    """Channels of the decoder at a quarter and at half."""
+    fit: tuple[int, int, int] = (8, 16, 24)
+    """Channels made of the object channels at half, a quarter and an eighth."""
+
+
+def _conv(cin: int, cout: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution without bias, BatchNorm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)
+    )
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm2(self.conv2(self.conv1(x))))
+
+
+class SomReference(nn.Module):
+    """Views of an object to what the head attends to."""
+
+    def __init__(self, config: NanoSomConfig) -> None:
+        super().__init__()
+        c = config
+        self.blocks, self.dim = c.blocks, c.dim
+        self.encoder = nn.Sequential(
+            _conv(VIEW_CHANNELS, c.view_stem, stride=2),
+            _conv(c.view_stem, 2 * c.view_stem, stride=2),
+            _conv(2 * c.view_stem, 4 * c.view_stem, stride=2),
+            _Residual(4 * c.view_stem),
+        )
+        self.keys = nn.Linear(4 * c.view_stem, c.blocks * c.dim)
+        self.values = nn.Linear(4 * c.view_stem, c.blocks * c.dim)
+
+    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``(N, blocks, 16 V, dim)`` of views ``(N, V, 8, 32, 32)``."""
+        n, count = views.shape[:2]
+        tokens = self.encoder(views.flatten(0, 1)).flatten(2).transpose(1, 2)  # (N V, 16, C)
+        tokens = tokens.reshape(n, count * TOKENS_PER_VIEW, -1)
+        keys = self.keys(tokens).reshape(n, count * TOKENS_PER_VIEW, self.blocks, self.dim)
+        values = self.values(tokens).reshape(n, count * TOKENS_PER_VIEW, self.blocks, self.dim)
+        return keys.transpose(1, 2), values.transpose(1, 2)
+
+
+class SomQuery(nn.Module):
+    """An image to feature maps."""
+
+    def __init__(self, config: NanoSomConfig) -> None:
+        super().__init__()
+        c = config
+        self.to_half = nn.Sequential(_conv(IMAGE_CHANNELS, c.half, stride=2), _conv(c.half, c.half))
+        self.to_quarter = nn.Sequential(_conv(c.half, c.quarter, stride=2), _Residual(c.quarter))
+        self.to_eighth = nn.Sequential(_conv(c.quarter, c.eighth, stride=2), _Residual(c.eighth))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps ``(N, half, 60, 80)``, ``(N, quarter, 30, 40)``, ``(N, eighth, 15, 20)`` of ``(N, 8, 120, 160)``."""
+        half = self.to_half(image)
+        quarter = self.to_quarter(half)
+        return half, quarter, self.to_eighth(quarter)
+
+
+class _LookAtViews(nn.Module):
+    """Cross-attention of the image's tokens to the object's, then a look around."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        self.around = _Residual(dim)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """``x (N, dim, h, w)``; keys and values ``(N, L, dim)``."""
+        n, dim, height, width = x.shape
+        each = dim // self.heads
+        q = self.query(self.norm(x.flatten(2).transpose(1, 2))).reshape(n, height * width, self.heads, each)
+        k = keys.reshape(n, keys.shape[1], self.heads, each).permute(0, 2, 3, 1)
+        v = values.reshape(n, values.shape[1], self.heads, each).transpose(1, 2)
+        weights = torch.softmax((q.transpose(1, 2) * each**-0.5) @ k, dim=-1)
+        seen = self.out((weights @ v).transpose(1, 2).reshape(n, height * width, dim))
+        return torch.as_tensor(self.around(x + seen.transpose(1, 2).reshape(n, dim, height, width)))
+
+
+class SomHead(nn.Module):
+    """Feature maps of an image and an object's cache to its mask there."""
+
+    def __init__(self, config: NanoSomConfig) -> None:
+        super().__init__()
+        c = config
+        self.fit_half = _conv(OBJECT_CHANNELS, c.fit[0])
+        self.fit_quarter = _conv(c.fit[0], c.fit[1], stride=2)
+        self.fit_eighth = _conv(c.fit[1], c.fit[2], stride=2)
+        self.tokens = _conv(c.eighth + c.fit[2], c.dim, kernel=1)
+        self.blocks = nn.ModuleList(_LookAtViews(c.dim, c.heads) for _ in range(c.blocks))
+        self.up_quarter = _conv(c.dim, c.decoder[0], kernel=1)
+        self.join_quarter = _conv(c.decoder[0] + c.quarter + c.fit[1], c.decoder[0])
+        self.up_half = _conv(c.decoder[0], c.decoder[1], kernel=1)
+        self.join_half = _conv(c.decoder[1] + c.half + c.fit[0], c.decoder[1])
+        self.mask = nn.Conv2d(c.decoder[1], 1, 3, 1, 1)
+        self.present = nn.Sequential(
+            nn.Linear(c.decoder[0] + c.dim + 1, c.dim), nn.ReLU(inplace=True), nn.Linear(c.dim, 1)
+        )
+        nn.init.constant_(self.mask.bias, -3.0)  # type: ignore[arg-type]  # most pixels are not the object
+
+    def forward(
+        self, half: Tensor, quarter: Tensor, eighth: Tensor, objects: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Look for one object in each image.
+
+        Args:
+            half: From `SomQuery`, shape ``(N, half, 60, 80)``.
+            quarter: From `SomQuery`, shape ``(N, quarter, 30, 40)``.
+            eighth: From `SomQuery`, shape ``(N, eighth, 15, 20)``.
+            objects: Object channels, shape ``(N, 4, 60, 80)``.
+            keys: From `SomReference`, shape ``(N, blocks, L, dim)``.
+            values: From `SomReference`, shape ``(N, blocks, L, dim)``.
+
+        Returns:
+            Logits of the mask ``(N, 60, 80)``, and of the object being there at all ``(N,)``.
+        """
+        fit_half = self.fit_half(objects)
+        fit_quarter = self.fit_quarter(fit_half)
+        x = self.tokens(torch.cat([eighth, self.fit_eighth(fit_quarter)], dim=1))
+        for index, block in enumerate(self.blocks):
+            x = block(x, keys[:, index], values[:, index])
+        up = F.interpolate(self.up_quarter(x), scale_factor=2.0, mode="nearest")
+        at_quarter = self.join_quarter(torch.cat([up, quarter, fit_quarter], dim=1))
+        up = F.interpolate(self.up_half(at_quarter), scale_factor=2.0, mode="nearest")
+        at_half = self.join_half(torch.cat([up, half, fit_half], dim=1))
+        mask = self.mask(at_half)[:, 0]
+        # What the marked region looks like decides whether it is the object; gradients leave the mask alone.
+        weight = F.avg_pool2d(torch.sigmoid(mask.detach())[:, None], 2)
+        marked = (at_quarter * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1.0)
+        seen = torch.cat([marked, x.amax((2, 3)), mask.detach().amax((1, 2))[:, None]], dim=1)
+        return mask, self.present(seen)[:, 0]
+
+
+class NanoSom(nn.Module):
+    """The three parts in one module, for training."""
+
+    def __init__(self, config: NanoSomConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NanoSomConfig()
+        self.reference = SomReference(self.config)
+        self.query = SomQuery(self.config)
+        self.head = SomHead(self.config)
+
+    def forward(self, image: Tensor, objects: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Look for ``T`` objects in each image.
+
+        Args:
+            image: Image channels ``(N, 8, 120, 160)``.
+            objects: Object channels ``(N, T, 4, 60, 80)``.
+            views: View channels ``(N, T, V, 8, 32, 32)``.
+
+        Returns:
+            Mask logits ``(N, T, 60, 80)`` and presence logits ``(N, T)``.
+        """
+        n, t = objects.shape[:2]
+        keys, values = self.reference(views.flatten(0, 1))
+        maps = [m.repeat_interleave(t, dim=0) for m in self.query(image)]
+        mask, present = self.head(*maps, objects.flatten(0, 1), keys, values)
+        return mask.reshape(n, t, *mask.shape[1:]), present.reshape(n, t)
