@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.staged import Staged
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -33,3 +37,11 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip("real recordings are not beside this checkout (../shared/data)")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
+    """A mug before a wall, see `tests.staged`."""
+    from tests.staged import stage_mug
+
+    return stage_mug(tmp_path_factory.mktemp("staged"))

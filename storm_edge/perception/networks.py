@@ -64,9 +64,7 @@ class PoseRefiner:
         self._T[:count].assign(T_cam_centre.astype(np.float32))
         self._pairs.fill(frame, self._T, count)
         self._engine.launch(count)
-        update_poses(
-            self._T, self._trans, self._rot, diameter_m=self._diameter_m, T_out=self._T, count=count
-        )
+        update_poses(self._T, self._trans, self._rot, diameter_m=self._diameter_m, T_out=self._T, count=count)
         return np.asarray(self._T.numpy()[:count], dtype=np.float64)
 
 

@@ -57,6 +57,8 @@ class LoopConfig:
     """A pose with less confidence than this is doubted."""
     lost_after: int = 3
     """Doubted frames in a row after which no pose is reported, and trusted ones after which it is again."""
+    regain_share: float = 0.85
+    """After a loss a pose needs this share of the confidence that was usual before: half right is not found."""
 
 
 class ObjectLoop:
@@ -93,6 +95,7 @@ class ObjectLoop:
         self._tracker = Tracker(bundle, geometry, network, config=self._config.track, device=device)
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._streak = 0  # frames in a row that speak against the state
+        self._usual = 0.0  # confidence while the pose is believed, averaged over some 10 frames
 
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
@@ -116,28 +119,30 @@ class ObjectLoop:
         """Follow the object into the next frame."""
         started = time.perf_counter()
         step = self._tracker.update(buffers)
-        sure = step.confidence >= self._config.suspect_below
-        self._believe(sure)
+        self._believe(step.confidence)
         return self._report(frame, step, "track", started)
 
     def _begin(self, frame: Frame, step: TrackStep, stage: str, started: float) -> Track:
-        self.state, self._streak = State.TRACKING, 0
+        self.state, self._streak, self._usual = State.TRACKING, 0, step.confidence
         if step.confidence < self._config.suspect_below:
             self.state, self._streak = State.SUSPECT, 1
         return self._report(frame, step, stage, started)
 
-    def _believe(self, sure: bool) -> None:
+    def _believe(self, confidence: float) -> None:
         """One doubt makes SUSPECT, `lost_after` in a row LOST; out of LOST it takes as many good frames."""
+        config = self._config
         if self.state is State.LOST:
+            sure = confidence >= max(config.suspect_below, config.regain_share * self._usual)
             self._streak = self._streak + 1 if sure else 0
-            if self._streak >= self._config.lost_after:
+            if self._streak >= config.lost_after:
                 self.state, self._streak = State.TRACKING, 0
-        elif sure:
+        elif confidence >= config.suspect_below:
             self.state, self._streak = State.TRACKING, 0
+            self._usual += 0.1 * (confidence - self._usual)
         else:
             self._streak += 1
             self.state = State.SUSPECT
-            if self._streak >= self._config.lost_after:
+            if self._streak >= config.lost_after:
                 self.state, self._streak = State.LOST, 0
 
     def _report(self, frame: Frame, step: TrackStep, stage: str, started: float) -> Track:

@@ -10,7 +10,7 @@ from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge, judge_sums
-from tests.perception.conftest import Staged
+from tests.staged import Staged
 
 
 def sums(**classes: float) -> np.ndarray:

@@ -20,7 +20,8 @@ from storm_edge.perception.register import (
     masked_surface,
     visible_centroids,
 )
-from tests.perception.conftest import Staged
+from tests.staged import Staged
+
 
 @pytest.fixture(scope="module")
 def registrar(staged: Staged) -> Registrar:

@@ -10,7 +10,7 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.track import TrackConfig, Tracker
-from tests.perception.conftest import TABLE_DEPTH_M, Staged
+from tests.staged import TABLE_DEPTH_M, Staged
 
 
 def moved(T: np.ndarray, step: int) -> np.ndarray:

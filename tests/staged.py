@@ -1,4 +1,4 @@
-"""A painted mug on a table, rendered without noise: the stage of the perception tests."""
+"""A painted mug on a table, rendered without noise: the stage of the perception and loop tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from storm_edge.data.ply import write_ply
 from storm_edge.data.synthetic.objects import make_object
@@ -54,10 +53,9 @@ class Staged:
         return buffers
 
 
-@pytest.fixture(scope="session")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
-    path: Path = tmp_path_factory.mktemp("staged") / "mug.ply"
+def stage_mug(folder: Path) -> Staged:
+    """Make the mug, onboarded with few views to be quick."""
+    path = folder / "mug.ply"
     write_ply(path, make_object(11, family="mug", paint_kind="labels", diameter_m=0.15, face_count=3000).mesh)
     bundle = onboard(path, "mm", view_subdivisions=2)
-    T = make_T(exp_so3([2.0, 0.3, -0.2]), [0.03, -0.02, 0.65])
-    return Staged(bundle, T)
+    return Staged(bundle, make_T(exp_so3([2.0, 0.3, -0.2]), [0.03, -0.02, 0.65]))

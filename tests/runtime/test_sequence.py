@@ -1,0 +1,98 @@
+"""The loop over a scene: starts, states, ages, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storm_edge.data.bop import BopScene, BopWriter, GroundTruth
+from storm_edge.errors import SceneError, UnitError
+from storm_edge.evaluate.metrics import ModelPoints
+from storm_edge.frames import Frame
+from storm_edge.geometry.se3 import invert, make_T
+from storm_edge.runtime.outputs import State
+from storm_edge.runtime.sequence import Init, ObjectLoop, check_apparent_size, follow, label_indices
+from tests.staged import TABLE_DEPTH_M, Staged
+
+
+def write_scene(
+    staged: Staged, folder: Path, poses: list[np.ndarray | None], *, masked: int = 0, object_id: int = 1
+) -> BopScene:
+    """Pictures of the mug at centre-frame poses; None is a picture without it. One mask, at image ``masked``."""
+    T_centre_obj = invert(staged.bundle.T_obj_centre)
+    with BopWriter(folder) as writer:
+        for index, T in enumerate(poses):
+            frame = staged.frame(T if T is not None else staged.T_cam_centre)
+            if T is None:
+                frame.depth_m[:], frame.rgb[:] = TABLE_DEPTH_M, 115
+            indexed = Frame(rgb=frame.rgb, depth_m=frame.depth_m, K=frame.K, index=index)
+            labels = [] if T is None else [GroundTruth(object_id=object_id, T_cam_obj=T @ T_centre_obj)]
+            masks = [staged.mask(T)] if T is not None and index == masked else []
+            writer.add(indexed, labels, masks=masks, masks_visib=masks)
+    return BopScene(folder)
+
+
+def shifted(T: np.ndarray, x_m: float) -> np.ndarray:
+    return make_T(T[:3, :3], T[:3, 3] + [x_m, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("init", [Init.MASK, Init.GT])
+def test_follows_from_the_first_mask_or_label(staged: Staged, tmp_path: Path, init: Init) -> None:
+    T = staged.T_cam_centre
+    poses = [None, *(shifted(T, 0.004 * step) for step in range(5))]
+    scene = write_scene(staged, tmp_path / "scene", poses, masked=1)
+    tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=init)]
+    assert [track.state for track in tracks] == [State.SEARCHING] + [State.TRACKING] * 5
+    assert tracks[0].T_cam_obj is None
+    assert tracks[0].pose_age_ms is None
+    points = ModelPoints(staged.bundle.mesh.vertices)
+    for track, T_true in zip(tracks[1:], poses[1:], strict=True):
+        assert track.T_cam_obj is not None
+        assert T_true is not None
+        assert points.add(T_true, track.T_cam_obj @ staged.bundle.T_obj_centre) < 0.004
+        assert track.pose_age_ms == 0.0
+    first_stage = "register" if init is Init.MASK else "start"
+    assert {"upload", first_stage} <= tracks[1].latency_ms.keys()
+    assert {"upload", "track"} <= tracks[2].latency_ms.keys()
+
+
+def test_a_lost_object_is_reported_lost_and_has_no_pose(staged: Staged, tmp_path: Path) -> None:
+    T = staged.T_cam_centre
+    scene = write_scene(staged, tmp_path / "scene", [T, T, None, None, None, None, T, T, T, T])
+    tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT)]
+    assert [t.state.value for t in tracks] == ["TRACKING"] * 2 + ["SUSPECT"] * 2 + ["LOST"] * 4 + ["TRACKING"] * 2
+    for track in tracks:
+        assert (track.T_cam_obj is None) == (track.state is State.LOST)
+
+
+def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: Path) -> None:
+    T = staged.T_cam_centre
+    scene = write_scene(staged, tmp_path / "scene", [T], object_id=7)
+    seven, eight = (replace(staged.bundle, object_id=f"obj_{i:06d}") for i in (7, 8))
+    assert label_indices(scene, [seven]) == [0]
+    with pytest.raises(SceneError, match="obj_000008"):
+        label_indices(scene, [seven, eight])
+
+
+def test_no_mask_in_the_whole_scene(staged: Staged, tmp_path: Path) -> None:
+    scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre], masked=5)
+    with pytest.raises(SceneError, match="mask"):
+        next(follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.MASK))
+
+
+def test_no_label_in_the_whole_scene(staged: Staged, tmp_path: Path) -> None:
+    write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
+    scene = BopScene(tmp_path / "scene", labels="other.json")
+    with pytest.raises(SceneError, match="no frame with a pose label"):
+        next(follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT))
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_a_label_in_another_unit(staged: Staged, factor: float) -> None:
+    frame = staged.frame()
+    check_apparent_size(staged.bundle.diameter_m, staged.T_cam_centre, frame)
+    with pytest.raises(UnitError, match="--unit"):
+        check_apparent_size(staged.bundle.diameter_m * factor, staged.T_cam_centre, frame)
