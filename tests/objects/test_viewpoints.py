@@ -75,10 +75,10 @@ def test_a_narrow_part_has_short_foreground():
     model = views()
     tip = model.contour_points[..., 0] > handled_box().vertices[:, 0].max() - 0.006
     across = np.abs(model.contour_normals[..., 1]) > 0.95
-    above = (np.abs(model.directions[:, 2]) > 0.95)[:, None]
+    above = (np.abs(model.directions[:, 2]) > 0.99)[:, None]
     found = tip & across & above
-    assert found.sum() > 20
-    assert np.median(model.contour_distances[found, 0]) == pytest.approx(0.016, abs=0.001)
+    assert found.sum() >= 8
+    np.testing.assert_allclose(model.contour_distances[found, 0], 0.016, atol=0.001)
 
 
 def test_arrays_round_trip(ball):
