@@ -6,8 +6,10 @@ the commands, so that `storm-edge --help` answers at once.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -52,8 +54,10 @@ app.add_typer(train.app, name="train")
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 an error in one line, 2 options that typer does not understand.
 
-    A bug is not caught: it shows its traceback.
+    A bug is not caught: it shows its traceback. Ctrl-C and SIGTERM end the command as an error would, so that what
+    it was writing is cleared away.
     """
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app(args=None if arguments is None else list(arguments))
     except StormEdgeError as error:
@@ -63,8 +67,12 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(bad(error.filename or "file", error.strerror or error, "a path that can be used", remedy))
     except KeyboardInterrupt:
         typer.secho("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
     sys.exit(0)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _fail(line: str) -> NoReturn:

@@ -88,8 +88,9 @@ def open_object(path: Path, unit: Unit | None, *, view_subdivisions: int = 3, re
         ConfigError: A model file without a unit.
     """
     from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.objects.mesh_io import FORMATS
 
-    if not path.is_file():
+    if path.suffix.lower() not in FORMATS:
         return ObjectBundle.load(path)
     if unit is None:
         expected = "--unit mm or --unit m beside a model file"

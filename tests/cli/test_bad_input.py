@@ -265,6 +265,13 @@ def test_a_model_without_a_unit(
     assert not (tmp_path / "out").exists()
 
 
+def test_objects_that_are_not_there(storm_edge: Command, scene: Path, networks: Path, tmp_path: Path) -> None:
+    options: list[object] = ["--unit", "mm", "--bundle", networks, "--out", tmp_path / "out"]
+    for name, expected in [("mug.ply", "mug.ply: got no such file"), ("mug", "mug: got no such folder")]:
+        assert_refused(storm_edge("track", scene, "--object", tmp_path / name, *options), expected)
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_that_are_wrong(
     storm_edge: Command, scene: Path, model: Path, thing: Path, networks: Path, tmp_path: Path
 ) -> None:
