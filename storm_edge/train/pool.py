@@ -85,6 +85,8 @@ def _produce(
                     break
                 except queue.Full:
                     continue
+        if parent is not None and not parent.is_alive():
+            out.cancel_join_thread()  # nobody will read what is in the pipe
     except Exception:
         out.put(traceback.format_exc())
 
