@@ -22,7 +22,7 @@ from storm_edge.evaluate.metrics import (
     rotation_error_deg,
     translation_error_m,
 )
-from storm_edge.evaluate.predictions import Prediction
+from storm_edge.evaluate.predictions import Prediction, of_scene
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 
@@ -85,7 +85,7 @@ def judge_scene(
         SceneError: There are no labels, or two of one object in one image.
     """
     label_ids = _label_ids(scene, bundles)
-    best = _best_by_frame(predictions, bundles, label_ids)
+    best = _best_by_frame(of_scene(predictions, scene.path.name), bundles, label_ids)
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
     found: list[Judgement] = []

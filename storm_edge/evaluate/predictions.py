@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Prediction:
     """Object to camera [m], shape ``(4, 4)``; None where no pose was given."""
     score: float
     """Confidence; among several predictions of one object in one image the highest is judged."""
+    scene_id: int | None = None
+    """Scene number in a BOP result file, which may hold several scenes; None where a file is of one scene."""
 
 
 class _Line(BaseModel):
@@ -67,6 +70,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
                 object_id=str(e.object_id),
                 T_cam_obj=e.T_cam_obj,
                 score=e.score,
+                scene_id=e.scene_id,
             )
             for e in read_bop_csv(path)
         ]
@@ -74,6 +78,28 @@ def read_predictions(path: Path | str) -> list[Prediction]:
         found = _read_lines(path)
     if not found:
         raise InputError(bad(path, "no pose", "at least one line", "check that the run finished"))
+    return found
+
+
+def of_scene(predictions: Iterable[Prediction], scene_name: str) -> list[Prediction]:
+    """Those that belong to the scene whose folder has this name.
+
+    BOP names scene folders by their number; in a folder named otherwise all predictions must be of one scene.
+
+    Raises:
+        InputError: It cannot be told which predictions are meant, or none is.
+    """
+    found = list(predictions)
+    scene_ids = sorted({p.scene_id for p in found if p.scene_id is not None})
+    if scene_name.isdecimal() and scene_ids:
+        found = [p for p in found if p.scene_id in (None, int(scene_name))]
+    elif len(scene_ids) > 1:
+        expected = f"one scene, since '{scene_name}' is no BOP scene number"
+        remedy = "name the scene folder by its number"
+        raise InputError(bad("predictions", f"scenes {scene_ids}", expected, remedy))
+    if not found:
+        remedy = "give the results of this scene"
+        raise InputError(bad("predictions", f"scenes {scene_ids}", f"scene {int(scene_name)}", remedy))
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from storm_edge.errors import InputError
-from storm_edge.evaluate.predictions import read_predictions
+from storm_edge.evaluate.predictions import of_scene, read_predictions
 
 LINE: dict[str, Any] = {
     "frame": 4,
@@ -43,6 +43,23 @@ def test_a_bop_result_file_is_read_too(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(f"{header}\n1,2,5,0.5,1 0 0 0 1 0 0 0 1,0 0 500,-1\n")
     [prediction] = read_predictions(tmp_path / "r.csv")
     assert (prediction.frame_id, prediction.object_id, prediction.score) == (2, "5", 0.5)
+
+
+def test_a_result_file_of_several_scenes_is_sorted_out(tmp_path: Path) -> None:
+    header, pose = "scene_id,im_id,obj_id,score,R,t,time", "0.5,1 0 0 0 1 0 0 0 1,0 0 500,-1"
+    (tmp_path / "r.csv").write_text("\n".join([header, f"1,10,5,{pose}", f"2,20,5,{pose}", ""]))
+    found = read_predictions(tmp_path / "r.csv")
+    assert [p.frame_id for p in of_scene(found, "000002")] == [20]
+    assert [p.frame_id for p in of_scene(found[:1], "kitchen")] == [10]
+    with pytest.raises(InputError, match=r"scenes \[1, 2\]"):
+        of_scene(found, "kitchen")
+    with pytest.raises(InputError, match="expected scene 3"):
+        of_scene(found, "000003")
+
+
+def test_a_run_belongs_to_any_scene(tmp_path: Path) -> None:
+    found = read_predictions(write(tmp_path / "poses.jsonl", LINE))
+    assert of_scene(found, "000003") == of_scene(found, "kitchen") == found
 
 
 @pytest.mark.parametrize(
