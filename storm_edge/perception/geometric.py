@@ -68,7 +68,7 @@ class GeometricConfig:
     """Poses that go on after the first stage of the wide search."""
     turn_deg: float = 25.0
     """Turn of the additional starts of the wide search [deg]."""
-    probe_every: int = 5
+    probe_every: int = 3
     """Frames between two tries of a turned pose; 0 never tries."""
     probe_deg: float = 40.0
     """Turn of these tries, in turn both ways about each axis [deg]."""
@@ -78,8 +78,6 @@ class GeometricConfig:
     """Rise of the residual over its usual value that still ends the search after the small steps."""
     narrow_margin: float = 0.08
     """Rise of the residual over its usual value that still ends the search after the narrow steps."""
-    wide_above: float = 0.45
-    """Residual above which the wide search runs, whatever is usual."""
     tolerance: float = 0.05
     """How much a refined pose may raise the residual of its start and still be accepted: the residual's own noise."""
     polish: Steps = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
@@ -123,6 +121,8 @@ class GeometricResult:
     """Whether the refined pose is reported, not the first start."""
     residual: float
     """Of the reported pose, see the head of the module."""
+    excess: float
+    """The residual over its usual value on this track: far above 0 the pose should neither be trusted nor learned."""
     depth_residual_m: float
     """Mean plane distance of the judged surface points, each counted up to ``gate_m`` [m]."""
     contour: float
@@ -268,7 +268,7 @@ class GeometricRefiner:
         iterations = 0
 
         def worse_than(margin: float) -> bool:
-            return min(f.residual for f in found[1:]) > min(self._usual + margin, config.wide_above)
+            return min(f.residual for f in found[1:]) > self._usual + margin
 
         if found[0].residual <= self._usual + config.narrow_margin:
             found.append(self._descend(starts[:1], config.small))
@@ -300,6 +300,7 @@ class GeometricRefiner:
             T_cam_centre=final.poses[0],
             accepted=accepted,
             residual=final.residual,
+            excess=final.residual - self._usual,
             depth_residual_m=float(final.evidence.depth[0]) * config.gate_m,
             contour=float(final.evidence.contour[0]),
             colour=float(final.evidence.colour[0]),
