@@ -4,8 +4,8 @@ Training (`data.synthetic.queries`) and run time (`perception.segment`) both mak
 same. Three kinds, all channels first, float32:
 
 - *image channels* ``(8, 120, 160)`` depend on the frame alone, so that several objects share what comes of them;
-- *object channels* ``(4, 60, 80)`` are cheap and say, per pixel, how well its colour fits the object and how large
-  the object would be there;
+- *object channels* ``(5, 60, 80)`` are cheap and say, per pixel, how well its colour fits the object, how large the
+  object would be there, and how far it stands out from the table or wall;
 - *view channels* ``(16, 8, 32, 32)`` are the object from 16 sides, made once per object.
 
 NumPy and OpenCV: at this size a kernel launch would cost more than the work.
@@ -35,8 +35,9 @@ MASK_PX = (60, 80)
 """Height and width of object channels and masks [px]."""
 IMAGE_CHANNELS = 8
 """RGB, surface normal, log2 of z [m], and whether depth was measured."""
-OBJECT_CHANNELS = 4
-"""Colour likelihood, likelihood over that of the scene, chroma likelihood, log2 of the object's apparent size."""
+OBJECT_CHANNELS = 5
+"""Colour likelihood, the same over that of the scene, chroma likelihood, log2 of the object's apparent size, distance
+from the large planes in diameters."""
 VIEW_COUNT = 16
 VIEW_PX = 32
 VIEW_CHANNELS = 8
@@ -49,6 +50,9 @@ _USUAL_PX = 24.0  # apparent diameter in the image channels at which the size ch
 _BINS = 16
 _CHROMA_BINS = 24
 _MOST_SAMPLES = 1500
+_PLANE_SHARES = (0.15, 0.2)  # of the pixels with depth that a first and a second large plane must hold
+_PLANE_TRIALS = 96
+_NO_PLANE = 0.5  # distance from the planes [diameters] where nothing is known
 _EXPOSURES = (0.55, 0.75, 1.0, 1.3)
 _BALANCES = ((1, 1, 1), (1.12, 1, 0.9), (0.9, 1, 1.12), (0.9, 1.1, 0.95), (1.08, 0.92, 1.05))
 
@@ -152,6 +156,8 @@ class SmallFrame:
     """Which entry of `ColourModel.chroma` each pixel reads ``(120, 160)``."""
     scene: Float32
     """Density of the picture's own colours where each pixel is, 1 in a picture of all colours ``(120, 160)``."""
+    relief_m: Float32
+    """Distance from the nearest large plane [m] ``(120, 160)``, negative where unknown."""
 
 
 def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64) -> SmallFrame:
@@ -181,7 +187,66 @@ def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64) -> SmallFrame:
         rgb_bins=rgb_bins,
         chroma_bins=_chroma_bins(small),
         scene=density.reshape(-1)[rgb_bins],
+        relief_m=plane_relief(z, K_small),
     )
+
+
+def plane_relief(z: Float32, K: Float64) -> Float32:
+    """Distance from the nearest of up to two large planes (table, wall) [m] ``(H, W)``.
+
+    Args:
+        z: z-depth [m] ``(H, W)``, 0 = no reading.
+        K: Intrinsics [px].
+
+    Returns:
+        Distances, -1 where there is no reading, and everywhere if no plane is large enough.
+    """
+    v, u = np.nonzero(z > 0.0)
+    out = np.full(z.shape, -1.0, dtype=np.float32)
+    if len(v) < 100:
+        return out
+    depth = z[v, u].astype(np.float64)
+    points = np.stack([(u - K[0, 2]) / K[0, 0] * depth, (v - K[1, 2]) / K[1, 1] * depth, depth], axis=1)
+    rng = np.random.default_rng(0)
+    left = np.ones(len(points), dtype=bool)
+    nearest = np.full(len(points), np.inf)
+    for least in _PLANE_SHARES:
+        if left.sum() < least * len(points):
+            break
+        normal, offset = _largest_plane(points[left], rng)
+        distance = np.abs(points @ normal + offset)
+        on_plane = left & (distance < _tolerance_m(points[:, 2]))
+        if on_plane.sum() < least * len(points):
+            break
+        nearest = np.minimum(nearest, distance)
+        left &= ~on_plane
+    if np.isfinite(nearest[0]):
+        out[v, u] = nearest
+    return out
+
+
+def _tolerance_m(z: Float64) -> Float64:
+    """How far from a plane a reading at depth z [m] may lie: noise of a stereo camera, and some warp."""
+    return np.asarray(0.006 + 0.006 * z * z)
+
+
+def _largest_plane(points: Float64, rng: np.random.Generator) -> tuple[Float64, float]:
+    """Unit normal and offset [m] of the plane that holds most of ``points (N, 3)``: random triples, then a fit."""
+    few = points[rng.integers(0, len(points), min(len(points), 800))]
+    corner = points[rng.integers(0, len(points), (_PLANE_TRIALS, 3))]
+    normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    distance = np.abs(few @ normals.T - np.einsum("ij,ij->i", normals, corner[:, 0]))
+    best = int((distance < _tolerance_m(few[:, 2])[:, None]).sum(axis=0).argmax())
+    normal, offset = normals[best], -float(normals[best] @ corner[best, 0])
+    for _ in range(2):
+        on_plane = points[np.abs(points @ normal + offset) < _tolerance_m(points[:, 2])]
+        if len(on_plane) < 3:
+            break
+        centre = on_plane.mean(axis=0)
+        normal = np.linalg.eigh(np.cov((on_plane - centre).T))[1][:, 0]
+        offset = -float(normal @ centre)
+    return normal, offset
 
 
 def _calmed(z: Float32) -> Float32:
@@ -309,7 +374,7 @@ def _density(bins: NDArray[np.int64], shape: tuple[int, ...]) -> Float32:
 
 
 def object_channels(frame: SmallFrame, colours: ColourModel, diameter_m: float) -> Float32:
-    """How well each place fits the object, ``(4, 60, 80)``.
+    """How well each place fits the object, ``(5, 60, 80)``.
 
     Args:
         frame: The image.
@@ -324,6 +389,8 @@ def object_channels(frame: SmallFrame, colours: ColourModel, diameter_m: float) 
     z = frame.depth_m
     apparent_px = np.float32(diameter_m * frame.K[0, 0]) / np.maximum(z, np.float32(0.05))
     out[3] = np.where(z > 0.0, np.clip(np.log2(apparent_px / _USUAL_PX), -3.0, 3.0), np.float32(0.0))
+    relief = np.minimum(frame.relief_m * np.float32(1.0 / diameter_m), np.float32(2.0))
+    out[4] = np.where(frame.relief_m >= 0.0, relief, np.float32(_NO_PLANE))
     rows, columns = frame.letterbox.window
     whole = np.zeros_like(out)
     whole[:, rows, columns] = out[:, rows, columns]

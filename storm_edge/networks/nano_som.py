@@ -6,9 +6,10 @@ Three parts, exported apart, so that nothing is computed twice:
 - `SomQuery`, once per image: feature maps at 1/2, 1/4 and 1/8 of the working size, whatever is looked for;
 - `SomHead`, once per image and object: the maps look at the object's keys and values, and become a mask.
 
-As in STORM's SOM, the reference branch never looks at the query. Beside the views the head reads four channels that
-need no learning (`kernels.segment_inputs`): how well each colour fits the object, and how large it would be there;
-with them a network this small, trained on so little, finds things. Inputs are as `kernels.segment_inputs` makes them.
+As in STORM's SOM, the reference branch never looks at the query. Beside the views the head reads five channels that
+need no learning: how well each colour fits the object, how large it would be there, how far each place stands out
+from the table; with them a network this small, trained on so little, finds things. All inputs are made by
+`kernels.segment_inputs`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 IMAGE_CHANNELS = 8
-OBJECT_CHANNELS = 4
+OBJECT_CHANNELS = 5
 VIEW_CHANNELS = 8
 TOKENS_PER_VIEW = 16
 
@@ -165,7 +166,7 @@ class SomHead(nn.Module):
             half: From `SomQuery`, shape ``(N, half, 60, 80)``.
             quarter: From `SomQuery`, shape ``(N, quarter, 30, 40)``.
             eighth: From `SomQuery`, shape ``(N, eighth, 15, 20)``.
-            objects: Object channels, shape ``(N, 4, 60, 80)``.
+            objects: Object channels, shape ``(N, 5, 60, 80)``.
             keys: From `SomReference`, shape ``(N, blocks, L, dim)``.
             values: From `SomReference`, shape ``(N, blocks, L, dim)``.
 
@@ -204,7 +205,7 @@ class NanoSom(nn.Module):
 
         Args:
             image: Image channels ``(N, 8, 120, 160)``.
-            objects: Object channels ``(N, T, 4, 60, 80)``.
+            objects: Object channels ``(N, T, 5, 60, 80)``.
             views: View channels ``(N, T, V, 8, 32, 32)``.
 
         Returns:

@@ -175,7 +175,7 @@ class QuerySampler:
         """``n`` pictures with ``T`` objects to look for in each.
 
         Returns:
-            ``image`` ``(n, 8, 120, 160)``, ``objects`` ``(n, T, 4, 60, 80)``, ``views`` ``(n, T, V, 8, 32, 32)`` as
+            ``image`` ``(n, 8, 120, 160)``, ``objects`` ``(n, T, 5, 60, 80)``, ``views`` ``(n, T, V, 8, 32, 32)`` as
             `kernels.segment_inputs` makes them; ``mask`` ``(n, T, 60, 80)``, the visible share of every cell;
             ``present`` ``(n, T)``, 1 or 0.
         """
