@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -463,11 +463,12 @@ class SomHead(nn.Module):
         return logits
 
 
-def load_som(path: Path) -> Som:
-    """The network of an official checkpoint, in eval mode; whether it takes a language context is read from it.
+def load_som(path: Path, config: SomConfig | None = None) -> Som:
+    """The network of a checkpoint of STORM's trainers, in eval mode.
 
     Args:
         path: STORM's ``best.pth``, or any file of its trainers.
+        config: Sizes, if not the official ones; whether there is a language context is read from the file.
 
     Raises:
         CheckpointError: No such file; an entry is missing, unknown or of another shape; or the encoders of image and
@@ -475,13 +476,13 @@ def load_som(path: Path) -> Som:
     """
     weights = read_published(path, _FILE)
     context = weights[_CONTEXT_KEY].shape[1] if _CONTEXT_KEY in weights else None
-    net = Som(SomConfig(context=context))
+    net = Som(replace(config or SomConfig(), context=context))
     load_strictly(net, weights, path)
-    check_encoders(weights, path)
+    _check_encoders(weights, path)
     return net.eval()
 
 
-def check_encoders(weights: Mapping[str, Tensor], path: Path) -> None:
+def _check_encoders(weights: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights whose two encoders are not copies of one.
 
     Raises:

@@ -185,11 +185,12 @@ class Similarity(nn.Module):
         return features * features.square().sum(-1, keepdim=True).rsqrt()
 
 
-def load_tom(path: Path) -> Tom:
-    """The network of an official checkpoint, in eval mode; the number of layers is read from its keys.
+def load_tom(path: Path, encoder: Dinov2Config = VIT_S14) -> Tom:
+    """The network of a checkpoint of STORM's trainer, in eval mode; the number of layers is read from its keys.
 
     Args:
         path: STORM's ``tom1_epoch10.pth``, or any file of its trainer.
+        encoder: Sizes of its encoder, if not the official ones.
 
     Raises:
         CheckpointError: No such file, or an entry is missing, unknown or of another shape.
@@ -198,6 +199,6 @@ def load_tom(path: Path) -> Tom:
     found = {key.split(".")[1] for key in weights if key.startswith("attn_blocks.")}
     if not found:
         raise CheckpointError(bad(path, "no attn_blocks", _FILE.file, f"see {_FILE.origin}"))
-    net = Tom(layers=len(found))
+    net = Tom(len(found), encoder)
     load_strictly(net, weights, path)
     return net.eval()
