@@ -264,10 +264,18 @@ def count_colours_kernel(
 def count_masked_colours_kernel(
     rgb: wp.array3d(dtype=wp.uint8),
     mask: wp.array2d(dtype=wp.uint8),
+    top: int,
+    left: int,
     counts: wp.array2d(dtype=wp.float32),
 ):
-    """Count colours inside and outside a mask ``(H, W)``; one thread per pixel. For a first frame without a pose."""
+    """Count colours inside and outside a mask ``(H, W)``; one thread per pixel of a window at ``(top, left)``.
+
+    For a first frame without a pose. The window keeps the background to what is near the object: statistics of the
+    whole picture tell the object from most of it and not from what it lies on.
+    """
     y, x = wp.tid()
+    y += top
+    x += left
     side = wp.where(mask[y, x] != wp.uint8(0), 0, 1)
     wp.atomic_add(counts, side, colour_bin(rgb, y, x), 1.0)
     wp.atomic_add(counts, side, BIN_COUNT, 1.0)

@@ -13,7 +13,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, MaskError, bad
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
@@ -28,6 +28,8 @@ _SEARCH_STEPS = 3
 """Readings tried on either side of a projected point within the reach of a step."""
 _GAP_PX = 1.0
 """Pixels next to the contour from which no background colour is learned."""
+_MASK_MARGIN = 0.15
+"""Background around a mask, as a share of the mask's longer side."""
 _LINE_PX = 20.0
 """Pixels of background learned per line."""
 _AGREEMENT_M = 0.015
@@ -258,13 +260,28 @@ class Descents:
         return sums
 
     def learn_from_mask(self, mask: NDArray[np.bool_]) -> None:
-        """Replace the colours by those of a mask ``(H, W)`` and of its surroundings; the exposure is then unknown."""
+        """Replace the colours by those of a mask ``(H, W)`` and of its surroundings; the exposure is then unknown.
+
+        Raises:
+            MaskError: The mask marks nothing.
+        """
         frame = self._frame
         assert frame is not None
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if len(rows) == 0:
+            raise MaskError(
+                bad("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
+            )
+        margin = max(int(_MASK_MARGIN * max(np.ptp(rows), np.ptp(columns))), 8)
+        top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
+        bottom, right = (
+            min(int(rows[-1]) + margin + 1, mask.shape[0]),
+            min(int(columns[-1]) + margin + 1, mask.shape[1]),
+        )
         wp.launch(
             region.count_masked_colours_kernel,
-            dim=mask.shape,
-            inputs=[frame.rgb, wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)],
+            dim=(bottom - top, right - left),
+            inputs=[frame.rgb, wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device), top, left],
             outputs=[self._colour_counts],
             device=self._device,
         )
