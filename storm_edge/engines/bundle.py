@@ -4,7 +4,13 @@
     refine.onnx            rendered, observed -> trans, rot
     score_features.onnx    rendered, observed -> features
     score_attention.onnx   features -> score
+    som_reference.onnx     views -> keys, values
+    som_query.onnx         image -> half, quarter, eighth
+    som_head.onnx          half, quarter, eighth, objects, keys, values -> mask, present
+    tom_encode.onnx        crop -> current, memory
+    tom_compare.onnx       current, memory -> logit
 
+A bundle need not have them all: what lacks is missed when it is opened.
 Instead of the two score files there may be one, ``score`` (rendered, observed -> score). The manifest says what the
 files' tensors are called and how their images are laid out, so that the files NVIDIA publishes are used as they are.
 Nothing above this room knows which tier of networks it runs.
@@ -30,12 +36,26 @@ _PACKAGED = Path(__file__).resolve().parent.parent / "bundles"
 
 _IMAGE: tuple[int | str | None, ...] = (None, 6, "size", "size")
 _PAIR = {"rendered": _IMAGE, "observed": _IMAGE}
+_CACHE: tuple[int | str | None, ...] = (None, "any", "any", "any")
+_MAPS: dict[str, tuple[int | str | None, ...]] = {
+    "half": (None, "any", 60, 80),
+    "quarter": (None, "any", 30, 40),
+    "eighth": (None, "any", 15, 20),
+}
 # What each network must take and give; "size" is the bundle's crop size, "any" is the network's own choice.
 CONTRACT: dict[str, tuple[dict[str, tuple[int | str | None, ...]], dict[str, tuple[int | str | None, ...]]]] = {
     "refine": (_PAIR, {"trans": (None, 3), "rot": (None, 3)}),
     "score": (_PAIR, {"score": (None,)}),
     "score_features": (_PAIR, {"features": (None, "any")}),
     "score_attention": ({"features": (None, "any")}, {"score": (None,)}),
+    "som_reference": ({"views": (None, 16, 8, 32, 32)}, dict.fromkeys(("keys", "values"), _CACHE)),
+    "som_query": ({"image": (None, 8, 120, 160)}, _MAPS),
+    "som_head": (
+        {**_MAPS, "objects": (None, 5, 60, 80), **dict.fromkeys(("keys", "values"), _CACHE)},
+        {"mask": (None, 60, 80), "present": (None,)},
+    ),
+    "tom_encode": ({"crop": _IMAGE}, {"current": (None, "any"), "memory": (None, "any")}),
+    "tom_compare": ({"current": (None, "any"), "memory": (None, "any")}, {"logit": (None,)}),
 }
 
 
@@ -59,7 +79,20 @@ class _Manifest(_Strict):
     name: str
     size_px: int = Field(ge=16, le=1024)
     preset: Literal["default", "parity"]
-    networks: dict[Literal["refine", "score", "score_features", "score_attention"], _NetworkEntry]
+    networks: dict[
+        Literal[
+            "refine",
+            "score",
+            "score_features",
+            "score_attention",
+            "som_reference",
+            "som_query",
+            "som_head",
+            "tom_encode",
+            "tom_compare",
+        ],
+        _NetworkEntry,
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +162,7 @@ class NetworkBundle:
         """Load one network, with its tensors under our names and its images channels first.
 
         Args:
-            network: ``refine``, ``score``, ``score_features`` or ``score_attention``.
+            network: Its name in the manifest.
             options: Device and threads.
 
         Raises:
@@ -167,6 +200,33 @@ def write_manifest(
     content = {"format": 1, "name": name, "size_px": size_px, "preset": preset, "networks": entries}
     _Manifest.model_validate(content)
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def add_to_manifest(folder: Path, networks: Mapping[str, str], *, name: str, size_px: int) -> None:
+    """Add or replace networks of a bundle, or begin one.
+
+    Args:
+        folder: The bundle.
+        networks: File name by network.
+        name: Of a bundle that is begun.
+        size_px: Side of the crops [px] of a bundle that is begun.
+
+    Raises:
+        EngineError: There is a manifest and it does not parse.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        write_manifest(folder, name=name, size_px=size_px, preset="default", networks=networks)
+        return
+    try:
+        content = _Manifest.model_validate_json(path.read_bytes()).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]["msg"]
+        raise EngineError(bad(path, first, "a bundle manifest", "correct it, or choose another folder")) from error
+    for network, file in networks.items():
+        content["networks"][network] = {"file": file, "sha256": file_sha256(folder / file), "layout": "nchw"}
+    _Manifest.model_validate(content)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _checked_file(folder: Path, network: str, entry: _NetworkEntry) -> NetworkFile:

@@ -1,8 +1,8 @@
 """The nano verifier: do two crops show the same object, cut out where it should be?
 
-As in STORM's TOM, the current crop is compared with crops of frames that were verified before. `TomEmbed` describes a
-crop, `TomHead` compares two descriptions; those of the memory are computed once. A crop is what RefineNet observes
-(RGB and xyz relative to the pose, in half diameters), so a tracker that runs the network has it already.
+As in STORM's TOM, the current crop is compared with crops of frames that were verified before. `NanoTomEncode`
+describes a crop, as the current one and as one to remember; `NanoTomCompare` compares two descriptions, so those of
+the memory are computed once. A crop is what RefineNet observes: RGB, and xyz relative to the pose in half diameters.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.norm2(self.conv2(self.conv1(x))))
 
 
-class TomEmbed(nn.Module):
+class NanoTomEncode(nn.Module):
     """A crop to its description."""
 
     def __init__(self, config: NanoTomConfig) -> None:
@@ -75,14 +75,16 @@ class TomEmbed(nn.Module):
             _conv(c.top, c.reduced, kernel=1),
         )
         # Flattened, not averaged: an object that slid to the edge of its crop is a bad sign.
-        self.describe = nn.Linear(c.reduced * (SIZE_PX // 16) ** 2, c.features)
+        self.describe = nn.Linear(c.reduced * (SIZE_PX // 16) ** 2, 2 * c.features)
+        self.features = c.features
 
-    def forward(self, crop: Tensor) -> Tensor:
-        """Descriptions ``(N, features)`` of crops ``(N, 6, 80, 80)``."""
-        return torch.as_tensor(self.describe(self.encoder(crop).flatten(1)))
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptions as current crop and for the memory, both ``(N, features)``, of crops ``(N, 6, 80, 80)``."""
+        both = self.describe(self.encoder(crop).flatten(1))
+        return both[:, : self.features], both[:, self.features :]
 
 
-class TomHead(nn.Module):
+class NanoTomCompare(nn.Module):
     """Two descriptions to "the same object, well cut out"."""
 
     def __init__(self, config: NanoTomConfig) -> None:
@@ -105,8 +107,8 @@ class NanoTom(nn.Module):
     def __init__(self, config: NanoTomConfig | None = None) -> None:
         super().__init__()
         self.config = config or NanoTomConfig()
-        self.embed = TomEmbed(self.config)
-        self.head = TomHead(self.config)
+        self.encode = NanoTomEncode(self.config)
+        self.compare = NanoTomCompare(self.config)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Compare every crop of a group with every other.
@@ -118,7 +120,6 @@ class NanoTom(nn.Module):
             Logits ``(N, G, G)``: entry ``[n, i, j]`` compares the current crop ``i`` with the remembered crop ``j``.
         """
         n, g = crops.shape[:2]
-        features = self.embed(crops.flatten(0, 1)).reshape(n, g, -1)
-        current = features[:, :, None].expand(n, g, g, -1)
-        memory = features[:, None, :].expand(n, g, g, -1)
-        return torch.as_tensor(self.head(current, memory))
+        current, memory = (d.reshape(n, g, -1) for d in self.encode(crops.flatten(0, 1)))
+        pairs = current[:, :, None].expand(n, g, g, -1), memory[:, None, :].expand(n, g, g, -1)
+        return torch.as_tensor(self.compare(*pairs))
