@@ -10,6 +10,7 @@ import numpy as np
 from storm_edge.data.ply import write_ply
 from storm_edge.data.synthetic.objects import make_object
 from storm_edge.frames import Frame
+from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
@@ -26,6 +27,7 @@ class Staged:
     """An object and pictures of it at chosen poses."""
 
     bundle: ObjectBundle
+    mesh: Mesh
     T_cam_centre: np.ndarray
 
     def frame(self, T_cam_centre: np.ndarray | None = None, *, hidden: tuple[slice, slice] | None = None) -> Frame:
@@ -56,6 +58,7 @@ class Staged:
 def stage_mug(folder: Path) -> Staged:
     """Make the mug, onboarded with few views to be quick."""
     path = folder / "mug.ply"
-    write_ply(path, make_object(11, family="mug", paint_kind="labels", diameter_m=0.15, face_count=3000).mesh)
+    mesh = make_object(11, family="mug", paint_kind="labels", diameter_m=0.15, face_count=3000).mesh
+    write_ply(path, mesh)
     bundle = onboard(path, "mm", view_subdivisions=2)
-    return Staged(bundle, make_T(exp_so3([2.0, 0.3, -0.2]), [0.03, -0.02, 0.65]))
+    return Staged(bundle, mesh, make_T(exp_so3([2.0, 0.3, -0.2]), [0.03, -0.02, 0.65]))

@@ -11,7 +11,9 @@ import sys
 import tempfile
 from typing import Any
 
+import numpy as np
 import warp as wp
+from numpy.typing import NDArray
 
 from storm_edge.errors import BackendError, bad
 
@@ -66,3 +68,12 @@ def _start_warp() -> None:
 def thread_span(device: Device, item_count: int) -> int:
     """How many of ``item_count`` items one kernel thread works through on this device: 1 on CUDA, all on a CPU."""
     return max(item_count, 1) if device.is_cpu else 1
+
+
+def put(values: NDArray[Any], array: WpArray) -> None:
+    """Copy host ``values`` into the first rows of ``array``, whatever its device; far quicker than `assign` on a CPU."""
+    if array.device.is_cpu:
+        array.numpy()[: len(values)] = values
+    else:
+        part = array[: len(values)]
+        part.assign(np.ascontiguousarray(values, dtype=wp.dtype_to_numpy(wp.types.type_scalar_type(array.dtype))))

@@ -13,6 +13,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.kernels import agreement as ag
+from storm_edge.kernels.device import put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
 from storm_edge.perception.inputs import FrameBuffers, crop_windows
@@ -136,9 +137,9 @@ class PoseJudge:
         for start in range(0, len(T_all), self._batch):
             part = slice(start, min(start + self._batch, len(T_all)))
             count = part.stop - start
-            self._T[:count].assign(T_all[part].astype(np.float32))
-            self._K[:count].assign(K_crops[part].astype(np.float32))
-            self._window[:count].assign(windows[part].astype(np.float32))
+            put(T_all[part], self._T)
+            put(K_crops[part], self._K)
+            put(windows[part], self._window)
             self._renderer.launch(self._T, self._K, count)
             ag.launch_agreement(
                 self._renderer.depth,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.engines.scoring import open_scorer
+from storm_edge.kernels.device import put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
 from storm_edge.perception.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
@@ -61,7 +62,7 @@ class PoseRefiner:
     def __call__(self, frame: FrameBuffers, T_cam_centre: Float64) -> Float64:
         """One iteration for poses ``(N, 4, 4)``, N up to the batch; the corrected poses."""
         count = len(T_cam_centre)
-        self._T[:count].assign(T_cam_centre.astype(np.float32))
+        put(T_cam_centre, self._T)
         self._pairs.fill(frame, self._T, count)
         self._engine.launch(count)
         update_poses(self._T, self._trans, self._rot, diameter_m=self._diameter_m, T_out=self._T, count=count)
@@ -101,7 +102,7 @@ class PoseScorer:
     def add(self, frame: FrameBuffers, T_cam_centre: Float64) -> None:
         """Take poses ``(N, 4, 4)``, N up to the batch, into the set."""
         count = len(T_cam_centre)
-        self._T[:count].assign(T_cam_centre.astype(np.float32))
+        put(T_cam_centre, self._T)
         self._pairs.fill(frame, self._T, count)
         self._scorer.add(count)
 

@@ -34,7 +34,7 @@ class TrackConfig:
     """Geometric residual above which RefineNet is asked; 0 asks it on every frame, 1 never."""
     network_iterations: int = 2
     """RefineNet iterations when it is asked."""
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
     """How the reported pose is judged for its confidence."""
 
 

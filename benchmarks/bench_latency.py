@@ -1,0 +1,165 @@
+"""How long register, track, onboarding and the first pose take on this machine.
+
+    python -m benchmarks.bench_latency [--bundle nano] [--frames 300]
+
+A recording of 640x480 is rendered first (a mug in a hand, clutter, noise) and held in memory. Timed is the whole chain
+from a decoded frame to the pose, without drawing or writing: upload, geometry, network where it is asked, judging.
+The poses are checked against the truth before a number is printed. ``first pose`` is the wall time from starting the
+`storm-edge track` process to its first line of poses. The record is ``records/latency-cpu.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import percentiles, write_record
+from storm_edge.data.ply import write_ply
+from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.data.synthetic.scenes import Actor, LabelledFrame, StagePhotographer, held_out_stage, write_stage
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.evaluate.metrics import ModelPoints
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.onboard import onboard
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.runtime.sequence import ObjectLoop
+
+_STAGE_SEED = 10_003
+_OBJECT_SEED = HELD_OUT_FROM + 5
+
+
+def make_stage(face_count: int, frame_count: int) -> Any:
+    """A hand-held mug of about ``face_count`` triangles."""
+    stage = held_out_stage(_STAGE_SEED, frame_count=frame_count, unique_pose=True)
+    mug = make_object(
+        _OBJECT_SEED, held_out=True, family="mug", paint_kind="labels", diameter_m=0.15, face_count=face_count
+    )
+    return replace(stage, target=Actor(mesh=mug.mesh, T_world_obj=stage.target.T_world_obj))
+
+
+def onboarded(stage: Any, folder: Path) -> tuple[ObjectBundle, float]:
+    """The target's bundle and how long onboarding took [s]."""
+    write_ply(folder / "mug.ply", stage.target.mesh)
+    start = time.perf_counter()
+    bundle = onboard(folder / "mug.ply", "mm")
+    bundle.save(folder / "mug")
+    return bundle, time.perf_counter() - start
+
+
+def run_tracking(
+    bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, objects: int
+) -> list[float]:
+    """Time of each frame [ms] with ``objects`` loops on it."""
+    loops = [ObjectLoop(bundle, networks) for _ in range(objects)]
+    buffers = FrameBuffers(*frames[0].frame.size_px)
+    buffers.upload(frames[0].frame)
+    for loop in loops:
+        loop.start(frames[0].frame, buffers, frames[0].T_cam_obj)
+    points = ModelPoints(bundle.mesh.vertices)
+    # There and back again, so that the recording can be as long as wanted.
+    samples, errors = [], []
+    for item in frames[1:] + frames[-2::-1]:
+        start = time.perf_counter()
+        buffers.upload(item.frame)
+        tracks = [loop.track(item.frame, buffers) for loop in loops]
+        samples.append(1e3 * (time.perf_counter() - start))
+        pose = tracks[0].T_cam_obj
+        errors.append(np.inf if pose is None else points.add(item.T_cam_obj, pose))
+    right = float(np.mean(np.array(errors) < 0.1 * bundle.diameter_m))
+    if right < 0.95:
+        raise SystemExit(f"only {right:.1%} of the poses are within 0.1 d; these times mean nothing")
+    return samples[5:]
+
+
+def run_registration(
+    bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, count: int
+) -> list[float]:
+    """Time of registrations [ms], each in another frame."""
+    loop = ObjectLoop(bundle, networks)
+    buffers = FrameBuffers(*frames[0].frame.size_px)
+    points = ModelPoints(bundle.mesh.vertices)
+    samples, right = [], 0
+    for item in [frames[0], *frames[:: max(1, len(frames) // count)][:count]]:
+        buffers.upload(item.frame)
+        start = time.perf_counter()
+        track = loop.register(item.frame, buffers, item.mask_visib)
+        samples.append(1e3 * (time.perf_counter() - start))
+        right += (
+            track.T_cam_obj is not None and points.add_s(item.T_cam_obj, track.T_cam_obj) < 0.1 * bundle.diameter_m
+        )
+    if right < 0.9 * len(samples):
+        raise SystemExit(f"only {right} of {len(samples)} registrations are right; these times mean nothing")
+    return samples[1:]
+
+
+def first_pose_s(scene: Path, bundle: Path, networks: str, folder: Path) -> float:
+    """Wall time from process start to the first pose line of the real command [s]."""
+    out = folder / "first"
+    command = [sys.executable, "-m", "storm_edge", "track", str(scene), "--object", str(bundle), "--bundle", networks]
+    start = time.perf_counter()
+    with subprocess.Popen([*command, "--out", str(out), "--no-pictures"], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            lines = list(folder.glob(".first.partial-*/poses.jsonl.part"))
+            if lines and lines[0].stat().st_size > 0:
+                elapsed = time.perf_counter() - start
+                process.wait()
+                return elapsed
+            time.sleep(0.005)
+    raise SystemExit("storm-edge track ended without a pose")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
+    parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--name", default="latency-cpu")
+    options = parser.parse_args()
+    networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
+
+    results: dict[str, Any] = {"bundle": options.bundle}
+    table = Table(title=f"latency, bundle {options.bundle}, 640x480")
+    for heading in ("what", "p50", "p95", "p99", "unit"):
+        table.add_column(heading)
+
+    def report(name: str, samples_ms: list[float]) -> None:
+        row = percentiles(samples_ms)
+        results[name] = row
+        table.add_row(name, *(f"{row[key]:.1f}" for key in ("p50", "p95", "p99")), "ms")
+
+    def report_once(name: str, seconds: float) -> None:
+        results[name] = round(seconds, 2)
+        table.add_row(name, f"{seconds:.2f}", "", "", "s")
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for faces in (1_000, 5_000, 20_000):
+            stage = make_stage(faces, options.frames)
+            bundle, spent_s = onboarded(stage, folder)
+            frames = list(StagePhotographer(stage))
+            triangles = len(stage.target.mesh.faces)
+            report_once(f"onboarding, {triangles} triangles", spent_s)
+            report(f"register, {triangles} triangles", run_registration(bundle, frames, networks, 15))
+            report(f"track, 1 object, {triangles} triangles", run_tracking(bundle, frames, networks, 1))
+            if faces == 5_000:
+                for count in (2, 4, 8):
+                    name = f"track, {count} objects, {triangles} triangles"
+                    report(name, run_tracking(bundle, frames, networks, count))
+                write_stage(folder / "scene", replace(stage, frame_count=5))
+                times = [first_pose_s(folder / "scene", folder / "mug", options.bundle, folder) for _ in range(3)]
+                report_once("process start to first pose, warm kernel cache", float(np.median(times)))
+    Console(width=120).print(table)
+    print(write_record(options.name, results))
+
+
+if __name__ == "__main__":
+    main()
