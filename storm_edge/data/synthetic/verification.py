@@ -93,13 +93,19 @@ class GroupSampler:
         T[:3, 3] = [t[0], t[1], max(t[2], 0.1)]
         window, _ = plain_windows(T, scene.K, reach_m=0.5 * diameter_m * CROP_RATIO, size_px=self.size_px)
         colour, xyz = cropped(scene, window, self.size_px)
-        return network_input(colour, xyz, T[:3, 3], diameter_m / 2.0)
+        out = network_input(colour, xyz, T[:3, 3], diameter_m / 2.0)
+        if self._rng.random() < 0.3:
+            # The end of the picture, for good and bad alike: it must not tell them apart.
+            edge = int(self.size_px * self._rng.uniform(0.05, 0.4))
+            turns = int(self._rng.integers(4))
+            np.rot90(out, turns, axes=(1, 2))[:, :edge] = 0.0
+        return out
 
 
 def _slide(rng: np.random.Generator) -> Float64:
     """Where a track may have gone [diameters]: a third of the object or more, sideways or in depth."""
     direction = rng.standard_normal(2)
-    sideways = direction / np.linalg.norm(direction) * rng.uniform(0.35, 0.9)
+    sideways = direction / np.linalg.norm(direction) * rng.uniform(0.33, 0.65)
     if rng.random() < 0.75:
         return np.append(sideways, rng.normal(0.0, 0.1))
     return np.append(rng.normal(0.0, 0.05, 2), rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0))

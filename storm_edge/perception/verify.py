@@ -1,0 +1,139 @@
+"""Verify: is what the track looks at still the object? Two votes that fail in different ways.
+
+The first is TOM's: the crop at the current pose against crops of frames that were verified before, at most 16 of
+them, described once. The second comes from the renderer: does the model at the pose agree with depth, outline and
+colour (`perception.judge`). TOM does not see a wrong rotation, the renderer is blind where the model is wrong or the
+depth is missing.
+
+The memory is the caller's to keep clean: `remember` only what is believed, `forget` when the object was found anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.inputs import FrameBuffers, PairInputs
+from storm_edge.perception.judge import JudgeConfig, PoseJudge
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+MEMORY = 16
+"""Crops that are remembered; the oldest goes first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """How the two votes are weighed."""
+
+    closest: int = 3
+    """Remembered crops, the most similar ones, whose mean is TOM's vote."""
+    geometry_scale: float = 8.0
+    """Logits per unit of the renderer's vote."""
+    geometry_zero: float = 0.45
+    """The renderer's vote that speaks neither for nor against."""
+    appearance_weight: float = 0.5
+    """Weight of TOM's logit beside the renderer's."""
+    appearance_limit: float = 4.0
+    """TOM's logit counts no more than this in either direction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What the votes say about one pose."""
+
+    score: float
+    """Both together, 0..1; above 0.5 the object is there."""
+    appearance: float | None
+    """TOM's vote, a logit; None without memory."""
+    geometry: float
+    """The renderer's vote, 0..1."""
+
+
+class Verifier:
+    """Verifies one object; buffers are made here.
+
+    Args:
+        bundle: The onboarded object.
+        networks: Bundle with ``tom_encode`` and ``tom_compare``.
+        config: How the votes are weighed.
+        device: Warp device name.
+        options: Where and how the engines run.
+
+    Raises:
+        EngineError: The bundle has no TOM.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        networks: NetworkBundle,
+        *,
+        config: VerifyConfig | None = None,
+        device: str = "cpu",
+        options: OrtOptions | None = None,
+    ) -> None:
+        self._config = config or VerifyConfig()
+        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+        d = bundle.diameter_m
+        self._encode = networks.open("tom_encode", options)
+        self._compare = networks.open("tom_compare", options)
+        self._inputs = PairInputs(mesh, diameter_m=d, network="refine", batch=1, size_px=networks.size_px)
+        # Colour speaks apart: TOM sees it, and a plain object has no pattern that could agree.
+        self._judge = PoseJudge(mesh, diameter_m=d, batch=1, config=JudgeConfig(colour_weight=0.0))
+        self._memory: deque[Float32] = deque(maxlen=MEMORY)
+
+    def __len__(self) -> int:
+        """Crops in the memory."""
+        return len(self._memory)
+
+    def forget(self) -> None:
+        """Empty the memory."""
+        self._memory.clear()
+
+    def remember(self, frame: FrameBuffers, T_cam_centre: Float64) -> None:
+        """Keep the crop at a pose that is believed.
+
+        Args:
+            frame: The image, uploaded.
+            T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
+        """
+        self._memory.append(self._described(frame, T_cam_centre)[1])
+
+    def verify(self, frame: FrameBuffers, T_cam_centre: Float64) -> Verification:
+        """Both votes on a pose.
+
+        Args:
+            frame: The image, uploaded.
+            T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
+        """
+        config = self._config
+        geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
+        logit = config.geometry_scale * (geometry - config.geometry_zero)
+        appearance = self._appearance(frame, T_cam_centre)
+        if appearance is not None:
+            limited = float(np.clip(appearance, -config.appearance_limit, config.appearance_limit))
+            logit += config.appearance_weight * limited
+        return Verification(score=float(1.0 / (1.0 + np.exp(-logit))), appearance=appearance, geometry=geometry)
+
+    def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
+        if not self._memory:
+            return None
+        memory = np.stack(self._memory)
+        current = np.repeat(self._described(frame, T_cam_centre)[0][None], len(memory), axis=0)
+        logits = np.sort(self._compare.run({"current": current, "memory": memory})["logit"])
+        return float(logits[-self._config.closest :].mean())
+
+    def _described(self, frame: FrameBuffers, T_cam_centre: Float64) -> tuple[Float32, Float32]:
+        """The crop at a pose as current one and for the memory, both ``(C,)``."""
+        self._inputs.fill(frame, T_cam_centre[None])
+        out = self._encode.run({"crop": self._inputs.observed.numpy()})
+        return out["current"][0], out["memory"][0]
