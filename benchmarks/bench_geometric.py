@@ -39,8 +39,6 @@ from storm_edge.perception.geometric import GeometricConfig, GeometricRefiner, m
 from storm_edge.perception.inputs import FrameBuffers
 
 Float64 = NDArray[np.float64]
-_TRUSTED_EXCESS = 0.12
-"""Poses whose residual exceeds the usual one by more are not learned from, as in `perception.track`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +109,7 @@ def follow(sequence: Recording, order: list[int], config: GeometricConfig) -> Ru
         start, start_cpu = time.perf_counter(), time.process_time()
         result = refiner.refine(buffers, motion_starts(pose, before))
         before, pose = pose, result.T_cam_centre
-        if result.excess < _TRUSTED_EXCESS:
+        if result.trusted:
             refiner.learn(buffers, pose)
         wall.append(1e3 * (time.perf_counter() - start))
         cpu.append(1e3 * (time.process_time() - start_cpu))

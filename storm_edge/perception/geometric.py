@@ -78,6 +78,12 @@ class GeometricConfig:
     """Rise of the residual over its usual value that still ends the search after the small steps."""
     narrow_margin: float = 0.08
     """Rise of the residual over its usual value that still ends the search after the narrow steps."""
+    wide_pause: int = 8
+    """Frames to wait after a wide search that found nothing better, unless the fit grows worse still."""
+    trust_margin: float = 0.12
+    """Rise of the residual over its usual value up to which a pose is trusted."""
+    trust_below: float = 0.45
+    """Residual up to which a pose is trusted, whatever is usual."""
     tolerance: float = 0.05
     """How much a refined pose may raise the residual of its start and still be accepted: the residual's own noise."""
     polish: Steps = (COARSE, COARSE, MEDIUM, MEDIUM, FINE, FINEST)
@@ -121,8 +127,8 @@ class GeometricResult:
     """Whether the refined pose is reported, not the first start."""
     residual: float
     """Of the reported pose, see the head of the module."""
-    excess: float
-    """The residual over its usual value on this track: far above 0 the pose should neither be trusted nor learned."""
+    trusted: bool
+    """Whether the residual is near its usual value on this track, or low anyhow: only then should it be learned."""
     depth_residual_m: float
     """Mean plane distance of the judged surface points, each counted up to ``gate_m`` [m]."""
     contour: float
@@ -225,6 +231,8 @@ class GeometricRefiner:
         )
         self._usual = 1.0
         self._frame_count = 0
+        self._pause = 0
+        self._futile_residual = 0.0
 
     def learn(self, frame: RgbdBuffers, T_cam_centre: ArrayLike, *, forget: bool = False) -> None:
         """Learn the colours of object and surroundings, and the usual residual, at a pose that is trusted.
@@ -242,6 +250,8 @@ class GeometricRefiner:
         if anew:  # judged by what was just learned: before, there was nothing to judge the contour by
             sums = descents.evidence()
         residual = float(self._weigh(sums).residual[0])
+        if anew:
+            self._pause = 0
         rate = 1.0 if anew else config.usual_rates[residual > self._usual]
         self._usual += rate * (residual - self._usual)
 
@@ -277,7 +287,10 @@ class GeometricRefiner:
             found.append(self._descend(starts[:1], config.narrow))
             iterations += len(config.narrow)
             effort = "narrow"
-        if worse_than(config.narrow_margin):
+        self._pause = max(self._pause - 1, 0)
+        lowest = min(f.residual for f in found[1:])
+        paused = self._pause > 0 and lowest <= self._futile_residual + config.small_margin
+        if worse_than(config.narrow_margin) and not paused:
             poses = np.concatenate([starts, turned(starts[0], config.turn_deg)])
             for steps, count in ((config.spread, config.gather_count), (config.gather, 1)):
                 spread = self._descend(poses, steps)
@@ -286,6 +299,8 @@ class GeometricRefiner:
             found.append(self._descend(poses, config.finish))
             iterations += len(config.finish)
             effort = "wide"
+            if found[-1].residual > lowest - config.small_margin:
+                self._pause, self._futile_residual = config.wide_pause, lowest
         best = min(found[1:], key=lambda f: f.residual)
         if config.probe_every and self._frame_count % config.probe_every == 0:
             turn = self._frame_count // config.probe_every % 6
@@ -300,7 +315,7 @@ class GeometricRefiner:
             T_cam_centre=final.poses[0],
             accepted=accepted,
             residual=final.residual,
-            excess=final.residual - self._usual,
+            trusted=final.residual <= max(self._usual + config.trust_margin, config.trust_below),
             depth_residual_m=float(final.evidence.depth[0]) * config.gate_m,
             contour=float(final.evidence.contour[0]),
             colour=float(final.evidence.colour[0]),
