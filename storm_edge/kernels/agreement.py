@@ -79,12 +79,10 @@ def _agreement(
                         good += 1.0
                         good_weight += 1.0 - (dz / tau) * (dz / tau)
                         m = wp.vec3f(colour[n, i, j, 0], colour[n, i, j, 1], colour[n, i, j, 2])
-                        o = (
-                            wp.vec3f(
-                                float(observed_rgb[v, u, 0]), float(observed_rgb[v, u, 1]), float(observed_rgb[v, u, 2])
-                            )
-                            / 255.0
-                        )
+                        red = float(observed_rgb[v, u, 0])
+                        green = float(observed_rgb[v, u, 1])
+                        blue = float(observed_rgb[v, u, 2])
+                        o = wp.vec3f(red, green, blue) / 255.0
                         model_sum += m
                         observed_sum += o
                         model_square += wp.cw_mul(m, m)

@@ -71,7 +71,7 @@ def thread_span(device: Device, item_count: int) -> int:
 
 
 def put(values: NDArray[Any], array: WpArray) -> None:
-    """Copy host ``values`` into the first rows of ``array``, whatever its device; far quicker than `assign` on a CPU."""
+    """Copy host ``values`` into the first rows of ``array`` on any device; far quicker than `assign` on a CPU."""
     if array.device.is_cpu:
         array.numpy()[: len(values)] = values
     else:
