@@ -93,8 +93,9 @@ class Loop:
 
     def lose(self) -> Loop:
         """Bad frames until it is noticed."""
-        while self.belief.has_pose:
-            self.follow([0.0])
+        for _ in range(10):
+            if self.belief.has_pose:
+                self.follow([0.0])
         assert self.belief.state is State.LOST
         return self
 
@@ -173,8 +174,7 @@ def test_waits_double_up_to_the_longest_and_no_further() -> None:
     loop = Loop()
     waits = []
     for _ in range(6):
-        while not (asked := loop.tick()):
-            pass
+        asked = next(actions for actions in (loop.tick() for _ in range(30)) if actions)
         assert isinstance(asked[0], Search)
         loop.send(Failed(attempt=loop.number))
         waits.append(loop.belief.search_from_s - loop.belief.time_s)
@@ -190,9 +190,7 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_late_answer_ignored()
     loop = Loop()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
-    asked = ()
-    while not asked:
-        asked = loop.tick()
+    asked = next(actions for actions in (loop.tick() for _ in range(300)) if actions)
     assert asked == (Cancel(attempt=1),)
     assert loop.belief.time_s >= CONFIG.attempt_timeout_s
     before = loop.belief
@@ -260,11 +258,11 @@ def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
 def test_silence_is_doubted_and_at_last_lost() -> None:
     loop = Loop().track()
     states = []
-    while loop.belief.has_pose:
+    for _ in range(60):
         loop.tick()
         states.append(loop.belief.state)
     assert states.index(State.SUSPECT) + 1 == pytest.approx(0.5 * RATE_HZ, abs=1)
-    assert len(states) == pytest.approx(1.5 * RATE_HZ, abs=3)
+    assert states.index(State.LOST) + 1 == pytest.approx(1.5 * RATE_HZ, abs=3)
 
 
 def test_a_voter_that_fell_silent_no_longer_holds_a_doubt() -> None:
@@ -544,8 +542,9 @@ class AnyLoop(RuleBasedStateMachine):
             self.frames_go_by(1, 0.0)
             if self.belief.has_pose:
                 self.a_judgement(Voter.GEOMETRY, 0, 1.0)
-            while self.worker.job is not None:
-                self.an_answer(0, 1.0, None, True)
+            for _ in range(4):  # nearby or search, register, forward, and once more forward
+                if self.worker.job is not None:
+                    self.an_answer(0, 1.0, None, True)
         raise AssertionError(f"stuck in {self.belief}")
 
     def keep_trying(self) -> None:
@@ -556,7 +555,7 @@ class AnyLoop(RuleBasedStateMachine):
 
 
 AnyLoop.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
