@@ -10,6 +10,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,10 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class TrackConfig:
-    """When the network runs, and what counts as sure."""
+    """When the network runs, and how poses are judged."""
 
-    network_above: float = 0.45
-    """Geometric residual above which RefineNet is asked; 0 asks it on every frame, 1 never."""
+    ask_network: Literal["in doubt", "always", "never"] = "in doubt"
+    """When RefineNet looks at the frame: where geometry's own result is not to be trusted, or always, or never."""
     network_iterations: int = 2
     """RefineNet iterations when it is asked."""
     judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
@@ -59,7 +60,7 @@ class Tracker:
         bundle: The onboarded object.
         geometry: Its geometric refiner; the colours of the object are learned into it.
         network: RefineNet on this object, or None to track by geometry alone.
-        config: Thresholds.
+        config: When the network runs, and how poses are judged.
         device: Warp device name.
     """
 
@@ -98,7 +99,8 @@ class Tracker:
             raise InputError("tracker: no pose to start from; call start() with a registered pose first")
         config = self._config
         found = self._geometry.refine(frame, motion_starts(self._last, self._before))
-        network_used = self._network is not None and found.residual > config.network_above
+        wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
+        network_used = self._network is not None and wanted
         if self._network is not None and network_used:
             poses = np.stack([self._last, found.T_cam_centre])
             for _ in range(config.network_iterations):
@@ -107,7 +109,7 @@ class Tracker:
             if again.residual < found.residual:
                 found = again
         pose = nearest_symmetric(found.T_cam_centre, self._last, self._bundle.symmetries)
-        if found.residual <= config.network_above:  # never learn the colours of what may be something else
+        if found.trusted:  # never learn the colours of what may be something else
             self._geometry.learn(frame, pose)
         self._last, self._before = pose, self._last
         return self._step(frame, pose, found.residual, network_used=network_used)
