@@ -30,23 +30,23 @@ TOKENS_PER_VIEW = 16
 class NanoSomConfig:
     """Widths of the nano segmenter."""
 
-    half: int = 12
+    half: int = 8
     """Channels of the image at half the working size."""
-    quarter: int = 24
+    quarter: int = 16
     """Channels at a quarter."""
-    eighth: int = 56
+    eighth: int = 40
     """Channels at an eighth."""
-    view_stem: int = 16
+    view_stem: int = 8
     """Channels of the views at half their size; they double twice."""
-    dim: int = 48
+    dim: int = 32
     """Length of tokens, keys and values."""
     heads: int = 4
     """Attention heads."""
     blocks: int = 2
     """Cross-attention blocks."""
-    decoder: tuple[int, int] = (24, 12)
+    decoder: tuple[int, int] = (16, 8)
     """Channels of the decoder at a quarter and at half."""
-    fit: tuple[int, int, int] = (8, 16, 24)
+    fit: tuple[int, int, int] = (8, 16, 16)
     """Channels made of the object channels at half, a quarter and an eighth."""
 
 
@@ -155,7 +155,10 @@ class SomHead(nn.Module):
         self.present = nn.Sequential(
             nn.Linear(c.decoder[0] + c.dim + 1, c.dim), nn.ReLU(inplace=True), nn.Linear(c.dim, 1)
         )
-        nn.init.constant_(self.mask.bias, -3.0)  # type: ignore[arg-type]  # most pixels are not the object
+        self.trust = nn.Parameter(torch.ones(1))
+        # The head begins as the guess from colour and relief, and learns what that gets wrong.
+        nn.init.zeros_(self.mask.weight)
+        nn.init.zeros_(self.mask.bias)  # type: ignore[arg-type]
 
     def forward(
         self, half: Tensor, quarter: Tensor, eighth: Tensor, objects: Tensor, keys: Tensor, values: Tensor
@@ -182,12 +185,23 @@ class SomHead(nn.Module):
         at_quarter = self.join_quarter(torch.cat([up, quarter, fit_quarter], dim=1))
         up = F.interpolate(self.up_half(at_quarter), scale_factor=2.0, mode="nearest")
         at_half = self.join_half(torch.cat([up, half, fit_half], dim=1))
-        mask = self.mask(at_half)[:, 0]
+        mask = self.mask(at_half)[:, 0] + self.trust * guess_from_colour(objects)
         # What the marked region looks like decides whether it is the object; gradients leave the mask alone.
         weight = F.avg_pool2d(torch.sigmoid(mask.detach())[:, None], 2)
         marked = (at_quarter * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1.0)
         seen = torch.cat([marked, x.amax((2, 3)), mask.detach().amax((1, 2))[:, None]], dim=1)
         return mask, self.present(seen)[:, 0]
+
+
+def guess_from_colour(objects: Tensor) -> Tensor:
+    """Mask logits ``(N, 60, 80)`` that need no learning: colours of the object rather than the scene, off the planes.
+
+    Args:
+        objects: Object channels ``(N, 5, 60, 80)``.
+    """
+    bits = 4.0 * objects[:, 1] + 2.0 * objects[:, 2]
+    off_plane = (objects[:, 4] / 0.08).clamp(0.0, 1.0)
+    return 1.5 * (bits - 1.0) - 4.0 * (1.0 - off_plane)
 
 
 class NanoSom(nn.Module):
