@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from storm_edge.errors import CheckpointError, bad
 from storm_edge.networks.attention import attend, merge_heads, split_heads
+from storm_edge.networks.channel_norm import ChannelNorm
 from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.dinov2 import CELLS, PATCHES, VIT_B14_REG, Dinov2, Dinov2Config, FrozenDinov2
 from storm_edge.networks.linear_folds import absorb_affine, scale_output
@@ -34,8 +35,7 @@ from storm_edge.networks.published import Published, read_published
 MASK_PX = 4 * CELLS
 """Side of the logit map [px]."""
 
-_EPS = 1e-5  # of the norms over tokens
-_EPS_MAP = 1e-6  # of the norms over channels of a map
+_EPS = 1e-5
 _FILE = Published(
     file="best.pth of STORM's SOM", origin="the STORM project page (dengyufuqin/Storm), or train one with its trainer"
 )
@@ -215,20 +215,6 @@ class Block(nn.Module):
         return r + self.scale(5) * y.reshape(r.shape)
 
 
-class _MapNorm(nn.Module):
-    """LayerNorm over the channels of a map ``(N, C, H, W)``."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Channels last, so that it stays one normalisation that a runtime keeps in float32.
-        x = x.permute(0, 2, 3, 1)
-        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, _EPS_MAP).permute(0, 3, 1, 2)
-
-
 class Decoder(nn.Module):
     """Tokens of the image to two maps of logits; their mean decides what the maps weigh."""
 
@@ -238,10 +224,10 @@ class Decoder(nn.Module):
         self.width, self.masks, self.top = width, masks, width // 8
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(width, width // 4, 2, 2),
-            _MapNorm(width // 4),
+            ChannelNorm(width // 4),
             nn.GELU(),
             nn.ConvTranspose2d(width // 4, width // 8, 2, 2),
-            _MapNorm(width // 8),
+            ChannelNorm(width // 8),
             nn.GELU(),
         )
         self.hyper_net = nn.Sequential(
