@@ -1,0 +1,148 @@
+"""What SOM costs per image when an object's views are encoded once, against encoding them at every call.
+
+    python -m benchmarks.bench_som [--calls 5]
+
+Full size, random weights, ONNX Runtime on the CPU. ``whole`` is one graph from image and sixteen views to the mask,
+as upstream calls it, but with every exact fold that the parts have: the ratio is what the split alone brings.
+``online`` is ``som_query`` then ``som_head``. Before a number is printed both must give the mask that the network in
+torch gives, run in the order of upstream. Takes some minutes and 8 GB of memory. The record is ``records/som.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from benchmarks.common import measure, write_record
+from storm_edge.export.onnx import PARITY, export_module
+from storm_edge.export.som import cache_shapes, export_som
+from storm_edge.networks.dinov2 import SIZE_PX
+from storm_edge.networks.som import Som, SomHead, SomQuery, SomReference
+
+Array = NDArray[np.float32]
+
+
+class Whole(nn.Module):
+    """The three parts in one graph."""
+
+    def __init__(self, net: Som) -> None:
+        super().__init__()
+        self.reference, self.query, self.head = SomReference(net), SomQuery(net), SomHead(net)
+
+    def forward(self, image: Tensor, views: Tensor) -> Tensor:
+        """Logits ``(1, 1, 64, 64)`` of an image ``(1, 3, 224, 224)`` and views ``(16, 3, 224, 224)``."""
+        logits: Tensor = self.head(self.query(image), *self.reference(views))
+        return logits
+
+
+def random_som() -> Som:
+    """The full-size network with weights under which image and views both show in the mask."""
+    net = Som()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            scale = value.ndim == 1 and not name.endswith(("bias", "delta"))
+            value.copy_(1 + 0.2 * noise if scale else 0.03 * noise)
+    return net.eval()
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """The file, ready to run on all cores."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(graph: ort.InferenceSession, **inputs: Array) -> Sequence[Array]:
+    """All outputs, in the order of the file."""
+    outputs: Sequence[Array] = graph.run(None, inputs)
+    return outputs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=5, help="timed calls of the whole; the parts get 4 times more")
+    calls = parser.parse_args().calls
+    net = random_som()
+    generator = torch.Generator().manual_seed(1)
+    crop = (3, SIZE_PX, SIZE_PX)
+    image = torch.randn(1, *crop, generator=generator)
+    views = torch.randn(net.config.views, *crop, generator=generator)
+    with torch.no_grad():
+        expected = net(image, views).numpy()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parity = export_som(net, folder)
+        parity["whole.onnx"] = export_module(
+            Whole(net),
+            folder / "whole.onnx",
+            inputs={"image": (1, *crop), "views": (net.config.views, *crop)},
+            outputs=["logits"],
+            fixed=True,
+        )
+        graphs = {file.removesuffix(".onnx"): session(folder / file) for file in parity}
+
+    def reference() -> Sequence[Array]:
+        return run(graphs["som_reference"], views=views.numpy())
+
+    kept = dict(zip(cache_shapes(net.config), reference(), strict=True))
+
+    def query() -> Array:
+        return run(graphs["som_query"], image=image.numpy())[0]
+
+    tokens = query()
+
+    def head() -> Array:
+        return run(graphs["som_head"], tokens=tokens, **kept)[0]
+
+    def online() -> Array:
+        return run(graphs["som_head"], tokens=query(), **kept)[0]
+
+    def whole() -> Array:
+        return run(graphs["whole"], image=image.numpy(), views=views.numpy())[0]
+
+    scale = max(float(np.abs(expected).max()), 1.0)
+    differences = {work.__name__: float(np.abs(work() - expected).max()) / scale for work in (online, whole)}
+    if max(differences.values()) > PARITY:
+        raise SystemExit(f"the graphs give another mask than torch: {differences}")
+
+    timings = {
+        "query, once per image": measure(query, warm_up=2, seconds=0, at_least=4 * calls),
+        "head, once per image and object": measure(head, warm_up=2, seconds=0, at_least=4 * calls),
+        "online, one object": measure(online, warm_up=2, seconds=0, at_least=4 * calls),
+        "reference, once per object": measure(reference, warm_up=0, seconds=0, at_least=calls),
+        "whole, as upstream calls it": measure(whole, warm_up=0, seconds=0, at_least=calls),
+    }
+    slow, quick = timings["whole, as upstream calls it"], timings["online, one object"]
+    wall, cpu = slow.wall_ms["p50"] / quick.wall_ms["p50"], slow.cpu_ms["p50"] / quick.cpu_ms["p50"]
+
+    table = Table("work", "wall p50 [ms]", "wall p95 [ms]", "CPU p50 [ms]")
+    for label, t in timings.items():
+        table.add_row(label, f"{t.wall_ms['p50']:.0f}", f"{t.wall_ms['p95']:.0f}", f"{t.cpu_ms['p50']:.0f}")
+    console = Console()
+    console.print(table)
+    console.print(f"online takes {wall:.1f} times less time, {cpu:.1f} times less CPU time")
+    results = {
+        "timings": {label: {"wall_ms": t.wall_ms, "cpu_ms": t.cpu_ms} for label, t in timings.items()},
+        "whole_over_online": {"wall": round(wall, 2), "cpu": round(cpu, 2)},
+        "difference_from_torch": differences,
+        "difference_at_export": parity,
+        "cache_float16_mib": sum(array.size for array in kept.values()) * 2 / 2**20,
+    }
+    console.print("wrote", write_record("som", results))
+
+
+if __name__ == "__main__":
+    main()
