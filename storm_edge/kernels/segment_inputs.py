@@ -112,10 +112,14 @@ class Letterbox:
 
     def shrink_mask(self, mask: NDArray[np.bool_]) -> Float32:
         """Share of each mask cell that is marked, ``(60, 80)``."""
+        return halved(self.shrink(mask))
+
+    def shrink(self, mask: NDArray[np.bool_]) -> Float32:
+        """Share of each working pixel that is marked, ``(120, 160)``."""
         flag = cv2.INTER_AREA if self.scale < 1.0 else cv2.INTER_LINEAR
         out = np.zeros(SIZE_PX, dtype=np.float32)
         out[self.window] = cv2.resize(mask.astype(np.float32), (self.width, self.height), interpolation=flag)
-        return halved(out)
+        return out
 
     def enlarge(self, cells: Float32, size_px: tuple[int, int]) -> Float32:
         """A map over mask cells ``(60, 80)`` at image size ``(H, W)``, bilinear."""
@@ -294,6 +298,29 @@ class ColourModel:
     """Density over RGB ``(16, 16, 16)``, 1 for a picture of all colours."""
     chroma: Float32
     """Density over red and green shares ``(24, 24)``, in the same unit."""
+
+    @property
+    def own_bits(self) -> float:
+        """Mean log2 density of the object's own pixels under usual light."""
+        return float((self.rgb * np.log2(1.0 + self.rgb)).sum() / self.rgb.sum())
+
+
+def colour_fit(frame: SmallFrame, colours: ColourModel, mask: NDArray[np.bool_]) -> float:
+    """How well the colours under a mask fit an object: mean log2 density less the object's own [bits].
+
+    Args:
+        frame: The image.
+        colours: The object's colours.
+        mask: At image size ``(H, W)``.
+
+    Returns:
+        About 0 for the object, negative for other colours; 0 for a mask without a pixel at the working size.
+    """
+    marked = frame.letterbox.shrink(mask) > 0.5
+    if not marked.any():
+        return 0.0
+    bits = np.log2(1.0 + colours.rgb.reshape(-1)[frame.rgb_bins[marked]])
+    return float(bits.mean()) - colours.own_bits
 
 
 @dataclass(frozen=True, kw_only=True)

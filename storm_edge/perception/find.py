@@ -22,12 +22,14 @@ from storm_edge.errors import MaskError, UnitError
 from storm_edge.frames import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
+from storm_edge.kernels.segment_inputs import colour_fit
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
 from storm_edge.perception.register import RegisterConfig, Registrar, Stage
-from storm_edge.perception.segment import Candidate, ObjectLook, Segmentation, Segmenter
+from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 QUICK = RegisterConfig(
@@ -45,12 +47,32 @@ class FindConfig:
     """How candidates are registered."""
     min_verdict: float = 0.5
     """Verdict from which a candidate is the object."""
-    sure_verdict: float = 0.8
+    sure_verdict: float = 1.1
     """Verdict at which no further candidate is tried."""
     same_place_bonus: float = 0.05
     """Added to the verdict of a candidate that lies where the object was seen last."""
     min_seen: float = 0.15
     """Share of the model that must be seen; a verdict on less is worth nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What speaks for the object being at a pose."""
+
+    visible: float
+    """Agreeing share of what should be seen (`perception.judge`), 0..1."""
+    pattern: float
+    """Correlation of rendered and observed colours, -1..1, 0 without contrast."""
+    occluded: float
+    """Share of the model that something in front hides, 0..1."""
+    colour: float
+    """How well the colours fit: mean log2 density under the object's colours less what the object itself has [bits];
+    about 0 or more for the object, negative for other colours."""
+    imbalance: float
+    """Log of the largest over the smallest channel gain that would make the model's colours the image's; beyond what
+    white balance does, the colours are others."""
+    residual: float
+    """Root mean square of what the gains leave, of colours in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +87,8 @@ class Finding:
     """Pose of the centred mesh [m] ``(4, 4)``; good for a mask, and a start for a full registration."""
     verdict: float
     """How well the model agrees with the image there, 0..1."""
+    evidence: Evidence
+    """What the verdict was made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +97,10 @@ class Search:
 
     found: Finding | None
     """The object, or None: it is not there, or not to be seen well enough."""
+    best: Finding | None
+    """The best guess even where it is not good enough; None without candidates."""
     verdict: float
-    """The best verdict, 0 without candidates."""
+    """Its verdict, 0 without candidates."""
     segmentation: Segmentation
     """What the segmenter said."""
 
@@ -151,39 +177,96 @@ class Finder:
             except (MaskError, UnitError):
                 continue  # four pixels, or a speck: not worth a message, there may be others
             T = registration.T_cam_centre
-            verdict = self.verdict(buffers, T)
+            seen = Seen.at(self._mesh, T, frame, self._judge.tau_m)
+            evidence = self.evidence(look, buffers, T, seen)
+            verdict = self.verdict(evidence)
             yield "judge"
             value = verdict
             if last is not None and np.linalg.norm(T[:3, 3] - last[:3, 3]) < 0.5 * self._bundle.diameter_m:
                 value += config.same_place_bonus
             if value > best_value:
                 best_value, best_verdict = value, verdict
-                if verdict >= config.min_verdict:
-                    mask = visible_silhouette(self._mesh, T, frame, self._judge.tau_m)
-                    best = Finding(mask=mask, candidate=candidate, T_cam_centre=T, verdict=verdict)
+                best = Finding(
+                    mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=verdict, evidence=evidence
+                )
             if verdict >= config.sure_verdict and last is None:
                 break
-        return Search(found=best, verdict=best_verdict, segmentation=segmentation)
+        found = best if best_verdict >= config.min_verdict else None
+        return Search(found=found, best=best, verdict=best_verdict, segmentation=segmentation)
 
-    def verdict(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
-        """How well the model at a pose agrees with the image, 0..1: depth and outline, lowered by wrong colours."""
+    def evidence(self, look: FrameLook, buffers: FrameBuffers, T_cam_centre: Float64, seen: Seen) -> Evidence:
+        """What speaks for the object being at a pose.
+
+        Args:
+            look: The frame at the segmenter's working size.
+            buffers: The frame, uploaded.
+            T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
+            seen: The model there.
+        """
         judged = self._judge.judge(buffers, T_cam_centre[None], mask=None)
-        if judged.occluded[0] > 1.0 - self._config.min_seen:
+        imbalance, residual = compare_colours(seen.rendered, seen.observed)
+        return Evidence(
+            visible=float(judged.visible[0]),
+            pattern=float(judged.colour[0]),
+            occluded=float(judged.occluded[0]),
+            colour=colour_fit(look.small, self.look.colours, seen.mask),
+            imbalance=imbalance,
+            residual=residual,
+        )
+
+    def verdict(self, evidence: Evidence) -> float:
+        """How sure the object is at a pose, 0..1: depth and outline, lowered by wrong colours."""
+        if evidence.occluded > 1.0 - self._config.min_seen:
             return 0.0
         # Colour can only speak against a pose: a plain object has no pattern that could agree.
-        return float(np.clip(judged.visible[0] + 0.3 * min(float(judged.colour[0]) - 0.2, 0.0), 0.0, 1.0))
+        wrong_colour = 0.1 * min(evidence.colour + 0.5, 0.0) + 0.3 * min(evidence.pattern - 0.2, 0.0)
+        return float(np.clip(evidence.visible + wrong_colour, 0.0, 1.0))
 
 
-def visible_silhouette(mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float) -> NDArray[np.bool_]:
-    """Pixels of the model at a pose that nothing in front hides, ``(H, W)``.
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The model at a pose, where nothing in front hides it."""
+
+    mask: NDArray[np.bool_]
+    """Its visible pixels ``(H, W)``."""
+    rendered: Float32
+    """Colours of the model where depth agrees, RGB in [0, 1] ``(P, 3)``."""
+    observed: Float32
+    """Colours of the image there ``(P, 3)``."""
+
+    @staticmethod
+    def at(mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float) -> Seen:
+        """Render the model and compare.
+
+        Args:
+            mesh: The model.
+            T_cam_centre: Its pose [m] ``(4, 4)``.
+            frame: The image.
+            gate_m: Readings that differ from the model by more than this are something else.
+        """
+        picture = render(mesh, T_cam_centre, frame.K, frame.size_px)
+        z, model = frame.depth_m, picture.depth[0]
+        mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - np.float32(gate_m)))
+        agrees = mask & ((z == 0.0) | (np.abs(z - model) < gate_m))
+        return Seen(
+            mask=mask, rendered=picture.colour[0][agrees], observed=frame.rgb[agrees].astype(np.float32) / 255.0
+        )
+
+
+def compare_colours(rendered: Float32, observed: Float32) -> tuple[float, float]:
+    """How far from an image's colours a model's are that only light and camera may change.
 
     Args:
-        mesh: The model.
-        T_cam_centre: Its pose [m] ``(4, 4)``.
-        frame: The image.
-        gate_m: Readings nearer than the model by more than this hide it.
+        rendered: RGB in [0, 1] ``(P, 3)``.
+        observed: RGB in [0, 1] ``(P, 3)``.
+
+    Returns:
+        `Evidence.imbalance` and `Evidence.residual`; 0 and 0 without a pixel.
     """
-    picture = render(mesh, T_cam_centre, frame.K, frame.size_px)
-    z = frame.depth_m
-    hidden = (z > 0.0) & (z < picture.depth[0] - np.float32(gate_m))
-    return np.asarray((picture.mask[0] > 0) & ~hidden)
+    if not len(rendered):
+        return 0.0, 0.0
+    # A black channel says nothing of its gain: a little grey is mixed in.
+    grey = 0.02
+    gains = ((rendered * observed).mean(axis=0) + grey) / ((rendered**2).mean(axis=0) + grey)
+    left = observed - gains * rendered
+    return float(np.log(gains.max() / gains.min())), float(np.sqrt((left**2).mean()))

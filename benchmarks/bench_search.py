@@ -1,0 +1,151 @@
+"""Is the object found by its model alone? Held-out clutter, with and without the object in the picture.
+
+    python -m benchmarks.bench_search [--scenes 50] [--bundle nano | --colour] [--jobs 1] [--name search]
+
+Each picture shows 5 to 8 objects that training never saw. One of them is looked for, and one that is absent. Reported
+are the overlap of the segmenter's best mask and of the verified one with the truth, and how well the verdict tells
+present from absent. ``--colour`` leaves the network out. The record is ``records/<name>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.common import write_record
+from storm_edge.data.ply import write_ply
+from storm_edge.data.synthetic.patches import PooledObject
+from storm_edge.data.synthetic.queries import held_out_clutter
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.evaluate.masks import mask_iou
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.onboard import onboard
+from storm_edge.perception.find import Finder
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
+
+MIN_VISIBLE = 0.5
+MIN_PX = 500
+
+
+def bundle_of(item: PooledObject) -> ObjectBundle:
+    """Onboard an object the way a user's goes, kept for the next run."""
+    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / "search" / f"obj_{item.truth.seed:09d}"
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        model = kept.parent / f"{kept.name}.ply"
+        write_ply(model, item.truth.mesh)
+        onboard(model, "mm", view_subdivisions=2).save(kept)
+        model.unlink()
+    return ObjectBundle.load(kept)
+
+
+def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
+    """Look for a present and for an absent object in one picture."""
+    seed, networks = task
+    bundle = None if networks is None else NetworkBundle.load(networks)
+    source = Source.COLOUR if bundle is None else Source.NETWORK
+    segmenter = Segmenter(bundle, config=SegmentConfig(source=source))
+    clutter, absent = next(held_out_clutter(1, seed))
+    usable = [
+        k
+        for k in range(len(clutter.things))
+        if clutter.visible_share[k] >= MIN_VISIBLE
+        and clutter.masks_visib[k].sum() >= MIN_PX
+        and clutter.things[k].truth.seed >= 0
+    ]
+    asked: list[tuple[PooledObject, np.ndarray | None]] = [(absent, None)]
+    if usable:
+        k = usable[seed % len(usable)]
+        asked.append((clutter.things[k], clutter.masks_visib[k]))
+    buffers = FrameBuffers(*clutter.frame.size_px)
+    buffers.upload(clutter.frame)
+    out = []
+    for item, truth in asked:
+        finder = Finder(bundle_of(item), segmenter)
+        started = time.process_time()
+        segmentation = segmenter.find(segmenter.look(clutter.frame), finder.look)
+        segment_s = time.process_time() - started
+        started = time.process_time()
+        search = finder.search(clutter.frame, buffers)
+        row: dict[str, Any] = {
+            "scene": seed,
+            "there": truth is not None,
+            "object": item.truth.seed,
+            "paint": item.truth.paint,
+            "present": segmentation.present,
+            "score": segmentation.best.score if segmentation.best else 0.0,
+            "candidates": len(segmentation.candidates),
+            "verdict": search.verdict,
+            "segment_cpu_s": segment_s,
+            "search_cpu_s": time.process_time() - started,
+            "evidence": asdict(search.best.evidence) if search.best else None,
+        }
+        if truth is not None:
+            ious = [mask_iou(c.mask, truth) for c in segmentation.candidates]
+            row |= {
+                "iou_segment": ious[0] if ious else 0.0,
+                "iou_any": max(ious, default=0.0),
+                "iou_verified": mask_iou(search.found.mask, truth) if search.found else 0.0,
+                "iou_best": mask_iou(search.best.mask, truth) if search.best else 0.0,
+            }
+        out.append(row)
+    return out
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures of the table."""
+    there = [r for r in rows if r["there"]]
+    absent = [r for r in rows if not r["there"]]
+    yes, no = np.array([r["verdict"] for r in there]), np.array([r["verdict"] for r in absent])
+    bound = float(np.quantile(yes, 0.05))
+    difference = yes[:, None] - no[None, :]
+    figures = {name: float(np.mean([r[name] for r in there])) for name in there[0] if name.startswith("iou")}
+    return {
+        **figures,
+        "right_place": float(np.mean([r["iou_best"] > 0.5 for r in there])),
+        "found": float(np.mean([r["iou_verified"] > 0.0 for r in there])),
+        "absent_right": float(np.mean([r["verdict"] < 0.5 for r in absent])),
+        "verdict_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
+        "absent_right_at_5_percent_misses": float((no < bound).mean()),
+        "segment_cpu_s": float(np.median([r["segment_cpu_s"] for r in rows])),
+        "search_cpu_s": float(np.median([r["search_cpu_s"] for r in rows])),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
+    parser.add_argument("--bundle", default="nano")
+    parser.add_argument("--colour", action="store_true", help="leave the network out")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--name", default="search")
+    args = parser.parse_args()
+    tasks = [(args.first + i, None if args.colour else args.bundle) for i in range(args.scenes)]
+    if args.jobs > 1:
+        with ProcessPoolExecutor(args.jobs) as pool:
+            done = list(track(pool.map(search_scene, tasks), total=len(tasks)))
+    else:
+        done = [search_scene(task) for task in track(tasks)]
+    rows = [row for part in done for row in part]
+    figures = summary(rows)
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.3f}")
+    Console().print(table)
+    print(write_record(args.name, {"source": "colour" if args.colour else args.bundle, **figures, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
