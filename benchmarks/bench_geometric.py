@@ -26,7 +26,8 @@ from rich.table import Table
 
 from benchmarks.common import measure, percentiles, write_record
 from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.scenes import held_out_sequences
+from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.data.synthetic.scenes import Actor, StagePhotographer, held_out_sequences, held_out_stage
 from storm_edge.evaluate.metrics import ModelPoints, auc, depth_residual_m, mask_iou, rotation_error_deg
 from storm_edge.frames import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
@@ -90,10 +91,11 @@ VARIANTS = {
     "all parts": FULL,
     "no depth": without(FULL, depth_deviation=1e6),
     "no contour": without(FULL, contour_px=1e6),
-    "no model colours": without(FULL, luminance_deviation=0.0),
+    "no print": without(FULL, print_deviation=0.0),
     "no wide search": dataclasses.replace(FULL, narrow_margin=1.0, probe_every=0),
     "no probes": dataclasses.replace(FULL, probe_every=0),
 }
+CAN_VARIANTS = ("all parts", "no print", "no wide search")
 
 
 def follow(sequence: Recording, order: list[int], config: GeometricConfig) -> Run:
@@ -191,6 +193,25 @@ def load_synthetic(count: int) -> list[Recording]:
     return found
 
 
+def turning_can(frame_count: int = 40, step_deg: float = 3.0) -> Recording:
+    """A printed can that stands in a held-out scene and turns about its own axis: only its print shows the motion."""
+    can = make_object(HELD_OUT_FROM, held_out=True, family="can", paint_kind="clouds", diameter_m=0.14)
+    stage = held_out_stage(3)
+    turns = exp_so3(np.deg2rad(step_deg) * np.arange(frame_count)[:, None] * [0.0, 0.0, 1.0])
+    lowest = float(can.mesh.vertices[:, 2].min())
+    target = Actor(mesh=can.mesh, T_world_obj=make_T(turns, [0.0, 0.0, -lowest]))
+    stage = dataclasses.replace(stage, target=target, others=(), frame_count=frame_count)
+    shots = list(StagePhotographer(stage))
+    return Recording(
+        frames=[shot.frame for shot in shots],
+        T_cam_centre=np.stack([shot.T_cam_obj for shot in shots]),
+        judged=np.ones(frame_count, dtype=bool),
+        masks={i: shot.mask_visib for i, shot in enumerate(shots)},
+        mesh=can.mesh,
+        viewpoints=build_viewpoints(can.mesh),
+    )
+
+
 def residuals_by_error(sequence: Recording, seed: int = 0) -> dict[str, Any]:
     """Residual of the truth and of poses turned and shifted from it, over frames that may be judged."""
     rng = np.random.default_rng(seed)
@@ -282,6 +303,10 @@ def main() -> None:
         console.print("residual p1 p10 p50 p90 p99 by error:", results["cup_residual_p1_p10_p50_p90_p99"])
         for count, row in results["cup_batch"].items():
             console.print(f"batch of {count}: p50 {row['cpu_ms']['p50']} ms CPU, {row['reach_5_deg']} within 5 deg")
+    can = turning_can()
+    rows = {name: scores(can, follow(can, list(range(len(can.frames))), VARIANTS[name])) for name in CAN_VARIANTS}
+    show(console, "printed can turning about its axis, 3 deg per frame", rows)
+    results["can"] = rows
     if arguments.sequences:
         synthetic = load_synthetic(arguments.sequences)
         rows = {}

@@ -12,10 +12,10 @@ from storm_edge.kernels.region import colour_bin, is_hidden, is_inside
 wp.set_module_options({"enable_backward": False})
 
 HIDDEN, JUDGED, PLANE_DISTANCE, INLIERS, LINES, LINE_SCORE = range(6)
-MODEL_SUM, IMAGE_SUM, MODEL_SQUARE, IMAGE_SQUARE, PRODUCT = 6, 9, 12, 13, 14
-SUM_COUNT = 15
+MODEL_SUM, IMAGE_SUM, MODEL_SQUARE, IMAGE_SQUARE, PRODUCT = range(6, 11)
+SUM_COUNT = 11
 """Columns: points hidden by something nearer; points judged; their plane distances over the gate, each at most 1;
-those below 1; lines judged; their scores; RGB moments over the inliers (3, 3, and three summed over channels)."""
+those below 1; lines judged; their scores; moments of the tones (see `kernels.photometric`) over the inliers."""
 
 LINE_PX = 8
 """Pixels judged on either side of the contour."""
@@ -30,7 +30,8 @@ def surface_evidence_kernel(
     views: wp.array(dtype=wp.int32),
     points: wp.array2d(dtype=wp.vec3),
     normals: wp.array2d(dtype=wp.vec3),
-    colours: wp.array2d(dtype=wp.vec3),
+    tones: wp.array2d(dtype=wp.float32),
+    axis: wp.vec3,
     gate_m: float,
     occlusion_m: float,
     sums: wp.array2d(dtype=wp.float32),
@@ -45,7 +46,8 @@ def surface_evidence_kernel(
         views: View of each hypothesis, ``(N,)``.
         points: Surface points [m], centre frame, ``(V, P)``.
         normals: Their outward unit normals, ``(V, P)``.
-        colours: Their RGB in [0, 1], ``(V, P)``.
+        tones: Their colour along ``axis``, ``(V, P)``.
+        axis: Direction in RGB in which the object's colours differ most, unit.
         gate_m: Plane distance at which a point counts as wholly wrong [m].
         occlusion_m: A reading this far in front of a point hides it [m].
         sums: Output, ``(N, SUM_COUNT)``.
@@ -74,15 +76,14 @@ def surface_evidence_kernel(
     wp.atomic_add(sums, n, PLANE_DISTANCE, wp.min(ratio, 1.0))
     if ratio >= 1.0:
         return
-    m = colours[view, p]
-    o = wp.vec3(float(rgb[y, x, 0]), float(rgb[y, x, 1]), float(rgb[y, x, 2])) / 255.0
+    m = tones[view, p]
+    o = wp.dot(axis, wp.vec3(float(rgb[y, x, 0]), float(rgb[y, x, 1]), float(rgb[y, x, 2]))) / 255.0
     wp.atomic_add(sums, n, INLIERS, 1.0)
-    for c in range(3):
-        wp.atomic_add(sums, n, MODEL_SUM + c, m[c])
-        wp.atomic_add(sums, n, IMAGE_SUM + c, o[c])
-    wp.atomic_add(sums, n, MODEL_SQUARE, wp.dot(m, m))
-    wp.atomic_add(sums, n, IMAGE_SQUARE, wp.dot(o, o))
-    wp.atomic_add(sums, n, PRODUCT, wp.dot(m, o))
+    wp.atomic_add(sums, n, MODEL_SUM, m)
+    wp.atomic_add(sums, n, IMAGE_SUM, o)
+    wp.atomic_add(sums, n, MODEL_SQUARE, m * m)
+    wp.atomic_add(sums, n, IMAGE_SQUARE, o * o)
+    wp.atomic_add(sums, n, PRODUCT, m * o)
 
 
 @wp.kernel

@@ -1,8 +1,10 @@
-"""Colour modality: the model's own colours at its surface points against the image, as a direct alignment.
+"""Colour modality: the model's own print at its surface points against the image, as a direct alignment.
 
-Depth and contour do not hold a mug about its axis, its print does. The image is taken to be ``gain * model + bias``
-in luminance; both numbers are learned at trusted poses (`learn_exposure_kernel`), so that lamp and exposure do not
-count as an error. Called by `perception.descent`.
+Depth and contour do not hold a mug about its axis, its print does. Colours are compared as *tones*: along the one
+direction in RGB in which the object's colours differ most, so that a green print on a red ground counts although
+both are equally bright. The image is taken to be ``gain * model + bias`` in tone; both numbers are learned at
+trusted poses (`learn_exposure_kernel`), so that lamp and exposure do not count as an error. Called by
+`perception.descent`.
 """
 
 import warp as wp
@@ -19,17 +21,21 @@ LEAST_GAIN, MOST_GAIN = 0.3, 1.2
 
 
 @wp.func
-def luminance(rgb: wp.array3d(dtype=wp.uint8), v: float, u: float) -> float:
-    """Mean of the channels at a position at least one pixel inside the image, bilinear, 0..1."""
+def tone_at(rgb: wp.array3d(dtype=wp.uint8), axis: wp.vec3, y: int, x: int) -> float:
+    """Tone of a pixel."""
+    return axis[0] * float(rgb[y, x, 0]) + axis[1] * float(rgb[y, x, 1]) + axis[2] * float(rgb[y, x, 2])
+
+
+@wp.func
+def tone(rgb: wp.array3d(dtype=wp.uint8), axis: wp.vec3, v: float, u: float) -> float:
+    """Tone at a position at least one pixel inside the image, bilinear, RGB counted from 0 to 1."""
     x = int(u)
     y = int(v)
     a = u - float(x)
     b = v - float(y)
-    top = (1.0 - a) * float(int(rgb[y, x, 0]) + int(rgb[y, x, 1]) + int(rgb[y, x, 2]))
-    top += a * float(int(rgb[y, x + 1, 0]) + int(rgb[y, x + 1, 1]) + int(rgb[y, x + 1, 2]))
-    bottom = (1.0 - a) * float(int(rgb[y + 1, x, 0]) + int(rgb[y + 1, x, 1]) + int(rgb[y + 1, x, 2]))
-    bottom += a * float(int(rgb[y + 1, x + 1, 0]) + int(rgb[y + 1, x + 1, 1]) + int(rgb[y + 1, x + 1, 2]))
-    return ((1.0 - b) * top + b * bottom) / 765.0
+    top = (1.0 - a) * tone_at(rgb, axis, y, x) + a * tone_at(rgb, axis, y, x + 1)
+    bottom = (1.0 - a) * tone_at(rgb, axis, y + 1, x) + a * tone_at(rgb, axis, y + 1, x + 1)
+    return ((1.0 - b) * top + b * bottom) / 255.0
 
 
 @wp.kernel
@@ -40,7 +46,8 @@ def photometric_rows_kernel(
     poses: wp.array(dtype=wp.mat44),
     views: wp.array(dtype=wp.int32),
     points: wp.array2d(dtype=wp.vec3),
-    colours: wp.array2d(dtype=wp.vec3),
+    tones: wp.array2d(dtype=wp.float32),
+    axis: wp.vec3,
     exposure: wp.array(dtype=wp.vec2),
     every: int,
     first_row: int,
@@ -58,12 +65,13 @@ def photometric_rows_kernel(
         poses: ``T_cam_centre``, ``(N,)``.
         views: Row of ``points`` that each hypothesis uses, ``(N,)``.
         points: Surface points [m], centre frame, ``(V, P)``.
-        colours: Their RGB in [0, 1], ``(V, P)``.
+        tones: Their colour along ``axis``, ``(V, P)``.
+        axis: Direction in RGB in which the object's colours differ most, unit.
         exposure: Gain and bias of the image over the model, ``(1,)``.
         every: Use each ``every``-th point.
         first_row: Where this modality's rows begin.
         blur_px: Distance of the four samples around the projection that smooth the image and give its slope [px].
-        deviation: Standard deviation of the luminance; residuals beyond two of it count less and less (Cauchy).
+        deviation: Standard deviation of the tone; residuals beyond two of it count less and less (Cauchy).
         agreement_m: Points whose reading is farther than this from the model are hidden or misplaced: no row [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
@@ -87,13 +95,12 @@ def photometric_rows_kernel(
     z = depth[int(v + 0.5), int(u + 0.5)]
     if z > 0.0 and wp.abs(z - X[2]) > agreement_m:
         return
-    right = luminance(rgb, v, u + blur_px)
-    left = luminance(rgb, v, u - blur_px)
-    below = luminance(rgb, v + blur_px, u)
-    above = luminance(rgb, v - blur_px, u)
-    image = 0.5 * luminance(rgb, v, u) + 0.125 * (right + left + below + above)
-    m = colours[views[n], p]
-    model = exposure[0][0] * (m[0] + m[1] + m[2]) / 3.0 + exposure[0][1]
+    right = tone(rgb, axis, v, u + blur_px)
+    left = tone(rgb, axis, v, u - blur_px)
+    below = tone(rgb, axis, v + blur_px, u)
+    above = tone(rgb, axis, v - blur_px, u)
+    image = 0.5 * tone(rgb, axis, v, u) + 0.125 * (right + left + below + above)
+    model = exposure[0][0] * tones[views[n], p] + exposure[0][1]
 
     r = (image - model) / deviation
     weight = 1.0 / wp.sqrt(1.0 + 0.25 * r * r)
@@ -109,7 +116,7 @@ def learn_exposure_kernel(
     sums: wp.array2d(dtype=wp.float32),
     exposure: wp.array(dtype=wp.vec2),
 ):
-    """Regress image on model luminance from the moments of hypothesis 0 and blend the line into ``exposure``.
+    """Regress the image's tones on the model's from the moments of hypothesis 0 and blend the line into ``exposure``.
 
     Args:
         rate: Share of the new line.
@@ -119,13 +126,9 @@ def learn_exposure_kernel(
     n = sums[0, ev.INLIERS]
     if n < 16.0:
         return
-    model = wp.vec3()
-    image = wp.vec3()
-    for c in range(3):
-        model[c] = sums[0, ev.MODEL_SUM + c] / n
-        image[c] = sums[0, ev.IMAGE_SUM + c] / n
-    variance = sums[0, ev.MODEL_SQUARE] / n - wp.dot(model, model)
-    covariance = sums[0, ev.PRODUCT] / n - wp.dot(model, image)
+    model = sums[0, ev.MODEL_SUM] / n
+    image = sums[0, ev.IMAGE_SUM] / n
+    variance = sums[0, ev.MODEL_SQUARE] / n - model * model
+    covariance = sums[0, ev.PRODUCT] / n - model * image
     gain = wp.clamp(covariance / wp.max(variance, 1.0e-4), LEAST_GAIN, MOST_GAIN)
-    bias = (image[0] + image[1] + image[2] - gain * (model[0] + model[1] + model[2])) / 3.0
-    exposure[0] = (1.0 - rate) * exposure[0] + rate * wp.vec2(gain, bias)
+    exposure[0] = (1.0 - rate) * exposure[0] + rate * wp.vec2(gain, image - gain * model)

@@ -32,8 +32,10 @@ _MASK_MARGIN = 0.15
 """Background around a mask, as a share of the mask's longer side."""
 _LINE_PX = 20.0
 """Pixels of background learned per line."""
-_AGREEMENT_M = 0.015
+_AGREEMENT_M = 0.010
 """A surface point's colour is believed when the reading is this near to it [m]."""
+_LEAST_CONTRAST = 0.02
+"""Standard deviation of an object's tones below which it is plain and its print is left out."""
 _BLUR_PX = 2.0
 """Reach of the smoothing under the colour modality [px]."""
 
@@ -50,8 +52,8 @@ class GeometricStep:
     """Farthest measured point that may belong to a model point [m]."""
     depth_deviation: float
     """Standard deviation of the plane distance, as a fraction of the depth."""
-    luminance_deviation: float
-    """Standard deviation of the luminance (0..1) at a surface point; 0 leaves the model's colours out."""
+    print_deviation: float
+    """Standard deviation of the tone at a surface point over that of the whole print; 0 leaves the print out."""
     every: int = 1
     """Use each ``every``-th line and point."""
     tikhonov_rotation: float = 100.0
@@ -69,6 +71,14 @@ class RgbdBuffers(Protocol):
     """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
     K: Float64
     """Intrinsics [px], ``(3, 3)``."""
+
+
+def principal_tones(colours: NDArray[np.float32]) -> tuple[Float64, NDArray[np.float32]]:
+    """The unit direction ``(3,)`` in which colours ``(..., 3)`` differ most, and the colours along it ``(...)``."""
+    flat = colours.reshape(-1, 3).astype(np.float64)
+    centred = flat - flat.mean(axis=0)
+    axis = np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    return axis, np.asarray(colours @ axis, dtype=np.float32)
 
 
 class Descents:
@@ -107,7 +117,9 @@ class Descents:
             upload(viewpoints.contour_distances, wp.vec2),
         ]
         self._surface = [upload(viewpoints.surface_points, wp.vec3), upload(viewpoints.surface_normals, wp.vec3)]
-        self._surface_colours = upload(viewpoints.surface_colours, wp.vec3)
+        axis, tones = principal_tones(viewpoints.surface_colours)
+        self._axis, self._tones = wp.vec3(*axis.tolist()), upload(tones, wp.float32)
+        self._contrast = float(tones.std())
         self._point_count = int(viewpoints.contour_points.shape[1])
         self._count = 0
         self._camera = zeros(1, wp.vec4)
@@ -174,15 +186,16 @@ class Descents:
                 ),
             )
             row_count += used
-        if self.exposure_known and step.luminance_deviation > 0.0:
-            colour_row = row_count
+        if self.exposure_known and step.print_deviation > 0.0 and self._contrast > _LEAST_CONTRAST:
+            print_row = row_count
             self._launch(
                 ("photometric", step),
                 photometric_rows_kernel,
                 dim,
                 lambda: (
-                    [frame.rgb, frame.depth, *seen, self._surface[0], self._surface_colours, self._exposure]
-                    + [step.every, colour_row, _BLUR_PX, step.luminance_deviation, _AGREEMENT_M, self._rows]
+                    [frame.rgb, frame.depth, *seen, self._surface[0], self._tones, self._axis, self._exposure]
+                    + [step.every, print_row, _BLUR_PX, step.print_deviation * self._contrast, _AGREEMENT_M]
+                    + [self._rows]
                 ),
             )
             row_count += used
@@ -221,7 +234,7 @@ class Descents:
             (self._count, self._point_count),
             lambda: (
                 [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._surface]
-                + [self._surface_colours, self._gate_m, self._occlusion_m, self._evidence]
+                + [self._tones, self._axis, self._gate_m, self._occlusion_m, self._evidence]
             ),
         )
         if self.colours_known:
@@ -287,6 +300,10 @@ class Descents:
         )
         self._blend(1.0)
         self.exposure_known = False
+
+    def log_odds(self) -> NDArray[np.float32]:
+        """Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``. Waits for the device."""
+        return np.array(self._log_odds.numpy())
 
     def _blend(self, rate: float) -> None:
         self._launch(

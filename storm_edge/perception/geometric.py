@@ -38,22 +38,22 @@ Float64 = NDArray[np.float64]
 Steps = Sequence[GeometricStep]
 Effort = Literal["small", "narrow", "wide"]
 
-ROUGH = GeometricStep(
-    scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, luminance_deviation=0.0, every=2
-)
-COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, luminance_deviation=0.0)
-MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, luminance_deviation=0.2)
-FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, luminance_deviation=0.2)
-FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, luminance_deviation=0.2)
+ROUGH = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0, every=2)
+COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0)
+MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, print_deviation=1.5)
+FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, print_deviation=1.5)
+FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, print_deviation=1.5)
 
 _CONTRAST_FLOOR = 0.03**2
-"""Variance of the model's colours [0, 1]^2, summed over RGB, at which the colour term counts half."""
+"""Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeometricConfig:
     """Schedules and limits of the refinement."""
 
+    first_lead: float = 0.05
+    """How much lower the residual of another start must be to begin there and not at the first."""
     small: Steps = (FINE, FINE, FINEST, FINEST)
     """Steps from the first start while it agrees with the image nearly as well as usual."""
     narrow: Steps = (COARSE, MEDIUM, MEDIUM, FINE, FINE, FINEST, FINEST)
@@ -163,11 +163,10 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
     contour = np.clip(2.0 * (1.0 - sums[:, ev.LINE_SCORE] / np.maximum(lines, 1.0)), 0.0, 1.0)
 
     n = np.maximum(inliers, 1.0)
-    mean_m = sums[:, ev.MODEL_SUM : ev.MODEL_SUM + 3] / n[:, None]
-    mean_o = sums[:, ev.IMAGE_SUM : ev.IMAGE_SUM + 3] / n[:, None]
-    variance_m = np.maximum(sums[:, ev.MODEL_SQUARE] / n - (mean_m**2).sum(axis=1), 0.0)
-    variance_o = np.maximum(sums[:, ev.IMAGE_SQUARE] / n - (mean_o**2).sum(axis=1), 0.0)
-    covariance = sums[:, ev.PRODUCT] / n - (mean_m * mean_o).sum(axis=1)
+    mean_m, mean_o = sums[:, ev.MODEL_SUM] / n, sums[:, ev.IMAGE_SUM] / n
+    variance_m = np.maximum(sums[:, ev.MODEL_SQUARE] / n - mean_m**2, 0.0)
+    variance_o = np.maximum(sums[:, ev.IMAGE_SQUARE] / n - mean_o**2, 0.0)
+    covariance = sums[:, ev.PRODUCT] / n - mean_m * mean_o
     correlation = covariance / np.sqrt(np.maximum(variance_m * variance_o, 1e-12))
     colour_weight = inliers / (inliers + 8.0) * variance_m / (variance_m + _CONTRAST_FLOOR)
     colour = np.clip(1.0 - correlation, 0.0, 1.0)
@@ -255,6 +254,10 @@ class GeometricRefiner:
         rate = 1.0 if anew else config.usual_rates[residual > self._usual]
         self._usual += rate * (residual - self._usual)
 
+    def colour_log_odds(self) -> NDArray[np.float32] | None:
+        """What was learned of colours, see `nearby.nearby_mask`, ``(BIN_COUNT,)``; None before `learn`."""
+        return self._descents.log_odds() if self._descents.colours_known else None
+
     def evidence(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> Evidence:
         """Judge poses ``(N, 4, 4)``, ``N <= batch``, without moving them."""
         self._descents.look(frame)
@@ -273,6 +276,9 @@ class GeometricRefiner:
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
         self._frame_count += 1
         descents.look(frame)
+        # Begin where the image agrees most; where starts agree alike, with the first.
+        residuals = self.evidence(frame, starts).residual
+        starts = starts[np.argsort(residuals + config.first_lead * (np.arange(len(starts)) > 0), kind="stable")]
         found = [self._descend(starts[:1], ())]
         effort: Effort = "small"
         iterations = 0

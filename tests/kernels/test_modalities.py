@@ -16,6 +16,7 @@ from storm_edge.kernels.reference import gauss_newton as step_reference
 from storm_edge.kernels.reference import photometric as photometric_reference
 from storm_edge.kernels.reference import point_to_plane as plane_reference
 from storm_edge.kernels.reference import region as region_reference
+from storm_edge.perception.descent import principal_tones
 from tests.kernels.tracking import K_CAMERA, SIZE_PX, T_TRUE, moved, picture, views
 
 ROW_TOLERANCE = 2e-4  # of the largest entry of a column; worst seen 1e-5 on an x86-64 CPU
@@ -46,7 +47,8 @@ class Setting:
             up(m.contour_distances, wp.vec2),
         ]
         self.surface = [up(m.surface_points, wp.vec3), up(m.surface_normals, wp.vec3)]
-        self.colours = up(m.surface_colours, wp.vec3)
+        self.axis, tones = principal_tones(m.surface_colours)
+        self.tones, self.tones_here = up(tones, wp.float32), tones[self.k]
         self.point_count = m.contour_points.shape[1]
 
     def upload(self, array, dtype):
@@ -71,7 +73,7 @@ class Setting:
 
     def photometric_rows(self, gain, bias, **changes):
         exposure = self.upload([[gain, bias]], wp.vec2)
-        inputs = [self.rgb, self.depth, *self.seen, self.surface[0], self.colours, exposure, 1, 0]
+        inputs = [self.rgb, self.depth, *self.seen, self.surface[0], self.tones, wp.vec3(*self.axis), exposure, 1, 0]
         return self.rows(photometric.photometric_rows_kernel, [*inputs, *(COLOURS | changes).values()])
 
     def counts(self):
@@ -83,7 +85,7 @@ class Setting:
     def evidence(self, log_odds):
         sums = wp.zeros((1, ev.SUM_COUNT), dtype=wp.float32, device=self.device)
         head, dim = [self.rgb, self.depth, *self.seen], (1, self.point_count)
-        inputs = [*head, *self.surface, self.colours, 0.01, 0.03, sums]
+        inputs = [*head, *self.surface, self.tones, wp.vec3(*self.axis), 0.01, 0.03, sums]
         wp.launch(ev.surface_evidence_kernel, dim=dim, inputs=inputs, device=self.device)
         inputs = [*head, *self.contour, self.upload(log_odds, wp.float32), 0.03, sums]
         wp.launch(ev.contour_evidence_kernel, dim=dim, inputs=inputs, device=self.device)
@@ -148,7 +150,7 @@ def reference_rows(kind, setting, shot, T, odds):
     if kind == "region":
         view = [setting.view(f"contour_{name}") for name in ("points", "normals", "distances")]
         return region_reference.region_rows(shot.rgb, shot.depth, K_CAMERA, T, *view, odds, **LINES)
-    view = setting.view("surface_points"), setting.view("surface_colours")
+    view = setting.view("surface_points"), setting.tones_here, setting.axis
     images = shot.rgb, shot.depth
     return photometric_reference.photometric_rows(*images, K_CAMERA, T, *view, gain=0.9, bias=0.05, **COLOURS)
 
@@ -209,8 +211,8 @@ def test_region_rows_are_derivatives_of_the_contour(shot, odds, T):
     )
 
 
-def test_colour_rows_are_derivatives_of_the_luminance(shot, T):
-    """On an image whose luminance is a slope, smoothing is exact; a wide deviation makes rows linear."""
+def test_colour_rows_are_derivatives_of_the_tone(shot, T):
+    """On an image whose brightness is a slope, smoothing is exact; a wide deviation makes rows linear."""
     v, u = np.mgrid[: SIZE_PX[0], : SIZE_PX[1]]
     ramp = (0.3 * u + 0.5 * v + 10.0)[..., None].repeat(3, axis=2)
     setting = Setting(T, shot)
@@ -218,11 +220,11 @@ def test_colour_rows_are_derivatives_of_the_luminance(shot, T):
     rows = setting.photometric_rows(1.0, 0.0, deviation=1e3)
     valid = rows[:, 7] > 0
 
-    def luminance(pose):
+    def tone(pose):
         x, y = project(K_CAMERA, transform(pose, setting.view("surface_points")[valid])).T
-        return (0.3 * x + 0.5 * y + 10.0) / 255.0 / 1e3
+        return setting.axis.sum() * (0.3 * x + 0.5 * y + 10.0) / 255.0 / 1e3
 
-    expected = numerical_derivative(luminance, T)
+    expected = numerical_derivative(tone, T)
     # The image holds whole numbers, so its slope over 4 px is off by up to 1/4 per px in either direction.
     np.testing.assert_allclose(rows[valid, :6], expected, atol=0.45 * np.abs(expected).max())
     np.testing.assert_allclose(np.median(rows[valid, :6] / expected, axis=0), 1.0, atol=0.15)
@@ -296,7 +298,7 @@ def test_histograms_blend_and_forget():
 
 def test_evidence_matches_the_reference(shot, odds, T):
     setting = Setting(T, shot)
-    surface = [setting.view(f"surface_{name}") for name in ("points", "normals", "colours")]
+    surface = [setting.view("surface_points"), setting.view("surface_normals"), setting.tones_here, setting.axis]
     contour = [setting.view(f"contour_{name}") for name in ("points", "normals", "distances")]
     images = (shot.rgb, shot.depth, K_CAMERA, T)
     expected = evidence_reference.surface_evidence(*images, *surface, gate_m=0.01, occlusion_m=0.03)
@@ -307,13 +309,12 @@ def test_evidence_matches_the_reference(shot, odds, T):
 
 
 def test_exposure_is_the_line_through_the_colours(shot):
-    """Moments of an image that is exactly ``0.6 * model + 0.1`` give back these two numbers."""
-    rng = np.random.default_rng(1)
-    m = rng.uniform(0.0, 1.0, (100, 3))
+    """Moments of tones that are exactly ``0.6 * model + 0.1`` give back these two numbers."""
+    m = np.random.default_rng(1).uniform(0.0, 1.0, 100)
     o = 0.6 * m + 0.1
     sums = np.zeros((1, ev.SUM_COUNT), np.float32)
     sums[0, ev.INLIERS] = 100
-    sums[0, ev.MODEL_SUM : ev.MODEL_SUM + 3], sums[0, ev.IMAGE_SUM : ev.IMAGE_SUM + 3] = m.sum(0), o.sum(0)
+    sums[0, ev.MODEL_SUM], sums[0, ev.IMAGE_SUM] = m.sum(), o.sum()
     sums[0, ev.MODEL_SQUARE], sums[0, ev.IMAGE_SQUARE], sums[0, ev.PRODUCT] = (
         (m * m).sum(),
         (o * o).sum(),
@@ -323,6 +324,14 @@ def test_exposure_is_the_line_through_the_colours(shot):
     inputs = [1.0, wp.array(sums, dtype=wp.float32, device="cpu"), exposure]
     wp.launch(photometric.learn_exposure_kernel, dim=1, inputs=inputs, device="cpu")
     np.testing.assert_allclose(exposure.numpy()[0], [0.6, 0.1], atol=1e-4)
+
+
+def test_tones_tell_colours_of_equal_brightness_apart():
+    """Red and green of one brightness: a grey picture shows nothing of it, the principal direction all."""
+    colours = np.array([[0.6, 0.2, 0.3], [0.2, 0.6, 0.3], [0.6, 0.2, 0.3], [0.2, 0.6, 0.3]], np.float32)
+    axis, tones = principal_tones(colours)
+    np.testing.assert_allclose(np.abs(axis), [np.sqrt(0.5), np.sqrt(0.5), 0.0], atol=1e-6)
+    assert np.ptp(tones) == pytest.approx(0.4 * np.sqrt(2.0))
 
 
 def test_hidden_points_and_missing_depth_make_no_rows(shot, odds):

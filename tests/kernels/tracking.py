@@ -62,11 +62,11 @@ def views(*, plain: bool = False) -> SparseViewpoints:
     return build_viewpoints(handled_box(plain=plain), subdivisions=2)
 
 
-def picture(T: np.ndarray = T_TRUE, *, plain: bool = False, background_m: float = 0.8, seed: int = 3) -> Picture:
-    """The object before a noisy bluish wall, lit a little from the side."""
+def picture(T: np.ndarray = T_TRUE, mesh: Mesh | None = None, *, background_m: float = 0.8, seed: int = 3) -> Picture:
+    """An object (`handled_box`) before a noisy bluish wall, lit a little from the side."""
     rng = np.random.default_rng(seed)
     light = Lighting(ambient=0.7, diffuse=0.3, to_light=(0.3, -0.5, -1.0))
-    shot = render(handled_box(plain=plain), T, K_CAMERA, SIZE_PX, lighting=light)
+    shot = render(handled_box() if mesh is None else mesh, T, K_CAMERA, SIZE_PX, lighting=light)
     seen = shot.mask[0] != 0
     wall = np.array([70.0, 90.0, 140.0]) + rng.normal(0.0, 12.0, (*SIZE_PX, 3))
     rgb = np.where(seen[..., None], 255.0 * shot.colour[0] + rng.normal(0.0, 4.0, wall.shape), wall)

@@ -20,12 +20,13 @@ def surface_evidence(
     T: Float64,
     points: NDArray[np.float32],
     normals: NDArray[np.float32],
-    colours: NDArray[np.float32],
+    tones: NDArray[np.float32],
+    axis: Float64,
     *,
     gate_m: float,
     occlusion_m: float,
 ) -> Float64:
-    """Depth and colour columns of the sums ``(SUM_COUNT,)``; the others are 0."""
+    """Depth and tone columns of the sums ``(SUM_COUNT,)``; the others are 0."""
     sums = np.zeros(ev.SUM_COUNT)
     X = transform(T, points)
     x, y = np.floor(project(K, X) + 0.5).astype(int).T
@@ -36,11 +37,11 @@ def surface_evidence(
     judged = read & ~hidden
     to_plane = np.abs(np.sum((normals @ T[:3, :3].T) * X, axis=1)) * np.abs(z / X[:, 2] - 1.0) / gate_m
     inlier = judged & (to_plane < 1.0)
-    m = colours[inlier].astype(np.float64)
-    o = rgb[y[inlier], x[inlier]] / 255.0
+    m = tones[inlier].astype(np.float64)
+    o = rgb[y[inlier], x[inlier]] @ axis / 255.0
     sums[ev.HIDDEN], sums[ev.JUDGED], sums[ev.INLIERS] = hidden.sum(), judged.sum(), inlier.sum()
     sums[ev.PLANE_DISTANCE] = np.minimum(to_plane, 1.0)[judged].sum()
-    sums[ev.MODEL_SUM : ev.MODEL_SUM + 3], sums[ev.IMAGE_SUM : ev.IMAGE_SUM + 3] = m.sum(axis=0), o.sum(axis=0)
+    sums[ev.MODEL_SUM], sums[ev.IMAGE_SUM] = m.sum(), o.sum()
     sums[ev.MODEL_SQUARE], sums[ev.IMAGE_SQUARE], sums[ev.PRODUCT] = (m * m).sum(), (o * o).sum(), (m * o).sum()
     return sums
 

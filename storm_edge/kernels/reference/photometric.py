@@ -11,10 +11,10 @@ from storm_edge.geometry.se3 import transform
 Float64 = NDArray[np.float64]
 
 
-def luminance(rgb: NDArray[np.uint8], v: float, u: float) -> float:
-    """Bilinear mean of the channels, 0..1."""
+def tone(rgb: NDArray[np.uint8], axis: Float64, v: float, u: float) -> float:
+    """Bilinear colour along ``axis (3,)``, RGB counted from 0 to 1."""
     x, y = int(u), int(v)
-    patch = rgb[y : y + 2, x : x + 2].astype(np.float64).sum(axis=-1) / 765.0
+    patch = rgb[y : y + 2, x : x + 2] @ axis / 255.0
     a, b = u - x, v - y
     return float(np.array([1.0 - b, b]) @ patch @ np.array([1.0 - a, a]))
 
@@ -25,7 +25,8 @@ def photometric_rows(
     K: Float64,
     T: Float64,
     points: NDArray[np.float32],
-    colours: NDArray[np.float32],
+    tones: NDArray[np.float32],
+    axis: Float64,
     *,
     gain: float,
     bias: float,
@@ -44,10 +45,10 @@ def photometric_rows(
         z = depth[int(v + 0.5), int(u + 0.5)]
         if z > 0.0 and abs(z - X[2]) > agreement_m:
             continue
-        right, left = luminance(rgb, v, u + blur_px), luminance(rgb, v, u - blur_px)
-        below, above = luminance(rgb, v + blur_px, u), luminance(rgb, v - blur_px, u)
-        image = 0.5 * luminance(rgb, v, u) + 0.125 * (right + left + below + above)
-        r = (image - gain * float(colours[p].mean()) - bias) / deviation
+        right, left = tone(rgb, axis, v, u + blur_px), tone(rgb, axis, v, u - blur_px)
+        below, above = tone(rgb, axis, v + blur_px, u), tone(rgb, axis, v - blur_px, u)
+        image = 0.5 * tone(rgb, axis, v, u) + 0.125 * (right + left + below + above)
+        r = (image - gain * tones[p] - bias) / deviation
         weight = 1.0 / np.sqrt(1.0 + 0.25 * r * r)
         slope = np.array([right - left, below - above]) / (2.0 * blur_px)
         projection = np.array([[K[0, 0], 0.0, -K[0, 0] * X[0] / X[2]], [0.0, K[1, 1], -K[1, 1] * X[1] / X[2]]]) / X[2]
