@@ -32,7 +32,7 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.sequence import ObjectLoop
+from storm_edge.runtime.object_loop import ObjectLoop
 
 _STAGE_SEED = 10_003
 _OBJECT_SEED = HELD_OUT_FROM + 5

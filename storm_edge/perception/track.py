@@ -89,6 +89,10 @@ class Tracker:
         residual = float(self._geometry.evidence(frame, T_cam_centre[None]).residual[0])
         return self._step(frame, T_cam_centre, residual, network_used=False)
 
+    def colour_log_odds(self) -> NDArray[np.float32] | None:
+        """What tracking learned of the object's colours, see `nearby.nearby_mask`; None before `start`."""
+        return self._geometry.colour_log_odds()
+
     def update(self, frame: FrameBuffers) -> TrackStep:
         """The pose in the next frame.
 

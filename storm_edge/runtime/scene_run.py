@@ -12,9 +12,10 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.files import whole_folder
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 from storm_edge.runtime.outputs import POSES, SUMMARY, PoseLog, Track, summarise, write_summary
 from storm_edge.runtime.overlay import OverlayPainter, contact_sheet, write_picture
-from storm_edge.runtime.sequence import Init, LoopConfig, ObjectLoop, follow
+from storm_edge.runtime.sequence import Init, follow
 from storm_edge.runtime.video import Video
 
 OVERLAYS = "overlays"

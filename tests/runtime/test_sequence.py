@@ -12,9 +12,10 @@ from storm_edge.data.bop import BopScene, BopWriter, GroundTruth
 from storm_edge.errors import SceneError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frames import Frame
-from storm_edge.geometry.se3 import invert, make_T
+from storm_edge.geometry.se3 import exp_so3, invert, make_T
+from storm_edge.runtime.object_loop import ObjectLoop, check_apparent_size
 from storm_edge.runtime.outputs import State
-from storm_edge.runtime.sequence import Init, ObjectLoop, check_apparent_size, follow, label_indices
+from storm_edge.runtime.sequence import Init, follow, label_indices
 from tests.staged import TABLE_DEPTH_M, Staged
 
 
@@ -61,11 +62,34 @@ def test_follows_from_the_first_mask_or_label(staged: Staged, tmp_path: Path, in
 
 def test_a_lost_object_is_reported_lost_and_has_no_pose(staged: Staged, tmp_path: Path) -> None:
     T = staged.T_cam_centre
-    scene = write_scene(staged, tmp_path / "scene", [T, T, None, None, None, None, T, T, T, T])
+    scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 8])
     tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT)]
-    assert [t.state.value for t in tracks] == ["TRACKING"] * 2 + ["SUSPECT"] * 2 + ["LOST"] * 4 + ["TRACKING"] * 2
+    states = [track.state for track in tracks]
+    assert states[:2] == [State.TRACKING] * 2
+    assert State.LOST in states[2:6]
+    assert not {State.TRACKING, State.SUSPECT} & set(states[6:])
     for track in tracks:
-        assert (track.T_cam_obj is None) == (track.state is State.LOST)
+        assert (track.T_cam_obj is None) == (track.state not in (State.TRACKING, State.SUSPECT))
+
+
+def test_an_object_that_comes_back_elsewhere_is_found_and_forwarded(staged: Staged, tmp_path: Path) -> None:
+    """It is gone for six frames, comes back 8 cm aside and turned, and moves on while registration works."""
+    T = staged.T_cam_centre
+    turn = exp_so3([0.0, 0.9, 0.3])
+    back = [make_T(turn @ T[:3, :3], T[:3, 3] + [-0.08 + 0.002 * i, 0.01, 0.0]) for i in range(30)]
+    scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 6, *back])
+    tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT)]
+    states = [track.state for track in tracks]
+    found = states.index(State.TRACKING, 8)
+    assert State.REGISTERING in states[8:found]
+    assert set(states[found:]) == {State.TRACKING}
+    points = ModelPoints(staged.bundle.mesh.vertices)
+    for track, T_true in zip(tracks[found:], back[found - 8 :], strict=True):
+        assert track.T_cam_obj is not None
+        assert track.pose_age_ms is not None
+        assert track.pose_age_ms < 40.0  # a frame at most
+        if track.pose_age_ms == 0.0:
+            assert points.add(T_true, track.T_cam_obj @ staged.bundle.T_obj_centre) < 0.005
 
 
 def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: Path) -> None:

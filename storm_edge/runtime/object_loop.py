@@ -1,0 +1,302 @@
+"""One object in the loop: does what the state machine asks for, and tells it what came of it.
+
+`machine` decides; here is the work behind its actions: tracking on every frame, and, while there is no pose, looking
+for the object in chunks, a few per frame, so that whatever else runs in the loop waits for no more than one chunk. A
+pose that was found belongs to an old frame; a second tracker, the scout, takes it forward over the frames kept since,
+and only when it has arrived and is still believed do the two change places.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.errors import MaskError, UnitError, bad
+from storm_edge.frames import Frame
+from storm_edge.geometry.se3 import invert
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.geometric import GeometricRefiner
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.nearby import NearbyConfig, nearby_mask
+from storm_edge.perception.networks import PoseRefiner
+from storm_edge.perception.register import DEFAULT, GEOMETRY_ONLY, RegisterConfig, Registrar
+from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
+from storm_edge.runtime.events import (
+    Action,
+    Begin,
+    Cancel,
+    Event,
+    Failed,
+    Forward,
+    Given,
+    Judged,
+    LookNearby,
+    PoseForwarded,
+    PoseFound,
+    Register,
+    Search,
+    Tick,
+    Voter,
+)
+from storm_edge.runtime.machine import Belief, MachineConfig, advance
+from storm_edge.runtime.outputs import Track
+
+Float64 = NDArray[np.float64]
+Work = Generator[None, None, Event]
+
+_SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
+_LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """Schedules, thresholds, and how much is done per frame."""
+
+    register: RegisterConfig | None = None
+    """The schedule of registration; None takes `DEFAULT`, or `GEOMETRY_ONLY` where there are no networks."""
+    track: TrackConfig = field(default_factory=TrackConfig)
+    """How tracking shares the work between geometry and network."""
+    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5))
+    """When a pose is doubted, dropped and searched for."""
+    nearby: NearbyConfig = field(default_factory=NearbyConfig)
+    """Where a lost object is looked for first."""
+    chunks_per_frame: int = 2
+    """Chunks of locating work done per frame while there is no pose."""
+    frames_per_chunk: int = 3
+    """Frames that the scout follows in one chunk."""
+    kept_frames: int = 60
+    """Frames kept for the scout; a pose older than that is given up."""
+
+
+class ObjectLoop:
+    """One object: where it starts, and what is believed about it; buffers are made here.
+
+    Args:
+        bundle: The onboarded object.
+        networks: The network bundle; None runs on geometry alone.
+        config: Schedules and thresholds; the default ones when None.
+        device: Warp device name.
+        options: Where and how the engines run.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        networks: NetworkBundle | None,
+        *,
+        config: LoopConfig | None = None,
+        device: str = "cpu",
+        options: OrtOptions | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self._config = config or LoopConfig()
+        self._device = device
+        schedule = self._config.register or (DEFAULT if networks is not None else GEOMETRY_ONLY)
+        self._registrar = Registrar(bundle, networks, config=schedule, device=device, options=options)
+        network = None
+        if networks is not None:
+            mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+            network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+        self._tracker, self._scout = (
+            Tracker(
+                bundle,
+                GeometricRefiner(bundle.viewpoints, device=device),
+                network,
+                config=self._config.track,
+                device=device,
+            )
+            for _ in range(2)
+        )
+        self._T_centre_obj = invert(bundle.T_obj_centre)
+        self._belief = Belief()
+        self._step: TrackStep | None = None
+        self._step_stamp_ns = 0
+        self._trusted: Float64 | None = None
+        self._work: Work | None = None
+        self._locate_buffers: FrameBuffers | None = None
+        self._kept: deque[Frame] = deque(maxlen=self._config.kept_frames)
+        self._found: tuple[Frame, Float64] | None = None
+        self._scout_index: int | None = None
+
+    @property
+    def belief(self) -> Belief:
+        """What the machine knows."""
+        return self._belief
+
+    def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
+        """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
+        started = time.perf_counter()
+        found = self._registrar.register(buffers, mask)
+        return self._begin(frame, buffers, found.T_cam_centre, "register", started)
+
+    def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
+        """Start tracking at a pose that somebody else knows.
+
+        Raises:
+            UnitError: At that pose the object would be a speck or fill many images.
+        """
+        started = time.perf_counter()
+        check_apparent_size(self.bundle.diameter_m, T_cam_obj, frame)
+        return self._begin(frame, buffers, T_cam_obj @ self.bundle.T_obj_centre, "start", started)
+
+    def wait(self, frame: Frame) -> Track:
+        """A frame in which nothing is known and nothing is asked for."""
+        self._tick(frame)
+        return self._report(frame, {})
+
+    def track(self, frame: Frame, buffers: FrameBuffers) -> Track:
+        """Follow the object into the next frame, or go on looking for it."""
+        started = time.perf_counter()
+        self._tick(frame)
+        spent = {}
+        if self._belief.has_pose:
+            self._follow(frame, buffers)
+            spent["track"] = (time.perf_counter() - started) * 1e3
+        if not self._belief.has_pose:
+            started = time.perf_counter()
+            self._kept.append(frame)
+            self._locate()
+            spent["locate"] = (time.perf_counter() - started) * 1e3
+        return self._report(frame, spent)
+
+    def _tick(self, frame: Frame) -> None:
+        self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
+
+    def _begin(self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float) -> Track:
+        self._tick(frame)
+        # Every track begins with the scout; the machine's Begin makes it the tracker.
+        self._step, self._step_stamp_ns = self._scout.start(buffers, T), frame.stamp_ns
+        self._found = (frame, T)
+        self._hear(Given(frame=frame.index, score=self._step.confidence))
+        return self._report(frame, {stage: (time.perf_counter() - started) * 1e3})
+
+    def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
+        self._step, self._step_stamp_ns = self._tracker.update(buffers), frame.stamp_ns
+        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=self._step.confidence))
+        if self._belief.trusted_frame == frame.index:
+            self._trusted = self._step.T_cam_centre
+
+    def _hear(self, event: Event) -> None:
+        """Tell the machine, and do what it asks for."""
+        self._belief, actions = advance(self._belief, event, self._config.machine)
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, LookNearby):
+            self._work = self._look_nearby(action.attempt)
+        elif isinstance(action, Forward):
+            self._work = self._go_forward(action.attempt)
+        elif isinstance(action, Cancel):
+            self._work = None
+        elif isinstance(action, Begin):
+            assert self._found is not None
+            self._tracker, self._scout = self._scout, self._tracker
+            self._trusted = self._found[1]
+            self._kept.clear()
+            self._work, self._found, self._scout_index = None, None, None
+        elif isinstance(action, (Search, Register)):
+            # Searching the whole image needs a segmenter; until there is one the answer is that nothing was found.
+            self._work = None
+            self._hear(Failed(attempt=action.attempt))
+
+    def _locate(self) -> None:
+        """Some chunks of the work under way; its answer may start the next work."""
+        for _ in range(self._config.chunks_per_frame):
+            work = self._work
+            if work is None:
+                return
+            try:
+                next(work)
+            except StopIteration as done:
+                self._work = None
+                self._hear(done.value)
+
+    def _look_nearby(self, attempt: int) -> Work:
+        """Registration of what has the object's colours around the last trusted pose."""
+        frame = self._kept[-1]
+        buffers = self._buffers_with(frame)
+        odds = self._tracker.colour_log_odds()
+        if odds is None or self._trusted is None:
+            return Failed(attempt=attempt)
+        mask = nearby_mask(buffers, odds, self._trusted, self.bundle.diameter_m, config=self._config.nearby)
+        yield
+        if mask is None:
+            return Failed(attempt=attempt)
+        work = self._registrar.chunks(buffers, mask, near=self._trusted)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                found = done.value
+                break
+            except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
+                return Failed(attempt=attempt)
+            yield
+        self._found, self._scout_index = (frame, found.T_cam_centre), None
+        return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
+
+    def _go_forward(self, attempt: int) -> Work:
+        """The scout follows the found pose over the kept frames to the newest."""
+        if self._found is None or self._found[0].index < self._kept[0].index:
+            return Failed(attempt=attempt)
+        frame, T = self._found
+        if self._scout_index != frame.index:
+            self._step = self._scout.start(self._buffers_with(frame), T)
+        count = 0
+        while (ahead := next((kept for kept in self._kept if kept.index > frame.index), None)) is not None:
+            frame = ahead
+            self._step, self._step_stamp_ns = self._scout.update(self._buffers_with(frame)), frame.stamp_ns
+            count += 1
+            if count % self._config.frames_per_chunk == 0:
+                yield
+        assert self._step is not None
+        self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
+        self._step_stamp_ns = frame.stamp_ns
+        return PoseForwarded(attempt=attempt, frame=frame.index, score=self._step.confidence)
+
+    def _buffers_with(self, frame: Frame) -> FrameBuffers:
+        if self._locate_buffers is None or self._locate_buffers.size_px != frame.size_px:
+            self._locate_buffers = FrameBuffers(*frame.size_px, self._device)
+        self._locate_buffers.upload(frame)
+        return self._locate_buffers
+
+    def _report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
+        step = self._step if self._belief.has_pose else None
+        return Track(
+            frame=frame.index,
+            stamp_ns=frame.stamp_ns,
+            object_id=self.bundle.object_id,
+            state=self._belief.state,
+            T_cam_obj=None if step is None else step.T_cam_centre @ self._T_centre_obj,
+            confidence=0.0 if step is None else step.confidence,
+            pose_age_ms=None if step is None else (frame.stamp_ns - self._step_stamp_ns) * 1e-6,
+            latency_ms=spent_ms,
+        )
+
+
+def check_apparent_size(diameter_m: float, T_cam_obj: Float64, frame: Frame) -> None:
+    """Refuse a pose at which the object cannot have the unit of the scene.
+
+    Raises:
+        UnitError: It would span less than 4 px or more than 20 images.
+    """
+    width = frame.size_px[1]
+    span_px = frame.K[0, 0] * diameter_m / max(float(T_cam_obj[2, 3]), 1e-6)
+    if not _SMALLEST_PX <= span_px <= _LARGEST_IMAGES * width:
+        raise UnitError(
+            bad(
+                f"object size at frame {frame.index}",
+                f"a model of {diameter_m:.4g} m at {T_cam_obj[2, 3]:.4g} m, {span_px:.3g} px across",
+                f"{_SMALLEST_PX:g} px to {_LARGEST_IMAGES:g} image widths",
+                "onboard the model with the other --unit, or check the labels' unit (BOP has mm)",
+            )
+        )
