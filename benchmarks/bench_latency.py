@@ -1,11 +1,11 @@
 """How long register, track, onboarding and the first pose take on this machine.
 
-    python -m benchmarks.bench_latency [--bundle nano] [--frames 300]
+    python -m benchmarks.bench_latency [--bundle nano] [--frames 150]
 
-A recording of 640x480 is rendered first (a mug in a hand, clutter, noise) and held in memory. Timed is the whole chain
-from a decoded frame to the pose, without drawing or writing: upload, geometry, network where it is asked, judging.
-The poses are checked against the truth before a number is printed. ``first pose`` is the wall time from starting the
-`storm-edge track` process to its first line of poses. The record is ``records/latency-cpu.json``.
+A recording of 640x480 is rendered first (a mug in a hand, clutter, noise) and held in memory. Timed is the whole
+chain from a decoded frame to the pose, without drawing or writing: upload, geometry, network where it is asked,
+judging. The poses are checked against the truth before a number is printed. ``first pose`` is the wall time from
+starting the `storm-edge track` process to its first line of poses. The record is ``records/latency-cpu.json``.
 """
 
 from __future__ import annotations

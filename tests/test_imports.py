@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-ROBOT_ROOMS = ("errors", "frames", "geometry", "kernels", "objects", "data", "engines", "perception", "runtime", "evaluate")
+ROBOT_ROOMS = (
+    "errors",
+    "frames",
+    "geometry",
+    "kernels",
+    "objects",
+    "data",
+    "engines",
+    "perception",
+    "runtime",
+    "evaluate",
+)
 
 IMPORT_ALL_WITHOUT_TORCH = """
 import importlib, pkgutil, sys

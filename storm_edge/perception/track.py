@@ -1,8 +1,8 @@
 """Track: from the last pose to the next one, and how sure of it we are.
 
 Geometry runs on every frame; where its residual says that it went wrong, RefineNet looks at the pair of crops and
-geometry finishes from there. What is reported is the pose with the lowest residual. On a CPU this is both the
-quickest and the most exact order we measured (``benchmarks/bench_tracking.py``).
+geometry finishes from there. What is reported is the pose with the lowest residual. What the network adds is measured
+by ``benchmarks/bench_accuracy.py`` with ``--bundle nano`` against ``--bundle none``.
 
 Poses are of the centred mesh (``T_cam_centre``).
 """
