@@ -40,7 +40,7 @@ MIN_PX = 500
 
 def bundle_of(item: PooledObject) -> ObjectBundle:
     """Onboard an object the way a user's goes, kept for the next run."""
-    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / "search" / f"obj_{item.truth.seed:09d}"
+    kept = Path(tempfile.gettempdir()) / "storm-edge-search" / f"obj_{item.truth.seed:09d}"
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         model = kept.parent / f"{kept.name}.ply"

@@ -7,6 +7,7 @@ import pytest
 
 from storm_edge.errors import MeshError
 from storm_edge.geometry.mesh import make_mesh
+from storm_edge.geometry.viewsphere import golden_spiral
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 
@@ -127,3 +128,12 @@ def test_colours_of_the_object_fit_under_any_light(rng: np.random.Generator) -> 
     assert inputs.colour_fit(small, model, on_it) > -1.0
     assert inputs.colour_fit(small, model, beside) < -3.0
     assert inputs.colour_fit(small, model, np.zeros((480, 640), dtype=bool)) == 0.0
+
+
+def test_directions_of_the_views_are_spread_over_the_sphere() -> None:
+    d = golden_spiral(inputs.VIEW_COUNT)
+    np.testing.assert_allclose(np.linalg.norm(d, axis=1), 1.0, atol=1e-12)
+    apart = np.arccos(np.clip(d @ d.T - 2.0 * np.eye(len(d)), -1.0, 1.0))
+    # Sixteen caps of equal area have a radius of 29 degrees; no gap and no crowd.
+    assert np.rad2deg(apart.min(axis=1)).min() > 35.0
+    assert np.abs(d.mean(axis=0)).max() < 0.05
