@@ -8,6 +8,7 @@ benchmarks/bench_som.py before it is timed.
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,15 @@ def test_loads_a_file_as_the_trainers_write_it(tmp_path: Path, context: int | No
     assert not loaded.training
     assert all(torch.equal(v, loaded.state_dict()[k]) for k, v in net.state_dict().items())
     assert loaded.query_encoder.dino is loaded.prompt_encoder.view_encoder.dino  # type: ignore[union-attr]
+
+
+def test_scores_saved_with_an_older_numpy_are_read(tmp_path: Path) -> None:
+    """NumPy 1 writes its scalars under ``numpy.core``, which NumPy 2 has renamed."""
+    torch.save({"model_state_dict": som().state_dict(), "best_val_ap": np.float64(0.5)}, tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+        for name in new.namelist():
+            old.writestr(name, new.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert isinstance(load_som(tmp_path / "old.pth", TINY), Som)
 
 
 def test_refusals_say_what_is_wrong(tmp_path: Path) -> None:
