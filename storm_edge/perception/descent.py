@@ -36,8 +36,6 @@ _AGREEMENT_M = 0.010
 """A surface point's colour is believed when the reading is this near to it [m]."""
 _LEAST_CONTRAST = 0.02
 """Standard deviation of an object's tones below which it is plain and its print is left out."""
-_BLUR_PX = 2.0
-"""Reach of the smoothing under the colour modality [px]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class GeometricStep:
     """What one Gauss-Newton step looks at."""
 
     scale_px: int
-    """Image pixels per line segment: a line sees 9.5 of them to either side."""
+    """Image pixels per line segment, of which a line sees 9.5 to either side; the print is smoothed over as many."""
     contour_px: float
     """Standard deviation of the contour on a line with perfect colours [px]."""
     reach_m: float
@@ -194,8 +192,8 @@ class Descents:
                 dim,
                 lambda: (
                     [frame.rgb, frame.depth, *seen, self._surface[0], self._tones, self._axis, self._exposure]
-                    + [step.every, print_row, _BLUR_PX, step.print_deviation * self._contrast, _AGREEMENT_M]
-                    + [self._rows]
+                    + [step.every, print_row, max(0.5 * step.scale_px, 1.0), step.print_deviation * self._contrast]
+                    + [_AGREEMENT_M, self._rows]
                 ),
             )
             row_count += used

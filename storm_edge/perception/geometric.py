@@ -41,8 +41,8 @@ Effort = Literal["small", "narrow", "wide"]
 ROUGH = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0, every=2)
 COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0)
 MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, print_deviation=1.5)
-FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, print_deviation=1.5)
-FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, print_deviation=1.5)
+FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
+FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
 
 _CONTRAST_FLOOR = 0.03**2
 """Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
