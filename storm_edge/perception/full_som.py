@@ -80,7 +80,7 @@ class ViewCache:
     """What SOM keeps of an object; belongs to one network and one model."""
 
     tensors: dict[str, Float32]
-    """Keys and values by name, as ``som_head`` takes them."""
+    """Keys and values by name, as ``som_head`` takes them, and the language context if it takes one."""
     network: str
     """SHA-256 of the graph they came from."""
     views: str
@@ -273,11 +273,12 @@ class FullSegmenter:
         self._query, self._head, self._reference = query, head, reference
         self._network = reference.spec.sha256 if reference is not None else network
 
-    def study(self, mesh: Mesh, *, device: str = "cpu") -> ViewCache:
+    def study(self, mesh: Mesh, *, context: Float32 | None = None, device: str = "cpu") -> ViewCache:
         """Look at an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
             mesh: The object, its box centred at the origin.
+            context: What a text encoder makes of its description, ``(length,)``, for a head that takes one.
             device: Warp device name, for the pictures.
 
         Raises:
@@ -287,8 +288,11 @@ class FullSegmenter:
             remedy = "open som_reference too, or load what was studied before"
             raise EngineError(bad("segmenter", "no som_reference", "one", remedy))
         views = reference_views(mesh, device=device)
+        tensors = dict(self._reference.run({"views": views}))
+        if context is not None:
+            tensors["context"] = context[None]
         return ViewCache(
-            tensors=dict(self._reference.run({"views": views})),
+            tensors=tensors,
             network=self._reference.spec.sha256,
             views=hashlib.sha256(views.tobytes()).hexdigest(),
         )

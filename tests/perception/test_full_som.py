@@ -162,11 +162,12 @@ def test_nothing_uncertain_or_tiny_is_not_found(height: float, cells: int) -> No
 
 def test_cache_survives_the_disk_and_is_bound_to_its_network(tmp_path: Path) -> None:
     som = segmenter(np.zeros((64, 64), dtype=np.float32))
-    cache = som.study(box(0.1, 0.1, 0.1))
+    cache = som.study(box(0.1, 0.1, 0.1), context=np.arange(5, dtype=np.float32))
     cache.save(tmp_path / "views.npz")
     loaded = ViewCache.load(tmp_path / "views.npz")
     assert (loaded.network, loaded.views) == (cache.network, cache.views)
     np.testing.assert_array_equal(loaded.tensors["k0"], 1.0)
+    np.testing.assert_array_equal(loaded.tensors["context"], [[0, 1, 2, 3, 4]])
     other = segmenter(np.zeros((64, 64), dtype=np.float32), reference="b" * 64)
     image = other.look(np.zeros((64, 64, 3), dtype=np.uint8))
     with pytest.raises(ObjectBundleError, match="views of the object: got aaaaaaaaaaaa, expected bbbbbbbbbbbb"):
