@@ -22,7 +22,7 @@ colour   one minus the correlation of the model's colours with the image; counts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -116,15 +116,19 @@ class Evidence:
     hidden: Float64
     """Share of the surface points with a reading that something nearer hides."""
 
+    def part(self, of: slice) -> Evidence:
+        """The same for some of the poses."""
+        return Evidence(**{field.name: getattr(self, field.name)[of] for field in fields(self)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeometricResult:
     """A refined pose and what speaks for it."""
 
     T_cam_centre: Float64
-    """Pose of the centred mesh, ``(4, 4)``; the first start when nothing better was found."""
+    """Pose of the centred mesh, ``(4, 4)``; the start when nothing better was found."""
     accepted: bool
-    """Whether the refined pose is reported, not the first start."""
+    """Whether a refined pose is reported, not the start that the image agreed with most."""
     residual: float
     """Of the reported pose, see the head of the module."""
     trusted: bool
@@ -155,26 +159,25 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
         sums: As the kernel left them.
         colours_known: Whether colour statistics were learned; without them the contour term is left out.
     """
-    judged, lines, inliers = sums[:, ev.JUDGED], sums[:, ev.LINES], sums[:, ev.INLIERS]
+    column = sums.T
+    judged, lines, inliers = column[ev.JUDGED], column[ev.LINES], column[ev.INLIERS]
+    depth = column[ev.PLANE_DISTANCE] / np.maximum(judged, 1.0)
+    contour = np.minimum(2.0 * (1.0 - column[ev.LINE_SCORE] / np.maximum(lines, 1.0)), 1.0)
+
+    moments = column[ev.MODEL_SUM :] / np.maximum(inliers, 1.0)
+    mean_m, mean_o, square_m, square_o, product = moments
+    variance_m = np.maximum(square_m - mean_m**2, 0.0)
+    variance_o = np.maximum(square_o - mean_o**2, 0.0)
+    correlation = (product - mean_m * mean_o) / np.sqrt(np.maximum(variance_m * variance_o, 1e-12))
+    colour = np.minimum(1.0 - correlation, 1.0)
+
     # A term that rests on few points says little: eight of them count half.
     depth_weight = judged / (judged + 8.0)
-    depth = sums[:, ev.PLANE_DISTANCE] / np.maximum(judged, 1.0)
     contour_weight = lines / (lines + 8.0) if colours_known else np.zeros_like(lines)
-    contour = np.clip(2.0 * (1.0 - sums[:, ev.LINE_SCORE] / np.maximum(lines, 1.0)), 0.0, 1.0)
-
-    n = np.maximum(inliers, 1.0)
-    mean_m, mean_o = sums[:, ev.MODEL_SUM] / n, sums[:, ev.IMAGE_SUM] / n
-    variance_m = np.maximum(sums[:, ev.MODEL_SQUARE] / n - mean_m**2, 0.0)
-    variance_o = np.maximum(sums[:, ev.IMAGE_SQUARE] / n - mean_o**2, 0.0)
-    covariance = sums[:, ev.PRODUCT] / n - mean_m * mean_o
-    correlation = covariance / np.sqrt(np.maximum(variance_m * variance_o, 1e-12))
-    colour_weight = inliers / (inliers + 8.0) * variance_m / (variance_m + _CONTRAST_FLOOR)
-    colour = np.clip(1.0 - correlation, 0.0, 1.0)
-
-    terms = np.stack([depth, contour, colour])
-    weights = np.stack([depth_weight, contour_weight, colour_weight])
-    total = weights.sum(axis=0)
-    residual = np.where(total > 0.0, (terms * weights).sum(axis=0) / np.maximum(total, 1e-9), 1.0)
+    colour_weight = inliers / (inliers + 8.0) * (variance_m / (variance_m + _CONTRAST_FLOOR))
+    total = depth_weight + contour_weight + colour_weight
+    weighted = depth * depth_weight + contour * contour_weight + colour * colour_weight
+    residual = np.where(total > 0.0, weighted / np.maximum(total, 1e-9), 1.0)
     return Evidence(
         residual=residual,
         depth=depth,
@@ -272,51 +275,41 @@ class GeometricRefiner:
             starts: The expected pose ``(4, 4)``, or it and others to try when the fit is bad ``(S, 4, 4)``,
                 ``S + 6 <= batch``; `motion_starts` makes them from the last two poses.
         """
-        config, descents = self.config, self._descents
+        config = self.config
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
         self._frame_count += 1
-        descents.look(frame)
+        self._pause = max(self._pause - 1, 0)
+        self._descents.look(frame)
+
         # Begin where the image agrees most; where starts agree alike, with the first.
-        residuals = self.evidence(frame, starts).residual
-        starts = starts[np.argsort(residuals + config.first_lead * (np.arange(len(starts)) > 0), kind="stable")]
-        found = [self._descend(starts[:1], ())]
+        begun = self._descend(starts, ())
+        lead = np.where(np.arange(len(starts)) == 0, config.first_lead, 0.0)
+        chosen = int(np.argmin(begun.evidence.residual - lead))
+        start, before = starts[chosen : chosen + 1], begun.only(chosen)
+
         effort: Effort = "small"
         iterations = 0
-
-        def worse_than(margin: float) -> bool:
-            return min(f.residual for f in found[1:]) > self._usual + margin
-
-        if found[0].residual <= self._usual + config.narrow_margin:
-            found.append(self._descend(starts[:1], config.small))
+        found: list[_Descended] = []
+        if before.residual <= self._usual + config.narrow_margin:
+            found.append(self._descend(start, config.small))
             iterations += len(config.small)
-        if len(found) == 1 or worse_than(config.small_margin):
-            found.append(self._descend(starts[:1], config.narrow))
+        if not found or found[0].residual > self._usual + config.small_margin:
+            found.append(self._descend(start, config.narrow))
             iterations += len(config.narrow)
             effort = "narrow"
-        self._pause = max(self._pause - 1, 0)
-        lowest = min(f.residual for f in found[1:])
-        paused = self._pause > 0 and lowest <= self._futile_residual + config.small_margin
-        if worse_than(config.narrow_margin) and not paused:
-            poses = np.concatenate([starts, turned(starts[0], config.turn_deg)])
-            for steps, count in ((config.spread, config.gather_count), (config.gather, 1)):
-                spread = self._descend(poses, steps)
-                poses = spread.poses[np.argsort(spread.evidence.residual, kind="stable")[:count]]
-                iterations += len(steps)
-            found.append(self._descend(poses, config.finish))
-            iterations += len(config.finish)
+        best = min(found, key=_residual)
+        if best.residual > self._usual + config.narrow_margin and not self._is_paused(best.residual):
+            best = self._search(np.concatenate([starts, turned(start[0], config.turn_deg)]), best)
+            iterations += len(config.spread) + len(config.gather) + len(config.finish)
             effort = "wide"
-            if found[-1].residual > lowest - config.small_margin:
-                self._pause, self._futile_residual = config.wide_pause, lowest
-        best = min(found[1:], key=lambda f: f.residual)
         if config.probe_every and self._frame_count % config.probe_every == 0:
             turn = self._frame_count // config.probe_every % 6
             probe = self._descend(turned(best.poses[0], config.probe_deg)[turn], config.narrow)
             iterations += len(config.narrow)
-            if probe.residual < best.residual - config.probe_gain:
-                best = probe
+            best = probe if probe.residual < best.residual - config.probe_gain else best
 
-        accepted = best.residual <= found[0].residual + config.tolerance
-        final = best if accepted else found[0]
+        accepted = best.residual <= before.residual + config.tolerance
+        final = best if accepted else before
         return GeometricResult(
             T_cam_centre=final.poses[0],
             accepted=accepted,
@@ -368,6 +361,22 @@ class GeometricRefiner:
             residuals[part] = np.where(better, moved.evidence.residual, before)
         return poses, residuals
 
+    def _search(self, starts: Float64, so_far: _Descended) -> _Descended:
+        """The wide search: all starts a little, the best of them further, the last one to the end."""
+        config = self.config
+        poses = starts
+        for steps, count in ((config.spread, config.gather_count), (config.gather, 1)):
+            reached = self._descend(poses, steps)
+            poses = reached.poses[np.argsort(reached.evidence.residual, kind="stable")[:count]]
+        found = self._descend(poses, config.finish)
+        if found.residual > so_far.residual - config.small_margin:
+            self._pause, self._futile_residual = config.wide_pause, so_far.residual
+        return min(found, so_far, key=_residual)
+
+    def _is_paused(self, residual: float) -> bool:
+        """Whether a search lately found nothing better than this residual."""
+        return self._pause > 0 and residual <= self._futile_residual + self.config.small_margin
+
     def _descend(self, T_cam_centre: Float64, steps: Steps) -> _Descended:
         descents = self._descents
         descents.place(T_cam_centre)
@@ -386,7 +395,16 @@ class _Descended(NamedTuple):
     evidence: Evidence
     hessian: Float64
 
+    def only(self, index: int) -> _Descended:
+        """One of the poses."""
+        one = slice(index, index + 1)
+        return _Descended(self.poses[one], self.evidence.part(one), self.hessian)
+
     @property
     def residual(self) -> float:
         """Of the first pose."""
         return float(self.evidence.residual[0])
+
+
+def _residual(descended: _Descended) -> float:
+    return descended.residual
