@@ -29,6 +29,8 @@ _LEAD = 30  # frames before anything happens: time to find and settle
 _TAIL = 45  # frames after the board has gone: time to recover in
 _ALWAYS_VISIBLE = 0.6  # of the silhouette, while the board is away
 _LEAST_WAY_M = 0.04  # from where the target was last seen to where it reappears
+_TRIES = 50  # with the usual lifts and moves; then with small ones, for a near camera; then without clutter as well
+_NEAR_REACH = 0.4
 _BOARD_MARGIN = 1.25  # half width of the board over the target's radius, as the camera sees them
 
 
@@ -52,8 +54,10 @@ def held_out_recovery_sequences(count: int, seed: int = 20_000) -> Iterator[Reco
 def recovery_sequence(seed: int) -> RecoverySequence:
     """The recording of a seed, always the same one; the seed names the object as in `held_out_stage`."""
     still = held_out_stage(seed, unique_pose=True)
-    for attempt in range(50):
-        found = _hidden_once(np.random.default_rng([seed, attempt, 3]), still)
+    for attempt in range(3 * _TRIES):
+        reach = 1.0 if attempt < _TRIES else _NEAR_REACH
+        stage = still if attempt < 2 * _TRIES else replace(still, others=())
+        found = _hidden_once(np.random.default_rng([seed, attempt, 3]), stage, reach)
         if found is not None:
             return found
     raise RuntimeError(f"recovery sequence {seed}: no path keeps the target inside the picture and behind the board")
@@ -75,9 +79,10 @@ def twin_stage(seed: int, *, frame_count: int = 60) -> Stage:
     The twin is the first of the stage's `others`.
     """
     still = held_out_stage(seed, unique_pose=True)
-    for attempt in range(50):
+    for attempt in range(2 * _TRIES):
         rng = np.random.default_rng([seed, attempt, 5])
-        T = random_motion(rng, _lifted(rng, still), frame_count, rate_hz=RATE_HZ, config=MotionConfig())
+        lifted = _lifted(rng, still, 1.0 if attempt < _TRIES else _NEAR_REACH)
+        T = random_motion(rng, lifted, frame_count, rate_hz=RATE_HZ, config=MotionConfig())
         angle, gap = rng.uniform(0.0, 2.0 * np.pi), 1.3 * _diameter_bound_m(still)
         T_twin = still.target.at(0).copy()
         T_twin[:2, 3] += gap * np.array([np.cos(angle), np.sin(angle)])
@@ -95,20 +100,25 @@ def twin_stage(seed: int, *, frame_count: int = 60) -> Stage:
     raise RuntimeError(f"twin stage {seed}: no place keeps both objects in view")
 
 
-def _hidden_once(rng: np.random.Generator, still: Stage) -> RecoverySequence | None:
-    """A try at a sequence; None when the target stays, leaves the picture, or is hidden by anything else too."""
+def _hidden_once(rng: np.random.Generator, still: Stage, reach: float) -> RecoverySequence | None:
+    """A try at a sequence; None when the target stays, leaves the picture, or is hidden by anything else too.
+
+    ``reach`` scales how far the target is lifted and moved.
+    """
     wanted = int(rng.integers(HIDDEN_COUNTS[0], HIDDEN_COUNTS[1] + 1))
     ramp = int(rng.integers(6, 13))  # frames in which the board's edge crosses the target
     first = _LEAD + ramp
     frame_count = first + wanted + ramp + _TAIL
-    T = random_motion(rng, _lifted(rng, still), frame_count, rate_hz=RATE_HZ, config=MotionConfig())
-    T = _moved_on(rng, T, still.T_cam_world[0], first, first + wanted)
+    T = random_motion(rng, _lifted(rng, still, reach), frame_count, rate_hz=RATE_HZ, config=MotionConfig())
+    T = _moved_on(rng, T, still.T_cam_world[0], first, first + wanted, reach)
     target = replace(still.target, T_world_obj=T)
     board = _board(rng, target, still.T_cam_world[0], first=first, hidden=wanted, ramp=ramp)
     stage = replace(still, target=target, others=(*still.others, board), frame_count=frame_count)
     photographer = StagePhotographer(stage)
     way_m = float(np.linalg.norm(T[first + wanted, :3, 3] - T[first - 1, :3, 3]))
     if way_m < _LEAST_WAY_M or not all(photographer.in_sight(i) for i in range(frame_count)):
+        return None
+    if photographer.visible_share(0) < _ALWAYS_VISIBLE:  # the cheap part of what is asked below
         return None
     share = np.array([photographer.visible_share(i) for i in range(frame_count)])
     hidden = np.flatnonzero(share == 0.0)
@@ -120,17 +130,19 @@ def _hidden_once(rng: np.random.Generator, still: Stage) -> RecoverySequence | N
     return RecoverySequence(stage=stage, hidden=range(hidden[0], hidden[-1] + 1), visible_share=share)
 
 
-def _lifted(rng: np.random.Generator, still: Stage) -> Float64:
+def _lifted(rng: np.random.Generator, still: Stage, reach: float) -> Float64:
     """The target's resting pose, raised from the table as if a hand held it."""
     T: Float64 = still.target.at(0).copy()
-    T[2, 3] += rng.uniform(0.05, 0.2)
+    T[2, 3] += reach * rng.uniform(0.05, 0.2)
     return T
 
 
-def _moved_on(rng: np.random.Generator, T: Float64, T_cam_world: Float64, start: int, stop: int) -> Float64:
+def _moved_on(
+    rng: np.random.Generator, T: Float64, T_cam_world: Float64, start: int, stop: int, reach: float
+) -> Float64:
     """The path ``T (F, 4, 4)`` with a further move of 5 to 15 cm and a turn of 20 to 100 degrees from start to stop.
 
-    The move is across the view, where it changes the picture; the turn is about any axis.
+    The move is across the view, where it changes the picture, and scaled by ``reach``; the turn is about any axis.
     """
     share = PchipInterpolator([0, start, stop, len(T)], [0.0, 0.0, 1.0, 1.0])(np.arange(len(T)))
     angle = rng.uniform(0.0, 2.0 * np.pi)
@@ -139,7 +151,7 @@ def _moved_on(rng: np.random.Generator, T: Float64, T_cam_world: Float64, start:
     turn = np.deg2rad(rng.uniform(20.0, 100.0)) * axis / np.linalg.norm(axis)
     moved: Float64 = T.copy()
     moved[:, :3, :3] = exp_so3(share[:, None] * turn) @ T[:, :3, :3]
-    moved[:, :3, 3] += share[:, None] * rng.uniform(0.05, 0.15) * aside
+    moved[:, :3, 3] += share[:, None] * reach * rng.uniform(0.05, 0.15) * aside
     return moved
 
 
