@@ -10,11 +10,10 @@ present from absent. ``--colour`` leaves the network out. The record is ``record
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,13 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.common import write_record
-from storm_edge.data.ply import write_ply
 from storm_edge.data.synthetic.patches import PooledObject
 from storm_edge.data.synthetic.queries import held_out_clutter
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.masks import mask_iou
-from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.objects.onboard import onboard
+from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
+from storm_edge.objects.bundle import ModelSource, ObjectBundle
+from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.perception.find import Finder
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
@@ -38,16 +37,27 @@ MIN_VISIBLE = 0.5
 MIN_PX = 500
 
 
+@cache
+def full_grid() -> np.ndarray:
+    """The rotation grid of objects without symmetry; reducing it by nothing takes its time."""
+    return reduce_by_symmetry(rotation_grid(), np.eye(4)[None])
+
+
 def bundle_of(item: PooledObject) -> ObjectBundle:
-    """Onboard an object the way a user's goes, kept for the next run."""
-    kept = Path(tempfile.gettempdir()) / "storm-edge-search" / f"obj_{item.truth.seed:09d}"
-    if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        model = kept.parent / f"{kept.name}.ply"
-        write_ply(model, item.truth.mesh)
-        onboard(model, "mm", view_subdivisions=2).save(kept)
-        model.unlink()
-    return ObjectBundle.load(kept)
+    """Onboard an object from memory: as from a file, but with the sparse views of 42 directions instead of 642."""
+    truth = item.truth
+    lone = len(truth.symmetries) == 1
+    return ObjectBundle(
+        object_id=f"obj_{truth.seed:09d}",
+        mesh=truth.mesh,
+        mesh_lod=truth.mesh,
+        diameter_m=truth.diameter_m,
+        T_obj_centre=np.eye(4),
+        symmetries=truth.symmetries,
+        rotation_grid=full_grid() if lone else reduce_by_symmetry(rotation_grid(), truth.symmetries),
+        viewpoints=build_viewpoints(truth.mesh, subdivisions=1),
+        source=ModelSource(name=f"seed {truth.seed}", sha256=f"{truth.seed:064x}", unit="m"),
+    )
 
 
 def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
@@ -89,7 +99,15 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
             "verdict": search.verdict,
             "segment_cpu_s": segment_s,
             "search_cpu_s": time.process_time() - started,
-            "evidence": asdict(search.best.evidence) if search.best else None,
+            "tried": [
+                {
+                    "iou": 0.0 if truth is None else mask_iou(finding.mask, truth),
+                    "verdict": finding.verdict,
+                    "score": finding.candidate.score,
+                    **asdict(finding.evidence),
+                }
+                for finding in search.tried
+            ],
         }
         if truth is not None:
             ious = [mask_iou(c.mask, truth) for c in segmentation.candidates]
@@ -97,7 +115,7 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
                 "iou_segment": ious[0] if ious else 0.0,
                 "iou_any": max(ious, default=0.0),
                 "iou_verified": mask_iou(search.found.mask, truth) if search.found else 0.0,
-                "iou_best": mask_iou(search.best.mask, truth) if search.best else 0.0,
+                "iou_best": mask_iou(search.tried[0].mask, truth) if search.tried else 0.0,
             }
         out.append(row)
     return out

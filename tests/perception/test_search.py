@@ -1,0 +1,158 @@
+"""Segment, find and verify the staged mug: from colours alone, so that no trained network is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import EngineError, ObjectBundleError
+from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.export.nano_search import export_nano_som, export_nano_tom
+from storm_edge.geometry.se3 import make_T
+from storm_edge.networks.nano_som import NanoSom
+from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
+from storm_edge.perception.evidence import compare_colours
+from storm_edge.perception.find import Finder
+from storm_edge.perception.segment import ObjectLook, SegmentConfig, Segmenter, Source
+from storm_edge.perception.verify import MEMORY, Verifier
+from tests.staged import Staged
+
+COLOUR = SegmentConfig(source=Source.COLOUR)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(None, config=COLOUR)
+
+
+@pytest.fixture(scope="module")
+def finder(staged: Staged, segmenter: Segmenter) -> Finder:
+    return Finder(staged.bundle, segmenter)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
+    """Untrained: the segmenter is then its guess from colour; TOM says anything, but always the same."""
+    folder = tmp_path_factory.mktemp("nano")
+    torch.manual_seed(0)
+    export_nano_som(NanoSom(), folder)
+    export_nano_tom(NanoTom(NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8)), folder)
+    return NetworkBundle.load(folder)
+
+
+def test_finds_the_mug_and_its_mask(staged: Staged, finder: Finder) -> None:
+    """Overlap seen: 0.99 (x86-64 CPU)."""
+    frame = staged.frame()
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.found is not None
+    assert mask_iou(search.found.mask, staged.mask()) > 0.9
+    best = search.segmentation.best
+    assert best is not None
+    x0, y0, x1, y1 = best.box
+    assert best.mask[y0:y1, x0:x1].sum() == best.mask.sum() > 0
+
+
+def test_an_empty_room_holds_no_mug(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame(make_T(np.eye(3), [0.0, 0.0, -5.0]))
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.found is None
+    assert search.verdict < 0.5
+
+
+def test_a_mug_in_other_colours_is_another_mug(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    mask = staged.mask()
+    rgb = frame.rgb.copy()
+    rgb[mask] = rgb[mask][:, [2, 0, 1]]
+    changed = replace(frame, rgb=rgb)
+    right = finder.search(frame, staged.buffers(frame)).verdict
+    assert finder.search(changed, staged.buffers(changed)).verdict < right
+
+
+def test_part_of_it_outside_the_image_is_enough(staged: Staged, finder: Finder) -> None:
+    T = staged.T_cam_centre.copy()
+    T[0, 3] -= 0.36  # the left quarter is cut off
+    frame = staged.frame(T)
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.tried
+    assert mask_iou(search.tried[0].mask, staged.mask(T)) > 0.6
+
+
+def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: Finder) -> None:
+    left, right = staged.T_cam_centre.copy(), staged.T_cam_centre.copy()
+    left[0, 3], right[0, 3] = -0.13, 0.13
+    frame, other = staged.frame(left), staged.frame(right)
+    mask = staged.mask(right)
+    rgb, depth = frame.rgb.copy(), frame.depth_m.copy()
+    rgb[mask], depth[mask] = other.rgb[mask], other.depth_m[mask]
+    both = replace(frame, rgb=rgb, depth_m=depth)
+    for last in (left, right, left):
+        found = finder.search(both, staged.buffers(both), last=last).found
+        assert found is not None
+        assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
+
+
+def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks: NetworkBundle) -> None:
+    """An untrained head is the guess from colour, so it must find what that finds."""
+    segmenter = Segmenter(networks)
+    look = segmenter.look(staged.frame())
+    assert set(look.maps) == {"half", "quarter", "eighth"}
+    wanted = segmenter.study(staged.bundle)
+    best = segmenter.find(look, wanted).best
+    assert best is not None
+    assert mask_iou(best.mask, staged.mask()) > 0.5
+
+
+def test_a_saved_look_belongs_to_its_network_and_model(
+    staged: Staged, segmenter: Segmenter, networks: NetworkBundle, tmp_path: Path
+) -> None:
+    look = segmenter.study(staged.bundle)
+    look.save(tmp_path / "look.npz")
+    again = ObjectLook.load(tmp_path / "look.npz")
+    np.testing.assert_array_equal(again.colours.rgb, look.colours.rgb)
+    segmenter.check(again, staged.bundle)
+    with pytest.raises(ObjectBundleError, match="network"):
+        Segmenter(networks).check(again, staged.bundle)
+    with pytest.raises(ObjectBundleError, match="model"):
+        segmenter.check(replace(again, model="another"), staged.bundle)
+    (tmp_path / "broken.npz").write_bytes(b"PK nothing")
+    with pytest.raises(ObjectBundleError, match="look of an object"):
+        ObjectLook.load(tmp_path / "broken.npz")
+
+
+def test_a_segmenter_without_network_says_so() -> None:
+    with pytest.raises(EngineError, match="no network bundle"):
+        Segmenter(None)
+
+
+def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
+    model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
+    imbalance, residual = compare_colours(model, model * np.float32(0.7))
+    assert imbalance < 0.03
+    assert residual < 0.02  # the grey that is mixed in
+    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32))
+    # log 2, less the grey that is mixed in
+    assert imbalance == pytest.approx(np.log(2.0), abs=0.05)
+    assert compare_colours(model[:0], model[:0]) == (0.0, 0.0)
+
+
+def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks: NetworkBundle) -> None:
+    verifier = Verifier(staged.bundle, networks)
+    buffers = staged.buffers()
+    blind = verifier.verify(buffers, staged.T_cam_centre)
+    assert blind.appearance is None
+    assert blind.score > 0.9
+    for _ in range(MEMORY + 3):
+        verifier.remember(buffers, staged.T_cam_centre)
+    assert len(verifier) == MEMORY
+    assert verifier.verify(buffers, staged.T_cam_centre).appearance is not None
+    away = staged.T_cam_centre.copy()
+    away[0, 3] += 0.15
+    assert verifier.verify(buffers, away).geometry < 0.3
+    verifier.forget()
+    assert len(verifier) == 0
