@@ -2,47 +2,47 @@
 
     python -m benchmarks.bench_som [--calls 5]
 
-Full size, random weights, ONNX Runtime on the CPU. ``whole`` is one graph from image and sixteen views to the mask,
-as upstream calls it, but with every exact fold that the parts have: the ratio is what the split alone brings.
-``online`` is ``som_query`` then ``som_head``. Before a number is printed both must give the mask that the network in
-torch gives, run in the order of upstream. Takes some minutes and 8 GB of memory. The record is ``records/som.json``.
+Full size, random weights, ONNX Runtime on the CPU. ``whole`` goes from image and sixteen views to the mask, as
+upstream is called. It is the three exported graphs joined into one, so it has every exact fold that they have, and
+the ratio is what the split alone brings. ``online`` is ``som_query`` then ``som_head``. Before a number is printed
+both must give the mask that the network in torch gives, run in the order of upstream. Takes some minutes and 8 GB of
+memory. The record is ``records/som.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.compose
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
 from benchmarks.common import measure, write_record
-from storm_edge.export.onnx import PARITY, export_module
+from storm_edge.export.onnx import PARITY
 from storm_edge.export.som import cache_shapes, export_som
 from storm_edge.networks.dinov2 import SIZE_PX
-from storm_edge.networks.som import Som, SomHead, SomQuery, SomReference
+from storm_edge.networks.som import Som
 
 Array = NDArray[np.float32]
 
 
-class Whole(nn.Module):
-    """The three parts in one graph."""
-
-    def __init__(self, net: Som) -> None:
-        super().__init__()
-        self.reference, self.query, self.head = SomReference(net), SomQuery(net), SomHead(net)
-
-    def forward(self, image: Tensor, views: Tensor) -> Tensor:
-        """Logits ``(1, 1, 64, 64)`` of an image ``(1, 3, 224, 224)`` and views ``(16, 3, 224, 224)``."""
-        logits: Tensor = self.head(self.query(image), *self.reference(views))
-        return logits
+def join(folder: Path, cache: Iterable[str], path: Path) -> None:
+    """Join the three graphs in ``folder``: from ``query/image`` and ``reference/views`` to ``head/logits``."""
+    reference, query, head = (
+        onnx.compose.add_prefix(onnx.load(str(folder / f"som_{part}.onnx")), f"{part}/")
+        for part in ("reference", "query", "head")
+    )
+    online = onnx.compose.merge_models(query, head, io_map=[("query/tokens", "head/tokens")])
+    kept = [(f"reference/{name}", f"head/{name}") for name in cache]
+    onnx.save(onnx.compose.merge_models(reference, online, io_map=kept), str(path))
 
 
 def random_som() -> Som:
@@ -64,7 +64,7 @@ def session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run(graph: ort.InferenceSession, **inputs: Array) -> Sequence[Array]:
+def run(graph: ort.InferenceSession, inputs: dict[str, Array]) -> Sequence[Array]:
     """All outputs, in the order of the file."""
     outputs: Sequence[Array] = graph.run(None, inputs)
     return outputs
@@ -85,33 +85,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parity = export_som(net, folder)
-        parity["whole.onnx"] = export_module(
-            Whole(net),
-            folder / "whole.onnx",
-            inputs={"image": (1, *crop), "views": (net.config.views, *crop)},
-            outputs=["logits"],
-            fixed=True,
-        )
-        graphs = {file.removesuffix(".onnx"): session(folder / file) for file in parity}
+        cache = cache_shapes(net.config)
+        join(folder, cache, folder / "whole.onnx")
+        graphs = {file.removesuffix(".onnx"): session(folder / file) for file in (*parity, "whole.onnx")}
 
     def reference() -> Sequence[Array]:
-        return run(graphs["som_reference"], views=views.numpy())
+        return run(graphs["som_reference"], {"views": views.numpy()})
 
-    kept = dict(zip(cache_shapes(net.config), reference(), strict=True))
+    kept = dict(zip(cache, reference(), strict=True))
 
     def query() -> Array:
-        return run(graphs["som_query"], image=image.numpy())[0]
+        return run(graphs["som_query"], {"image": image.numpy()})[0]
 
     tokens = query()
 
     def head() -> Array:
-        return run(graphs["som_head"], tokens=tokens, **kept)[0]
+        return run(graphs["som_head"], {"tokens": tokens, **kept})[0]
 
     def online() -> Array:
-        return run(graphs["som_head"], tokens=query(), **kept)[0]
+        return run(graphs["som_head"], {"tokens": query(), **kept})[0]
 
     def whole() -> Array:
-        return run(graphs["whole"], image=image.numpy(), views=views.numpy())[0]
+        return run(graphs["whole"], {"query/image": image.numpy(), "reference/views": views.numpy()})[0]
 
     scale = max(float(np.abs(expected).max()), 1.0)
     differences = {work.__name__: float(np.abs(work() - expected).max()) / scale for work in (online, whole)}
