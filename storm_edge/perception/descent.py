@@ -274,21 +274,20 @@ class Descents:
         """Replace the colours by those of a mask ``(H, W)`` and of its surroundings; the exposure is then unknown.
 
         Raises:
-            MaskError: The mask marks nothing.
+            MaskError: The mask has another size or marks nothing.
         """
         frame = self._frame
         assert frame is not None
+        size = frame.depth.shape
+        if mask.shape != size:
+            raise MaskError(bad("mask", mask.shape, f"{size} like the image", "give the mask of this image"))
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if len(rows) == 0:
-            raise MaskError(
-                bad("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
-            )
+            remedy = "check the mask or the frame"
+            raise MaskError(bad("mask", "no object pixel", "the visible object marked", remedy))
         margin = max(int(_MASK_MARGIN * max(np.ptp(rows), np.ptp(columns))), 8)
-        top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
-        bottom, right = (
-            min(int(rows[-1]) + margin + 1, mask.shape[0]),
-            min(int(columns[-1]) + margin + 1, mask.shape[1]),
-        )
+        top, bottom = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + margin + 1, size[0])
+        left, right = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + margin + 1, size[1])
         wp.launch(
             region.count_masked_colours_kernel,
             dim=(bottom - top, right - left),

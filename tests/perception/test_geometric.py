@@ -9,7 +9,7 @@ import pytest
 import warp as wp
 
 from storm_edge.data.synthetic.objects import make_object
-from storm_edge.errors import InputError
+from storm_edge.errors import InputError, MaskError
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.perception.geometric import GeometricConfig, GeometricRefiner, motion_starts, turned
@@ -171,6 +171,13 @@ def test_a_batch_and_single_poses_agree(refiner, frame, rng):
 def test_more_poses_than_the_batch_are_refused(refiner, frame):
     with pytest.raises(InputError, match="larger batch"):
         refiner.evidence(frame, np.tile(np.eye(4), (17, 1, 1)))
+
+
+def test_masks_of_another_size_or_without_a_pixel_are_refused(refiner, frame):
+    with pytest.raises(MaskError, match="like the image"):
+        refiner.refine_batch(frame, T_TRUE, mask=np.ones((10, 10), dtype=bool))
+    with pytest.raises(MaskError, match="no object pixel"):
+        refiner.refine_batch(frame, T_TRUE, mask=np.zeros(frame.depth.shape, dtype=bool))
 
 
 def test_new_buffers_are_looked_at(refiner, frame, rng):
