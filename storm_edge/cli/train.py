@@ -60,6 +60,42 @@ def score(
     _train("score", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
 
 
+@app.command("som")
+def som(
+    out: Out,
+    device: Device = "cpu",
+    steps: Steps = 200_000,
+    minutes: Minutes = None,
+    batch: Batch = 64,
+    learning_rate: Rate = 1e-3,
+    workers: Workers = 1,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    resume: Resume = False,
+    start_from: StartFrom = None,
+) -> None:
+    """Train the segmenter: which pixels show the object, told by views of it. A picture counts as four pairs."""
+    _train("som", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
+
+
+@app.command("tom")
+def tom(
+    out: Out,
+    device: Device = "cpu",
+    steps: Steps = 200_000,
+    minutes: Minutes = None,
+    batch: Batch = 64,
+    learning_rate: Rate = 1e-3,
+    workers: Workers = 1,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    resume: Resume = False,
+    start_from: StartFrom = None,
+) -> None:
+    """Train the verifier: do two crops show the same object. A group of eight crops counts as eight pairs."""
+    _train("tom", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
+
+
 def _train(
     network: str,
     out: Path,
