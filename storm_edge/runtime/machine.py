@@ -102,11 +102,12 @@ class MachineConfig:
     """A found pose with a lower score is not worth tracking forward."""
     forward_slack: int = 1
     """A forwarded pose counts as present when it is at most this many frames behind the newest."""
-    nearby_for_s: float = 2.0
-    """For this long after the last trusted pose, look around it before searching the image [s]."""
+    nearby_for_s: float = 10.0
+    """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
+    frames and its failed attempts must fit in."""
     cool_down_s: float = 0.1
     """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
-    longest_wait_s: float = 0.4
+    longest_wait_s: float = 0.2
     """The wait stops growing here [s]."""
     settled_s: float = 1.0
     """A track that lasted this long was a success: the wait starts anew [s]."""
