@@ -68,7 +68,7 @@ class GeometricConfig:
     """Poses that go on after the first stage of the wide search."""
     turn_deg: float = 25.0
     """Turn of the additional starts of the wide search [deg]."""
-    probe_every: int = 3
+    probe_every: int = 5
     """Frames between two tries of a turned pose; 0 never tries."""
     probe_deg: float = 40.0
     """Turn of these tries, in turn both ways about each axis [deg]."""
