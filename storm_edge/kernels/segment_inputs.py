@@ -122,14 +122,10 @@ class Letterbox:
         return out
 
     def enlarge(self, cells: Float32, size_px: tuple[int, int]) -> Float32:
-        """A map over mask cells ``(60, 80)`` at image size ``(H, W)``, bilinear."""
-        s = self.scale / 2.0  # cells per image pixel
-        A = np.array(
-            [
-                [s, 0.0, s * 0.5 - 0.5 + self.left / 2.0],
-                [0.0, s, s * 0.5 - 0.5 + self.top / 2.0],
-            ]
-        )
+        """A map over the working size, in pixels or cells of any size, at image size ``(H, W)``, bilinear."""
+        share = cells.shape[0] / SIZE_PX[0]  # cells per working pixel
+        s = self.scale * share
+        A = np.array([[s, 0.0, s * 0.5 - 0.5 + self.left * share], [0.0, s, s * 0.5 - 0.5 + self.top * share]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         out = cv2.warpAffine(cells, A, (size_px[1], size_px[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(out, dtype=np.float32)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +34,9 @@ QUICK = RegisterConfig(
     network_weight=0.0,
 )
 """A registration that is just good enough to tell right from wrong."""
+
+
+_RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of the box stays in the mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +164,26 @@ class Finder:
         tried.sort(key=lambda finding: -self._rank(finding, last))
         for index, finding in enumerate(tried[: config.careful_count]):
             if finding.verdict >= config.hopeless:
-                again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate)
-                if again is not None and again.verdict >= finding.verdict:
-                    tried[index] = again
+                for mask in (recut(finding), finding.candidate.grown):
+                    again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, mask)
+                    if again is not None and again.verdict >= tried[index].verdict:
+                        tried[index] = again
         tried.sort(key=lambda finding: -self._rank(finding, last))
         found = tried[0] if tried and tried[0].verdict >= config.min_verdict else None
         return Search(found=found, tried=tuple(tried), segmentation=segmentation)
 
     def _examine(
-        self, registrar: Registrar, frame: Frame, look: FrameLook, buffers: FrameBuffers, candidate: Candidate
+        self,
+        registrar: Registrar,
+        frame: Frame,
+        look: FrameLook,
+        buffers: FrameBuffers,
+        candidate: Candidate,
+        mask: NDArray[np.bool_] | None = None,
     ) -> Generator[str, None, Finding | None]:
-        """Register a candidate and gather the evidence; None for a mask that cannot be registered."""
+        """Register a candidate, or another mask for it, and gather the evidence; None if that is impossible."""
         try:
-            registration = yield from registrar.chunks(buffers, candidate.mask)
+            registration = yield from registrar.chunks(buffers, candidate.mask if mask is None else mask)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
         T = registration.T_cam_centre
@@ -187,3 +198,17 @@ class Finder:
             np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]) < 0.5 * self._bundle.diameter_m
         )
         return finding.verdict + self._config.same_place_bonus * near
+
+
+def recut(finding: Finding) -> NDArray[np.bool_]:
+    """The candidate's mask without what lies clear of the model at the pose that was found, ``(H, W)``.
+
+    A mask from colours takes in the hand that holds the object; a registration that must cover the hand too turns the
+    object towards it.
+    """
+    x0, y0, x1, y1 = finding.candidate.box
+    reach_px = max(int(_RECUT_REACH * max(x1 - x0, y1 - y0)), 2)
+    kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), dtype=np.uint8)
+    near = cv2.dilate(finding.mask.astype(np.uint8), kernel) > 0
+    cut = finding.candidate.mask & near
+    return cut if cut.sum() > 0.3 * finding.candidate.mask.sum() else finding.candidate.mask

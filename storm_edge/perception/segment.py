@@ -57,6 +57,8 @@ class SegmentConfig:
     """Candidates with a lower score are dropped; without any the object is not found."""
     ball: float = 0.55
     """Radius of the ball that a candidate must fit in, in diameters."""
+    relief: float = 0.06
+    """Distance from the planes from which a place stands out, in diameters."""
     usual_fill: float = 0.12
     """Share of its apparent square from which an object's mask counts as large enough."""
 
@@ -67,6 +69,9 @@ class Candidate:
 
     mask: NDArray[np.bool_]
     """Its pixels ``(H, W)``."""
+    grown: NDArray[np.bool_]
+    """The same with all that stands out from the planes around it, whatever its colour: parts that the mask lacks,
+    but also what touches the object ``(H, W)``."""
     score: float
     """How much speaks for it, 0..1."""
     box: tuple[int, int, int, int]
@@ -269,9 +274,10 @@ class Segmenter:
         at_work = np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         balls = place_balls(at_work, small, diameter_m, config)
         whole = small.letterbox.enlarge(probability, look.frame.size_px)
-        found = [
-            candidate for centre in balls if (candidate := _candidate(look.frame, whole, centre, diameter_m, config))
-        ]
+        relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
+        stands_out = relief > np.float32(config.relief * diameter_m)
+        made = [_candidate(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
+        found = [candidate for candidate in made if candidate is not None]
         found.sort(key=lambda c: -c.score)
         return [c for c in found if c.score >= config.min_score][: config.candidates]
 
@@ -323,7 +329,12 @@ def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: floa
 
 
 def _candidate(
-    frame: Frame, probability: Float32, centre: Float64, diameter_m: float, config: SegmentConfig
+    frame: Frame,
+    probability: Float32,
+    stands_out: NDArray[np.bool_],
+    centre: Float64,
+    diameter_m: float,
+    config: SegmentConfig,
 ) -> Candidate | None:
     """The pixels of one ball at image size; pixels without depth belong to it if they are in its outline."""
     height, width = frame.size_px
@@ -346,11 +357,19 @@ def _candidate(
         return None
     apparent_px = diameter_m * K[0, 0] / centre[2]
     score = float(likely[window].mean()) * min(1.0, area / (config.usual_fill * apparent_px**2))
-    mask = np.zeros((height, width), dtype=bool)
+    mask, grown = np.zeros((2, height, width), dtype=bool)
     mask[y0:y1, x0:x1] = window
+    grown[y0:y1, x0:x1] = _connected(window, window | (inside & stands_out[y0:y1, x0:x1]))
     rows, columns = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
     box = (x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1)
-    return Candidate(mask=mask, score=score, box=box)
+    return Candidate(mask=mask, grown=grown, score=score, box=box)
+
+
+def _connected(core: NDArray[np.bool_], region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The parts of ``region`` that touch ``core``."""
+    _, labels = cv2.connectedComponents(region.astype(np.uint8))
+    kept = np.unique(np.asarray(labels)[core])
+    return np.isin(labels, kept[kept > 0])
 
 
 def _sigmoid(x: Float32) -> Float32:

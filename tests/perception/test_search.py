@@ -137,7 +137,7 @@ def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -
     assert residual < 0.02  # the grey that is mixed in
     imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32))
     # log 2, less the grey that is mixed in
-    assert imbalance == pytest.approx(np.log(2.0), abs=0.05)
+    assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
     assert compare_colours(model[:0], model[:0]) == (0.0, 0.0)
 
 
