@@ -23,6 +23,7 @@ from storm_edge.perception.geometric import GeometricRefiner, motion_starts
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
 from storm_edge.perception.networks import PoseRefiner
+from storm_edge.perception.trust import trust
 
 Float64 = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ class TrackStep:
     T_cam_centre: Float64
     """Pose of the centred mesh, ``(4, 4)``."""
     confidence: float
-    """Share of what should be seen that agrees in depth with the pose, 0..1."""
+    """How far the pose is to be believed, 0..1, see `perception.trust`."""
     residual: float
     """Geometric residual, 0 (agrees) to 1, see `perception.geometric`."""
     network_used: bool
@@ -122,7 +123,7 @@ class Tracker:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
             T_cam_centre=pose,
-            confidence=float(np.clip(judged.visible[0], 0.0, 1.0)),
+            confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
             residual=residual,
             network_used=network_used,
         )

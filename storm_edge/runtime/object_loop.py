@@ -68,7 +68,7 @@ class LoopConfig:
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
-    chunks_per_frame: int = 2
+    chunks_per_frame: int = 5
     """Chunks of locating work done per frame while there is no pose."""
     frames_per_chunk: int = 3
     """Frames that the scout follows in one chunk."""
