@@ -24,7 +24,7 @@ from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.evidence import Evidence, Witness, verdict
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.register import GEOMETRY_ONLY, RegisterConfig, Registrar, Stage
+from storm_edge.perception.register import DEFAULT, RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter
 
 Float64 = NDArray[np.float64]
@@ -45,7 +45,7 @@ class FindConfig:
 
     quick: RegisterConfig = QUICK
     """How candidates are registered at first."""
-    careful: RegisterConfig = GEOMETRY_ONLY
+    careful: RegisterConfig = DEFAULT
     """How the best ones are registered then."""
     careful_count: int = 2
     """How many of them."""

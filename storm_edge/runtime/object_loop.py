@@ -27,7 +27,7 @@ from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.nearby import NearbyConfig, nearby_mask
 from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.register import DEFAULT, GEOMETRY_ONLY, RegisterConfig, Registrar
+from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
 from storm_edge.runtime.events import (
     Action,
@@ -60,8 +60,8 @@ _LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit t
 class LoopConfig:
     """Schedules, thresholds, and how much is done per frame."""
 
-    register: RegisterConfig | None = None
-    """The schedule of registration; None takes `DEFAULT`, or `GEOMETRY_ONLY` where there are no networks."""
+    register: RegisterConfig = field(default_factory=RegisterConfig)
+    """The schedule of registration."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """How tracking shares the work between geometry and network."""
     machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5))
@@ -99,8 +99,7 @@ class ObjectLoop:
         self.bundle = bundle
         self._config = config or LoopConfig()
         self._device = device
-        schedule = self._config.register or (DEFAULT if networks is not None else GEOMETRY_ONLY)
-        self._registrar = Registrar(bundle, networks, config=schedule, device=device, options=options)
+        self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
         network = None
         if networks is not None:
             mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)

@@ -13,8 +13,7 @@ from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.perception.register import (
-    DEFAULT,
-    GEOMETRY_ONLY,
+    REFINE_FIRST,
     Registrar,
     check_scale,
     masked_surface,
@@ -25,7 +24,7 @@ from tests.staged import Staged
 
 @pytest.fixture(scope="module")
 def registrar(staged: Staged) -> Registrar:
-    return Registrar(staged.bundle, None, config=GEOMETRY_ONLY)
+    return Registrar(staged.bundle, None)
 
 
 @pytest.mark.parametrize("turn", [[0.0, 0.0, 0.0], [0.5, 1.9, -0.4], [-1.2, 0.2, 2.5]])
@@ -68,7 +67,7 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
     """A mug declared symmetric under a half turn: whatever is found is reported on the side that is asked for."""
     half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     bundle = replace(staged.bundle, symmetries=symmetry_transforms([half_turn]))
-    registrar = Registrar(bundle, None, config=GEOMETRY_ONLY)
+    registrar = Registrar(bundle, None)
     for near in (staged.T_cam_centre, staged.T_cam_centre @ half_turn):
         found = registrar.register(staged.buffers(), staged.mask(), near=near)
         assert np.rad2deg(rotation_angle(found.T_cam_centre[:3, :3], near[:3, :3])) < 10.0
@@ -76,7 +75,7 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
 
 def test_networks_are_not_optional_where_the_schedule_asks_them(staged: Staged) -> None:
     with pytest.raises(EngineError, match="no network bundle"):
-        Registrar(staged.bundle, None, config=DEFAULT)
+        Registrar(staged.bundle, None, config=REFINE_FIRST)
 
 
 def test_empty_mask(staged: Staged, registrar: Registrar) -> None:
