@@ -29,7 +29,7 @@ from storm_edge.evaluate.masks import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.viewpoints import build_viewpoints
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import FindConfig, Finder
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
 
@@ -133,7 +133,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         **figures,
         "right_place": float(np.mean([r["iou_best"] > 0.5 for r in there])),
         "found": float(np.mean([r["iou_verified"] > 0.0 for r in there])),
-        "absent_right": float(np.mean([r["verdict"] < 0.5 for r in absent])),
+        "absent_right": float(np.mean([r["verdict"] < FindConfig().min_verdict for r in absent])),
         "verdict_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
         "absent_right_at_5_percent_misses": float((no < bound).mean()),
         "segment_cpu_s": float(np.median([r["segment_cpu_s"] for r in rows])),

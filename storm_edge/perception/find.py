@@ -51,7 +51,7 @@ class FindConfig:
     """How many of them."""
     hopeless: float = 0.02
     """Verdict below which a candidate is not registered again."""
-    min_verdict: float = 0.5
+    min_verdict: float = 0.4
     """Verdict from which a candidate is the object."""
     same_place_bonus: float = 0.1
     """Added to the verdict of a candidate that lies where the object was seen last, when they are ranked."""
