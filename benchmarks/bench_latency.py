@@ -66,12 +66,12 @@ def run_tracking(
     for loop in loops:
         loop.start(frames[0].frame, buffers, frames[0].T_cam_obj)
     points = ModelPoints(bundle.mesh.vertices)
-    # There and back again, so that the recording can be as long as wanted.
     samples, errors = [], []
-    for item in frames[1:] + frames[-2::-1]:
+    for number, item in enumerate(frames[1:] + frames[-2::-1], start=1):  # there and back again
+        frame = replace(item.frame, index=number, stamp_ns=round(number * 1e9 / 30.0))
         start = time.perf_counter()
-        buffers.upload(item.frame)
-        tracks = [loop.track(item.frame, buffers) for loop in loops]
+        buffers.upload(frame)
+        tracks = [loop.track(frame, buffers) for loop in loops]
         samples.append(1e3 * (time.perf_counter() - start))
         pose = tracks[0].T_cam_obj
         errors.append(np.inf if pose is None else points.add(item.T_cam_obj, pose))

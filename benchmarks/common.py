@@ -98,13 +98,18 @@ def measure(work: Callable[[], object], *, warm_up: int = 3, seconds: float = 1.
     return Timing(wall_ms=percentiles(wall), cpu_ms=percentiles(cpu))
 
 
+def _argument(text: str) -> str:
+    """An argument as the record shows it: of an absolute path only the last name, the rest is one machine's."""
+    return Path(text).name if Path(text).is_absolute() else text
+
+
 def write_record(name: str, results: Mapping[str, Any]) -> Path:
     """Write ``records/<name>.json`` with the results, machine, versions and command line; returns its path."""
     RECORDS.mkdir(parents=True, exist_ok=True)
     record = {
         "name": name,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_argument, sys.argv[1:])]),
         "machine": machine(),
         "versions": versions(),
         "results": dict(results),

@@ -21,9 +21,14 @@ ROBOT_ROOMS = (
 )
 
 IMPORT_ALL_WITHOUT_TORCH = """
-import importlib, pkgutil, sys
-for workshop in ("torch", "onnxscript", "onnx"):
-    sys.modules[workshop] = None  # importing it now raises
+import importlib, importlib.abc, pkgutil, sys
+
+class NotInstalled(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {{"torch", "onnx", "onnxscript"}}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
 import storm_edge
 for module in pkgutil.walk_packages(storm_edge.__path__, "storm_edge."):
     if module.name.split(".")[1] in {rooms!r}:
