@@ -147,6 +147,11 @@ class BopScene:
             )
         return self._labels.get(frame_id, [])
 
+    def is_labelled(self, frame_id: int) -> bool:
+        """Whether the label file speaks of this image, be it to say that nothing is in it."""
+        self._check_id(frame_id)
+        return self._labels is not None and frame_id in self._labels
+
     def has_mask(self, frame_id: int, label_index: int = 0) -> bool:
         """Whether `mask_visib/` has the mask of this label."""
         return _mask_path(self.path, "mask_visib", frame_id, label_index).is_file()
@@ -184,13 +189,7 @@ class BopScene:
 
     def _mask(self, kind: str, frame_id: int, label_index: int) -> BoolImage:
         self._check_id(frame_id)
-        path = _mask_path(self.path, kind, frame_id, label_index)
-        image = _open_image(path)
-        if image.ndim != 2 or image.dtype not in (np.uint8, np.bool_):
-            raise FrameError(
-                bad(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
-            )
-        return np.asarray(image > 0)
+        return read_mask(_mask_path(self.path, kind, frame_id, label_index))
 
     def _check_id(self, frame_id: int) -> None:
         if frame_id not in self._K:
@@ -282,8 +281,7 @@ class BopWriter:
         _write_png(self._partial / "depth" / f"{name}.png", depth)
         for kind, images in (("mask", masks), ("mask_visib", masks_visib)):
             for index, image in enumerate(images):
-                mask_path = _mask_path(self._partial, kind, frame.index, index)
-                _write_png(mask_path, image.astype(np.uint8) * np.uint8(255))
+                write_mask(_mask_path(self._partial, kind, frame.index, index), image)
         self._cameras[key] = {"cam_K": frame.K.reshape(-1).tolist(), "depth_scale": self._depth_scale}
         self._labels[key] = [
             {
@@ -319,6 +317,35 @@ class BopWriter:
                 for symmetry in symmetries_continuous
             ]
         self._models[str(object_id)] = entry
+
+
+def mask_name(frame_id: int, index: int) -> str:
+    """File name of a mask: image number and which object of that image."""
+    return f"{frame_id:06d}_{index:06d}.png"
+
+
+def read_mask(path: Path) -> BoolImage:
+    """A mask image, bool ``(H, W)``.
+
+    Raises:
+        SceneError: The file is missing or unreadable.
+        FrameError: The file is not an 8-bit grey image.
+    """
+    image = _open_image(path)
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.bool_):
+        raise FrameError(
+            bad(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
+        )
+    return np.asarray(image > 0)
+
+
+def write_mask(path: Path, mask: BoolImage) -> None:
+    """Write a mask ``(H, W)`` as BOP stores it, 255 where it is set.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    _write_png(path, mask.astype(np.uint8) * np.uint8(255))
 
 
 def read_models_info(path: str | Path) -> dict[int, ModelInfo]:
@@ -468,7 +495,7 @@ def _read_depth(path: Path) -> NDArray[np.uint16]:
 
 
 def _mask_path(root: Path, kind: str, frame_id: int, label_index: int) -> Path:
-    return root / kind / f"{frame_id:06d}_{label_index:06d}.png"
+    return root / kind / mask_name(frame_id, label_index)
 
 
 def _write_png(path: Path, image: NDArray[Any]) -> None:

@@ -84,14 +84,14 @@ def judge_scene(
         InputError: A bundle belongs to no label, or no prediction belongs to a bundle.
         SceneError: There are no labels, or two of one object in one image.
     """
-    label_ids = _label_ids(scene, bundles)
-    best = _best_by_frame(of_scene(predictions, scene.path.name), bundles, label_ids)
+    ids = label_ids(scene, bundles)
+    best = _best_by_frame(of_scene(predictions, scene.path.name), bundles, ids)
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
     found: list[Judgement] = []
     for done, frame_id in enumerate(scene.frame_ids, start=1):
         labels = scene.ground_truth(frame_id)
-        for judge, label_id in zip(judges, label_ids, strict=True):
+        for judge, label_id in zip(judges, ids, strict=True):
             indices = [index for index, label in enumerate(labels) if label.object_id == label_id]
             if len(indices) > 1:
                 what = f"{scene.labels_path} image {frame_id}"
@@ -158,8 +158,13 @@ class _ObjectJudge:
         return mask_iou(picture.mask[0] > 0, mask), None if np.isnan(residual) else residual
 
 
-def _label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
-    """The label number of every bundle: the one in its name, or the only one there is."""
+def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
+    """The label number of every bundle: the one in its name, or the only one there is.
+
+    Raises:
+        InputError: A bundle belongs to no label.
+        SceneError: There are no labels.
+    """
     present = sorted({label.object_id for frame_id in scene.frame_ids for label in scene.ground_truth(frame_id)})
     if not present:
         raise SceneError(bad(scene.labels_path, "no label", "at least one labelled image", "name the label file"))
