@@ -71,7 +71,7 @@ def poses(
 def tracking(
     predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
 ) -> None:
-    """How well each object was followed: classes of labels, worst frame, losses, jitter."""
+    """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
     from storm_edge.evaluate.report import score_table, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
@@ -83,6 +83,7 @@ def tracking(
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
         print_table(score_table([report.judged, *report.classes], title=title))
         typer.echo(report.sentence())
+        typer.echo(report.recovery_sentence())
 
 
 def _judge(

@@ -85,6 +85,7 @@ class BopScene:
         self._K, self._depth_scale = _read_cameras(self.path / "scene_camera.json", self.frame_ids)
         self.labels_path = self.path / labels
         self._labels = _read_labels(self.labels_path) if self.labels_path.is_file() else None
+        self._visible_shares = _read_visible_shares(self.path / "scene_gt_info.json")
 
     def __len__(self) -> int:
         return len(self.frame_ids)
@@ -168,6 +169,24 @@ class BopScene:
     def mask(self, frame_id: int, label_index: int = 0) -> BoolImage:
         """Whole silhouette of the label, occluded parts included, bool ``(H, W)``; raises as `mask_visib`."""
         return self._mask("mask", frame_id, label_index)
+
+    def visible_share(self, frame_id: int, label_index: int = 0) -> float | None:
+        """Visible part of the label's silhouette, 0 to 1, by `scene_gt_info.json`, or by both its masks.
+
+        Returns:
+            None where the scene has neither.
+
+        Raises:
+            SceneError: Unknown id, or a mask is unreadable.
+        """
+        self._check_id(frame_id)
+        shares = self._visible_shares.get(frame_id, [])
+        if label_index < len(shares):
+            return shares[label_index]
+        if not all(_mask_path(self.path, k, frame_id, label_index).is_file() for k in ("mask", "mask_visib")):
+            return None
+        whole = int(np.count_nonzero(self.mask(frame_id, label_index)))
+        return int(np.count_nonzero(self.mask_visib(frame_id, label_index))) / whole if whole else 0.0
 
     def first_masked_frame(self, label_index: int = 0) -> int:
         """First image id that has a visible mask of this label.
@@ -437,6 +456,17 @@ def _image_labels(items: Sequence[dict[str, Any]], *, what: str) -> list[GroundT
     except (KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(bad(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
+
+
+def _read_visible_shares(path: Path) -> dict[int, list[float]]:
+    """Visible share of every label by image; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        return {int(key): [float(item["visib_fract"]) for item in items] for key, items in _read_json(path).items()}
+    except (KeyError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__} {error}"
+        raise SceneError(bad(path, got, "visib_fract of every label", "repair or remove it")) from error
 
 
 def _label_pose(item: dict[str, Any]) -> Float64:
