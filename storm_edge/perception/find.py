@@ -151,11 +151,22 @@ class Finder:
             buffers: The same, uploaded; must stay as it is until the generator ends.
             last: Pose at which the object was seen last [m] ``(4, 4)``, or None.
         """
-        config = self._config
+        look, segmentation = yield from self.segment(frame)
+        yield "segment"
+        result: Search = yield from self.examine(look, segmentation, buffers, last=last)
+        return result
+
+    def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        """The first half of `chunks`: look for masks; returns what `examine` takes."""
         look = self._segmenter.look(frame)
         yield "look"
-        segmentation = self._segmenter.find(look, self.look)
-        yield "segment"
+        return look, self._segmenter.find(look, self.look)
+
+    def examine(
+        self, look: FrameLook, segmentation: Segmentation, buffers: FrameBuffers, *, last: Float64 | None = None
+    ) -> Generator[str, None, Search]:
+        """The second half of `chunks`: register the candidates and say which one is the object, if any."""
+        config, frame = self._config, look.frame
         tried: list[Finding] = []
         for candidate in segmentation.candidates:
             finding = yield from self._examine(self._quick, frame, look, buffers, candidate)
