@@ -300,7 +300,7 @@ class Segmenter:
         balls = place_balls(at_work, small, diameter_m, config)
         relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
         stands_out = relief > np.float32(config.relief * diameter_m)
-        made = [_candidate(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
+        made = [candidate_in(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
         found = [candidate for candidate in made if candidate is not None]
         found.sort(key=lambda c: -c.score)
         found = [c for c in found if c.score >= config.min_score][: config.candidates]
@@ -372,7 +372,7 @@ def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: floa
     return np.array(centres).reshape(-1, 3)
 
 
-def _candidate(
+def candidate_in(
     frame: Frame,
     probability: Float32,
     stands_out: NDArray[np.bool_],
