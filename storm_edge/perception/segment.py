@@ -267,11 +267,11 @@ class Segmenter:
 
     def look(self, frame: Frame) -> FrameLook:
         """What all objects share of a frame; asked again for the same `Frame`, the answer is at hand."""
-        if self._last is None or self._last.frame is not frame:
+        last = self._last  # another thread may replace it meanwhile
+        if last is None or last.frame is not frame:
             small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
-            maps = self._maps.look(frame, small)
-            self._last = FrameLook(frame=frame, small=small, maps=maps)
-        return self._last
+            last = self._last = FrameLook(frame=frame, small=small, maps=self._maps.look(frame, small))
+        return last
 
     def find(self, look: FrameLook, wanted: ObjectLook) -> Segmentation:
         """Look for one object.
