@@ -287,7 +287,7 @@ class ObjectLoop:
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
     def _search(self, attempt: int) -> Work:
-        """Masks of the object in the whole image."""
+        """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
         if self._finder is None:
             return Failed(attempt=attempt)
@@ -301,8 +301,6 @@ class ObjectLoop:
                 break
             yield
         assert self._masks is not None
-        if not self._masks[1].candidates:
-            return Failed(attempt=attempt)
         return MaskFound(attempt=attempt, frame=frame.index)
 
     def _register_candidates(self, attempt: int) -> Work:
