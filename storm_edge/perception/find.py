@@ -43,6 +43,31 @@ _RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is tried before a search gives up."""
+
+    candidates: int
+    """Most candidates of the segmenter that are registered."""
+    least_opinion: float
+    """Nothing is registered where the network's opinion of the object being there is below this."""
+    stand_outs: int
+    """Most further candidates, whatever their colours (`perception.stand_outs`), if none of those is likely."""
+    careful_count: int
+    """How many places are registered with care."""
+    hopeless: float
+    """Verdict below which a place is not."""
+    masks: int
+    """Masks tried with care at a place."""
+
+
+THOROUGH = Effort(candidates=4, least_opinion=0.0, stand_outs=8, careful_count=2, hopeless=0.02, masks=3)
+"""For an object that was never seen: nothing else waits for the answer."""
+BRIEF = Effort(candidates=2, least_opinion=0.25, stand_outs=0, careful_count=1, hopeless=0.25, masks=2)
+"""For an object that was lost a moment ago: it may be hidden, and a long search of a picture without it would still
+be under way when it reappears."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FindConfig:
     """When an object counts as found."""
 
@@ -50,20 +75,13 @@ class FindConfig:
     """How candidates are registered at first."""
     careful: RegisterConfig = DEFAULT
     """How the best ones are registered then."""
-    careful_count: int = 2
-    """How many of them."""
     contender: float = 0.3
     """How far behind the best verdict a candidate may be to be registered with care, too."""
-    stand_outs: int = 8
-    """Most further candidates, whatever their colours (`perception.stand_outs`), after those of the segmenter and
-    only if none of those is likely."""
     likely: float = 0.55
     """Verdict from which no further candidates are tried."""
     sure: float = 0.85
     """Verdict from which nothing else is tried: of 16 searches in clutter none was wrong above 0.5, and those that
     were right were mostly above 0.9."""
-    hopeless: float = 0.02
-    """Verdict below which a candidate is not registered again."""
     presence_weight: float = 0.5
     """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
     min_verdict: float = 0.6
@@ -149,9 +167,11 @@ class Finder:
         self._prior = 0.0  # what the network's opinion adds to the verdicts of the search under way [logits]
         self._witness = Witness(bundle, self.look, device=device)
 
-    def search(self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None) -> Search:
+    def search(
+        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
+    ) -> Search:
         """Exhaust `chunks`."""
-        work = self.chunks(frame, buffers, last=last)
+        work = self.chunks(frame, buffers, last=last, effort=effort)
         while True:
             try:
                 next(work)
@@ -160,7 +180,7 @@ class Finder:
                 return result
 
     def chunks(
-        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None
+        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
     ) -> Generator[str, None, Search]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns what the search came to.
 
@@ -168,10 +188,11 @@ class Finder:
             frame: The image.
             buffers: The same, uploaded; must stay as it is until the generator ends.
             last: Pose at which the object was seen last [m] ``(4, 4)``, or None.
+            effort: How much is tried.
         """
         look, segmentation = yield from self.segment(frame)
         yield "segment"
-        result: Search = yield from self.examine(look, segmentation, buffers, last=last)
+        result: Search = yield from self.examine(look, segmentation, buffers, last=last, effort=effort)
         return result
 
     def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
@@ -181,24 +202,32 @@ class Finder:
         return look, self._segmenter.find(look, self.look)
 
     def examine(
-        self, look: FrameLook, segmentation: Segmentation, buffers: FrameBuffers, *, last: Float64 | None = None
+        self,
+        look: FrameLook,
+        segmentation: Segmentation,
+        buffers: FrameBuffers,
+        *,
+        last: Float64 | None = None,
+        effort: Effort = THOROUGH,
     ) -> Generator[str, None, Search]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
         self._prior = self._config.presence_weight * _logit(segmentation.opinion)
         tried: list[Finding] = []
-        yield from self._try(segmentation.candidates, tried, look, buffers, last)
-        if max((finding.verdict for finding in tried), default=0.0) < config.likely:
+        doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
+        if not doubted:
+            yield from self._try(segmentation.candidates[: effort.candidates], tried, look, buffers, last)
+        if effort.stand_outs and max((finding.verdict for finding in tried), default=0.0) < config.likely:
             further = stand_outs(
-                look, segmentation, self._bundle.diameter_m, self._segmenter.config, config.stand_outs
+                look, segmentation, self._bundle.diameter_m, self._segmenter.config, effort.stand_outs
             )
             yield "segment"
             yield from self._try(further, tried, look, buffers, last)
         tried.sort(key=lambda finding: -self._rank(finding, last))
         best = max((finding.verdict for finding in tried), default=0.0)
-        for index, finding in enumerate(tried[: config.careful_count]):
-            if finding.verdict >= max(config.hopeless, best - config.contender):
-                tried[index] = yield from self._with_care(frame, look, buffers, finding)
+        for index, finding in enumerate(tried[: effort.careful_count]):
+            if finding.verdict >= max(effort.hopeless, best - config.contender):
+                tried[index] = yield from self._with_care(frame, look, buffers, finding, effort.masks)
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
@@ -222,7 +251,7 @@ class Finder:
                     return
 
     def _with_care(
-        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding
+        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding, masks: int
     ) -> Generator[str, None, Finding]:
         """The same place again with the long schedule: which side the object shows is decided here.
 
@@ -230,7 +259,7 @@ class Finder:
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
         """
         best = finding
-        for mask in (recut(finding), finding.candidate.grown, None):
+        for mask in (recut(finding), finding.candidate.grown, None)[:masks]:
             if mask is None and best.evidence.misfit < self._config.fits_well:
                 break
             wanted = best.mask if mask is None else mask

@@ -27,7 +27,8 @@ from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import BRIEF, THOROUGH, Finder
+from storm_edge.perception.full_tom import TrackVerifier
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.nearby import NearbyConfig, nearby_mask
@@ -35,7 +36,6 @@ from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
-from storm_edge.perception.verify import Verifier
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
@@ -75,7 +75,7 @@ class LoopConfig:
     """The schedule of registration."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """How tracking shares the work between geometry and network."""
-    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5))
+    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5, longest_wait_s=0.1))
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
@@ -87,6 +87,8 @@ class LoopConfig:
     """Frames that the scout follows in one chunk."""
     kept_frames: int = 60
     """Frames kept for the scout: 2 s at 30 Hz, 2 MiB each at 640x480."""
+    brief_searches: int = 12
+    """Failed attempts in a row, after a loss, from which on searches of the image are thorough."""
     verify_every: int = 3
     """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
 
@@ -115,7 +117,7 @@ class ObjectLoop:
         device: str = "cpu",
         options: OrtOptions | None = None,
         finder: Finder | None = None,
-        verifier: Verifier | None = None,
+        verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,
     ) -> None:
         self.bundle = bundle
@@ -335,7 +337,14 @@ class ObjectLoop:
         assert self._finder is not None
         assert self._masks is not None
         look, segmentation = self._masks
-        work = self._finder.examine(look, segmentation, self._buffers_with(look.frame), last=self._trusted)
+        brief = self._trusted is not None and self._belief.failure_count < self._config.brief_searches
+        work = self._finder.examine(
+            look,
+            segmentation,
+            self._buffers_with(look.frame),
+            last=self._trusted,
+            effort=BRIEF if brief else THOROUGH,
+        )
         while True:
             try:
                 next(work)
