@@ -64,7 +64,9 @@ class FindConfig:
     were right were mostly above 0.9."""
     hopeless: float = 0.02
     """Verdict below which a candidate is not registered again."""
-    min_verdict: float = 0.4
+    presence_weight: float = 0.5
+    """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
+    min_verdict: float = 0.6
     """Verdict from which a candidate is the object."""
     same_place_bonus: float = 0.1
     """Added to the verdict of a candidate that lies where the object was seen last, when they are ranked."""
@@ -144,6 +146,7 @@ class Finder:
             Registrar(bundle, networks, config=schedule, device=device, options=options)
             for schedule in (self._config.quick, self._config.careful)
         )
+        self._prior = 0.0  # what the network's opinion adds to the verdicts of the search under way [logits]
         self._witness = Witness(bundle, self.look, device=device)
 
     def search(self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None) -> Search:
@@ -182,6 +185,7 @@ class Finder:
     ) -> Generator[str, None, Search]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
+        self._prior = self._config.presence_weight * _logit(segmentation.opinion)
         tried: list[Finding] = []
         yield from self._try(segmentation.candidates, tried, look, buffers, last)
         if max((finding.verdict for finding in tried), default=0.0) < config.likely:
@@ -255,7 +259,7 @@ class Finder:
         seen = self._witness.seen(frame, T)
         evidence = self._witness.testify(look, buffers, T, seen)
         yield "judge"
-        sure = verdict(evidence) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
+        sure = verdict(evidence, self._prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
         return Finding(mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=sure, evidence=evidence)
 
     def _best_side(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
@@ -284,6 +288,12 @@ class Finder:
     def _near(self, finding: Finding, last: Float64) -> bool:
         gap_m = float(np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]))
         return gap_m < 0.5 * self._bundle.diameter_m
+
+
+def _logit(chance: float | None) -> float:
+    """Of a chance, within about 3 either way; 0 of none."""
+    limited = 0.5 if chance is None else float(np.clip(chance, 0.05, 0.95))
+    return float(np.log(limited / (1.0 - limited)))
 
 
 def _better(again: Finding, before: Finding) -> bool:

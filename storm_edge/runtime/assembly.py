@@ -10,6 +10,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import Finder
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
 from storm_edge.perception.verify import Verifier
+from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 
 
@@ -30,6 +31,7 @@ def make_loops(
     *,
     config: LoopConfig | None = None,
     device: str = "cpu",
+    lane: BackgroundLane | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -38,6 +40,7 @@ def make_loops(
         networks: The network bundle; None runs on geometry and colours alone.
         config: Schedules and thresholds.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+        lane: Looks for objects beside the frames; None looks for them in between.
 
     Raises:
         EngineError: A network of the bundle breaks its contract.
@@ -54,7 +57,14 @@ def make_loops(
             verifier = Verifier(bundle, networks, device=device, options=options)
         loops.append(
             ObjectLoop(
-                bundle, networks, config=config, device=device, options=options, finder=finder, verifier=verifier
+                bundle,
+                networks,
+                config=config,
+                device=device,
+                options=options,
+                finder=finder,
+                verifier=verifier,
+                lane=lane,
             )
         )
     return loops
