@@ -67,9 +67,7 @@ def main() -> None:
             samples.append((index + 1, resident_mib()))
     after = [mib for at, mib in samples if at >= WARM_UP]
     growth = after[-1] - after[0]
-    print(
-        f"{losses} losses in {options.frames} frames; from {after[0]:.1f} MiB after {WARM_UP}: {growth:+.1f} MiB,"
-    )
+    print(f"{losses} losses in {options.frames} frames; from {after[0]:.1f} MiB after {WARM_UP}: {growth:+.1f} MiB,")
     print(f"at most {max(after) - after[0]:+.1f} MiB between; states {dict(states)}")
     results = {
         "frames": options.frames,
