@@ -1,11 +1,11 @@
 """How right the poses are: held-out synthetic pictures and recordings, and real ones where they are at hand.
 
     python -m benchmarks.make_sets SETS
-    python -m benchmarks.bench_accuracy SETS [--real DATA] [--bundle nano] [--jobs 2]
+    python -m benchmarks.bench_accuracy SETS [--real DATA] [--init mask|auto] [--bundle nano] [--jobs 2]
 
-Every scene goes the way a user's goes: its model is onboarded, the loop registers from the first mask and tracks to
-the end, and `evaluate` judges the poses. ``--real`` names a folder with the recordings ``mustard`` and ``cup``. The
-record is ``records/accuracy.json``; ``--name`` renames it for runs with other networks.
+Every scene goes the way a user's goes: its model is onboarded, the loop registers from the first mask, or finds the
+object by itself, and tracks to the end, and `evaluate` judges the poses. ``--real`` names a folder with the
+recordings ``mustard`` and ``cup``. The record is ``records/accuracy.json``; ``--name`` renames it for other runs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from storm_edge.runtime.scene_run import track_scene
 from storm_edge.runtime.sequence import Init
 
 
-def run_scene(task: tuple[Path, str, str]) -> tuple[list[Judgement], list[str]]:
+def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[Judgement], list[str]]:
     """Onboard, track and judge one scene; the object bundle is kept beside it for the next run."""
-    path, labels, networks = task
+    path, labels, networks, init = task
     scene = BopScene(path, labels=labels)
     model = next(iter(sorted((path / "models").glob("obj_*.ply"))))
     kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / f"{path.parent.name}-{path.name}" / model.stem
@@ -52,14 +52,14 @@ def run_scene(task: tuple[Path, str, str]) -> tuple[list[Judgement], list[str]]:
             [bundle],
             None if networks == "none" else NetworkBundle.load(networks),
             out,
-            init=Init.MASK,
+            init=Init(init),
             pictures=False,
         )
         judged = judge_scene(scene, read_predictions(out / POSES), [bundle])
     return judged, [t.state.value for t in run.tracks]
 
 
-def run_set(name: str, tasks: list[tuple[Path, str, str]], jobs: int) -> tuple[list[list[Judgement]], list[str]]:
+def run_set(name: str, tasks: list[tuple[Path, str, str, str]], jobs: int) -> tuple[list[list[Judgement]], list[str]]:
     """All scenes of a set, each its own list of judgements."""
     with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks))) as pool:
         results = list(track(pool.imap(run_scene, tasks), f"{name:12s}", total=len(tasks)))
@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("sets", type=Path, help="folder written by benchmarks.make_sets")
     parser.add_argument("--real", type=Path, help="folder with the recordings mustard and cup")
     parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
+    parser.add_argument("--init", choices=["mask", "auto"], default="mask")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=["scenes", "sequences", "mustard", "cup"])
     parser.add_argument("--name", default="accuracy")
@@ -95,13 +96,14 @@ def main() -> None:
     for name in ("scenes", "sequences"):
         folders = sorted(p for p in (options.sets / name).glob("*") if p.is_dir())
         if name in options.only and folders:
-            scenes, states = run_set(name, [(p, "scene_gt.json", options.bundle) for p in folders], options.jobs)
+            tasks = [(p, "scene_gt.json", options.bundle, options.init) for p in folders]
+            scenes, states = run_set(name, tasks, options.jobs)
             results[name] = summary(name, scenes, states)
     if options.real is not None:
         for name, labels in (("mustard", "scene_gt.json"), ("cup", "scene_gt_pseudo.json")):
             if name not in options.only:
                 continue
-            scenes, states = run_set(name, [(options.real / name, labels, options.bundle)], 1)
+            scenes, states = run_set(name, [(options.real / name, labels, options.bundle, options.init)], 1)
             results[name] = summary(name, scenes, states)
             for quality in sorted({j.quality for j in scenes[0] if j.quality}):
                 part = [j for j in scenes[0] if j.quality == quality]
@@ -121,7 +123,7 @@ def main() -> None:
             name, *("-" if c is None else f"{c:.4g}" if isinstance(c, float | np.floating) else str(c) for c in cells)
         )
     Console(width=170).print(table)
-    print(write_record(options.name, {"bundle": options.bundle, **results}))
+    print(write_record(options.name, {"bundle": options.bundle, "init": options.init, **results}))
 
 
 if __name__ == "__main__":
