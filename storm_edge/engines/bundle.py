@@ -181,7 +181,15 @@ class NetworkBundle:
 
 
 def write_manifest(
-    folder: Path, *, name: str, size_px: int, preset: str, networks: Mapping[str, str], layout: str = "nchw"
+    folder: Path,
+    *,
+    name: str,
+    size_px: int,
+    preset: str,
+    networks: Mapping[str, str],
+    layout: str = "nchw",
+    layouts: Mapping[str, str] | None = None,
+    tensors: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write ``manifest.json`` for ONNX files that lie in ``folder``.
 
@@ -192,11 +200,20 @@ def write_manifest(
         preset: Input preset of the networks.
         networks: File name by network.
         layout: Of the images, ``nchw`` or ``nhwc``.
+        layouts: By network, where they differ.
+        tensors: By network, what its file calls a tensor by our name.
     """
-    entries = {
-        network: {"file": file, "sha256": file_sha256(folder / file), "layout": layout}
+    entries: dict[str, dict[str, object]] = {
+        network: {
+            "file": file,
+            "sha256": file_sha256(folder / file),
+            "layout": (layouts or {}).get(network, layout),
+        }
         for network, file in networks.items()
     }
+    for network, names in (tensors or {}).items():
+        if names and network in entries:
+            entries[network]["tensors"] = dict(names)
     content = {"format": 1, "name": name, "size_px": size_px, "preset": preset, "networks": entries}
     _Manifest.model_validate(content)
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
