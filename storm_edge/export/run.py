@@ -4,7 +4,7 @@
     BUNDLE/fp16/           a bundle by itself: FP16 with FP32 islands, for TensorRT
     BUNDLE/int8/           Q/DQ in FP32, for ONNX Runtime on a CPU
     BUNDLE/int8-fp16/      Q/DQ in FP16, for TensorRT
-    BUNDLE/recipes/        what was asked for, by network
+    BUNDLE/recipes/        what the builder of engines needs to know, by network
 
 Every one of the four folders is what ``--bundle`` takes. The bundle appears whole, and only if every gate passed; if
 one fails the report is left in ``BUNDLE.failed/`` and an older bundle stays.
@@ -27,6 +27,7 @@ from onnx.reference import ReferenceEvaluator
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
 from storm_edge.engines.bundle import CONTRACT, MANIFEST, write_manifest
+from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
 from storm_edge.engines.layout import ChannelsLastEngine
 from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, file_sha256
 from storm_edge.engines.spec import Engine
@@ -39,7 +40,6 @@ from storm_edge.export.sources import Fp32Network, is_small, make_fp32
 from storm_edge.export.tasks import Figure, Task, make_task
 from storm_edge.files import whole_folder
 
-RECIPES = "recipes"
 REPORT = "report.json"
 PAGE = "report.html"
 CARD = "MODEL_CARD.md"
@@ -187,6 +187,8 @@ def export_bundle(
             remedy = f"read {failed / PAGE}, keep more in FP32 or widen the gate in the recipe"
             raise EngineError(bad(out, "; ".join(result.failures), expected, remedy))
         _write_manifests(folder, recipes, name)
+        for recipe, network in zip(recipes, networks, strict=True):
+            write_note(folder, recipe.network, _note(recipe, network, result.calibration))
     return result
 
 
@@ -427,7 +429,7 @@ def _subfolder(folder: Path, name: str) -> Path:
 
 
 def _write_manifests(folder: Path, recipes: Sequence[Recipe], name: str) -> None:
-    """A manifest per precision, and the recipes as they were read."""
+    """A manifest per precision."""
     size_px = next((r.size_px for r in recipes if r.size_px is not None), _SIZE_PX)
     preset = next((r.preset for r in recipes if r.preset is not None), _PRESET)
     graphs = {graph: recipe for recipe in recipes for graph in recipe.graphs}
@@ -444,13 +446,29 @@ def _write_manifests(folder: Path, recipes: Sequence[Recipe], name: str) -> None
             layouts={graph: recipe.source.layout for graph, recipe in graphs.items()},
             tensors={graph: recipe.source.tensors.get(graph, {}) for graph, recipe in graphs.items()},
         )
-    kept = _subfolder(folder, RECIPES)
-    for recipe in recipes:
-        content = {
-            "recipe_sha256": recipe.sha256,
-            "graphs": {graph: {"profiles": plan.profiles} for graph, plan in recipe.graphs.items()},
-        }
-        (kept / f"{recipe.network}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _note(recipe: Recipe, network: NetworkReport, calibration: str | None) -> NetworkNote:
+    """What the builder of engines needs to know."""
+    return NetworkNote(
+        recipe_sha256=recipe.sha256,
+        calibration_sha256=calibration,
+        graphs={
+            graph: GraphNote(
+                profiles=plan.profiles,
+                files={
+                    Precision(item.precision).value: GraphFile(
+                        file=str(Path(Precision(item.precision).folder) / f"{graph}.onnx"),
+                        sha256=item.sha256,
+                        cosine=min((drift.cosine for drift in item.drift.values()), default=None),
+                    )
+                    for item in network.graphs
+                    if item.graph == graph
+                },
+            )
+            for graph, plan in recipe.graphs.items()
+        },
+    )
 
 
 def as_json(report: ExportReport) -> str:
