@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.cli.console import print_table, progress_bars
+from storm_edge.cli.console import print_table, progress_bars, say
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, open_scene
 from storm_edge.files import check_replaceable
@@ -15,8 +15,9 @@ from storm_edge.files import check_replaceable
 if TYPE_CHECKING:
     from storm_edge.evaluate.judgement import Judgement
 
-app = typer.Typer(help="Judge poses against ground truth.", no_args_is_help=True)
+app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True)
 
+Segmented = Annotated[Path, typer.Argument(help="Folder that `storm-edge segment` left.", show_default=False)]
 Predictions = Annotated[
     Path, typer.Argument(help="poses.jsonl, the folder that holds it, or a BOP result file.", show_default=False)
 ]
@@ -28,6 +29,28 @@ Objects = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)]
 Labels = Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")]
 ModelUnit = Annotated[Unit | None, typer.Option(help="Unit of length of model files.")]
+
+
+@app.command("masks")
+def masks(
+    predictions: Segmented, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+) -> None:
+    """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
+    from storm_edge.evaluate.mask_results import judge_mask_scene, read_mask_results
+    from storm_edge.evaluate.masks import score_masks
+    from storm_edge.evaluate.report import REPORT, mask_table, write_report
+
+    check_replaceable(out, marker=REPORT)
+    found = read_mask_results(predictions)
+    recording = open_scene(scene, labels)
+    with progress_bars() as report:
+        bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
+        judged = judge_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
+    scores = score_masks(judged.judgements)
+    write_report(out, {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.judgements})
+    print_table(mask_table(scores, title=f"{scene.name}: answers judged: {len(judged.judgements)}"))
+    if judged.unjudged_frames:
+        say(f"{len(judged.unjudged_frames)} images have no mask_visib of a labelled object and are not judged there")
 
 
 @app.command("poses")
@@ -48,7 +71,7 @@ def poses(
 def tracking(
     predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
 ) -> None:
-    """How well each object was followed: classes of labels, worst frame, losses, jitter."""
+    """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
     from storm_edge.evaluate.report import score_table, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
@@ -60,6 +83,7 @@ def tracking(
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
         print_table(score_table([report.judged, *report.classes], title=title))
         typer.echo(report.sentence())
+        typer.echo(report.recovery_sentence())
 
 
 def _judge(

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import build, demo, doctor, evaluate, export, onboard, track, train
+from storm_edge.cli import build, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def _options(
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
+app.command("segment")(segment.command)
 app.command("track")(track.command)
 app.command("export")(export.command)
 app.command("build")(build.command)

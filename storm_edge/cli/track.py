@@ -11,7 +11,6 @@ import typer
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
-from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -35,7 +34,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
     unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
     init: Annotated[
-        Init, typer.Option(help="First pose: the mask of the first frame that has one, or its label.")
+        Init,
+        typer.Option(
+            help="First pose: found by the model alone, by the mask of the first frame that has one, or its label."
+        ),
     ] = Init.MASK,
     labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
     bundle: Annotated[
@@ -45,10 +47,6 @@ def command(
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
-    if init is Init.AUTO:
-        remedy = "use --init mask or --init gt until then"
-        raise ConfigError(bad("--init", "auto", "mask or gt: auto comes with the segmenter", remedy))
-
     from storm_edge.kernels.device import require_device
     from storm_edge.runtime import sequence
     from storm_edge.runtime.outputs import SUMMARY

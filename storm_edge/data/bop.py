@@ -85,6 +85,7 @@ class BopScene:
         self._K, self._depth_scale = _read_cameras(self.path / "scene_camera.json", self.frame_ids)
         self.labels_path = self.path / labels
         self._labels = _read_labels(self.labels_path) if self.labels_path.is_file() else None
+        self._visible_shares = _read_visible_shares(self.path / "scene_gt_info.json")
 
     def __len__(self) -> int:
         return len(self.frame_ids)
@@ -147,6 +148,11 @@ class BopScene:
             )
         return self._labels.get(frame_id, [])
 
+    def is_labelled(self, frame_id: int) -> bool:
+        """Whether the label file speaks of this image, be it to say that nothing is in it."""
+        self._check_id(frame_id)
+        return self._labels is not None and frame_id in self._labels
+
     def has_mask(self, frame_id: int, label_index: int = 0) -> bool:
         """Whether `mask_visib/` has the mask of this label."""
         return _mask_path(self.path, "mask_visib", frame_id, label_index).is_file()
@@ -163,6 +169,24 @@ class BopScene:
     def mask(self, frame_id: int, label_index: int = 0) -> BoolImage:
         """Whole silhouette of the label, occluded parts included, bool ``(H, W)``; raises as `mask_visib`."""
         return self._mask("mask", frame_id, label_index)
+
+    def visible_share(self, frame_id: int, label_index: int = 0) -> float | None:
+        """Visible part of the label's silhouette, 0 to 1, by `scene_gt_info.json`, or by both its masks.
+
+        Returns:
+            None where the scene has neither.
+
+        Raises:
+            SceneError: Unknown id, or a mask is unreadable.
+        """
+        self._check_id(frame_id)
+        shares = self._visible_shares.get(frame_id, [])
+        if label_index < len(shares):
+            return shares[label_index]
+        if not all(_mask_path(self.path, k, frame_id, label_index).is_file() for k in ("mask", "mask_visib")):
+            return None
+        whole = int(np.count_nonzero(self.mask(frame_id, label_index)))
+        return int(np.count_nonzero(self.mask_visib(frame_id, label_index))) / whole if whole else 0.0
 
     def first_masked_frame(self, label_index: int = 0) -> int:
         """First image id that has a visible mask of this label.
@@ -184,13 +208,7 @@ class BopScene:
 
     def _mask(self, kind: str, frame_id: int, label_index: int) -> BoolImage:
         self._check_id(frame_id)
-        path = _mask_path(self.path, kind, frame_id, label_index)
-        image = _open_image(path)
-        if image.ndim != 2 or image.dtype not in (np.uint8, np.bool_):
-            raise FrameError(
-                bad(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
-            )
-        return np.asarray(image > 0)
+        return read_mask(_mask_path(self.path, kind, frame_id, label_index))
 
     def _check_id(self, frame_id: int) -> None:
         if frame_id not in self._K:
@@ -282,8 +300,7 @@ class BopWriter:
         _write_png(self._partial / "depth" / f"{name}.png", depth)
         for kind, images in (("mask", masks), ("mask_visib", masks_visib)):
             for index, image in enumerate(images):
-                mask_path = _mask_path(self._partial, kind, frame.index, index)
-                _write_png(mask_path, image.astype(np.uint8) * np.uint8(255))
+                write_mask(_mask_path(self._partial, kind, frame.index, index), image)
         self._cameras[key] = {"cam_K": frame.K.reshape(-1).tolist(), "depth_scale": self._depth_scale}
         self._labels[key] = [
             {
@@ -319,6 +336,35 @@ class BopWriter:
                 for symmetry in symmetries_continuous
             ]
         self._models[str(object_id)] = entry
+
+
+def mask_name(frame_id: int, index: int) -> str:
+    """File name of a mask: image number and which object of that image."""
+    return f"{frame_id:06d}_{index:06d}.png"
+
+
+def read_mask(path: Path) -> BoolImage:
+    """A mask image, bool ``(H, W)``.
+
+    Raises:
+        SceneError: The file is missing or unreadable.
+        FrameError: The file is not an 8-bit grey image.
+    """
+    image = _open_image(path)
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.bool_):
+        raise FrameError(
+            bad(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
+        )
+    return np.asarray(image > 0)
+
+
+def write_mask(path: Path, mask: BoolImage) -> None:
+    """Write a mask ``(H, W)`` as BOP stores it, 255 where it is set.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    _write_png(path, mask.astype(np.uint8) * np.uint8(255))
 
 
 def read_models_info(path: str | Path) -> dict[int, ModelInfo]:
@@ -412,6 +458,17 @@ def _image_labels(items: Sequence[dict[str, Any]], *, what: str) -> list[GroundT
         raise SceneError(bad(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
 
 
+def _read_visible_shares(path: Path) -> dict[int, list[float]]:
+    """Visible share of every label by image; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        return {int(key): [float(item["visib_fract"]) for item in items] for key, items in _read_json(path).items()}
+    except (KeyError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__} {error}"
+        raise SceneError(bad(path, got, "visib_fract of every label", "repair or remove it")) from error
+
+
 def _label_pose(item: dict[str, Any]) -> Float64:
     R = np.array(item["cam_R_m2c"], dtype=np.float64).reshape(3, 3)
     t = np.array(item["cam_t_m2c"], dtype=np.float64).reshape(3)
@@ -468,7 +525,7 @@ def _read_depth(path: Path) -> NDArray[np.uint16]:
 
 
 def _mask_path(root: Path, kind: str, frame_id: int, label_index: int) -> Path:
-    return root / kind / f"{frame_id:06d}_{label_index:06d}.png"
+    return root / kind / mask_name(frame_id, label_index)
 
 
 def _write_png(path: Path, image: NDArray[Any]) -> None:

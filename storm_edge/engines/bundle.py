@@ -9,17 +9,26 @@
     som_head.onnx          half, quarter, eighth, objects, keys, values -> mask, present
     tom_encode.onnx        crop -> current, memory
     tom_compare.onnx       current, memory -> logit
+    sam2_encoder.onnx      image -> image_embed, high_res_0, high_res_1
+    sam2_decoder.onnx      image_embed, high_res_0, high_res_1, prompts -> masks, iou, present
 
-A bundle need not have them all: what lacks is missed when it is opened.
+A bundle need not have them all: what lacks is missed when it is opened. The manifest's ``tier`` says whose segmenter
+and verifier they are, our own (``nano``, as above) or STORM's (``full``):
+
+    som_reference.onnx     views -> k0, v0, k1, v1, k2, v2
+    som_query.onnx         image -> tokens
+    som_head.onnx          tokens, k0, v0, k1, v1, k2, v2 (, context) -> logits
+    similarity.onnx        crop -> embedding
+
 Instead of the two score files there may be one, ``score`` (rendered, observed -> score). The manifest says what the
 files' tensors are called and how their images are laid out, so that the files NVIDIA publishes are used as they are.
-Nothing above this room knows which tier of networks it runs.
+Above this room only `perception.maps` and the choice of a verifier know which tier of networks they run.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,32 +40,62 @@ from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions, file_
 from storm_edge.engines.spec import Engine
 from storm_edge.errors import EngineError, bad
 
+Tier = Literal["nano", "full"]
+Tensors = dict[str, tuple[int | str | None, ...]]
+
 MANIFEST = "manifest.json"
 _PACKAGED = Path(__file__).resolve().parent.parent / "bundles"
 
 _IMAGE: tuple[int | str | None, ...] = (None, 6, "size", "size")
 _PAIR = {"rendered": _IMAGE, "observed": _IMAGE}
 _CACHE: tuple[int | str | None, ...] = (None, "any", "any", "any")
-_MAPS: dict[str, tuple[int | str | None, ...]] = {
+_FIXED: tuple[int | str | None, ...] = (1, "any", "any", "any")
+_VECTORS: Tensors = {"current": (None, "any"), "memory": (None, "any")}
+_MAPS: Tensors = {
     "half": (None, "any", 60, 80),
     "quarter": (None, "any", 30, 40),
     "eighth": (None, "any", 15, 20),
 }
-# What each network must take and give; "size" is the bundle's crop size, "any" is the network's own choice.
-CONTRACT: dict[str, tuple[dict[str, tuple[int | str | None, ...]], dict[str, tuple[int | str | None, ...]]]] = {
+_SAM2: Tensors = dict.fromkeys(("image_embed", "high_res_0", "high_res_1"), _FIXED)
+_VIEWS: Tensors = {f"{kind}{block}": _FIXED for block in range(3) for kind in "kv"}
+_TOKENS: Tensors = {"tokens": (1, 256, "any")}
+_PHOTO: tuple[int | str | None, ...] = (None, 3, 224, 224)
+
+_COMMON: dict[str, tuple[Tensors, Tensors]] = {
     "refine": (_PAIR, {"trans": (None, 3), "rot": (None, 3)}),
     "score": (_PAIR, {"score": (None,)}),
     "score_features": (_PAIR, {"features": (None, "any")}),
     "score_attention": ({"features": (None, "any")}, {"score": (None,)}),
-    "som_reference": ({"views": (None, 16, 8, 32, 32)}, dict.fromkeys(("keys", "values"), _CACHE)),
-    "som_query": ({"image": (None, 8, 120, 160)}, _MAPS),
-    "som_head": (
-        {**_MAPS, "objects": (None, 5, 60, 80), **dict.fromkeys(("keys", "values"), _CACHE)},
-        {"mask": (None, 60, 80), "present": (None,)},
+    "tom_compare": (_VECTORS, {"logit": (None,)}),
+    "sam2_encoder": ({"image": (1, 3, "any", "any")}, _SAM2),
+    "sam2_decoder": (
+        {**_SAM2, "prompts": (1, 3, 2)},
+        {"masks": (1, 4, "any", "any"), "iou": (1, 4), "present": (1, 1)},
     ),
-    "tom_encode": ({"crop": _IMAGE}, {"current": (None, "any"), "memory": (None, "any")}),
-    "tom_compare": ({"current": (None, "any"), "memory": (None, "any")}, {"logit": (None,)}),
 }
+CONTRACT: dict[Tier, dict[str, tuple[Tensors, Tensors]]] = {
+    "nano": {
+        **_COMMON,
+        "som_reference": ({"views": (None, 16, 8, 32, 32)}, dict.fromkeys(("keys", "values"), _CACHE)),
+        "som_query": ({"image": (None, 8, 120, 160)}, _MAPS),
+        "som_head": (
+            {**_MAPS, "objects": (None, 5, 60, 80), **dict.fromkeys(("keys", "values"), _CACHE)},
+            {"mask": (None, 60, 80), "present": (None,)},
+        ),
+        "tom_encode": ({"crop": _IMAGE}, _VECTORS),
+    },
+    "full": {
+        **_COMMON,
+        "som_reference": ({"views": (16, 3, 224, 224)}, _VIEWS),
+        "som_query": ({"image": (1, 3, 224, 224)}, _TOKENS),
+        "som_head": ({**_TOKENS, **_VIEWS}, {"logits": (1, 1, 64, 64)}),
+        "tom_encode": ({"crop": _PHOTO}, _VECTORS),
+        "similarity": ({"crop": _PHOTO}, {"embedding": (None, "any")}),
+    },
+}
+"""What a tier's networks must take and give; "size" is the bundle's crop size, "any" the network's own choice."""
+OPTIONAL: dict[tuple[Tier, str], Tensors] = {("full", "som_head"): {"context": (1, "any")}}
+"""Inputs that a network may take besides."""
 
 
 class _Strict(BaseModel):
@@ -77,6 +116,7 @@ class _Manifest(_Strict):
 
     format: Literal[1]
     name: str
+    tier: Tier = "nano"
     size_px: int = Field(ge=16, le=1024)
     preset: Literal["default", "parity"]
     networks: dict[
@@ -90,6 +130,9 @@ class _Manifest(_Strict):
             "som_head",
             "tom_encode",
             "tom_compare",
+            "similarity",
+            "sam2_encoder",
+            "sam2_decoder",
         ],
         _NetworkEntry,
     ]
@@ -123,6 +166,8 @@ class NetworkBundle:
     """Which input preset the networks were trained with: ``default`` or ``parity``."""
     networks: Mapping[str, NetworkFile]
     """Files by network."""
+    tier: Tier = "nano"
+    """Whose segmenter and verifier they are, see the module."""
 
     @classmethod
     def load(cls, which: str | Path) -> NetworkBundle:
@@ -153,10 +198,28 @@ class NetworkBundle:
             ) from error
         networks: dict[str, NetworkFile] = {}
         for network, entry in manifest.networks.items():
+            if network not in CONTRACT[manifest.tier]:
+                known = sorted(CONTRACT[manifest.tier])
+                raise EngineError(bad(f"{path}: tier {manifest.tier}", network, f"of {known}", "correct the tier"))
             networks[network] = _checked_file(folder, network, entry)
         return cls(
-            name=manifest.name, folder=folder, size_px=manifest.size_px, preset=manifest.preset, networks=networks
+            name=manifest.name,
+            folder=folder,
+            size_px=manifest.size_px,
+            preset=manifest.preset,
+            tier=manifest.tier,
+            networks=networks,
         )
+
+    def require(self, networks: Iterable[str], *, what: str, remedy: str) -> None:
+        """Refuse a bundle that lacks some of ``networks``.
+
+        Raises:
+            EngineError: Says that it has no ``what``, and the ``remedy``.
+        """
+        wanted = list(networks)
+        if not set(wanted) <= self.networks.keys():
+            raise EngineError(bad(f"bundle {self.name}", f"no {what}", " and ".join(wanted), remedy))
 
     def open(self, network: str, options: OrtOptions | None = None) -> Engine:
         """Load one network, with its tensors under our names and its images channels first.
@@ -176,7 +239,7 @@ class NetworkBundle:
         engine: Engine = OnnxRuntimeEngine(file.path, name=network, options=options, names=file.names)
         if file.channels_last:
             engine = ChannelsLastEngine(engine)
-        _check_contract(engine, file.path, self.size_px)
+        _check_contract(engine, file.path, self.size_px, self.tier)
         return engine
 
 
@@ -188,6 +251,7 @@ def write_manifest(
     preset: str,
     networks: Mapping[str, str],
     layout: str = "nchw",
+    tier: Tier = "nano",
     layouts: Mapping[str, str] | None = None,
     tensors: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
@@ -200,6 +264,7 @@ def write_manifest(
         preset: Input preset of the networks.
         networks: File name by network.
         layout: Of the images, ``nchw`` or ``nhwc``.
+        tier: Whose segmenter and verifier they are.
         layouts: By network, where they differ.
         tensors: By network, what its file calls a tensor by our name.
     """
@@ -214,12 +279,16 @@ def write_manifest(
     for network, names in (tensors or {}).items():
         if names and network in entries:
             entries[network]["tensors"] = dict(names)
-    content = {"format": 1, "name": name, "size_px": size_px, "preset": preset, "networks": entries}
+    content = {
+        "format": 1, "name": name, "tier": tier, "size_px": size_px, "preset": preset, "networks": entries
+    }  # fmt: skip
     _Manifest.model_validate(content)
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def add_to_manifest(folder: Path, networks: Mapping[str, str], *, name: str, size_px: int) -> None:
+def add_to_manifest(
+    folder: Path, networks: Mapping[str, str], *, name: str, size_px: int, tier: Tier = "nano"
+) -> None:
     """Add or replace networks of a bundle, or begin one.
 
     Args:
@@ -227,19 +296,25 @@ def add_to_manifest(folder: Path, networks: Mapping[str, str], *, name: str, siz
         networks: File name by network.
         name: Of a bundle that is begun.
         size_px: Side of the crops [px] of a bundle that is begun.
+        tier: Whose segmenter and verifier they are. The tier of a bundle changes only while it has neither.
 
     Raises:
-        EngineError: There is a manifest and it does not parse.
+        EngineError: There is a manifest and it does not parse, or it is of the other tier.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        write_manifest(folder, name=name, size_px=size_px, preset="default", networks=networks)
+        write_manifest(folder, name=name, size_px=size_px, preset="default", networks=networks, tier=tier)
         return
     try:
         content = _Manifest.model_validate_json(path.read_bytes()).model_dump()
     except ValidationError as error:
         first = error.errors()[0]["msg"]
         raise EngineError(bad(path, first, "a bundle manifest", "correct it, or choose another folder")) from error
+    of_a_tier = [n for n in content["networks"] if n.startswith(("som_", "tom_")) or n == "similarity"]
+    if content["tier"] != tier and of_a_tier:
+        got = f"tier {content['tier']} ({', '.join(of_a_tier)})"
+        raise EngineError(bad(path, got, f"tier {tier}", "put the networks into a bundle of their own"))
+    content["tier"] = tier
     for network, file in networks.items():
         content["networks"][network] = {"file": file, "sha256": file_sha256(folder / file), "layout": "nchw"}
     _Manifest.model_validate(content)
@@ -258,8 +333,12 @@ def _checked_file(folder: Path, network: str, entry: _NetworkEntry) -> NetworkFi
     return NetworkFile(path=path, sha256=sha256, channels_last=entry.layout == "nhwc", names=names)
 
 
-def _check_contract(engine: Engine, path: Path, size_px: int) -> None:
-    inputs, outputs = CONTRACT[engine.spec.name]
+def _check_contract(engine: Engine, path: Path, size_px: int, tier: Tier) -> None:
+    inputs, outputs = CONTRACT[tier][engine.spec.name]
+    optional = OPTIONAL.get((tier, engine.spec.name), {})
+    inputs = inputs | {
+        name: shape for name, shape in optional.items() if name in {t.name for t in engine.spec.inputs}
+    }
     for kind, wanted, tensors in (
         ("inputs", inputs, engine.spec.inputs),
         ("outputs", outputs, engine.spec.outputs),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,10 @@ class Judgement:
     """Labelled pose ``T_cam_obj``, the symmetric one nearest to the prediction, shape ``(4, 4)``."""
     T_pred: Float64 | None
     """Predicted pose ``T_cam_obj``, shape ``(4, 4)``; None where there is none."""
+    state: str | None = None
+    """What the loop believed; None where nothing was said, and in BOP result files."""
+    visible_share: float | None = None
+    """Visible part of the silhouette, 0..1; None where the scene does not say."""
     add_m: float = float("inf")
     """ADD [m], blind to the stated symmetries."""
     add_symmetric_m: float = float("inf")
@@ -84,14 +88,16 @@ def judge_scene(
         InputError: A bundle belongs to no label, or no prediction belongs to a bundle.
         SceneError: There are no labels, or two of one object in one image.
     """
-    label_ids = _label_ids(scene, bundles)
-    best = _best_by_frame(of_scene(predictions, scene.path.name), bundles, label_ids)
+    ids = label_ids(scene, bundles)
+    mine = of_scene(predictions, scene.path.name)
+    best = _best_by_frame(mine, bundles, ids)
+    states = {(p.frame_id, p.object_id): p.state for p in mine}
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
     found: list[Judgement] = []
     for done, frame_id in enumerate(scene.frame_ids, start=1):
         labels = scene.ground_truth(frame_id)
-        for judge, label_id in zip(judges, label_ids, strict=True):
+        for judge, label_id in zip(judges, ids, strict=True):
             indices = [index for index, label in enumerate(labels) if label.object_id == label_id]
             if len(indices) > 1:
                 what = f"{scene.labels_path} image {frame_id}"
@@ -100,7 +106,10 @@ def judge_scene(
             if indices:
                 T_pred = best.get((frame_id, judge.bundle.object_id))
                 T_true = labels[indices[0]].T_cam_obj
-                found.append(judge.judge(frame_id, indices[0], T_true, T_pred, quality.get(frame_id)))
+                judged = judge.judge(frame_id, indices[0], T_true, T_pred, quality.get(frame_id))
+                state = states.get((frame_id, judge.bundle.object_id))
+                share = scene.visible_share(frame_id, indices[0])
+                found.append(replace(judged, state=state, visible_share=share))
         if progress is not None:
             progress(done, len(scene))
     return found
@@ -158,8 +167,13 @@ class _ObjectJudge:
         return mask_iou(picture.mask[0] > 0, mask), None if np.isnan(residual) else residual
 
 
-def _label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
-    """The label number of every bundle: the one in its name, or the only one there is."""
+def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
+    """The label number of every bundle: the one in its name, or the only one there is.
+
+    Raises:
+        InputError: A bundle belongs to no label.
+        SceneError: There are no labels.
+    """
     present = sorted({label.object_id for frame_id in scene.frame_ids for label in scene.ground_truth(frame_id)})
     if not present:
         raise SceneError(bad(scene.labels_path, "no label", "at least one labelled image", "name the label file"))

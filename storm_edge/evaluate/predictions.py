@@ -33,6 +33,8 @@ class Prediction:
     """Object to camera [m], shape ``(4, 4)``; None where no pose was given."""
     score: float
     """Confidence; among several predictions of one object in one image the highest is judged."""
+    state: str | None = None
+    """What the loop believed, a word of `poses.jsonl`; None in BOP result files."""
     scene_id: int | None = None
     """Scene number in a BOP result file, which may hold several scenes; None where a file is of one scene."""
 
@@ -133,4 +135,5 @@ def _prediction(line: str, *, what: str) -> Prediction:
         object_id=entry.object,
         T_cam_obj=T,
         score=entry.confidence,
+        state=entry.state,
     )

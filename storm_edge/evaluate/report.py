@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storm_edge.errors import OutputError, bad
+from storm_edge.evaluate.masks import MaskScore
 from storm_edge.evaluate.poses import Score
 from storm_edge.files import whole_folder
 
@@ -64,6 +65,32 @@ def score_table(scores: Sequence[Score], *, title: str) -> Table:
             row += [_number(s.add_symmetric_recall, 100.0, "%"), _number(s.add_symmetric_auc)]
         row += [_number(s.iou_mean, digits=3), _number(s.depth_residual_median_m, 1e3, " mm")]
         table.add_row(*row)
+    return table
+
+
+def mask_table(scores: Sequence[MaskScore], *, title: str) -> Table:
+    """A rich table with a row per object and their mean."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    headings = ("images", "true masks", "IoU", "AP", "AP50", "AP75", "missed", "absent", "left alone", "time")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for s in scores:
+        table.add_row(
+            s.name,
+            str(s.image_count),
+            str(s.truth_count),
+            _number(s.iou_mean, digits=3),
+            _number(s.ap, 100.0, "%"),
+            _number(s.ap50, 100.0, "%"),
+            _number(s.ap75, 100.0, "%"),
+            _number(s.missed_share, 100.0, "%"),
+            str(s.absent_count),
+            _number(s.absent_right_share, 100.0, "%"),
+            _number(s.time_mean_s, 1e3, " ms", digits=0),
+        )
     return table
 
 

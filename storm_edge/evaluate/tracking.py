@@ -11,6 +11,7 @@ import numpy as np
 from storm_edge.evaluate.judgement import Judgement
 from storm_edge.evaluate.metrics import RECALL_SHARE
 from storm_edge.evaluate.poses import Score, score
+from storm_edge.evaluate.recovery import FrameRecord, RecoveryReport, report_recovery
 from storm_edge.geometry.se3 import invert, rotation_angle
 
 JUDGED_CLASSES = ("A", "B")
@@ -39,6 +40,12 @@ class TrackingReport:
     """Runs of judged images with ADD to the nearest symmetric truth of 0.1 d and more, or without a pose."""
     longest_loss_frames: int
     """Judged images in the longest of them."""
+    recovery: RecoveryReport | None
+    """Whether it was known that it was lost, and found again; None where that cannot be told."""
+    recovery_unknown: str | None
+    """Why it cannot be told."""
+    unreported_count: int
+    """Labelled images of which nothing was said; they count as lost above and are left out of ``recovery``."""
     jitter_translation_m: float | None
     """Median change of the position error between neighbouring images with poses [m]."""
     jitter_rotation_deg: float | None
@@ -58,6 +65,13 @@ class TrackingReport:
             parts.append(f"jitter {self.jitter_translation_m * 1e3:.2f} mm, {self.jitter_rotation_deg:.2f} deg")
         return "; ".join(parts)
 
+    def recovery_sentence(self) -> str:
+        """What is known of losses and recoveries, or why nothing is."""
+        if self.recovery is None:
+            return f"loss detection: not judged, {self.recovery_unknown}"
+        left_out = f"; {self.unreported_count} unreported frames left out" if self.unreported_count else ""
+        return f"loss detection: {self.recovery.sentence()}{left_out}"
+
 
 def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
     """Sum up the judgements of one object, in the order of the recording."""
@@ -66,6 +80,8 @@ def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
     worst = max(judged, key=lambda j: j.add_symmetric_m, default=None)
     runs = _loss_runs(judged)
     moves, turns = _jitter(judgements)
+    reported = [j for j in judgements if j.state is not None]
+    unknown = _why_unknown(reported)
     return TrackingReport(
         object_id=judgements[0].object_id,
         frame_count=len(judgements),
@@ -76,8 +92,34 @@ def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
         worst_add_m=None if worst is None or worst.T_pred is None else worst.add_symmetric_m,
         loss_count=len(runs),
         longest_loss_frames=max(runs, default=0),
+        recovery=None if unknown else report_recovery([[_record(j) for j in reported]]),
+        recovery_unknown=unknown,
+        unreported_count=len(judgements) - len(reported),
         jitter_translation_m=float(np.median(moves)) if moves else None,
         jitter_rotation_deg=float(np.median(turns)) if turns else None,
+    )
+
+
+def _why_unknown(reported: Sequence[Judgement]) -> str | None:
+    """Why losses and alarms cannot be judged; None if they can."""
+    if not reported:
+        return "the predictions name no state of the track"
+    blind = sum(j.visible_share is None for j in reported)
+    if blind:
+        return (
+            f"the scene does not say how much of the object is visible in {blind} of {len(reported)} images "
+            "(visib_fract in scene_gt_info.json, or mask and mask_visib)"
+        )
+    return None
+
+
+def _record(judgement: Judgement) -> FrameRecord:
+    assert judgement.state is not None
+    assert judgement.visible_share is not None
+    return FrameRecord(
+        state=judgement.state,
+        error_share=judgement.add_s_m / judgement.diameter_m,
+        visible_share=judgement.visible_share,
     )
 
 

@@ -26,7 +26,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
-from storm_edge.engines.bundle import CONTRACT, MANIFEST, write_manifest
+from storm_edge.engines.bundle import MANIFEST, write_manifest
 from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
 from storm_edge.engines.layout import ChannelsLastEngine
 from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, file_sha256
@@ -442,7 +442,8 @@ def _write_manifests(folder: Path, recipes: Sequence[Recipe], name: str) -> None
             name=name if precision is Precision.FP32 else f"{name}-{precision.value}",
             size_px=size_px,
             preset=preset,
-            networks={graph: f"{graph}.onnx" for graph in graphs if graph in CONTRACT},
+            networks={graph: f"{graph}.onnx" for graph in graphs},
+            tier=recipes[0].tier,
             layouts={graph: recipe.source.layout for graph, recipe in graphs.items()},
             tensors={graph: recipe.source.tensors.get(graph, {}) for graph, recipe in graphs.items()},
         )

@@ -11,7 +11,7 @@ The work comes in chunks, as in `perception.register`, for loops that must not w
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from storm_edge.perception.evidence import Evidence, Witness, verdict
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.register import DEFAULT, RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter
+from storm_edge.perception.stand_outs import stand_outs
 
 Float64 = NDArray[np.float64]
 
@@ -49,6 +50,11 @@ class FindConfig:
     """How the best ones are registered then."""
     careful_count: int = 2
     """How many of them."""
+    stand_outs: int = 8
+    """Most further candidates, whatever their colours (`perception.stand_outs`), after those of the segmenter."""
+    sure: float = 0.85
+    """Verdict from which nothing else is tried: of 16 searches in clutter none was wrong above 0.5, and those that
+    were right were mostly above 0.9."""
     hopeless: float = 0.02
     """Verdict below which a candidate is not registered again."""
     min_verdict: float = 0.4
@@ -151,16 +157,32 @@ class Finder:
             buffers: The same, uploaded; must stay as it is until the generator ends.
             last: Pose at which the object was seen last [m] ``(4, 4)``, or None.
         """
-        config = self._config
+        look, segmentation = yield from self.segment(frame)
+        yield "segment"
+        result: Search = yield from self.examine(look, segmentation, buffers, last=last)
+        return result
+
+    def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        """The first half of `chunks`: look for masks; returns what `examine` takes."""
         look = self._segmenter.look(frame)
         yield "look"
         segmentation = self._segmenter.find(look, self.look)
-        yield "segment"
+        diameter_m, config = self._bundle.diameter_m, self._segmenter.config
+        further = stand_outs(look, segmentation, diameter_m, config, self._config.stand_outs)
+        return look, replace(segmentation, candidates=segmentation.candidates + further)
+
+    def examine(
+        self, look: FrameLook, segmentation: Segmentation, buffers: FrameBuffers, *, last: Float64 | None = None
+    ) -> Generator[str, None, Search]:
+        """The second half of `chunks`: register the candidates and say which one is the object, if any."""
+        config, frame = self._config, look.frame
         tried: list[Finding] = []
         for candidate in segmentation.candidates:
             finding = yield from self._examine(self._quick, frame, look, buffers, candidate)
             if finding is not None:
                 tried.append(finding)
+                if self._sure(finding, last):
+                    break
         tried.sort(key=lambda finding: -self._rank(finding, last))
         for index, finding in enumerate(tried[: config.careful_count]):
             if finding.verdict >= config.hopeless:
@@ -168,6 +190,10 @@ class Finder:
                     again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, mask)
                     if again is not None and again.verdict >= tried[index].verdict:
                         tried[index] = again
+                    if self._sure(tried[index], last):
+                        break
+            if self._sure(tried[index], last):
+                break
         tried.sort(key=lambda finding: -self._rank(finding, last))
         found = tried[0] if tried and tried[0].verdict >= config.min_verdict else None
         return Search(found=found, tried=tuple(tried), segmentation=segmentation)
@@ -193,11 +219,17 @@ class Finder:
         sure = verdict(evidence) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
         return Finding(mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=sure, evidence=evidence)
 
+    def _sure(self, finding: Finding, last: Float64 | None) -> bool:
+        """Whether nothing else can win: of two equal objects the one that was followed must."""
+        return finding.verdict >= self._config.sure and (last is None or self._near(finding, last))
+
     def _rank(self, finding: Finding, last: Float64 | None) -> float:
-        near = last is not None and bool(
-            np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]) < 0.5 * self._bundle.diameter_m
-        )
+        near = last is not None and self._near(finding, last)
         return finding.verdict + self._config.same_place_bonus * near
+
+    def _near(self, finding: Finding, last: Float64) -> bool:
+        gap_m = float(np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]))
+        return gap_m < 0.5 * self._bundle.diameter_m
 
 
 def recut(finding: Finding) -> NDArray[np.bool_]:

@@ -193,10 +193,15 @@ class Segmenter:
         self._reference: Engine | None = None
         self._query: Engine | None = None
         self._head: Engine | None = None
+        self._last: FrameLook | None = None
         if self.config.source is Source.NETWORK:
             if networks is None:
-                remedy = "give --bundle, or segment by colour"
+                remedy = "give --bundle, or find the object by its colours alone (--colour)"
                 raise EngineError(bad("segmentation", "no network bundle", "one with a segmenter", remedy))
+            if not networks.networks.keys() >= {"som_reference", "som_query", "som_head"}:
+                remedy = "use a bundle that has them, or find the object by its colours alone (--colour)"
+                expected = "som_reference, som_query and som_head"
+                raise EngineError(bad(f"bundle {networks.name}", "no segmenter", expected, remedy))
             self._reference = networks.open("som_reference", options)
             self._query = networks.open("som_query", options)
             self._head = networks.open("som_head", options)
@@ -205,6 +210,10 @@ class Segmenter:
     def fingerprint(self) -> str:
         """Of the network that looks at views; the looks of objects are bound to it."""
         return _COLOUR_ONLY if self._reference is None else self._reference.spec.sha256
+
+    def describe(self) -> dict[str, object]:
+        """How it segments, for reports; JSON types."""
+        return {"source": self.config.source.value}
 
     def study(self, bundle: ObjectBundle) -> ObjectLook:
         """Look at an object from 16 sides, once.
@@ -243,10 +252,12 @@ class Segmenter:
                 raise ObjectBundleError(line)
 
     def look(self, frame: Frame) -> FrameLook:
-        """What all objects share of a frame."""
-        small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
-        maps = {} if self._query is None else self._query.run({"image": small.channels[None]})
-        return FrameLook(frame=frame, small=small, maps=maps)
+        """What all objects share of a frame; asked again for the same `Frame`, the answer is at hand."""
+        if self._last is None or self._last.frame is not frame:
+            small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
+            maps = {} if self._query is None else self._query.run({"image": small.channels[None]})
+            self._last = FrameLook(frame=frame, small=small, maps=maps)
+        return self._last
 
     def find(self, look: FrameLook, wanted: ObjectLook) -> Segmentation:
         """Look for one object.
@@ -276,7 +287,7 @@ class Segmenter:
         whole = small.letterbox.enlarge(probability, look.frame.size_px)
         relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
         stands_out = relief > np.float32(config.relief * diameter_m)
-        made = [_candidate(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
+        made = [candidate_in(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
         found = [candidate for candidate in made if candidate is not None]
         found.sort(key=lambda c: -c.score)
         return [c for c in found if c.score >= config.min_score][: config.candidates]
@@ -328,7 +339,7 @@ def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: floa
     return np.array(centres).reshape(-1, 3)
 
 
-def _candidate(
+def candidate_in(
     frame: Frame,
     probability: Float32,
     stands_out: NDArray[np.bool_],

@@ -4,10 +4,14 @@
 for the object in chunks, a few per frame, so that whatever else runs in the loop waits for no more than one chunk. A
 pose that was found belongs to an old frame; a second tracker, the scout, takes it forward over the frames kept since,
 and only when it has arrived and is still believed do the two change places.
+
+A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
+With a verifier the track's crops are compared with remembered ones every few frames, a second voter beside geometry.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Generator
@@ -23,31 +27,37 @@ from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.find import Finder
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.nearby import NearbyConfig, nearby_mask
 from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
+from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
+from storm_edge.perception.verify import Verifier
 from storm_edge.runtime.events import (
     Action,
     Begin,
     Cancel,
     Event,
     Failed,
+    Forget,
     Forward,
     Given,
     Judged,
     LookNearby,
+    MaskFound,
     PoseForwarded,
     PoseFound,
     Register,
+    Remember,
     Search,
     Tick,
     Voter,
 )
 from storm_edge.runtime.machine import Belief, MachineConfig, advance
-from storm_edge.runtime.outputs import Track
+from storm_edge.runtime.outputs import State, Track
 
 Float64 = NDArray[np.float64]
 Work = Generator[None, None, Event]
@@ -69,11 +79,14 @@ class LoopConfig:
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
     chunks_per_frame: int = 5
-    """Chunks of locating work done per frame while there is no pose."""
+    """Chunks of locating work done per frame while there is no pose. Before the first pose there is nothing to keep
+    up with: an attempt is done at once, as registration from a mask is."""
     frames_per_chunk: int = 3
     """Frames that the scout follows in one chunk."""
     kept_frames: int = 60
     """Frames kept for the scout; a pose older than that is given up."""
+    verify_every: int = 3
+    """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
 
 
 class ObjectLoop:
@@ -85,6 +98,9 @@ class ObjectLoop:
         config: Schedules and thresholds; the default ones when None.
         device: Warp device name.
         options: Where and how the engines run.
+        finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
+            around its last place only.
+        verifier: The second voter; None leaves the judgement to geometry.
     """
 
     def __init__(
@@ -95,8 +111,11 @@ class ObjectLoop:
         config: LoopConfig | None = None,
         device: str = "cpu",
         options: OrtOptions | None = None,
+        finder: Finder | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.bundle = bundle
+        self._finder, self._verifier = finder, verifier
         self._config = config or LoopConfig()
         self._device = device
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
@@ -124,11 +143,18 @@ class ObjectLoop:
         self._kept: deque[Frame] = deque(maxlen=self._config.kept_frames)
         self._found: tuple[Frame, Float64] | None = None
         self._scout_index: int | None = None
+        self._masks: tuple[FrameLook, Segmentation] | None = None
+        self._at_hand: tuple[FrameBuffers, Float64] | None = None  # what `Remember` is about
 
     @property
     def belief(self) -> Belief:
         """What the machine knows."""
         return self._belief
+
+    @property
+    def searches(self) -> bool:
+        """Whether it can find the object in a whole image."""
+        return self._finder is not None
 
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
@@ -173,15 +199,26 @@ class ObjectLoop:
         self._tick(frame)
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         self._step, self._step_stamp_ns = self._scout.start(buffers, T), frame.stamp_ns
-        self._found = (frame, T)
+        self._found, self._at_hand = (frame, T), (buffers, T)
         self._hear(Given(frame=frame.index, score=self._step.confidence))
         return self._report(frame, {stage: (time.perf_counter() - started) * 1e3})
 
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
         self._step, self._step_stamp_ns = self._tracker.update(buffers), frame.stamp_ns
+        self._at_hand = (buffers, self._step.T_cam_centre)
         self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=self._step.confidence))
+        due = frame.index % self._config.verify_every == 0 or self._belief.state is State.SUSPECT
+        score = self._network_score(buffers, self._step.T_cam_centre) if due and self._belief.has_pose else None
+        if score is not None:
+            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=score))
         if self._belief.trusted_frame == frame.index:
             self._trusted = self._step.T_cam_centre
+
+    def _network_score(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float | None:
+        """What the verifier thinks of a pose, None without one or without anything to compare with."""
+        if self._verifier is None or not len(self._verifier):
+            return None
+        return self._verifier.verify(buffers, T_cam_centre).score
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
@@ -202,14 +239,20 @@ class ObjectLoop:
             self._trusted = self._found[1]
             self._kept.clear()
             self._work, self._found, self._scout_index = None, None, None
-        elif isinstance(action, (Search, Register)):
-            # Searching the whole image needs a segmenter; until there is one the answer is that nothing was found.
-            self._work = None
-            self._hear(Failed(attempt=action.attempt))
+        elif isinstance(action, Search):
+            self._work = self._search(action.attempt)
+        elif isinstance(action, Register):
+            self._work = self._register_candidates(action.attempt)
+        elif isinstance(action, Remember) and self._verifier is not None:
+            assert self._at_hand is not None
+            self._verifier.remember(*self._at_hand)
+        elif isinstance(action, Forget) and self._verifier is not None:
+            self._verifier.forget()
 
     def _locate(self) -> None:
         """Some chunks of the work under way; its answer may start the next work."""
-        for _ in range(self._config.chunks_per_frame):
+        seen_before = self._trusted is not None
+        for _ in range(self._config.chunks_per_frame) if seen_before else itertools.count():
             work = self._work
             if work is None:
                 return
@@ -243,24 +286,65 @@ class ObjectLoop:
         self._found, self._scout_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
+    def _search(self, attempt: int) -> Work:
+        """Masks of the object in the whole image."""
+        self._masks = None
+        if self._finder is None:
+            return Failed(attempt=attempt)
+        frame = self._kept[-1]
+        work = self._finder.segment(frame)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                self._masks = done.value
+                break
+            yield
+        assert self._masks is not None
+        if not self._masks[1].candidates:
+            return Failed(attempt=attempt)
+        return MaskFound(attempt=attempt, frame=frame.index)
+
+    def _register_candidates(self, attempt: int) -> Work:
+        """Registration of those masks, and the verdict which of them is the object, if any."""
+        assert self._finder is not None
+        assert self._masks is not None
+        look, segmentation = self._masks
+        work = self._finder.examine(look, segmentation, self._buffers_with(look.frame), last=self._trusted)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                found = done.value.found
+                break
+            yield
+        if found is None:
+            return Failed(attempt=attempt)
+        self._found, self._scout_index = (look.frame, found.T_cam_centre), None
+        return PoseFound(attempt=attempt, frame=look.frame.index, score=found.verdict)
+
     def _go_forward(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
         if self._found is None or self._found[0].index < self._kept[0].index:
             return Failed(attempt=attempt)
         frame, T = self._found
+        buffers = self._buffers_with(frame)
         if self._scout_index != frame.index:
-            self._step = self._scout.start(self._buffers_with(frame), T)
+            self._step = self._scout.start(buffers, T)
         count = 0
         while (ahead := next((kept for kept in self._kept if kept.index > frame.index), None)) is not None:
             frame = ahead
-            self._step, self._step_stamp_ns = self._scout.update(self._buffers_with(frame)), frame.stamp_ns
+            buffers = self._buffers_with(frame)
+            self._step, self._step_stamp_ns = self._scout.update(buffers), frame.stamp_ns
             count += 1
             if count % self._config.frames_per_chunk == 0:
                 yield
         assert self._step is not None
         self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
         self._step_stamp_ns = frame.stamp_ns
-        return PoseForwarded(attempt=attempt, frame=frame.index, score=self._step.confidence)
+        self._at_hand = (buffers, self._step.T_cam_centre)
+        network = self._network_score(*self._at_hand)
+        return PoseForwarded(attempt=attempt, frame=frame.index, score=self._step.confidence, network_score=network)
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:
         if self._locate_buffers is None or self._locate_buffers.size_px != frame.size_px:

@@ -9,10 +9,10 @@ from pathlib import Path
 from storm_edge.data.bop import BopScene
 from storm_edge.data.bop_results import BopEstimate, write_bop_csv
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.files import whole_folder
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
+from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.object_loop import LoopConfig
 from storm_edge.runtime.outputs import POSES, SUMMARY, PoseLog, Track, summarise, write_summary
 from storm_edge.runtime.overlay import OverlayPainter, contact_sheet, write_picture
 from storm_edge.runtime.sequence import Init, follow
@@ -73,8 +73,7 @@ def track_scene(
         StormEdgeError: As `sequence.follow`; or the folder cannot be written.
     """
     with whole_folder(out, marker=SUMMARY) as folder:
-        options = OrtOptions(device=device)
-        loops = [ObjectLoop(b, networks, config=config, device=device, options=options) for b in bundles]
+        loops = make_loops(bundles, networks, config=config, device=device)
         tracks: list[Track] = []
         painter: OverlayPainter | None = None
         video: Video | None = None

@@ -1,4 +1,4 @@
-"""The loop over a recorded scene: register each object where its mask first appears, then follow it to the end.
+"""The loop over a recorded scene: find each object, or start where its mask or label first appears, and follow it.
 
 `follow` yields what is known about every object at every frame; drawing and writing are the caller's (`scene_run`).
 What happens to one object is `object_loop`.
@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum
 
 from storm_edge.data.bop import BopScene
-from storm_edge.errors import SceneError, bad
+from storm_edge.errors import ConfigError, SceneError, bad
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers
@@ -23,6 +23,8 @@ from storm_edge.runtime.outputs import Track
 class Init(str, Enum):
     """Where the first pose comes from."""
 
+    AUTO = "auto"
+    """Nowhere: the loop finds the object by its model."""
     MASK = "mask"
     """Registration with the object's mask of the first frame that has one."""
     GT = "gt"
@@ -72,11 +74,16 @@ def follow(
         device: Warp device name.
 
     Raises:
+        ConfigError: ``init`` is auto and a loop cannot search.
         SceneError: No frame has what ``init`` needs, or a frame is unreadable.
         InputError: The mask, or the object's size, cannot be right.
     """
-    indices = label_indices(scene, [item.bundle for item in objects])
-    starts = [_first_frame(scene, index, init) for index in indices]
+    if init is Init.AUTO:
+        _require_searches(objects)
+        indices = starts = [-1] * len(objects)
+    else:
+        indices = label_indices(scene, [item.bundle for item in objects])
+        starts = [_first_frame(scene, index, init) for index in indices]
     buffers: FrameBuffers | None = None
     for frame_id in scene.frame_ids:
         frame = scene.frame(frame_id)
@@ -97,6 +104,13 @@ def follow(
                 track = item.start(frame, buffers, scene.ground_truth(frame_id)[index].T_cam_obj)
             tracks.append(_with_upload(track, upload_ms))
         yield frame, tracks
+
+
+def _require_searches(objects: Sequence[ObjectLoop]) -> None:
+    for item in objects:
+        if not item.searches:
+            remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"
+            raise ConfigError(bad("init auto", f"no finder for {item.bundle.object_id}", "a segmenter", remedy))
 
 
 def _with_upload(track: Track, upload_ms: float) -> Track:

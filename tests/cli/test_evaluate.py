@@ -24,6 +24,7 @@ def test_tracking(storm_edge: Command, scene: Path, model: Path, predictions: Pa
     assert (ended.status, ended.err) == (0, "")
     assert "a pose in 2 of 2 frames" in ended.out
     assert "0 losses" in ended.out
+    assert "loss detection: 0 losses detected, 0 missed; no loss; 0.00 false alarms" in ended.out
     [report] = json.loads((out / "report.json").read_text())["objects"]
     assert (report["pose_count"], report["loss_count"]) == (2, 0)
 

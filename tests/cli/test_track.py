@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from storm_edge.data.bop_results import read_bop_csv
 from tests.cli.conftest import Command
-from tests.tiny_scene import OBJECT_ID
+from tests.tiny_scene import OBJECT_ID, pose
 
 
 @pytest.mark.parametrize("init", ["mask", "gt"])
@@ -62,8 +64,25 @@ def test_a_run_that_is_told_to_stop_clears_its_folder(scene: Path, thing: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
-def test_auto_says_when_it_comes(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
-    ended = storm_edge("track", scene, "--object", thing, "--init", "auto", "--out", tmp_path / "out")
+def test_auto_finds_the_object_without_a_mask(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    shutil.rmtree(scene / "mask_visib")
+    out = tmp_path / "out"
+    options = ["--object", thing, "--init", "auto", "--bundle", "none", "--no-pictures", "--out", out]
+    ended = storm_edge("track", scene, *options)
+    assert (ended.status, ended.err) == (0, "")
+    lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
+    assert [line["state"] for line in lines] == ["TRACKING", "TRACKING"]
+    assert json.loads((out / "summary.json").read_text())["init"] == "auto"
+    for line in lines:
+        np.testing.assert_allclose(np.array(line["T_cam_obj"])[:3, 3], pose(line["frame"])[:3, 3], atol=0.005)
+
+
+def test_auto_needs_a_segmenter(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    options = ["--object", thing, "--init", "auto", "--bundle", networks, "--out", tmp_path / "out"]
+    ended = storm_edge("track", scene, *options)
     assert ended.status == 1
     assert ended.err.count("\n") == 1
-    assert "auto comes with the segmenter" in ended.err
+    assert "som_head" in ended.err
+    assert not (tmp_path / "out").exists()

@@ -15,6 +15,7 @@ from storm_edge.errors import CameraError, DepthError, FrameError, OutputError, 
 from storm_edge.frames import Frame
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import make_T, random_rotation
+from tests.tiny_scene import write_tiny_scene
 
 K = np.array([[600.0, 0.0, 31.5], [0.0, 610.0, 23.5], [0.0, 0.0, 1.0]])
 SIZE = (48, 64)
@@ -239,3 +240,17 @@ def test_real_recordings_open(shared_data: Path) -> None:
     assert cup.mask_visib(cup.first_masked_frame()).sum() == 6062  # px_count_visib of its own info file
     T = cup.ground_truth(0)[0].T_cam_obj
     assert T[2, 3] == pytest.approx(0.6460526)
+
+
+def test_the_visible_share_comes_from_the_info_file_or_both_masks(tmp_path: Path) -> None:
+    path = write_tiny_scene(tmp_path / "scene", edit_mask=lambda mask: mask & (np.arange(mask.shape[1]) < 48))
+    by_file = BopScene(path).visible_share(0)
+    assert by_file is not None
+    assert 0.3 < by_file < 0.7
+    (path / "scene_gt_info.json").unlink()
+    assert BopScene(path).visible_share(0) == pytest.approx(by_file)
+    (path / "mask" / "000000_000000.png").unlink()
+    assert BopScene(path).visible_share(0) is None
+    (path / "scene_gt_info.json").write_text('{"0": [{"visib": 1}]}')
+    with pytest.raises(SceneError, match=r"scene_gt_info\.json: got KeyError 'visib_fract'"):
+        BopScene(path)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.engines.bundle import MANIFEST, NetworkBundle, write_manifest
+from storm_edge.engines.bundle import MANIFEST, NetworkBundle, add_to_manifest, write_manifest
 from storm_edge.engines.scoring import open_scorer
 from storm_edge.errors import EngineError
 from tests.engines import tiny
@@ -149,3 +149,22 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, name="fixed", size_px=SIZE_PX, preset="parity", networks={"refine": "refine.onnx"})
     with pytest.raises(EngineError, match="export the network with a batch that varies"):
         NetworkBundle.load(tmp_path).open("refine")
+
+
+def test_the_tier_says_whose_networks_they_are(tmp_path: Path) -> None:
+    (tmp_path / "any.onnx").write_bytes(b"")
+    add_to_manifest(tmp_path, {"sam2_encoder": "any.onnx"}, name="mine", size_px=80)
+    assert NetworkBundle.load(tmp_path).tier == "nano"
+    add_to_manifest(tmp_path, {"similarity": "any.onnx"}, name="ignored", size_px=80, tier="full")
+    assert NetworkBundle.load(tmp_path).tier == "full"
+    with pytest.raises(EngineError, match=r"tier full \(similarity\), expected tier nano; put the networks into"):
+        add_to_manifest(tmp_path, {"som_query": "any.onnx"}, name="ignored", size_px=80)
+    _edit(tmp_path, lambda m: m.update(tier="nano"))
+    with pytest.raises(EngineError, match="tier nano: got similarity"):
+        NetworkBundle.load(tmp_path)
+
+
+def test_what_is_required_is_missed_in_one_line(folder: Path) -> None:
+    with pytest.raises(EngineError, match="bundle tiny: got no SAM2, expected sam2_encoder; export it") as caught:
+        NetworkBundle.load(folder).require(["sam2_encoder"], what="SAM2", remedy="export it")
+    assert "\n" not in str(caught.value)

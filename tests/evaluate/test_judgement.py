@@ -162,3 +162,39 @@ def test_the_report_is_plain_json_and_the_table_has_a_row_per_score(tmp_path: Pa
     assert content["labels"][1]["add_m"] is None
     assert content["labels"][0]["T_pred"][0][3] == 0.01
     assert score_table(score_poses(judgements), title="poses").row_count == 1
+
+
+def tracked(index: int, state: str, T_error: np.ndarray | None = None) -> Prediction:
+    return replace(predicted(index, T_error), state=state)
+
+
+def test_losses_and_alarms_are_judged_where_visibility_is_known(scene: BopScene, bundle: ObjectBundle) -> None:
+    """Right, then 5 cm off and believed, then given up, then right again."""
+    gone = replace(tracked(2, "LOST"), T_cam_obj=None)
+    lines = [tracked(0, "TRACKING"), tracked(1, "TRACKING", shifted(0.05)), gone, tracked(3, "TRACKING")]
+    judgements = judge_scene(scene, lines, [bundle])
+    assert [j.visible_share for j in judgements] == [1.0] * FRAMES
+    report = report_tracking(judgements)
+    assert report.recovery is not None
+    assert report.recovery.lost.detected == (1,)
+    assert report.recovery.drift_count == 1
+    assert "median 1 frames to detect" in report.recovery_sentence()
+    # Lines that are not there are left out, not taken for anything.
+    fewer = report_tracking(judge_scene(scene, lines[:2] + lines[3:], [bundle]))
+    assert fewer.unreported_count == 1
+    assert "1 unreported frames left out" in fewer.recovery_sentence()
+
+
+def test_where_it_cannot_be_judged_it_says_why(bundle: ObjectBundle, tmp_path: Path) -> None:
+    path = write_tiny_scene(tmp_path / "tiny", frame_count=2)
+    (path / "scene_gt_info.json").unlink()
+    masked = report_tracking(judge_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
+    assert masked.recovery is not None  # both masks are there
+    (path / "mask" / "000000_000000.png").unlink()
+    blind = report_tracking(judge_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
+    assert blind.recovery is None
+    assert (
+        "not judged, the scene does not say how much of the object is visible in 1 of 1" in blind.recovery_sentence()
+    )
+    stateless = report_tracking(judge_scene(BopScene(path), [predicted(0)], [bundle]))
+    assert "the predictions name no state" in stateless.recovery_sentence()

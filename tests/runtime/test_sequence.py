@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from storm_edge.data.bop import BopScene, BopWriter, GroundTruth
-from storm_edge.errors import SceneError, UnitError
+from storm_edge.errors import ConfigError, SceneError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T
+from storm_edge.runtime.assembly import make_loops
 from storm_edge.runtime.object_loop import ObjectLoop, check_apparent_size
 from storm_edge.runtime.outputs import State
 from storm_edge.runtime.sequence import Init, follow, label_indices
@@ -90,6 +91,44 @@ def test_an_object_that_comes_back_elsewhere_is_found_and_forwarded(staged: Stag
         assert track.pose_age_ms < 40.0  # a frame at most
         if track.pose_age_ms == 0.0:
             assert points.add(T_true, track.T_cam_obj @ staged.bundle.T_obj_centre) < 0.005
+
+
+def test_found_by_the_model_alone(staged: Staged, tmp_path: Path) -> None:
+    """Nothing is given. The first picture has no mug; once it is there it is found, and followed from there on."""
+    T = staged.T_cam_centre
+    poses = [None, *(shifted(T, 0.004 * step) for step in range(8))]
+    scene = write_scene(staged, tmp_path / "scene", poses)
+    (loop,) = make_loops([staged.bundle], None)
+    tracks = [track for _, (track,) in follow(scene, [loop], init=Init.AUTO)]
+    found = [track.state for track in tracks].index(State.TRACKING)
+    assert 1 <= found <= 6  # a failed attempt waits for up to 0.2 s
+    points = ModelPoints(staged.bundle.mesh.vertices)
+    for track, T_true in zip(tracks[found:], poses[found:], strict=True):
+        assert track.state is State.TRACKING
+        assert track.T_cam_obj is not None
+        assert T_true is not None
+        assert points.add(T_true, track.T_cam_obj @ staged.bundle.T_obj_centre) < 0.004
+
+
+def test_lost_beyond_its_surroundings_it_is_found_in_the_whole_image(staged: Staged, tmp_path: Path) -> None:
+    """It reappears 32 cm aside, out of reach of the look around its last place."""
+    T = staged.T_cam_centre
+    back = [shifted(T, -0.32 + 0.002 * step) for step in range(45)]
+    scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 6, *back])
+    (loop,) = make_loops([staged.bundle], None)
+    tracks = [track for _, (track,) in follow(scene, [loop], init=Init.GT)]
+    states = [track.state for track in tracks]
+    found = states.index(State.TRACKING, 8)
+    last = tracks[-1]
+    assert set(states[found:]) == {State.TRACKING}
+    assert last.T_cam_obj is not None
+    assert np.linalg.norm((last.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3] - back[-1][:3, 3]) < 0.005
+
+
+def test_a_loop_without_a_finder_cannot_begin_by_itself(staged: Staged, tmp_path: Path) -> None:
+    scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
+    with pytest.raises(ConfigError, match="no finder for mug"):
+        next(follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.AUTO))
 
 
 def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: Path) -> None:

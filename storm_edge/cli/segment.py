@@ -1,0 +1,78 @@
+"""`storm-edge segment`: masks of objects in a recorded scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storm_edge.cli.console import progress_bars
+from storm_edge.cli.onboard import Unit, open_object
+from storm_edge.cli.scenes import LABELS, open_networks, open_scene
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from storm_edge.runtime.segment_run import SegmentRun
+
+
+def command(
+    scene: Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)],
+    objects: Annotated[
+        list[Path],
+        typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
+    unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
+    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    colour: Annotated[
+        bool, typer.Option("--colour", help="Segment by colours and depth alone; needs no network.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep the segmenter's best mask as it is, without registering it.")
+    ] = False,
+    every: Annotated[int, typer.Option(help="Segment every how many images.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
+) -> None:
+    """Find objects in the images of a scene by their models alone, and leave their masks."""
+    from storm_edge.engines.onnx_runtime import OrtOptions
+    from storm_edge.kernels.device import require_device
+    from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
+    from storm_edge.runtime.outputs import SUMMARY
+    from storm_edge.runtime.segment_run import segment_scene
+
+    # All that can be refused is refused before the work begins.
+    check_replaceable(out, marker=SUMMARY)
+    require_device(device)
+    recording = open_scene(scene, LABELS)
+    networks = None if colour else open_networks(bundle)
+    source = Source.COLOUR if colour else Source.NETWORK
+    options = OrtOptions(device=device)
+    segmenter = Segmenter(networks, config=SegmentConfig(source=source), device=device, options=options)
+    with progress_bars() as report:
+        run = segment_scene(
+            recording,
+            # Sparse views are for registration.
+            [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects],
+            segmenter,
+            out,
+            networks=networks,
+            verified=not raw,
+            every=every,
+            device=device,
+            pictures=pictures,
+            progress=lambda done, total: report("segment", done / total),
+        )
+    typer.echo(describe(run))
+
+
+def describe(run: SegmentRun) -> str:
+    """A line per object: in how many images it was found, and how long that took."""
+    summary = run.summary
+    spent = summary["latency_ms"]["object"]
+    times = f"; p50 {spent['p50']:.0f} ms per object and image" if spent else ""
+    return "\n".join(
+        f"{run.folder}: {name}, found in {summary['found_count'][name]} of {summary['frame_count']} images{times}"
+        for name in summary["objects"]
+    )

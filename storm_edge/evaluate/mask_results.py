@@ -1,0 +1,175 @@
+"""Masks of `storm-edge segment` against the `mask_visib` of a BOP scene, one `MaskJudgement` per object and image.
+
+Several instances of an object in an image are fine: any of them may be found. An image is judged where the label file
+speaks of it: if it lists the object, and its masks are there; if it does not, the object is absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storm_edge.data.bop import BopScene, read_mask
+from storm_edge.errors import FrameError, InputError, bad
+from storm_edge.evaluate.judgement import label_ids
+from storm_edge.evaluate.masks import BoolImage, MaskJudgement, judge_masks
+from storm_edge.objects.bundle import ObjectBundle
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskResult:
+    """What was said about one object in one image."""
+
+    frame_id: int
+    """Image number."""
+    object_id: str
+    """Name of the object."""
+    path: Path | None
+    """File of the mask; None is the answer "not found"."""
+    score: float
+    """How sure that is, 0..1."""
+    time_s: float
+    """Time for the object in this image, with its part of what all objects share [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedMasks:
+    """All answers that could be judged."""
+
+    judgements: list[MaskJudgement]
+    """In the order of the images."""
+    unjudged_frames: list[int]
+    """Segmented images that have no label, or a label without a mask."""
+
+
+class _Entry(BaseModel):
+    """One entry of ``results``."""
+
+    model_config = ConfigDict(extra="forbid")
+    frame: int
+    object: str
+    index: int
+    found: bool
+    score: float
+    box: tuple[int, int, int, int] | None
+    mask: str | None
+    time_ms: float
+
+
+class _Summary(BaseModel):
+    """What is read of `summary.json`; the rest of it is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+    results: list[_Entry]
+    look_ms: dict[int, float]
+
+
+def read_mask_results(folder: Path | str) -> list[MaskResult]:
+    """Read what a run of `storm-edge segment` said.
+
+    Raises:
+        InputError: The folder has no such summary, or nothing is in it.
+    """
+    path = Path(folder) / SUMMARY
+    remedy = "give the folder that storm-edge segment wrote"
+    try:
+        summary = _Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        got = getattr(error, "strerror", None) or error
+        raise InputError(bad(path, got, "the summary of a segmentation", remedy)) from error
+    except json.JSONDecodeError as error:
+        raise InputError(bad(path, f"no JSON ({error.msg})", "the summary of a segmentation", remedy)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"]) or "the file"
+        raise InputError(bad(path, f"{where}: {first['msg']}", "the summary of a segmentation", remedy)) from error
+    if not summary.results:
+        raise InputError(bad(path, "no result", "at least one", "check that the run finished"))
+    count = len({entry.object for entry in summary.results})
+    return [
+        MaskResult(
+            frame_id=entry.frame,
+            object_id=entry.object,
+            path=_mask_file(Path(folder), entry, what=path),
+            score=entry.score,
+            time_s=(entry.time_ms + summary.look_ms.get(entry.frame, 0.0) / count) / 1e3,
+        )
+        for entry in summary.results
+    ]
+
+
+def _mask_file(folder: Path, entry: _Entry, *, what: Path) -> Path | None:
+    if entry.found != (entry.mask is not None):
+        got = f"found {entry.found} and mask {entry.mask} in image {entry.frame}"
+        raise InputError(bad(what, got, "a mask where, and only where, something was found", "segment again"))
+    return None if entry.mask is None else folder / entry.mask
+
+
+def judge_mask_scene(
+    scene: BopScene,
+    results: Sequence[MaskResult],
+    bundles: Sequence[ObjectBundle],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> JudgedMasks:
+    """Judge every answer about the given objects.
+
+    Args:
+        scene: Labelled recording.
+        results: Answers about any objects; those about others are left out.
+        bundles: The objects to judge.
+        progress: Called with answers done and answers in all.
+
+    Raises:
+        InputError: A bundle belongs to no label, or no answer belongs to a bundle, or none can be judged.
+        FrameError: A mask has another size than the true one.
+        SceneError: There are no labels; an image or a mask is missing.
+    """
+    ids = dict(zip([bundle.object_id for bundle in bundles], label_ids(scene, bundles), strict=True))
+    names = sorted({result.object_id for result in results})
+    for name in ids:
+        if name not in names:
+            got = "objects " + ", ".join(names)
+            raise InputError(bad("segmentation", got, f"'{name}'", "name the object that was looked for"))
+    asked = [result for result in results if result.object_id in ids]
+    judgements: list[MaskJudgement] = []
+    unjudged: set[int] = set()
+    for done, result in enumerate(asked, start=1):
+        truths = _truths(scene, result.frame_id, ids[result.object_id])
+        if truths is None:
+            unjudged.add(result.frame_id)
+        else:
+            found = [] if result.path is None else [(_read(result.path, truths), result.score)]
+            judgements.append(
+                judge_masks(result.object_id, result.frame_id, truths, found, time_s=result.time_s),
+            )
+        if progress is not None:
+            progress(done, len(asked))
+    if not judgements:
+        expected = "mask_visib of at least one segmented image"
+        raise InputError(bad(scene.path, "no image that could be judged", expected, "segment the labelled images"))
+    return JudgedMasks(judgements=judgements, unjudged_frames=sorted(unjudged))
+
+
+def _truths(scene: BopScene, frame_id: int, object_id: int) -> list[BoolImage] | None:
+    """Visible part of every instance, none where the object is absent; None where that is not known."""
+    if not scene.is_labelled(frame_id):
+        return None
+    labels = scene.ground_truth(frame_id)
+    indices = [index for index, label in enumerate(labels) if label.object_id == object_id]
+    if not all(scene.has_mask(frame_id, index) for index in indices):
+        return None
+    return [scene.mask_visib(frame_id, index) for index in indices]
+
+
+def _read(path: Path, truths: Sequence[BoolImage]) -> BoolImage:
+    mask = read_mask(path)
+    if truths and mask.shape != truths[0].shape:
+        raise FrameError(bad(path, f"size {mask.shape}", f"{truths[0].shape} as mask_visib", "segment this scene"))
+    return mask

@@ -1,0 +1,77 @@
+"""The command on the tiny scene: its box is found by its colours, judged, and missed where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storm_edge.data.bop import BopScene
+from tests.cli.conftest import Command
+from tests.cli.test_bad_input import assert_refused, snapshot
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_masks_are_found_and_judged(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path, raw: bool) -> None:
+    run = tmp_path / "run"
+    options = ["--raw"] if raw else []
+    ended = storm_edge("segment", scene, "--object", thing, "--colour", "--out", run, *options)
+    assert (ended.status, ended.err) == (0, "")
+    assert "obj_000003, found in 2 of 2 images" in ended.out
+    assert json.loads((run / "summary.json").read_text())["verified"] is not raw
+    assert sorted(p.name for p in run.iterdir()) == ["masks", "overlay_sheet.png", "overlays", "summary.json"]
+    report = tmp_path / "report"
+    ended = storm_edge("eval", "masks", run, "--scene", scene, "--object", thing, "--out", report)
+    assert (ended.status, ended.err) == (0, "")
+    assert "AP75" in ended.out
+    [score] = json.loads((report / "report.json").read_text())["scores"]
+    assert score["missed_share"] == 0.0
+    assert score["iou_mean"] > 0.7
+    assert score["time_mean_s"] > 0.0
+
+
+def test_some_images_can_be_left_out_and_an_older_run_is_replaced(
+    storm_edge: Command, scene: Path, thing: Path, tmp_path: Path
+) -> None:
+    options = ["--object", thing, "--colour", "--raw", "--no-pictures", "--out", tmp_path / "run"]
+    assert storm_edge("segment", scene, *options).status == 0
+    assert storm_edge("segment", scene, *options, "--every", "2").status == 0
+    assert [p.name for p in (tmp_path / "run" / "masks").iterdir()] == ["000000_000000.png"]
+
+
+def test_a_bundle_without_a_segmenter_names_the_way_without(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    before = snapshot(tmp_path)
+    for bundle in (networks, "none"):
+        ended = storm_edge("segment", scene, "--object", thing, "--bundle", bundle, "--out", tmp_path / "run")
+        assert_refused(ended, "--colour")
+    assert snapshot(tmp_path) == before
+
+
+def test_wrong_options_leave_nothing(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    before = snapshot(tmp_path)
+    options = ["--object", thing, "--colour", "--out", tmp_path / "run"]
+    assert_refused(storm_edge("segment", scene, *options, "--every", "0"), "--every: got 0")
+    assert_refused(storm_edge("segment", scene, *options, "--object", thing), "a name for each")
+    assert_refused(storm_edge("segment", scene, *options, "--device", "abacus"), "'abacus'")
+    assert_refused(storm_edge("eval", "masks", scene, "--scene", scene, *options[:2], *options[3:]), "summary.json")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_scene_without_the_object_gives_no_mask(
+    storm_edge: Command, scene: Path, thing: Path, tmp_path: Path
+) -> None:
+    """The wall alone, in both images."""
+    from PIL import Image
+
+    for frame in BopScene(scene):
+        Image.fromarray(np.full_like(frame.rgb, 90)).save(scene / "rgb" / f"{frame.index:06d}.png")
+        wall = np.full(frame.depth_m.shape, 9000, dtype=np.uint16)
+        Image.fromarray(wall).save(scene / "depth" / f"{frame.index:06d}.png")
+    ended = storm_edge("segment", scene, "--object", thing, "--colour", "--out", tmp_path / "run")
+    assert (ended.status, ended.err) == (0, "")
+    assert "found in 0 of 2 images" in ended.out
+    assert list((tmp_path / "run" / "masks").iterdir()) == []
