@@ -9,7 +9,6 @@ A set belongs to the bundle it was captured with, by the hashes of its FP32 grap
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +75,13 @@ class CalibrationSet:
     """Of its manifest, which holds the hashes of everything else."""
     onnx_sha256: Mapping[str, str]
     """By graph, of the FP32 file it was captured with."""
+    row_sources: Mapping[str, tuple[RowSource, ...]]
+    """By graph, where every row came from."""
     _files: Mapping[str, Path]
+
+    def count(self, graph: str) -> int:
+        """Rows of a graph."""
+        return len(self.row_sources[graph])
 
     def rows(self, graph: str, onnx_sha256: str, *, most: int) -> Tensors:
         """Up to ``most`` rows of a graph's inputs, spread evenly over the set.
@@ -171,6 +176,7 @@ def load_set(folder: Path) -> CalibrationSet:
         bundle=manifest.bundle,
         sha256=sha256(data),
         onnx_sha256={graph: entry.onnx_sha256 for graph, entry in manifest.graphs.items()},
+        row_sources={graph: entry.sources for graph, entry in manifest.graphs.items()},
         _files=files,
     )
 
@@ -201,11 +207,3 @@ def _smoothness(array: NDArray[Any]) -> float:
     x = x - x.mean(axis=(-2, -1), keepdims=True)
     variance = float((x * x).mean())
     return float((x[..., 1:] * x[..., :-1]).mean()) / variance if variance > 0.0 else 1.0
-
-
-def rows_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Fingerprint of some rows."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()

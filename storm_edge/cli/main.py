@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import build, demo, doctor, evaluate, export, onboard, segment, track, train
+from storm_edge.cli import build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command("export")(export.command)
 app.command("build")(build.command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
+app.add_typer(calib.app, name="calib")
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:

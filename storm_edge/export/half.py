@@ -21,7 +21,7 @@ from storm_edge.export.recipe import Fp16Plan
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Operations that may have weights."""
-_QDQ_OPSET = 21  # from 19 on the scale of a QuantizeLinear may be FP16, which keeps INT8 and FP16 layers together
+_QDQ_OPSET = 19  # the first whose QuantizeLinear takes an FP16 scale, which keeps INT8 and FP16 layers together
 
 
 def to_fp16(model: onnx.ModelProto, plan: Fp16Plan, *, name: str) -> onnx.ModelProto:

@@ -29,7 +29,7 @@ from storm_edge.calib.sets import CalibrationSet, Tensors
 from storm_edge.engines.bundle import MANIFEST, write_manifest
 from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
 from storm_edge.engines.layout import ChannelsLastEngine
-from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, file_sha256
+from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions, file_sha256
 from storm_edge.engines.spec import Engine
 from storm_edge.errors import ConfigError, EngineError, bad
 from storm_edge.export.compare import OutputDrift, compare
@@ -387,9 +387,14 @@ def open_graphs(recipe: Recipe, files: Mapping[str, Path]) -> dict[str, Engine]:
 
 
 def open_graph(recipe: Recipe, graph: str, path: Path) -> Engine:
-    """One graph, with our names and channels first."""
+    """One graph, with our names and channels first.
+
+    Q/DQ in FP16 is for TensorRT. ONNX Runtime would quantise the biases with the product of two FP16 scales, which
+    underflows; node by node it computes what the file says.
+    """
+    as_written = path.parent.name == Precision.INT8_FP16.folder
     names = {theirs: ours for ours, theirs in recipe.source.tensors.get(graph, {}).items()}
-    engine: Engine = OnnxRuntimeEngine(path, name=graph, names=names)
+    engine: Engine = OnnxRuntimeEngine(path, name=graph, names=names, options=OrtOptions(as_written=as_written))
     return ChannelsLastEngine(engine) if recipe.source.layout == "nhwc" else engine
 
 

@@ -21,6 +21,7 @@ from storm_edge.data.synthetic.verification import GOOD_COUNT, GroupSampler
 from storm_edge.engines.spec import Engine
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
+from storm_edge.export.registration import Outcome, register_pictures
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
 
@@ -99,6 +100,8 @@ def make_task(
 def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
     batch = _pairs(recipe).refine_batch(size)
     inputs = {"refine": {k: batch[k] for k in ("rendered", "observed")}}
+    pictures = max(size // 4, 1)
+    in_fp32: list[Outcome] = []
 
     def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
         a, b = before["refine"].run(inputs["refine"]), after["refine"].run(inputs["refine"])
@@ -107,9 +110,22 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
         return [
             *_at_most("pose change, translation, median [mm of a 0.1 m object]", np.median(shift_mm), gates.pose_mm),
             *_at_most("pose change, rotation, median [deg]", np.median(turn_deg), gates.pose_deg),
+            *registered(before, after, gates),
         ]
 
-    return Task(inputs=inputs, data=f"{size} held-out pairs", figures=figures)
+    def registered(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+        if gates.success_points is None or gates.add_s_points is None:
+            return []
+        if not in_fp32:
+            in_fp32.append(register_pictures(recipe, before, count=pictures))
+        a, b = in_fp32[0], register_pictures(recipe, after, count=pictures)
+        return [
+            _loss("registration, ADD-S within 0.1 d [points]", a.success, b.success, gates.success_points),
+            _loss("registration, AUC of ADD-S [points]", a.add_s_auc, b.add_s_auc, gates.add_s_points),
+        ]
+
+    data = f"{size} held-out pairs; {pictures} held-out pictures are registered"
+    return Task(inputs=inputs, data=data, figures=figures)
 
 
 def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
