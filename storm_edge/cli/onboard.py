@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.cli.console import Report, progress_bars, say
+from storm_edge.cli.description import OPTION, encoded
+from storm_edge.cli.scenes import NO_NETWORKS
 from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from storm_edge.objects.bundle import ObjectBundle
     from storm_edge.objects.onboard import Symmetries
+    from storm_edge.perception.segment import Segmenter
+
+    Float32 = NDArray[np.float32]
 
 MODELS_INFO = "models_info.json"
 NO_SYMMETRY_OPTION = "none"
+SHIPPED = "nano"
+DESCRIPTION_OPTION = "--description"
 
 
 class Unit(str, Enum):
@@ -42,19 +52,72 @@ def command(
             " model says.",
         ),
     ] = None,
+    bundles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bundle",
+            help="Network bundle whose segmenter looks at the object and stores what it keeps; may be given several"
+            f" times, '{NO_NETWORKS}' for none. By default the shipped one if it has a segmenter.",
+        ),
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option(help="The object in words, for segmenters that take a description.")
+    ] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="module:function that turns the description into a vector.")
+    ] = None,
 ) -> None:
-    """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints."""
+    """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, what networks keep of it."""
     from storm_edge.objects.bundle import DESCRIPTION
+    from storm_edge.perception.looks import make_look
 
     check_replaceable(out, marker=DESCRIPTION)
+    segmenters = _segmenters(bundles)
+    context = _context(description, text_encoder, list(segmenters.values()))
     with progress_bars() as report:
         bundle = make_object(model, unit, object_id=object_id, symmetry=symmetry, report=report)
-    bundle.save(out)
+        looks = []
+        for done, (name, segmenter) in enumerate(segmenters.items()):
+            report("networks", done / len(segmenters))
+            takes = segmenter.context_length is not None
+            looks.append(make_look(segmenter, bundle, name=name, context=context if takes else None))
+    bundle.save(out, looks=looks)
+    seen = f", seen by {', '.join(segmenters)}" if segmenters else ""
     typer.echo(
         f"{out}: object {bundle.object_id}, diameter {bundle.diameter_m * 1e3:.1f} mm,"
         f" {len(bundle.mesh.faces)} faces ({len(bundle.mesh_lod.faces)} in the coarse mesh),"
-        f" {len(bundle.symmetries)} symmetries, {len(bundle.rotation_grid)} rotations"
+        f" {len(bundle.symmetries)} symmetries, {len(bundle.rotation_grid)} rotations{seen}"
     )
+
+
+def _segmenters(names: list[str] | None) -> dict[str, Segmenter]:
+    """By name of their bundles; each is opened, so that what is refused is refused before the work begins."""
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.perception.maps import NETWORKS
+    from storm_edge.perception.segment import Segmenter
+
+    if names is None:
+        shipped = NetworkBundle.load(SHIPPED)
+        return {shipped.name: Segmenter(shipped)} if shipped.networks.keys() >= set(NETWORKS) else {}
+    opened = [NetworkBundle.load(name) for name in names if name != NO_NETWORKS]
+    found = {networks.name: Segmenter(networks) for networks in opened}
+    if len({segmenter.fingerprint for segmenter in found.values()}) < len(opened):
+        got = ", ".join(networks.name for networks in opened)
+        raise ConfigError(bad("--bundle", got, "bundles of different names and networks", "leave one out"))
+    return found
+
+
+def _context(description: str | None, encoder: str | None, segmenters: list[Segmenter]) -> Float32 | None:
+    """The description as a vector, if there is one."""
+    if (description is None) != (encoder is None):
+        lacking = DESCRIPTION_OPTION if description is None else OPTION
+        raise ConfigError(bad(lacking, "nothing", f"both {DESCRIPTION_OPTION} and {OPTION}, or neither", "give both"))
+    if description is None or encoder is None:
+        return None
+    if not any(segmenter.context_length is not None for segmenter in segmenters):
+        remedy = "leave it out, or give a bundle whose som_head has a context input"
+        raise ConfigError(bad(DESCRIPTION_OPTION, "one", "none: no segmenter here takes a description", remedy))
+    return encoded(description, encoder)
 
 
 def make_object(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,19 @@ import typer
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, open_networks, open_scene
+from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.runtime.segment_run import SegmentRun
+
+
+class Framing(str, Enum):
+    """How an image is brought to the square that STORM's segmenter sees."""
+
+    LETTERBOX = "letterbox"
+    CENTRE = "centre"
+    UPSTREAM = "upstream"
 
 
 def command(
@@ -31,6 +41,13 @@ def command(
     raw: Annotated[
         bool, typer.Option("--raw", help="Keep the segmenter's best mask as it is, without registering it.")
     ] = False,
+    sam2: Annotated[
+        bool, typer.Option("--sam2", help="Sharpen masks with the bundle's SAM2, where both agree.")
+    ] = False,
+    framing: Annotated[
+        Framing | None,
+        typer.Option(help="How STORM's segmenter is shown an image; 'upstream' repeats its misplaced masks."),
+    ] = None,
     every: Annotated[int, typer.Option(help="Segment every how many images.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
@@ -38,7 +55,11 @@ def command(
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.onnx_runtime import OrtOptions
     from storm_edge.kernels.device import require_device
+    from storm_edge.perception import full_som
+    from storm_edge.perception.full_som import FullSomConfig
+    from storm_edge.perception.looks import load_look
     from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
+    from storm_edge.perception.sharpen import SharpenConfig
     from storm_edge.runtime.outputs import SUMMARY
     from storm_edge.runtime.segment_run import segment_scene
 
@@ -46,18 +67,26 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
     recording = open_scene(scene, LABELS)
-    networks = None if colour else open_networks(bundle)
-    source = Source.COLOUR if colour else Source.NETWORK
-    options = OrtOptions(device=device)
-    segmenter = Segmenter(networks, config=SegmentConfig(source=source), device=device, options=options)
+    networks = open_networks(bundle) if sam2 or not colour else None
+    if framing is not None and (colour or networks is None or networks.tier != "full"):
+        remedy = "leave it out, or use a bundle of tier full"
+        raise ConfigError(bad("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy))
+    config = SegmentConfig(
+        source=Source.COLOUR if colour else Source.NETWORK,
+        full=FullSomConfig(framing=full_som.Framing((framing or Framing.LETTERBOX).value)),
+        sharpen=SharpenConfig() if sam2 else None,
+    )
+    segmenter = Segmenter(networks, config=config, device=device, options=OrtOptions(device=device))
     with progress_bars() as report:
+        # Sparse views are for registration.
+        opened = [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects]
         run = segment_scene(
             recording,
-            # Sparse views are for registration.
-            [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects],
+            opened,
             segmenter,
             out,
             networks=networks,
+            looks=[load_look(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)],
             verified=not raw,
             every=every,
             device=device,

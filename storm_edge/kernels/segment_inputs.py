@@ -114,8 +114,8 @@ class Letterbox:
         """Share of each mask cell that is marked, ``(60, 80)``."""
         return halved(self.shrink(mask))
 
-    def shrink(self, mask: NDArray[np.bool_]) -> Float32:
-        """Share of each working pixel that is marked, ``(120, 160)``."""
+    def shrink(self, mask: NDArray[np.bool_] | Float32) -> Float32:
+        """Share of each working pixel that is marked, or the mean of a map, ``(120, 160)``."""
         flag = cv2.INTER_AREA if self.scale < 1.0 else cv2.INTER_LINEAR
         out = np.zeros(SIZE_PX, dtype=np.float32)
         out[self.window] = cv2.resize(mask.astype(np.float32), (self.width, self.height), interpolation=flag)

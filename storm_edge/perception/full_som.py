@@ -1,22 +1,15 @@
-"""Segment with the full-tier SOM: what it is shown, and what its logits mean in the image (reference-networks 2).
+"""STORM's SOM: what it is shown, and what its logits mean in the image (reference-networks 2).
 
-The engines are ``som_reference``, ``som_query`` and ``som_head`` of `storm_edge.export.som`. An object is studied
-once, an image looked at once, then each object is found in it::
-
-    views = segmenter.study(mesh)
-    image = segmenter.look(frame.rgb)
-    found = segmenter.find(image, views)     # a mask with its score, or None
-
-SOM was never taught to say that the object is absent. "Not found" is decided here, by how much of the image it marks
-and how sure it is at its surest; the thresholds are `FullSomConfig`'s and deserve a check by registration.
+The engines are ``som_reference``, ``som_query`` and ``som_head`` of `storm_edge.export.som`. `perception.maps` puts
+it beside the other ways to find an object. SOM was never taught to say that an object is absent: that is decided
+here, by how much of the image it marks and how sure it is at its surest. To be sure, register what it marks.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storm_edge.engines.spec import Engine
-from storm_edge.errors import EngineError, ObjectBundleError, OutputError, bad
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
@@ -73,73 +65,6 @@ class FullSomConfig:
     """Least part of the image that is marked."""
     least_peak: float = 0.6
     """Least probability of the surest pixel."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewCache:
-    """What SOM keeps of an object; belongs to one network and one model."""
-
-    tensors: dict[str, Float32]
-    """Keys and values by name, as ``som_head`` takes them, and the language context if it takes one."""
-    network: str
-    """SHA-256 of the graph they came from."""
-    views: str
-    """SHA-256 of the pictures they came from."""
-
-    def save(self, path: Path) -> None:
-        """Write an ``.npz``, the tensors in half precision: 12 MiB for the official network.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
-        halves = {name: tensor.astype(np.float16) for name, tensor in self.tensors.items()}
-        try:
-            with path.open("wb") as file:
-                np.savez(file, network=self.network, views=self.views, **halves)  # type: ignore[arg-type]
-        except OSError as error:
-            raise OutputError(bad(path, error.strerror, "a file that can be written", "choose another")) from error
-
-    @staticmethod
-    def load(path: Path) -> ViewCache:
-        """Read what `save` wrote; whether it fits the network is checked by `FullSegmenter.find`.
-
-        Raises:
-            ObjectBundleError: It is missing or something else.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-            return ViewCache(
-                network=str(arrays.pop("network")),
-                views=str(arrays.pop("views")),
-                tensors={name: array.astype(np.float32) for name, array in arrays.items()},
-            )
-        except (OSError, KeyError, ValueError) as error:
-            got = str(error).splitlines()[0]
-            remedy = "onboard the object again"
-            raise ObjectBundleError(bad(path, got, "keys and values of its views", remedy)) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageTokens:
-    """An image as SOM sees it, whatever is looked for."""
-
-    tokens: Float32
-    """Of ``som_query``, ``(1, 256, C)``."""
-    size_px: tuple[int, int]
-    """Height and width of the image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundMask:
-    """Where SOM sees the object."""
-
-    mask: Bool
-    """Its pixels, ``(H, W)``."""
-    score: float
-    """Mean probability over them."""
-    box: tuple[int, int, int, int]
-    """First and last column and row plus one, ``(x0, y0, x1, y1)`` [px]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,78 +174,59 @@ def reference_views(mesh: Mesh, *, device: str = "cpu") -> Float32:
     return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-class FullSegmenter:
-    """Finds any number of objects in images.
+class FullSom:
+    """The two graphs that run on images.
 
     Args:
         query: Engine ``som_query``.
         head: Engine ``som_head``.
-        reference: Engine ``som_reference``; only `study` needs it.
-        network: Fingerprint that caches must have; the reference engine's own if that is given.
         config: Framing and thresholds.
     """
 
-    def __init__(
-        self,
-        query: Engine,
-        head: Engine,
-        *,
-        reference: Engine | None = None,
-        network: str | None = None,
-        config: FullSomConfig | None = None,
-    ) -> None:
+    def __init__(self, query: Engine, head: Engine, config: FullSomConfig | None = None) -> None:
         self.config = config or FullSomConfig()
-        self._query, self._head, self._reference = query, head, reference
-        self._network = reference.spec.sha256 if reference is not None else network
+        self._query, self._head = query, head
 
-    def study(self, mesh: Mesh, *, context: Float32 | None = None, device: str = "cpu") -> ViewCache:
+    @property
+    def context_length(self) -> int | None:
+        """Length of the language context that the head takes; None if it takes none."""
+        return next((t.shape[1] for t in self._head.spec.inputs if t.name == "context"), None)
+
+    @staticmethod
+    def study(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
         """Look at an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
+            reference: Engine ``som_reference``.
             mesh: The object, its box centred at the origin.
-            context: What a text encoder makes of its description, ``(length,)``, for a head that takes one.
             device: Warp device name, for the pictures.
 
-        Raises:
-            EngineError: There is no reference engine.
+        Returns:
+            Keys and values by name, as the head takes them.
         """
-        if self._reference is None:
-            remedy = "open som_reference too, or load what was studied before"
-            raise EngineError(bad("segmenter", "no som_reference", "one", remedy))
-        views = reference_views(mesh, device=device)
-        tensors = dict(self._reference.run({"views": views}))
-        if context is not None:
-            tensors["context"] = context[None]
-        return ViewCache(
-            tensors=tensors,
-            network=self._reference.spec.sha256,
-            views=hashlib.sha256(views.tobytes()).hexdigest(),
-        )
+        return dict(reference.run({"views": reference_views(mesh, device=device)}))
 
-    def look(self, rgb: NDArray[np.uint8]) -> ImageTokens:
-        """What all objects share of an image, shape ``(H, W, 3)``."""
-        height, width = rgb.shape[:2]
-        tokens = self._query.run({"image": square_image(rgb, self.config.framing)})["tokens"]
-        return ImageTokens(tokens=tokens, size_px=(height, width))
+    def look(self, rgb: NDArray[np.uint8]) -> Float32:
+        """Tokens ``(1, 256, C)`` of an image ``(H, W, 3)``, which all objects share."""
+        return np.asarray(self._query.run({"image": square_image(rgb, self.config.framing)})["tokens"])
 
-    def find(self, image: ImageTokens, cache: ViewCache) -> FoundMask | None:
-        """The mask of one object, or None if it is not found.
+    def find(self, tokens: Float32, kept: Mapping[str, Float32], size_px: tuple[int, int]) -> tuple[Float32, float]:
+        """One object in one image.
 
-        Raises:
-            ObjectBundleError: The cache is of another network.
+        Args:
+            tokens: Of `look`.
+            kept: Of `study`, with the language context if the head takes one.
+            size_px: Height and width of the image.
+
+        Returns:
+            Probability of every pixel ``(H, W)``, 0 where SOM does not look; and the largest of them, or 0 where too
+            little is marked, or nothing surely enough.
         """
-        if self._network is not None and cache.network != self._network:
-            remedy = "onboard the object again with these networks"
-            raise ObjectBundleError(bad("views of the object", cache.network[:12], self._network[:12], remedy))
-        logits = self._head.run({"tokens": image.tokens, **cache.tensors})["logits"][0, 0]
-        whole = image_logits(logits, image.size_px, self.config.framing)
-        mask: Bool = whole >= 0
-        marked = int(np.count_nonzero(mask))
-        if marked == 0 or marked < self.config.least_share * mask.size:
-            return None
-        probability = 1.0 / (1.0 + np.exp(-whole[mask].astype(np.float64)))
-        if probability.max() < self.config.least_peak:
-            return None
-        rows, columns = np.nonzero(mask)
-        box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-        return FoundMask(mask=mask, score=float(probability.mean()), box=box)
+        logits = self._head.run({"tokens": tokens, **kept})["logits"][0, 0]
+        whole = image_logits(logits, size_px, self.config.framing)
+        probability = np.asarray(1.0 / (1.0 + np.exp(-np.clip(whole, -30.0, 30.0))), dtype=np.float32)
+        probability[np.isneginf(whole)] = 0.0
+        peak = float(probability.max())
+        marked = int(np.count_nonzero(whole >= 0))
+        absent = marked < max(self.config.least_share * whole.size, 1) or peak < self.config.least_peak
+        return probability, 0.0 if absent else peak

@@ -4,16 +4,18 @@
 returns candidates, best first, or none: "not found" is an answer. What a candidate is worth is decided by whoever can
 register it (`perception.find`); the score here only says in which order to try.
 
-The map of probabilities comes from the nano segmenter, or, with `Source.COLOUR`, from colours and depth alone.
-A map becomes candidates by 3D: a ball of the object's size is put where most of the probability is, what lies in it
-is one candidate, and so on with the rest. That splits touching look-alikes and joins what an occluder cuts in two.
+The map of probabilities comes from the bundle's segmenter, ours or STORM's, or, with `Source.COLOUR`, from colours
+and depth alone (`perception.maps`). It becomes candidates by 3D: a ball of the object's size is put where most of the
+probability is, what lies in it is one candidate, and so on with the rest. That splits touching look-alikes and joins
+what an occluder cuts in two. SAM2, if it is there and wanted, sharpens them (`perception.sharpen`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import zipfile
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,17 +23,20 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Engine
-from storm_edge.errors import EngineError, ObjectBundleError, OutputError, bad
+from storm_edge.errors import EngineError, ObjectBundleError, bad
 from storm_edge.frames import Frame
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.full_som import FullSomConfig
+from storm_edge.perception.maps import make_maps
+from storm_edge.perception.sharpen import SharpenConfig, Sharpener
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_COLOUR_ONLY = "colours only"  # stands where the fingerprint of a network would
+_TENSOR = "tensor."  # before the names of tensors in a packed look
+_LARGE = 1 << 18
 
 
 class Source(str, Enum):
@@ -61,6 +66,10 @@ class SegmentConfig:
     """Distance from the planes from which a place stands out, in diameters."""
     usual_fill: float = 0.12
     """Share of its apparent square from which an object's mask counts as large enough."""
+    full: FullSomConfig = field(default_factory=FullSomConfig)
+    """What else STORM's segmenter goes by."""
+    sharpen: SharpenConfig | None = None
+    """When SAM2's masks take the place of candidates' masks; None leaves SAM2 out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,8 @@ class Candidate:
     """How much speaks for it, 0..1."""
     box: tuple[int, int, int, int]
     """First and last column and row plus one, ``(x0, y0, x1, y1)`` [px]."""
+    sharpened: bool = False
+    """Whether the mask is SAM2's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +98,7 @@ class Segmentation:
     probability: Float32
     """The map they were made from, ``(60, 80)``."""
     present: float
-    """What the network thinks of the object being there at all, 0..1; the best score without a network."""
+    """What the network thinks of the object being there at all, 0..1; the best score by colours."""
 
     @property
     def best(self) -> Candidate | None:
@@ -103,56 +114,54 @@ class ObjectLook:
     """The object's diameter."""
     colours: inputs.ColourModel
     """Its colours."""
-    keys: Float32
-    """For the head, ``(1, blocks, L, dim)``; empty without a network."""
-    values: Float32
-    """Likewise."""
+    tensors: dict[str, Float32]
+    """Keys and values for the network, and its language context if it takes one; empty without a network."""
     network: str
     """Fingerprint of the network that made keys and values."""
     model: str
     """Fingerprint of the model file."""
 
-    def save(self, path: Path) -> None:
-        """Write it beside the object bundle, as ``.npz``.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
-        try:
-            with path.open("wb") as file:
-                np.savez(
-                    file,
-                    diameter_m=self.diameter_m,
-                    rgb=self.colours.rgb,
-                    chroma=self.colours.chroma,
-                    keys=self.keys,
-                    values=self.values,
-                    network=self.network,
-                    model=self.model,
-                )
-        except OSError as error:
-            raise OutputError(bad(path, error.strerror, "a file that can be written", "choose another")) from error
+    def packed(self) -> bytes:
+        """It all as the bytes of an ``.npz``, large tensors in half precision: 12 MiB for STORM's network."""
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            diameter_m=self.diameter_m,
+            rgb=self.colours.rgb,
+            chroma=self.colours.chroma,
+            network=self.network,
+            model=self.model,
+            **{_TENSOR + name: _halved(tensor) for name, tensor in self.tensors.items()},  # type: ignore[arg-type]
+        )
+        return stream.getvalue()
 
     @staticmethod
-    def load(path: Path) -> ObjectLook:
-        """Read what `save` wrote; whether it fits the network is checked by `Segmenter.check`.
+    def unpacked(data: bytes, *, what: object) -> ObjectLook:
+        """What `packed` made; whether it fits the network is checked by `Segmenter.check`.
+
+        Args:
+            data: The bytes.
+            what: Where they came from, for messages.
 
         Raises:
-            ObjectBundleError: It is missing or something else.
+            ObjectBundleError: They are something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return ObjectLook(
-                    diameter_m=float(arrays["diameter_m"]),
-                    colours=inputs.ColourModel(rgb=arrays["rgb"], chroma=arrays["chroma"]),
-                    keys=arrays["keys"],
-                    values=arrays["values"],
-                    network=str(arrays["network"]),
-                    model=str(arrays["model"]),
-                )
-        except (OSError, KeyError, ValueError) as error:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays = dict(file)
+            tensors = {
+                n.removeprefix(_TENSOR): a.astype(np.float32) for n, a in arrays.items() if n.startswith(_TENSOR)
+            }
+            return ObjectLook(
+                diameter_m=float(arrays["diameter_m"]),
+                colours=inputs.ColourModel(rgb=arrays["rgb"], chroma=arrays["chroma"]),
+                tensors=tensors,
+                network=str(arrays["network"]),
+                model=str(arrays["model"]),
+            )
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             got = str(error).splitlines()[0]
-            raise ObjectBundleError(bad(path, got, "a saved look of an object", "make it again")) from error
+            raise ObjectBundleError(bad(what, got, "a look of an object", "onboard the object again")) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,14 +173,15 @@ class FrameLook:
     small: inputs.SmallFrame
     """At the working size."""
     maps: dict[str, Float32]
-    """Feature maps by name, for the head; empty without a network."""
+    """Features by name, for the network; empty without one."""
 
 
 class Segmenter:
     """Finds any number of objects in images.
 
     Args:
-        networks: Bundle with ``som_reference``, ``som_query`` and ``som_head``; may be None with `Source.COLOUR`.
+        networks: Bundle with ``som_reference``, ``som_query`` and ``som_head``, and with SAM2 if that is to sharpen;
+            may be None with `Source.COLOUR` and without SAM2.
         config: How candidates are made.
         device: Warp device name, for rendering the views of objects.
         options: Where and how the engines run.
@@ -190,48 +200,52 @@ class Segmenter:
     ) -> None:
         self.config = config or SegmentConfig()
         self._device = device
-        self._reference: Engine | None = None
-        self._query: Engine | None = None
-        self._head: Engine | None = None
+        wanted = networks if self.config.source is Source.NETWORK else None
+        if wanted is None and self.config.source is Source.NETWORK:
+            remedy = "give --bundle, or find the object by its colours alone (--colour)"
+            raise EngineError(bad("segmentation", "no network bundle", "one with a segmenter", remedy))
+        self._maps = make_maps(wanted, full=self.config.full, options=options, device=device)
+        self._sharpener = _sharpener(networks, self.config.sharpen, options) if self.config.sharpen else None
+        self._sharp_frame: Frame | None = None  # that SAM2 has looked at
         self._last: FrameLook | None = None
-        if self.config.source is Source.NETWORK:
-            if networks is None:
-                remedy = "give --bundle, or find the object by its colours alone (--colour)"
-                raise EngineError(bad("segmentation", "no network bundle", "one with a segmenter", remedy))
-            if not networks.networks.keys() >= {"som_reference", "som_query", "som_head"}:
-                remedy = "use a bundle that has them, or find the object by its colours alone (--colour)"
-                expected = "som_reference, som_query and som_head"
-                raise EngineError(bad(f"bundle {networks.name}", "no segmenter", expected, remedy))
-            self._reference = networks.open("som_reference", options)
-            self._query = networks.open("som_query", options)
-            self._head = networks.open("som_head", options)
 
     @property
     def fingerprint(self) -> str:
         """Of the network that looks at views; the looks of objects are bound to it."""
-        return _COLOUR_ONLY if self._reference is None else self._reference.spec.sha256
+        return self._maps.fingerprint
 
-    def describe(self) -> dict[str, object]:
+    @property
+    def quick(self) -> bool:
+        """Whether `study` takes a moment only, so that looks of objects need not be stored."""
+        return self._maps.quick
+
+    @property
+    def context_length(self) -> int | None:
+        """Length of the language context that `study` takes; None if it takes none."""
+        return self._maps.context_length
+
+    @property
+    def report(self) -> dict[str, object]:
         """How it segments, for reports; JSON types."""
-        return {"source": self.config.source.value}
+        return {**self._maps.report, "sam2": self._sharpener is not None}
 
-    def study(self, bundle: ObjectBundle) -> ObjectLook:
-        """Look at an object from 16 sides, once.
+    def study(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> ObjectLook:
+        """Look at an object from 16 sides, once: 0.1 s for our network, up to a minute for STORM's.
+
+        Args:
+            bundle: The object.
+            context: What a text encoder makes of its description ``(length,)``, for networks that take one.
 
         Raises:
-            MeshError: Its model shows nothing from any side.
+            ConfigError: The network takes no context, or another.
+            MeshError: The model shows nothing from any side.
         """
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, self._device)
         views = inputs.object_views(mesh, bundle.diameter_m)
-        keys = values = np.zeros((1, 0, 0, 0), dtype=np.float32)
-        if self._reference is not None:
-            out = self._reference.run({"views": views.channels[None]})
-            keys, values = out["keys"], out["values"]
         return ObjectLook(
             diameter_m=bundle.diameter_m,
             colours=views.colours,
-            keys=keys,
-            values=values,
+            tensors=self._maps.study(bundle, views, context),
             network=self.fingerprint,
             model=bundle.source.sha256,
         )
@@ -253,11 +267,11 @@ class Segmenter:
 
     def look(self, frame: Frame) -> FrameLook:
         """What all objects share of a frame; asked again for the same `Frame`, the answer is at hand."""
-        if self._last is None or self._last.frame is not frame:
+        last = self._last  # another thread may replace it meanwhile
+        if last is None or last.frame is not frame:
             small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
-            maps = {} if self._query is None else self._query.run({"image": small.channels[None]})
-            self._last = FrameLook(frame=frame, small=small, maps=maps)
-        return self._last
+            last = self._last = FrameLook(frame=frame, small=small, maps=self._maps.look(frame, small))
+        return last
 
     def find(self, look: FrameLook, wanted: ObjectLook) -> Segmentation:
         """Look for one object.
@@ -266,42 +280,61 @@ class Segmenter:
             look: The frame, from `look`.
             wanted: The object, from `study`.
         """
-        channels = inputs.object_channels(look.small, wanted.colours, wanted.diameter_m)
-        if self._head is None:
-            probability, present = colour_probability(channels), None
+        frame, small = look.frame, look.small
+        channels = inputs.object_channels(small, wanted.colours, wanted.diameter_m)
+        found, present = self._maps.find(frame, small, look.maps, wanted.tensors, channels)
+        if found.shape == inputs.MASK_PX:
+            whole, cells = small.letterbox.enlarge(found, frame.size_px), found
+            size = inputs.SIZE_PX[::-1]
+            at_work = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         else:
-            out = self._head.run(
-                {**look.maps, "objects": channels[None], "keys": wanted.keys, "values": wanted.values}
-            )
-            probability, present = _sigmoid(out["mask"][0]), float(_sigmoid(out["present"])[0])
-        candidates = self._candidates(look, probability, wanted.diameter_m)
+            whole, at_work = found, small.letterbox.shrink(found)
+            cells = inputs.halved(at_work)
+        candidates = [] if present == 0.0 else self._candidates(look, whole, at_work, wanted.diameter_m)
         if present is None:
             present = candidates[0].score if candidates else 0.0
-        return Segmentation(candidates=tuple(candidates), probability=probability, present=present)
+        return Segmentation(candidates=tuple(candidates), probability=cells, present=present)
 
-    def _candidates(self, look: FrameLook, probability: Float32, diameter_m: float) -> list[Candidate]:
+    def _candidates(self, look: FrameLook, whole: Float32, at_work: Float32, diameter_m: float) -> list[Candidate]:
         config, small = self.config, look.small
-        size = inputs.SIZE_PX[::-1]
-        at_work = np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         balls = place_balls(at_work, small, diameter_m, config)
-        whole = small.letterbox.enlarge(probability, look.frame.size_px)
         relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
         stands_out = relief > np.float32(config.relief * diameter_m)
         made = [candidate_in(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
         found = [candidate for candidate in made if candidate is not None]
         found.sort(key=lambda c: -c.score)
-        return [c for c in found if c.score >= config.min_score][: config.candidates]
+        found = [c for c in found if c.score >= config.min_score][: config.candidates]
+        return [self._sharpened(look.frame, candidate) for candidate in found]
+
+    def _sharpened(self, frame: Frame, candidate: Candidate) -> Candidate:
+        """The candidate with SAM2's mask, if there is a SAM2 and both agree."""
+        if self._sharpener is None:
+            return candidate
+        if self._sharp_frame is not frame:
+            self._sharpener.look(frame.rgb)
+            self._sharp_frame = frame
+        sharp = self._sharpener.sharpen(candidate.mask)
+        if not sharp.accepted:
+            return candidate
+        grown = candidate.grown | sharp.mask
+        return replace(candidate, mask=sharp.mask, grown=grown, box=_box(sharp.mask), sharpened=True)
 
 
-def colour_probability(channels: Float32) -> Float32:
-    """A guess without learning, ``(60, 80)``: colours that are the object's rather than the scene's, off the planes.
+def _halved(tensor: Float32) -> NDArray[np.floating]:
+    """In half precision if it is large."""
+    return tensor.astype(np.float16) if tensor.size > _LARGE else tensor
 
-    Args:
-        channels: Object channels ``(5, 60, 80)``.
-    """
-    bits = cv2.blur(4.0 * channels[1] + 2.0 * channels[2], (3, 3))  # one noisy pixel says little
-    flat = np.clip(channels[4] / np.float32(0.08), 0.0, 1.0)  # 0 on a table or wall
-    return _sigmoid(1.5 * (bits - 1.0) - 4.0 * (1.0 - flat))
+
+def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: OrtOptions | None) -> Sharpener:
+    wanted = ("sam2_encoder", "sam2_decoder")
+    if networks is None:
+        raise EngineError(
+            bad("SAM2", "no network bundle", " and ".join(wanted), "give --bundle, or leave --sam2 out")
+        )
+    remedy = "export SAM2 into the bundle (storm-edge[sam2]), or leave --sam2 out"
+    networks.require(wanted, what="SAM2", remedy=remedy)
+    encoder, decoder = (networks.open(network, options) for network in wanted)
+    return Sharpener(encoder, decoder, config)
 
 
 def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: float, config: SegmentConfig) -> Float64:
@@ -367,13 +400,17 @@ def candidate_in(
     if area < 4 or not (window & (z > 0.0)).any():
         return None
     apparent_px = diameter_m * K[0, 0] / centre[2]
-    score = float(likely[window].mean()) * min(1.0, area / (config.usual_fill * apparent_px**2))
+    score = float(likely[window].mean()) * min(1.0, area / float(config.usual_fill * apparent_px**2))
     mask, grown = np.zeros((2, height, width), dtype=bool)
     mask[y0:y1, x0:x1] = window
     grown[y0:y1, x0:x1] = _connected(window, window | (inside & stands_out[y0:y1, x0:x1]))
-    rows, columns = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
-    box = (x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1)
-    return Candidate(mask=mask, grown=grown, score=score, box=box)
+    return Candidate(mask=mask, grown=grown, score=score, box=_box(mask))
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """First and last column and row plus one of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _connected(core: NDArray[np.bool_], region: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -381,7 +418,3 @@ def _connected(core: NDArray[np.bool_], region: NDArray[np.bool_]) -> NDArray[np
     _, labels = cv2.connectedComponents(region.astype(np.uint8))
     kept = np.unique(np.asarray(labels)[core])
     return np.isin(labels, kept[kept > 0])
-
-
-def _sigmoid(x: Float32) -> Float32:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0))), dtype=np.float32)

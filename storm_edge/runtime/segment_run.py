@@ -236,7 +236,7 @@ def segment_scene(
             "frame_count": len(frame_ids),
             "found_count": {n: sum(r.mask is not None for r in results if r.object_id == n) for n in names},
             "verified": verified,
-            **segmenter.describe(),
+            **segmenter.report,
             "bundle": "none" if networks is None else networks.name,
             "device": device,
             "latency_ms": {"look": percentiles(looks_ms), "object": percentiles([r.time_ms for r in results])},

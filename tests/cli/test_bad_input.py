@@ -207,6 +207,8 @@ def test_an_output_folder_that_cannot_be_written(
     before = snapshot(tmp_path)
     commands: list[list[object]] = [
         ["track", scene, "--object", thing, "--bundle", networks, "--init", "gt", "--out", out],
+        ["segment", scene, "--object", thing, "--colour", "--out", out],
+        ["eval", "masks", scene, "--scene", scene, "--object", thing, "--out", out],
         ["eval", "poses", predictions, "--scene", scene, "--object", thing, "--out", out],
         ["eval", "tracking", predictions, "--scene", scene, "--object", thing, "--out", out],
         ["onboard", model, "--unit", "mm", "--out", out],
@@ -225,6 +227,8 @@ def test_an_output_folder_with_other_files_is_left_alone(
     before = snapshot(tmp_path)
     commands: list[list[object]] = [
         ["track", scene, "--object", thing, "--bundle", networks, "--out", out],
+        ["segment", scene, "--object", thing, "--colour", "--out", out],
+        ["eval", "masks", scene, "--scene", scene, "--object", thing, "--out", out],
         ["eval", "poses", predictions, "--scene", scene, "--object", thing, "--out", out],
         ["onboard", model, "--unit", "mm", "--out", out],
         ["demo", "--bundle", networks, "--out", out],

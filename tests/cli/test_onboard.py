@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trimesh
 
 from storm_edge.cli import onboard as onboard_command
 from storm_edge.objects import onboard as onboarding
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.bundle import ObjectBundle, stored_looks
+from storm_edge.perception.looks import load_look
+from storm_edge.perception.segment import Segmenter
 from tests.cli.conftest import Command
+from tests.cli.test_bad_input import assert_refused, snapshot
+from tests.full_tier import CONTEXT, load_full, write_full_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +60,78 @@ def test_repairs_are_notes_on_stderr(storm_edge: Command, tmp_path: Path) -> Non
     ended = storm_edge("onboard", tmp_path / "box.ply", "--unit", "m", "--out", tmp_path / "box")
     assert ended.status == 0
     assert ended.err == "note: box.ply: dropped 1 of 13 faces, which have no area\n"
+
+
+@pytest.fixture
+def encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of text encoders: one that works, and others that do not."""
+    folder = tmp_path / "encoders"
+    folder.mkdir()
+    (folder / "words_for_tests.py").write_text(
+        "import numpy as np\n"
+        f"def length(text): return np.full({CONTEXT}, float(len(text)))\n"
+        "def square(text): return np.zeros((2, 2))\n"
+        "def endless(text): return [float('inf')]\n"
+        "def words(text): return ['a', 'b']\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "words_for_tests", raising=False)
+    return "words_for_tests"
+
+
+def test_what_networks_keep_is_stored_with_the_object(
+    storm_edge: Command, model: Path, encoders: str, tmp_path: Path
+) -> None:
+    plain = write_full_bundle(tmp_path / "plain", name="plain")
+    speaking = write_full_bundle(tmp_path / "speaking", context=True)
+    options = ["--bundle", plain, "--bundle", speaking]
+    options += ["--description", "a box", "--text-encoder", f"{encoders}:length"]
+    ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", *options)
+    assert (ended.status, ended.err) == (0, "")
+    assert "seen by plain, full" in ended.out
+    assert sorted(stored_looks(tmp_path / "box").values()) == ["full", "plain"]
+    bundle = ObjectBundle.load(tmp_path / "box")
+    look = load_look(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
+    assert look is not None
+    np.testing.assert_array_equal(look.tensors["context"], [[5.0] * CONTEXT])
+    other = load_look(tmp_path / "box", Segmenter(load_full(plain)), bundle)
+    assert other is not None
+    assert "context" not in other.tensors
+
+
+def test_no_network_is_asked_where_none_is_wanted(storm_edge: Command, model: Path, tmp_path: Path) -> None:
+    ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", "--bundle", "none")
+    assert ended.status == 0
+    assert "seen by" not in ended.out
+    assert stored_looks(tmp_path / "box") == {}
+
+
+def test_descriptions_that_cannot_be_used(
+    storm_edge: Command, model: Path, networks: Path, encoders: str, tmp_path: Path
+) -> None:
+    speaking = write_full_bundle(tmp_path / "speaking", context=True)
+    plain = write_full_bundle(tmp_path / "plain")
+    before = snapshot(tmp_path)
+    words = ["--description", "a box"]
+    cases: list[tuple[list[object], str]] = [
+        (["--bundle", networks], "no segmenter"),
+        (["--bundle", plain, "--bundle", plain], "bundles of different names and networks"),
+        (["--bundle", speaking, *words], "--text-encoder: got nothing"),
+        (["--bundle", speaking, "--text-encoder", f"{encoders}:length"], "--description: got nothing"),
+        (
+            ["--bundle", plain, *words, "--text-encoder", f"{encoders}:length"],
+            "here takes a description",
+        ),
+        (["--bundle", speaking, *words, "--text-encoder", "words"], "module:function"),
+        (["--bundle", speaking, *words, "--text-encoder", "no_such_module:f"], "No module named"),
+        (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:nothing"], "has no attribute 'nothing'"),
+        (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:square"], "shape (2, 2)"),
+        (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:endless"], "NaN or infinite"),
+        (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:words"], "could not convert string"),
+        (["--bundle", speaking], "got none, expected (5,)"),
+    ]
+    for options, names in cases:
+        ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", *options)
+        assert_refused(ended, names)
+        left = {path: data for path, data in snapshot(tmp_path).items() if "__pycache__" not in path.parts}
+        assert left == before

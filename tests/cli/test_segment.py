@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from storm_edge.data.bop import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.looks import make_look
+from storm_edge.perception.segment import Segmenter
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
+from tests.full_tier import write_full_bundle
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -75,3 +80,42 @@ def test_a_scene_without_the_object_gives_no_mask(
     assert (ended.status, ended.err) == (0, "")
     assert "found in 0 of 2 images" in ended.out
     assert list((tmp_path / "run" / "masks").iterdir()) == []
+
+
+def test_storms_networks_segment_too(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    """Its SOM knows objects by their mean colour, and the box has all colours: all is run, whatever is found."""
+    folder = write_full_bundle(tmp_path / "networks")
+    bundle = ObjectBundle.load(thing)
+    look = make_look(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
+    bundle.save(tmp_path / "thing", looks=[look])
+    options = ["--object", tmp_path / "thing", "--bundle", folder, "--raw", "--sam2", "--framing", "upstream"]
+    ended = storm_edge("segment", scene, *options, "--out", tmp_path / "run")
+    assert (ended.status, ended.err) == (0, "")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["bundle"], summary["tier"], summary["framing"], summary["sam2"]) == (
+        "full",
+        "full",
+        "upstream",
+        True,
+    )
+    assert len(summary["results"]) == 2
+
+
+def test_what_storms_networks_lack_is_one_line(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    full = write_full_bundle(tmp_path / "full", sam2=False)
+    bundle = ObjectBundle.load(thing)
+    other = make_look(
+        Segmenter(NetworkBundle.load(write_full_bundle(tmp_path / "other", name="other"))), bundle, name="other"
+    )
+    bundle.save(tmp_path / "seen", looks=[other])
+    before = snapshot(tmp_path)
+    cases: list[tuple[list[object], str]] = [
+        (["--object", thing, "--bundle", full], "got none, expected"),
+        (["--object", tmp_path / "seen", "--bundle", full], "those for other ("),
+        (["--object", thing, "--bundle", full, "--sam2"], "no SAM2"),
+        (["--object", thing, "--colour", "--sam2", "--bundle", "none"], "SAM2: got no network bundle"),
+        (["--object", thing, "--colour", "--framing", "upstream"], "--framing: got upstream"),
+    ]
+    for options, names in cases:
+        assert_refused(storm_edge("segment", scene, *options, "--out", tmp_path / "run"), names)
+        assert snapshot(tmp_path) == before

@@ -11,7 +11,15 @@ import pytest
 import trimesh
 
 from storm_edge.errors import ObjectBundleError, OutputError
-from storm_edge.objects.bundle import ARRAYS, DESCRIPTION, ObjectBundle, is_bundle
+from storm_edge.objects.bundle import (
+    ARRAYS,
+    DESCRIPTION,
+    ObjectBundle,
+    StoredLook,
+    is_bundle,
+    read_look,
+    stored_looks,
+)
 from storm_edge.objects.onboard import onboard
 
 
@@ -105,3 +113,44 @@ def test_missing_pieces_are_named(bundle: ObjectBundle, tmp_path: Path) -> None:
     (tmp_path / "box" / DESCRIPTION).unlink()
     with pytest.raises(ObjectBundleError, match=r"object.json: No such file"):
         ObjectBundle.load(tmp_path / "box")
+
+
+def test_looks_of_networks_lie_beside_it(bundle: ObjectBundle, tmp_path: Path) -> None:
+    looks = [
+        StoredLook(bundle="nano", network="a" * 64, data=b"one"),
+        StoredLook(bundle="x", network="b" * 64, data=b""),
+    ]
+    bundle.save(tmp_path / "box", looks=looks)
+    assert stored_looks(tmp_path / "box") == {"a" * 64: "nano", "b" * 64: "x"}
+    assert read_look(tmp_path / "box", "a" * 64) == looks[0]
+    assert read_look(tmp_path / "box", "c" * 64) is None
+    ObjectBundle.load(tmp_path / "box")
+    bundle.save(tmp_path / "box")  # an older bundle is replaced as a whole
+    assert stored_looks(tmp_path / "box") == {}
+    assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["arrays.npz", "object.json"]
+
+
+def test_a_bundle_from_before_looks_loads(bundle: ObjectBundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "box")
+    path = tmp_path / "box" / DESCRIPTION
+    description = json.loads(path.read_text())
+    del description["looks"]
+    path.write_text(json.dumps(description))
+    assert ObjectBundle.load(tmp_path / "box").object_id == "obj_000007"
+    assert stored_looks(tmp_path / "box") == {}
+
+
+def test_a_look_that_is_not_what_it_was_is_refused(bundle: ObjectBundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "box", looks=[StoredLook(bundle="nano", network="a" * 64, data=b"one")])
+    path = tmp_path / "box" / DESCRIPTION
+    good = path.read_text()
+    file = tmp_path / "box" / "looks" / f"{'a' * 16}.npz"
+    file.write_bytes(b"two")
+    with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: got sha256"):
+        read_look(tmp_path / "box", "a" * 64)
+    file.unlink()
+    with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: No such file"):
+        read_look(tmp_path / "box", "a" * 64)
+    path.write_text(good.replace(f"looks/{'a' * 16}.npz", "../elsewhere.npz"))
+    with pytest.raises(ObjectBundleError, match="expected a file of the bundle"):
+        read_look(tmp_path / "box", "a" * 64)

@@ -1,10 +1,9 @@
-"""Images and masks through every framing, the reference views by geometry, and the verdicts on scripted logits."""
+"""Images and masks through every framing, the reference views by geometry, and what scripted logits come to."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from storm_edge.engines.spec import EngineSpec
-from storm_edge.errors import EngineError, ObjectBundleError
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.perception.full_som import (
     Framing,
-    FullSegmenter,
-    ViewCache,
+    FullSom,
+    FullSomConfig,
     image_logits,
     reference_views,
     square_image,
@@ -133,50 +131,42 @@ def test_views_show_the_object_upright_on_grey() -> None:
     assert furthest < height[7] < nearest + 3
 
 
-def segmenter(logits: NDArray[np.float32], *, reference: str = "a" * 64) -> FullSegmenter:
+def som(logits: NDArray[np.float32]) -> FullSom:
     tokens = Scripted({"tokens": np.zeros((1, 256, 8), dtype=np.float32)})
-    return FullSegmenter(
-        tokens,
-        Scripted({"logits": logits[None, None]}),
-        reference=Scripted({"k0": np.ones(3, np.float32)}, reference),
-    )
+    return FullSom(tokens, Scripted({"logits": logits[None, None]}))
 
 
-def test_found_mask_has_score_and_box() -> None:
+def found(logits: NDArray[np.float32], size_px: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
+    network = som(logits)
+    return network.find(network.look(np.zeros((*size_px, 3), dtype=np.uint8)), {}, size_px)
+
+
+def test_a_mark_comes_back_as_probability_at_image_size() -> None:
     logits = np.full((64, 64), -4.0, dtype=np.float32)
     logits[16:32, 16:48] = 4.0
-    som = segmenter(logits)
-    found = som.find(som.look(np.zeros((128, 128, 3), dtype=np.uint8)), som.study(box(0.1, 0.1, 0.1)))
-    assert found is not None
-    np.testing.assert_allclose(found.box, (32, 32, 96, 64), atol=1)
-    assert 0.85 < found.score < 0.99
+    probability, present = found(logits, (128, 128))
+    marked = np.argwhere(probability >= 0.5)
+    np.testing.assert_allclose(marked.min(axis=0), (32, 32), atol=1)
+    np.testing.assert_allclose(marked.max(axis=0) + 1, (64, 96), atol=1)
+    assert present == pytest.approx(1 / (1 + np.exp(-4.0)), abs=1e-3)
 
 
 @pytest.mark.parametrize(("height", "cells"), [(-3.0, 20), (0.2, 20), (4.0, 1)])
-def test_nothing_uncertain_or_tiny_is_not_found(height: float, cells: int) -> None:
+def test_nothing_uncertain_or_tiny_is_not_there(height: float, cells: int) -> None:
     logits = np.full((64, 64), -40.0, dtype=np.float32)
     logits[:cells, :cells] = height
-    som = segmenter(logits)
-    assert som.find(som.look(np.zeros((480, 480, 3), dtype=np.uint8)), som.study(box(0.1, 0.1, 0.1))) is None
+    assert found(logits, (480, 480))[1] == 0.0
 
 
-def test_cache_survives_the_disk_and_is_bound_to_its_network(tmp_path: Path) -> None:
-    som = segmenter(np.zeros((64, 64), dtype=np.float32))
-    cache = som.study(box(0.1, 0.1, 0.1), context=np.arange(5, dtype=np.float32))
-    cache.save(tmp_path / "views.npz")
-    loaded = ViewCache.load(tmp_path / "views.npz")
-    assert (loaded.network, loaded.views) == (cache.network, cache.views)
-    np.testing.assert_array_equal(loaded.tensors["k0"], 1.0)
-    np.testing.assert_array_equal(loaded.tensors["context"], [[0, 1, 2, 3, 4]])
-    other = segmenter(np.zeros((64, 64), dtype=np.float32), reference="b" * 64)
-    image = other.look(np.zeros((64, 64, 3), dtype=np.uint8))
-    with pytest.raises(ObjectBundleError, match="views of the object: got aaaaaaaaaaaa, expected bbbbbbbbbbbb"):
-        other.find(image, loaded)
-    with pytest.raises(ObjectBundleError, match=r"none\.npz: got .* expected keys and values of its views"):
-        ViewCache.load(tmp_path / "none.npz")
+def test_where_it_does_not_look_there_is_nothing() -> None:
+    tokens = Scripted({"tokens": np.zeros((1, 256, 8), dtype=np.float32)})
+    head = Scripted({"logits": np.full((1, 1, 64, 64), 5.0, dtype=np.float32)})
+    centre = FullSom(tokens, head, FullSomConfig(framing=Framing.CENTRE))
+    probability, _ = centre.find(centre.look(np.zeros((48, 64, 3), dtype=np.uint8)), {}, (48, 64))
+    assert (probability[:, :8] == 0.0).all()
+    assert (probability[:, 8:56] > 0.9).all()
 
 
-def test_study_needs_the_reference_network() -> None:
-    empty = Scripted({})
-    with pytest.raises(EngineError, match="no som_reference"):
-        FullSegmenter(empty, empty).study(box(0.1, 0.1, 0.1))
+def test_study_keeps_what_the_reference_network_gives() -> None:
+    reference = Scripted({"k0": np.ones(3, np.float32)})
+    np.testing.assert_array_equal(FullSom.study(reference, box(0.1, 0.1, 0.1))["k0"], 1.0)
