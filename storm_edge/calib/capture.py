@@ -37,18 +37,20 @@ class Recorder:
     def add(self, spec: EngineSpec, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Take in one call's inputs: row by row, or whole where the graph's sizes are fixed."""
         varies = any(None in t.shape for t in spec.inputs)
+        # A whole call of a large network is megabytes, and has as many pixels to learn from as many rows.
+        limit = self._per_stratum if varies else 1
         rows = range(len(next(iter(inputs.values())))) if varies else [None]
         source = self.source
         strata = self._strata.setdefault(spec.name, {})
         stratum = strata.setdefault((source.scene, source.object_id, source.state), _Stratum())
         for row in rows:
             stratum.seen += 1
-            if len(stratum.kept) < self._per_stratum:
+            if len(stratum.kept) < limit:
                 place = len(stratum.kept)
                 stratum.kept.append(({}, source))
             else:
                 place = int(self._rng.integers(stratum.seen))
-                if place >= self._per_stratum:
+                if place >= limit:
                     continue
             taken = {n: np.array(a if row is None else a[row], dtype=np.float32) for n, a in inputs.items()}
             stratum.kept[place] = (taken, source)

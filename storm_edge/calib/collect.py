@@ -21,22 +21,28 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import InputError, MaskError, UnitError, bad
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.full_tom import open_verifier
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.maps import NETWORKS
 from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import ObjectLook, Segmenter
+from storm_edge.perception.sharpen import Sharpener
 from storm_edge.perception.track import TrackConfig, Tracker
-from storm_edge.perception.verify import Verifier
 from storm_edge.runtime.sequence import label_indices
 
 Float64 = NDArray[np.float64]
 
+SAM2 = ("sam2_encoder", "sam2_decoder")
 MOST_ROWS = 128
 """Rows that a set keeps of each graph."""
 _REGISTER = RegisterConfig(
     stages=(Stage(keep=64), Stage(network=1, geometry=3, keep=12), Stage(network=1, geometry=6, keep=8)),
     network_weight=0.1,
+)
+_REGISTER_FULL = RegisterConfig(  # 12 GMAC a pair
+    stages=(Stage(keep=8), Stage(network=1, geometry=3, keep=4)), network_weight=0.1
 )
 _BESIDE = 0.5  # diameters by which a lost track is off
 _TRACKED_FRAMES = 12
@@ -78,11 +84,13 @@ def collect(
     """
     recorder = Recorder()
     bundle = RecordingBundle.around(networks, recorder)
-    segmenter = Segmenter(bundle) if networks.tier == "nano" and "som_head" in networks.networks else None
+    has = networks.networks.keys()
+    segmenter = Segmenter(bundle) if has >= set(NETWORKS) else None
+    sharpener = Sharpener(bundle.open(SAM2[0]), bundle.open(SAM2[1])) if has >= set(SAM2) else None
     done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
     for recording in recordings:
         for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):
-            registered += _Run(recording, item, index, bundle, segmenter).run()
+            registered += _Run(recording, item, index, bundle, segmenter, sharpener).run()
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -104,16 +112,17 @@ class _Run:
         index: int,
         bundle: RecordingBundle,
         segmenter: Segmenter | None,
+        sharpener: Sharpener | None,
     ) -> None:
         self._recording, self._item, self._index = recording, item, index
-        self._bundle, self._segmenter = bundle, segmenter
+        self._bundle, self._segmenter, self._sharpener = bundle, segmenter, sharpener
         mesh = MeshBuffers.from_mesh(item.mesh_lod)
-        self._registrar = Registrar(item, bundle, config=_REGISTER)
+        schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
+        self._registrar = Registrar(item, bundle, config=schedule)
         refiner = PoseRefiner(mesh, bundle, diameter_m=item.diameter_m, batch=2)
         config = TrackConfig(ask_network="always")
         self._tracker = Tracker(item, GeometricRefiner(item.viewpoints), refiner, config=config)
-        has_verifier = bundle.tier == "nano" and "tom_encode" in bundle.networks
-        self._verifier = Verifier(item, bundle) if has_verifier else None
+        self._verifier = open_verifier(item, bundle)
 
     def run(self) -> bool:
         """Whether the object could be registered."""
@@ -145,6 +154,10 @@ class _Run:
             if self._segmenter is not None and look is not None:
                 self._says("search", pose)
                 self._segmenter.find(self._segmenter.look(frame), look)
+            if self._sharpener is not None and scene.has_mask(frame_id, self._index):
+                self._says("sharpen", pose)
+                self._sharpener.look(frame.rgb)
+                self._sharpener.sharpen(scene.mask_visib(frame_id, self._index))
             if self._verifier is not None:
                 self._says("verify", pose)
                 self._verifier.remember(buffers, pose)

@@ -25,7 +25,8 @@ from storm_edge.files import sha256, whole_folder
 
 MANIFEST = "manifest.json"
 _SMOOTH = 0.2  # correlation of neighbouring cells; noise has none, pictures have 0.8 and more
-_LEAST_SIDE = 8
+PICTURES = frozenset({"rendered", "observed", "image", "views", "crop", "objects"})
+"""Inputs that are images or made of them."""
 _AGAIN = "collect it again with storm-edge calib collect"
 
 Tensors = dict[str, NDArray[Any]]
@@ -197,7 +198,7 @@ def check_rows(arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
             raise InputError(bad(tensor, "a value that is not finite", "finite values", _AGAIN))
         if array.size and float(array.max()) == float(array.min()):
             raise InputError(bad(tensor, f"{float(array.min())} everywhere", "captured values", _AGAIN))
-        if array.ndim >= 4 and array.shape[-1] >= _LEAST_SIDE and _smoothness(array) < _SMOOTH:
+        if name in PICTURES and _smoothness(array) < _SMOOTH:
             raise InputError(bad(tensor, "noise, neighbours do not agree", "captured pictures", _AGAIN))
 
 

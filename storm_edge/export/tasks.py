@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from storm_edge.data.synthetic.objects import HELD_OUT_FROM
 from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.data.synthetic.queries import QuerySampler
+from storm_edge.data.synthetic.queries import QueryConfig, QuerySampler
 from storm_edge.data.synthetic.verification import GOOD_COUNT, GroupSampler
 from storm_edge.engines.spec import Engine
 from storm_edge.evaluate.recovery import auroc
@@ -24,6 +24,7 @@ from storm_edge.export.recipe import Gates, Recipe
 from storm_edge.export.registration import Outcome, register_pictures
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
+from storm_edge.kernels.segment_inputs import VIEW_COUNT
 
 Tensors = dict[str, NDArray[Any]]
 Engines = Mapping[str, Engine]
@@ -158,7 +159,7 @@ def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
 
 def _som(recipe: Recipe, fp32: Engines, size: int) -> Task:
     pictures = max(size // 4, 2)
-    batch = QuerySampler(_SEED).query_batch(pictures)
+    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT)).query_batch(pictures)
     targets = batch["objects"].shape[1]
     views = {"views": batch["views"].reshape(-1, *batch["views"].shape[2:])}
     image = {"image": batch["image"]}
