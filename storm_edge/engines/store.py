@@ -247,6 +247,8 @@ class EngineStore:
                 if waiting is not None:
                     waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            for part in self._folder.rglob(".*.part-*"):  # of a build that was killed while it wrote
+                part.unlink(missing_ok=True)
             yield  # the system lets go of it with the file, however this process ends
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,29 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Profile:
+class Profile:
     """One optimisation profile and the context that runs it."""
 
     context: Any
+    """TensorRT's execution context."""
     least: int
+    """Rows it admits at least."""
     most: int
+    """Rows it admits at most."""
+
+
+def profile_for(profiles: Sequence[Profile], count: int, *, what: str) -> Profile:
+    """The tightest profile that admits ``count`` rows.
+
+    Raises:
+        EngineError: None does.
+    """
+    fitting = [p for p in profiles if p.least <= count <= p.most]
+    if not fitting:
+        ranges = [f"{p.least} to {p.most}" for p in profiles]
+        remedy = "use smaller chunks, or widen the recipe's profiles and build again"
+        raise EngineError(bad(f"{what}: batch", count, " or ".join(ranges), remedy))
+    return min(fitting, key=lambda p: p.most)
 
 
 class TensorRtEngine:
@@ -101,7 +118,7 @@ class TensorRtEngine:
             if self._engine.get_tensor_mode(name) == wanted
         )
 
-    def _profile(self, index: int) -> _Profile:
+    def _profile(self, index: int) -> Profile:
         """A context of its own for each profile: switching one would have to wait for the stream."""
         context = self._engine.create_execution_context()
         stream = wp.get_stream(self._device)
@@ -113,7 +130,7 @@ class TensorRtEngine:
             if is_input and -1 in tuple(self._engine.get_tensor_shape(name)):
                 low, _, high = self._engine.get_tensor_profile_shape(name, index)
                 least, most = int(low[0]), int(high[0])
-        return _Profile(context=context, least=least, most=most)
+        return Profile(context=context, least=least, most=most)
 
     def bind(self, buffers: Buffers) -> None:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
@@ -139,16 +156,9 @@ class TensorRtEngine:
                 profile.context.set_tensor_address(name, address)
         self._kept = dict(buffers)
 
-    def _profile_for(self, count: int) -> _Profile:
-        """The tightest profile that admits ``count`` rows."""
-        if not self._varying:
-            return self._profiles[0]
-        fitting = [p for p in self._profiles if p.least <= count <= p.most]
-        if not fitting:
-            ranges = [f"{p.least} to {p.most}" for p in self._profiles]
-            remedy = "use smaller chunks, or widen the recipe's profiles and build again"
-            raise EngineError(bad(f"{self._spec.name}: batch", count, " or ".join(ranges), remedy))
-        return min(fitting, key=lambda p: p.most)
+    def _profile_for(self, count: int) -> Profile:
+        """The profile that runs ``count`` rows."""
+        return profile_for(self._profiles, count, what=self._spec.name) if self._varying else self._profiles[0]
 
     def launch(self, count: int | None = None, stream: Any = None) -> None:
         """Enqueue the first ``count`` rows; see `Engine.launch`.

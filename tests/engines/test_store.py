@@ -132,6 +132,15 @@ def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any
         read_engine(store.engine_path(standing.key))
 
 
+def test_what_a_killed_build_left_goes(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    (standing, _) = store.build(graphs, API, SM86)
+    left = store.folder(standing.key) / ".refine-0.engine.part-1"
+    left.write_bytes(b"half")
+    store.build(graphs, API, SM86)
+    assert not left.exists()
+
+
 def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
     """The second waits, says so, and finds everything done."""
     store = EngineStore(tmp_path / "engines", "nano")

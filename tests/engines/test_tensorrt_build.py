@@ -11,7 +11,7 @@ from storm_edge.engines import tensorrt_build
 from storm_edge.engines.store import EngineStore
 from storm_edge.engines.targets import resolve_target
 from storm_edge.engines.tensorrt_build import build_engine, build_memory_bytes
-from storm_edge.engines.tensorrt_engine import TensorRtEngine
+from storm_edge.engines.tensorrt_engine import Profile, TensorRtEngine, profile_for
 from storm_edge.errors import BackendError, EngineError
 from tests.engines.tensorrt import SM86, doubled, exported, mixed_types, package
 
@@ -56,6 +56,14 @@ def test_too_little_memory_is_refused_before_the_work(tmp_path: Path, monkeypatc
 def test_the_lean_runtime_builds_nothing(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="a runtime without builder"):
         build_engine(package("tensorrt_lean"), doubled(tmp_path / "d.onnx"), profiles=PROFILES, target=SM86)
+
+
+def test_a_batch_takes_the_tightest_profile_or_is_refused() -> None:
+    track, register = Profile(context=None, least=1, most=4), Profile(context=None, least=1, most=64)
+    assert profile_for([register, track], 3, what="refine") is track
+    assert profile_for([track, register], 42, what="refine") is register
+    with pytest.raises(EngineError, match=r"refine: batch: got 65, expected 1 to 4 or 1 to 64; use smaller chunks"):
+        profile_for([track, register], 65, what="refine")
 
 
 @pytest.mark.trt
