@@ -34,6 +34,7 @@ OBJECT_M = 0.1
 _SEED = HELD_OUT_FROM + 70_001
 _AS_GOOD = 0.02  # diameters by which another winner's pose may be worse and still count as as good
 _MEMORY = 3
+_POOL = 24  # objects that held-out data is drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
 
 def _som(recipe: Recipe, fp32: Engines, size: int) -> Task:
     pictures = max(size // 4, 2)
-    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT)).query_batch(pictures)
+    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT, pool_size=_POOL)).query_batch(pictures)
     targets = batch["objects"].shape[1]
     views = {"views": batch["views"].reshape(-1, *batch["views"].shape[2:])}
     image = {"image": batch["image"]}
@@ -190,7 +191,7 @@ def _som(recipe: Recipe, fp32: Engines, size: int) -> Task:
 
 def _tom(recipe: Recipe, fp32: Engines, size: int) -> Task:
     groups = max(size // 4, 4)
-    crops = GroupSampler(_SEED).group_batch(groups)["crops"]
+    crops = GroupSampler(_SEED, pool_size=_POOL).group_batch(groups)["crops"]
     count = crops.shape[1]
     flat = {"crop": crops.reshape(-1, *crops.shape[2:])}
 
@@ -233,7 +234,7 @@ _MAKERS: dict[str, Callable[[Recipe, Engines, int], Task]] = {
 
 
 def _pairs(recipe: Recipe) -> PairSampler:
-    config = PairConfig(pool_size=12, poses_per_scene=1)
+    config = PairConfig(pool_size=_POOL // 2, poses_per_scene=1)
     return PairSampler(_SEED, size_px=recipe.size_px or 80, config=config)
 
 
