@@ -17,6 +17,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -85,8 +86,10 @@ def from_bundle(recipe: Recipe, bundle: Path) -> Recipe:
     return recipe.model_copy(update={"source": Source(bundle=str(bundle))})
 
 
-def build_all(bundle: Path, engines: Path) -> tuple[list[dict[str, Any]], int]:
-    """Build every precision for every target; a row per engine, and how many were built."""
+def build_all(
+    bundle: Path, engines: Path, note: Callable[[list[dict[str, Any]]], object] = len
+) -> tuple[list[dict[str, Any]], int]:
+    """Build every precision for every target; a row per engine, and how many were built. ``note`` gets all so far."""
     api, store = load_tensorrt("tensorrt_rtx"), EngineStore(engines, bundle.name)
     rows, built = [], 0
     for precision in PRECISIONS:
@@ -101,6 +104,7 @@ def build_all(bundle: Path, engines: Path) -> tuple[list[dict[str, Any]], int]:
                     {"graph": standing.key.graph, "precision": precision, "sm": sm, **{n: made[n] for n in names}}
                 )
                 print(f"  {rows[-1]['graph']:<16} {precision:<10} {sm} {made['build_seconds']:7.1f} s", flush=True)
+            note(rows)
     return rows, built
 
 
@@ -122,8 +126,8 @@ def refine_speed(bundle: Path) -> dict[str, Any]:
     return figures
 
 
-def tracking(bundle: Path, count: int, frames: int) -> dict[str, Any]:
-    """Track held-out recordings from their mask, RefineNet on every frame, with FP32 and with INT8."""
+def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any]:
+    """Track held-out recordings, RefineNet on every frame, with FP32 and with INT8."""
     scores: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for precision in (".", "int8"):
@@ -135,7 +139,7 @@ def tracking(bundle: Path, count: int, frames: int) -> dict[str, Any]:
                     write_stage(path, stage)
                 item = onboard(path / "models" / f"obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=2)
                 scene, out = BopScene(path), Path(folder) / "run"
-                track_scene(scene, [item], networks, out, init=Init.MASK, pictures=False, config=_ALWAYS)
+                track_scene(scene, [item], networks, out, init=init, pictures=False, config=_ALWAYS)
                 judged += judge_scene(scene, read_predictions(out / POSES), [item])
             scores["fp32" if precision == "." else precision] = asdict(score(precision, judged))
     return scores
@@ -150,7 +154,14 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=6, help="held-out recordings to track, nano tier")
     parser.add_argument("--held-out", type=int, default=48)
     parser.add_argument("--work", type=Path, help="folder to keep bundles and engines in")
+    parser.add_argument(
+        "--track", type=Path, help="only track with this bundle from the true first pose; its own record"
+    )
     args = parser.parse_args()
+    if args.track is not None:
+        found = tracking(args.track, args.sequences, 30, Init.GT)
+        print(write_record("export-nano-tracking", {**found, "refine_speed": refine_speed(args.track)}))
+        return
     untrained = args.random_weights is not None
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
@@ -185,15 +196,23 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
 
     report = export(taken, rows)
     export_s = time.perf_counter() - started
-    built, count = build_all(bundle, engines)
     results: dict[str, Any] = {
         "untrained": untrained,
         "export_s": round(export_s, 1),
         "parity_fp32": parity,
         "networks": [asdict(network) for network in report.networks],
+    }
+
+    def note(rows: list[dict[str, Any]]) -> None:
+        """A build may take an hour; what is done by then is on record."""
+        write_record(f"export-{args.tier}", {**results, "engines": rows, "complete": False})
+
+    built, count = build_all(bundle, engines, note)
+    results |= {
         "engines": built,
         "engines_built": count,
         "engines_total_s": round(sum(row["build_seconds"] for row in built), 1),
+        "complete": True,
     }
     if not untrained:
         export(taken, rows)
@@ -207,7 +226,7 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
             "built": build_all(bundle, engines)[1],
         }
         results["refine_speed"] = refine_speed(bundle)
-        results["tracking"] = tracking(bundle, args.sequences, 30)
+        results["tracking"] = tracking(bundle, args.sequences, 30, Init.MASK)
     table = Table("graph", "precision", "engine SM86 [MiB]", "build [s]", "peak [MiB]", title=args.tier)
     for row in built:
         if row["sm"] == TARGETS[0]:
