@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks.common import measure, write_record
 from storm_edge.calib.collect import collect
 from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
-from storm_edge.calib.sets import CalibrationSet
+from storm_edge.calib.sets import CalibrationSet, load_set
 from storm_edge.calib.synthetic import synthetic_recordings
 from storm_edge.data.bop import BopScene
 from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
@@ -44,7 +44,7 @@ from storm_edge.engines.tensorrt_api import load_tensorrt
 from storm_edge.evaluate.judgement import judge_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
-from storm_edge.export.recipe import Gates, Recipe, Source, TensorGate, read_recipe
+from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import export_bundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.perception.register import REFINE_FIRST
@@ -68,7 +68,8 @@ def recipes_of(tier: str, *, random_weights: int | None) -> list[Recipe]:
     read = [read_recipe(path) for path in sorted((ROOT / "export").glob(f"{tier}-*.yaml"))]
     if random_weights is not None:
         # Random weights answer at random: what passes is no measure, what compiles is.
-        return [r.model_copy(update={"gates": {"fp16": _ANYTHING, "int8": _ANYTHING}}) for r in read]
+        open_gates = {"fp16": _ANYTHING, "int8": _ANYTHING}
+        return [r.model_copy(update={"gates": open_gates, "graphs": _without_sweep(r)}) for r in read]
     kept = []
     for recipe in read:
         lacking = recipe.source.bundle is not None and not (
@@ -79,6 +80,13 @@ def recipes_of(tier: str, *, random_weights: int | None) -> list[Recipe]:
         else:
             kept.append(recipe)
     return kept
+
+
+def _without_sweep(recipe: Recipe) -> dict[str, Graph]:
+    return {
+        name: graph.model_copy(update={"int8": graph.int8 and graph.int8.model_copy(update={"sweep": False})})
+        for name, graph in recipe.graphs.items()
+    }
 
 
 def from_bundle(recipe: Recipe, bundle: Path) -> Recipe:
@@ -182,8 +190,11 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
         for network in json.loads((first / "report.json").read_text())["networks"]
         for graph, values in network["parity"].items()
     }
-    with synthetic_recordings(args.recordings) as recordings:
-        rows = collect(recordings, NetworkBundle.load(first), work / "set")
+    if (work / "set").is_dir():  # kept by an earlier run in the same --work
+        rows = load_set(work / "set")
+    else:
+        with synthetic_recordings(args.recordings) as recordings:
+            rows = collect(recordings, NetworkBundle.load(first), work / "set")
     (ROOT / "calib").mkdir(exist_ok=True)
     if not untrained:  # what random weights see is of no use to anybody
         shutil.copyfile(work / "set" / SET_MANIFEST, ROOT / "calib" / f"{args.tier}.json")
