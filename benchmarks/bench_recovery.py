@@ -28,7 +28,7 @@ from storm_edge.evaluate.recovery import FrameRecord, report_recovery
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.runtime.object_loop import ObjectLoop
+from storm_edge.runtime.assembly import make_loops
 from storm_edge.runtime.sequence import Init, follow
 
 FIRST_SEED = 20_000
@@ -42,7 +42,7 @@ def run_one(task: tuple[Path, int, str]) -> list[FrameRecord]:
         write_stage(path, recovery_sequence(seed).stage)
     scene = BopScene(path)
     bundle = onboarded(path)
-    loop = ObjectLoop(bundle, None if networks == "none" else NetworkBundle.load(networks))
+    (loop,) = make_loops([bundle], None if networks == "none" else NetworkBundle.load(networks))
     T = bundle.T_obj_centre
     model = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))
     records = []

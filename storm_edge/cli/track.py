@@ -43,6 +43,7 @@ def command(
     bundle: Annotated[
         str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
     ] = "nano",
+    sam2: Annotated[bool, typer.Option("--sam2", help="Sharpen the masks of a search by the bundle's SAM2.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
 ) -> None:
@@ -64,6 +65,8 @@ def command(
             networks,
             out,
             init=sequence.Init(init.value),
+            sam2=sam2,
+            paths=objects,
             device=device,
             pictures=pictures,
             progress=lambda done, total: report("track", done / total),

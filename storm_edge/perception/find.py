@@ -10,8 +10,8 @@ The work comes in chunks, as in `perception.register`, for loops that must not w
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -37,7 +37,34 @@ QUICK = RegisterConfig(
 """A registration that is just good enough to tell right from wrong."""
 
 
+_CLEARLY = 0.25  # verdicts further apart than this decide by themselves
+_ALIKE_RAD, _ALIKE_SHARE = np.deg2rad(8.0), 0.03  # poses nearer to each other than this are one
 _RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of the box stays in the mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is tried before a search gives up."""
+
+    candidates: int
+    """Most candidates of the segmenter that are registered."""
+    least_opinion: float
+    """Nothing is registered where the network's opinion of the object being there is below this."""
+    stand_outs: int
+    """Most further candidates, whatever their colours (`perception.stand_outs`), if none of those is likely."""
+    careful_count: int
+    """How many places are registered with care."""
+    hopeless: float
+    """Verdict below which a place is not."""
+    masks: int
+    """Masks tried with care at a place."""
+
+
+THOROUGH = Effort(candidates=4, least_opinion=0.0, stand_outs=8, careful_count=2, hopeless=0.02, masks=3)
+"""For an object that was never seen: nothing else waits for the answer."""
+BRIEF = Effort(candidates=2, least_opinion=0.25, stand_outs=0, careful_count=1, hopeless=0.25, masks=2)
+"""For an object that was lost a moment ago: it may be hidden, and a long search of a picture without it would still
+be under way when it reappears."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +75,21 @@ class FindConfig:
     """How candidates are registered at first."""
     careful: RegisterConfig = DEFAULT
     """How the best ones are registered then."""
-    careful_count: int = 2
-    """How many of them."""
-    stand_outs: int = 8
-    """Most further candidates, whatever their colours (`perception.stand_outs`), after those of the segmenter."""
+    contender: float = 0.3
+    """How far behind the best verdict a candidate may be to be registered with care, too."""
+    likely: float = 0.55
+    """Verdict from which no further candidates are tried."""
     sure: float = 0.85
     """Verdict from which nothing else is tried: of 16 searches in clutter none was wrong above 0.5, and those that
     were right were mostly above 0.9."""
-    hopeless: float = 0.02
-    """Verdict below which a candidate is not registered again."""
-    min_verdict: float = 0.4
+    presence_weight: float = 0.5
+    """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
+    min_verdict: float = 0.6
     """Verdict from which a candidate is the object."""
     same_place_bonus: float = 0.1
     """Added to the verdict of a candidate that lies where the object was seen last, when they are ranked."""
+    fits_well: float = 0.5
+    """`Evidence.misfit` below which no other mask is tried for a place."""
     min_seen: float = 0.15
     """Share of the model that must be seen; a verdict on less is worth nothing."""
 
@@ -135,11 +164,14 @@ class Finder:
             Registrar(bundle, networks, config=schedule, device=device, options=options)
             for schedule in (self._config.quick, self._config.careful)
         )
+        self._prior = 0.0  # what the network's opinion adds to the verdicts of the search under way [logits]
         self._witness = Witness(bundle, self.look, device=device)
 
-    def search(self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None) -> Search:
+    def search(
+        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
+    ) -> Search:
         """Exhaust `chunks`."""
-        work = self.chunks(frame, buffers, last=last)
+        work = self.chunks(frame, buffers, last=last, effort=effort)
         while True:
             try:
                 next(work)
@@ -148,7 +180,7 @@ class Finder:
                 return result
 
     def chunks(
-        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None
+        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
     ) -> Generator[str, None, Search]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns what the search came to.
 
@@ -156,47 +188,85 @@ class Finder:
             frame: The image.
             buffers: The same, uploaded; must stay as it is until the generator ends.
             last: Pose at which the object was seen last [m] ``(4, 4)``, or None.
+            effort: How much is tried.
         """
         look, segmentation = yield from self.segment(frame)
         yield "segment"
-        result: Search = yield from self.examine(look, segmentation, buffers, last=last)
+        result: Search = yield from self.examine(look, segmentation, buffers, last=last, effort=effort)
         return result
 
     def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
         """The first half of `chunks`: look for masks; returns what `examine` takes."""
         look = self._segmenter.look(frame)
         yield "look"
-        segmentation = self._segmenter.find(look, self.look)
-        diameter_m, config = self._bundle.diameter_m, self._segmenter.config
-        further = stand_outs(look, segmentation, diameter_m, config, self._config.stand_outs)
-        return look, replace(segmentation, candidates=segmentation.candidates + further)
+        return look, self._segmenter.find(look, self.look)
 
     def examine(
-        self, look: FrameLook, segmentation: Segmentation, buffers: FrameBuffers, *, last: Float64 | None = None
+        self,
+        look: FrameLook,
+        segmentation: Segmentation,
+        buffers: FrameBuffers,
+        *,
+        last: Float64 | None = None,
+        effort: Effort = THOROUGH,
     ) -> Generator[str, None, Search]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
+        self._prior = self._config.presence_weight * _logit(segmentation.opinion)
         tried: list[Finding] = []
-        for candidate in segmentation.candidates:
-            finding = yield from self._examine(self._quick, frame, look, buffers, candidate)
-            if finding is not None:
-                tried.append(finding)
-                if self._sure(finding, last):
-                    break
+        doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
+        if not doubted:
+            yield from self._try(segmentation.candidates[: effort.candidates], tried, look, buffers, last)
+        if effort.stand_outs and max((finding.verdict for finding in tried), default=0.0) < config.likely:
+            further = stand_outs(
+                look, segmentation, self._bundle.diameter_m, self._segmenter.config, effort.stand_outs
+            )
+            yield "segment"
+            yield from self._try(further, tried, look, buffers, last)
         tried.sort(key=lambda finding: -self._rank(finding, last))
-        for index, finding in enumerate(tried[: config.careful_count]):
-            if finding.verdict >= config.hopeless:
-                for mask in (recut(finding), finding.candidate.grown):
-                    again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, mask)
-                    if again is not None and again.verdict >= tried[index].verdict:
-                        tried[index] = again
-                    if self._sure(tried[index], last):
-                        break
+        best = max((finding.verdict for finding in tried), default=0.0)
+        for index, finding in enumerate(tried[: effort.careful_count]):
+            if finding.verdict >= max(effort.hopeless, best - config.contender):
+                tried[index] = yield from self._with_care(frame, look, buffers, finding, effort.masks)
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
         found = tried[0] if tried and tried[0].verdict >= config.min_verdict else None
         return Search(found=found, tried=tuple(tried), segmentation=segmentation)
+
+    def _try(
+        self,
+        candidates: Sequence[Candidate],
+        tried: list[Finding],
+        look: FrameLook,
+        buffers: FrameBuffers,
+        last: Float64 | None,
+    ) -> Generator[str, None, None]:
+        """Register candidates with the short schedule and add them to ``tried``, until one is sure."""
+        for candidate in candidates:
+            finding = yield from self._examine(self._quick, look.frame, look, buffers, candidate)
+            if finding is not None:
+                tried.append(finding)
+                if self._sure(finding, last):
+                    return
+
+    def _with_care(
+        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding, masks: int
+    ) -> Generator[str, None, Finding]:
+        """The same place again with the long schedule: which side the object shows is decided here.
+
+        No mask is always the right one: what speaks for the object may lack its handle or take in a hand, and both
+        turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
+        """
+        best = finding
+        for mask in (recut(finding), finding.candidate.grown, None)[:masks]:
+            if mask is None and best.evidence.misfit < self._config.fits_well:
+                break
+            wanted = best.mask if mask is None else mask
+            again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, wanted)
+            if again is not None and _better(again, best):
+                best = again
+        return best
 
     def _examine(
         self,
@@ -213,11 +283,28 @@ class Finder:
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
         T = registration.T_cam_centre
+        if registrar is self._careful:
+            T = yield from self._best_side(buffers, registration.ranked)
         seen = self._witness.seen(frame, T)
         evidence = self._witness.testify(look, buffers, T, seen)
         yield "judge"
-        sure = verdict(evidence) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
+        sure = verdict(evidence, self._prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
         return Finding(mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=sure, evidence=evidence)
+
+    def _best_side(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
+        """The pose of a last ranking that outline and depth hold least against."""
+        best: Float64 = ranked[0]
+        least = np.inf
+        apart: list[Float64] = []
+        for T in ranked:
+            if any(_alike(T, other, self._bundle.diameter_m) for other in apart):
+                continue
+            apart.append(T)
+            misfit = self._witness.misfit(buffers, T)
+            yield "judge"
+            if misfit < least:
+                best, least = T, misfit
+        return best
 
     def _sure(self, finding: Finding, last: Float64 | None) -> bool:
         """Whether nothing else can win: of two equal objects the one that was followed must."""
@@ -230,6 +317,25 @@ class Finder:
     def _near(self, finding: Finding, last: Float64) -> bool:
         gap_m = float(np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]))
         return gap_m < 0.5 * self._bundle.diameter_m
+
+
+def _logit(chance: float | None) -> float:
+    """Of a chance, within about 3 either way; 0 of none."""
+    limited = 0.5 if chance is None else float(np.clip(chance, 0.05, 0.95))
+    return float(np.log(limited / (1.0 - limited)))
+
+
+def _better(again: Finding, before: Finding) -> bool:
+    """Whether another pose at the same place is to be preferred: clearly by its verdict, else by its misfit."""
+    gain = again.verdict - before.verdict
+    if abs(gain) > _CLEARLY:
+        return gain > 0.0
+    return again.evidence.misfit < before.evidence.misfit
+
+
+def _alike(T: Float64, other: Float64, diameter_m: float) -> bool:
+    turn = np.arccos(np.clip((np.trace(T[:3, :3].T @ other[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))
+    return bool(turn < _ALIKE_RAD and np.linalg.norm(T[:3, 3] - other[:3, 3]) < _ALIKE_SHARE * diameter_m)
 
 
 def recut(finding: Finding) -> NDArray[np.bool_]:

@@ -99,6 +99,8 @@ class Segmentation:
     """The map they were made from, ``(60, 80)``."""
     present: float
     """What the network thinks of the object being there at all, 0..1; the best score by colours."""
+    opinion: float | None = None
+    """`present` where a network said it, None by colours."""
 
     @property
     def best(self) -> Candidate | None:
@@ -291,9 +293,10 @@ class Segmenter:
             whole, at_work = found, small.letterbox.shrink(found)
             cells = inputs.halved(at_work)
         candidates = [] if present == 0.0 else self._candidates(look, whole, at_work, wanted.diameter_m)
+        opinion = present
         if present is None:
             present = candidates[0].score if candidates else 0.0
-        return Segmentation(candidates=tuple(candidates), probability=cells, present=present)
+        return Segmentation(candidates=tuple(candidates), probability=cells, present=present, opinion=opinion)
 
     def _candidates(self, look: FrameLook, whole: Float32, at_work: Float32, diameter_m: float) -> list[Candidate]:
         config, small = self.config, look.small

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import Finder
+from storm_edge.perception.full_tom import open_verifier
+from storm_edge.perception.looks import load_look
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
-from storm_edge.perception.verify import Verifier
+from storm_edge.perception.sharpen import SharpenConfig
+from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 
 
 def make_segmenter(
-    networks: NetworkBundle | None, *, device: str = "cpu", options: OrtOptions | None = None
+    networks: NetworkBundle | None, *, sam2: bool = False, device: str = "cpu", options: OrtOptions | None = None
 ) -> Segmenter | None:
-    """The segmenter of a bundle; None where it has none. Without any bundle colours and depth alone segment."""
+    """The segmenter of a bundle; None where it has none. Without any bundle colours and depth alone segment.
+
+    Raises:
+        EngineError: SAM2 is to sharpen masks and the bundle does not have it.
+    """
+    sharpen = SharpenConfig() if sam2 else None
     if networks is None:
-        return Segmenter(None, config=SegmentConfig(source=Source.COLOUR), device=device)
-    if "som_head" not in networks.networks:
+        config = SegmentConfig(source=Source.COLOUR, sharpen=sharpen)
+        return Segmenter(None, config=config, device=device)
+    if "som_head" not in networks.networks and not sam2:
         return None
-    return Segmenter(networks, device=device, options=options)
+    return Segmenter(networks, config=SegmentConfig(sharpen=sharpen), device=device, options=options)
 
 
 def make_loops(
@@ -30,6 +40,9 @@ def make_loops(
     *,
     config: LoopConfig | None = None,
     device: str = "cpu",
+    lane: BackgroundLane | None = None,
+    sam2: bool = False,
+    paths: Sequence[Path | None] | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -38,23 +51,36 @@ def make_loops(
         networks: The network bundle; None runs on geometry and colours alone.
         config: Schedules and thresholds.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+        lane: Looks for objects beside the frames; None looks for them in between.
+        sam2: Whether SAM2 sharpens the masks of a search.
+        paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
+            read there, and made anew for those without.
 
     Raises:
-        EngineError: A network of the bundle breaks its contract.
+        EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
+        ObjectBundleError: What is kept of an object was made by other networks.
         BackendError: The device is not available.
     """
     options = OrtOptions(device=device)
-    segmenter = make_segmenter(networks, device=device, options=options)
+    segmenter = make_segmenter(networks, sam2=sam2, device=device, options=options)
     loops = []
-    for bundle in bundles:
+    for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None
         if segmenter is not None:
-            finder = Finder(bundle, segmenter, networks=networks, device=device, options=options)
-        if networks is not None and "tom_encode" in networks.networks:
-            verifier = Verifier(bundle, networks, device=device, options=options)
+            look = None if path is None else load_look(path, segmenter, bundle)
+            finder = Finder(bundle, segmenter, networks=networks, device=device, look=look, options=options)
+        if networks is not None:
+            verifier = open_verifier(bundle, networks, device=device, options=options)
         loops.append(
             ObjectLoop(
-                bundle, networks, config=config, device=device, options=options, finder=finder, verifier=verifier
+                bundle,
+                networks,
+                config=config,
+                device=device,
+                options=options,
+                finder=finder,
+                verifier=verifier,
+                lane=lane,
             )
         )
     return loops

@@ -27,7 +27,8 @@ from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import BRIEF, THOROUGH, Finder
+from storm_edge.perception.full_tom import TrackVerifier
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.nearby import NearbyConfig, nearby_mask
@@ -35,7 +36,7 @@ from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
-from storm_edge.perception.verify import Verifier
+from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
     Begin,
@@ -74,17 +75,20 @@ class LoopConfig:
     """The schedule of registration."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """How tracking shares the work between geometry and network."""
-    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5))
+    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5, longest_wait_s=0.1))
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
     chunks_per_frame: int = 5
-    """Chunks of locating work done per frame while there is no pose. Before the first pose there is nothing to keep
-    up with: an attempt is done at once, as registration from a mask is."""
+    """Chunks of locating work done per frame while there is no pose, where no lane does them beside the frames.
+    Before the first pose there is nothing to keep up with: an attempt is done at once, as registration from a mask.
+    """
     frames_per_chunk: int = 3
     """Frames that the scout follows in one chunk."""
     kept_frames: int = 60
-    """Frames kept for the scout; a pose older than that is given up."""
+    """Frames kept for the scout: 2 s at 30 Hz, 2 MiB each at 640x480."""
+    brief_searches: int = 12
+    """Failed attempts in a row, after a loss, from which on searches of the image are thorough."""
     verify_every: int = 3
     """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
 
@@ -101,6 +105,7 @@ class ObjectLoop:
         finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
             around its last place only.
         verifier: The second voter; None leaves the judgement to geometry.
+        lane: Does the locating beside the frames; None does it in between, always in the same order.
     """
 
     def __init__(
@@ -112,10 +117,13 @@ class ObjectLoop:
         device: str = "cpu",
         options: OrtOptions | None = None,
         finder: Finder | None = None,
-        verifier: Verifier | None = None,
+        verifier: TrackVerifier | None = None,
+        lane: BackgroundLane | None = None,
     ) -> None:
         self.bundle = bundle
         self._finder, self._verifier = finder, verifier
+        self._lane = lane
+        self._ticket: Ticket[Event] | None = None
         self._config = config or LoopConfig()
         self._device = device
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
@@ -197,6 +205,7 @@ class ObjectLoop:
 
     def _begin(self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float) -> Track:
         self._tick(frame)
+        self._drop_work()  # it may be using the scout
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         self._step, self._step_stamp_ns = self._scout.start(buffers, T), frame.stamp_ns
         self._found, self._at_hand = (frame, T), (buffers, T)
@@ -232,13 +241,14 @@ class ObjectLoop:
         elif isinstance(action, Forward):
             self._work = self._go_forward(action.attempt)
         elif isinstance(action, Cancel):
-            self._work = None
+            self._drop_work()
         elif isinstance(action, Begin):
             assert self._found is not None
             self._tracker, self._scout = self._scout, self._tracker
             self._trusted = self._found[1]
             self._kept.clear()
-            self._work, self._found, self._scout_index = None, None, None
+            self._drop_work()
+            self._found, self._scout_index = None, None
         elif isinstance(action, Search):
             self._work = self._search(action.attempt)
         elif isinstance(action, Register):
@@ -251,6 +261,9 @@ class ObjectLoop:
 
     def _locate(self) -> None:
         """Some chunks of the work under way; its answer may start the next work."""
+        if self._lane is not None:
+            self._ask_lane(self._lane)
+            return
         seen_before = self._trusted is not None
         for _ in range(self._config.chunks_per_frame) if seen_before else itertools.count():
             work = self._work
@@ -261,6 +274,22 @@ class ObjectLoop:
             except StopIteration as done:
                 self._work = None
                 self._hear(done.value)
+
+    def _ask_lane(self, lane: BackgroundLane) -> None:
+        """Hear what the lane came to, and hand in what is to be done next."""
+        if self._ticket is not None and self._ticket.over:
+            answer = self._ticket.answer()
+            self._ticket, self._work = None, None
+            if answer is not None:
+                self._hear(answer)
+        if self._ticket is None and self._work is not None:
+            self._ticket = lane.submit(self._work)
+
+    def _drop_work(self) -> None:
+        """Stop what is under way; its buffers are free afterwards."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+        self._ticket, self._work = None, None
 
     def _look_nearby(self, attempt: int) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
@@ -287,7 +316,7 @@ class ObjectLoop:
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
     def _search(self, attempt: int) -> Work:
-        """Masks of the object in the whole image."""
+        """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
         if self._finder is None:
             return Failed(attempt=attempt)
@@ -301,8 +330,6 @@ class ObjectLoop:
                 break
             yield
         assert self._masks is not None
-        if not self._masks[1].candidates:
-            return Failed(attempt=attempt)
         return MaskFound(attempt=attempt, frame=frame.index)
 
     def _register_candidates(self, attempt: int) -> Work:
@@ -310,7 +337,14 @@ class ObjectLoop:
         assert self._finder is not None
         assert self._masks is not None
         look, segmentation = self._masks
-        work = self._finder.examine(look, segmentation, self._buffers_with(look.frame), last=self._trusted)
+        brief = self._trusted is not None and self._belief.failure_count < self._config.brief_searches
+        work = self._finder.examine(
+            look,
+            segmentation,
+            self._buffers_with(look.frame),
+            last=self._trusted,
+            effort=BRIEF if brief else THOROUGH,
+        )
         while True:
             try:
                 next(work)
@@ -325,14 +359,15 @@ class ObjectLoop:
 
     def _go_forward(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
-        if self._found is None or self._found[0].index < self._kept[0].index:
+        if self._found is None:
             return Failed(attempt=attempt)
+        # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
         frame, T = self._found
         buffers = self._buffers_with(frame)
         if self._scout_index != frame.index:
             self._step = self._scout.start(buffers, T)
         count = 0
-        while (ahead := next((kept for kept in self._kept if kept.index > frame.index), None)) is not None:
+        while (ahead := next((kept for kept in tuple(self._kept) if kept.index > frame.index), None)) is not None:
             frame = ahead
             buffers = self._buffers_with(frame)
             self._step, self._step_stamp_ns = self._scout.update(buffers), frame.stamp_ns

@@ -49,6 +49,8 @@ def track_scene(
     init: Init = Init.MASK,
     device: str = "cpu",
     config: LoopConfig | None = None,
+    sam2: bool = False,
+    paths: Sequence[Path | None] | None = None,
     pictures: bool = True,
     rate_hz: float = 30.0,
     progress: Progress | None = None,
@@ -64,6 +66,8 @@ def track_scene(
         init: Where first poses come from.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
         config: Schedules and thresholds.
+        sam2: Whether SAM2 sharpens the masks of a search.
+        paths: Where each object came from, for what the segmenter keeps of it; see `assembly.make_loops`.
         pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
         rate_hz: Frame rate of the video.
         progress: Called with frames done and frames in all.
@@ -73,7 +77,7 @@ def track_scene(
         StormEdgeError: As `sequence.follow`; or the folder cannot be written.
     """
     with whole_folder(out, marker=SUMMARY) as folder:
-        loops = make_loops(bundles, networks, config=config, device=device)
+        loops = make_loops(bundles, networks, config=config, device=device, sam2=sam2, paths=paths)
         tracks: list[Track] = []
         painter: OverlayPainter | None = None
         video: Video | None = None

@@ -1,0 +1,148 @@
+"""How well do the votes of the verifier tell a track that is right from one that is lost?
+
+    python -m benchmarks.bench_verify SETS [--count 20] [--first 0] [--bundle nano]
+
+takes the held-out recordings of `bench_recovery` (made where they are missing). The memory holds crops at the true
+pose of the first frames, as the loop keeps them. Then every frame is a question or more: right is the true pose,
+moved by what a good track is off; lost is the pose held while the object is hidden, a pose that slid off, one that
+sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each vote and of both
+together. Wrong sides are listed apart: the pair network is not made to see them. Record: ``records/verify.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.common import write_record
+from storm_edge.data.bop import BopScene
+from storm_edge.data.synthetic.occlusions import recovery_sequence
+from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
+from storm_edge.geometry.se3 import exp_so3
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.verify import Verifier
+
+Float64 = NDArray[np.float64]
+
+REMEMBERED = range(0, 21, 5)
+"""Frames whose crops are the memory; the object is in full view there."""
+EVERY = 3
+"""Frames between those that are asked about."""
+
+
+def questions(rng: np.random.Generator, T: Float64, diameter_m: float, hidden: bool) -> Iterator[tuple[str, Float64]]:
+    """Poses of one frame by kind; ``T`` is the true one ``(4, 4)``."""
+    if hidden:
+        yield "hidden", T
+        return
+    yield "right", moved(T, rng.normal(0.0, 0.01, 3) * diameter_m, rng.normal(0.0, np.deg2rad(2.0), 3))
+    direction = rng.standard_normal(2)
+    aside = direction / np.linalg.norm(direction) * rng.uniform(0.33, 0.65) * diameter_m
+    yield "slid off", moved(T, np.append(aside, rng.normal(0.0, 0.1) * diameter_m), rng.normal(0.0, 0.1, 3))
+    far = np.append(rng.uniform(-1.0, 1.0, 2), rng.normal(0.0, 0.3)) * 2.5 * diameter_m
+    if np.linalg.norm(far) > diameter_m:
+        yield "elsewhere", moved(T, far, rng.normal(0.0, 1.0, 3))
+    axis = rng.standard_normal(3)
+    yield "turned", moved(T, np.zeros(3), axis / np.linalg.norm(axis) * np.deg2rad(rng.uniform(60.0, 180.0)))
+
+
+def moved(T: Float64, shift_m: Float64, turn: Float64) -> Float64:
+    """``T`` moved in the camera frame and turned about the object's centre."""
+    out = T.copy()
+    out[:3, 3] += shift_m
+    out[:3, :3] = exp_so3(turn) @ T[:3, :3]
+    return out
+
+
+def ask(path: Path, seed: int, networks: NetworkBundle) -> list[dict[str, Any]]:
+    """All questions of one recording with the votes on them."""
+    if not path.is_dir():
+        write_stage(path, recovery_sequence(seed).stage)
+    scene, bundle = BopScene(path), onboarded(path)
+    verifier = Verifier(bundle, networks)
+    rng = np.random.default_rng([seed, 7])
+    buffers: FrameBuffers | None = None
+    rows: list[dict[str, Any]] = []
+    for frame_id in scene.frame_ids:
+        if frame_id not in REMEMBERED and frame_id % EVERY:
+            continue
+        frame = scene.frame(frame_id)
+        if buffers is None:
+            buffers = FrameBuffers(*frame.size_px)
+        buffers.upload(frame)
+        T = scene.ground_truth(frame_id)[0].T_cam_obj @ bundle.T_obj_centre
+        if frame_id in REMEMBERED:
+            verifier.remember(buffers, T)
+            continue
+        share = float(scene.mask_visib(frame_id).sum()) / max(int(scene.mask(frame_id).sum()), 1)
+        if 0.0 < share < CLEARLY_VISIBLE:
+            continue  # neither right nor lost
+        for kind, pose in questions(rng, T, bundle.diameter_m, share == 0.0):
+            said = verifier.verify(buffers, pose)
+            assert said.appearance is not None
+            rows.append(
+                {
+                    "recording": seed,
+                    "kind": kind,
+                    "score": said.score,
+                    "geometry": said.geometry,
+                    "appearance": said.appearance,
+                }
+            )
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Area under the ROC curve by kind of loss and vote."""
+    right = [row for row in rows if row["kind"] == "right"]
+    kinds = sorted({row["kind"] for row in rows} - {"right"})
+    groups = {kind: [row for row in rows if row["kind"] == kind] for kind in kinds}
+    groups["all but turned"] = [row for row in rows if row["kind"] not in ("right", "turned")]
+    groups["all"] = [row for row in rows if row["kind"] != "right"]
+    return {
+        name: {
+            vote: auroc([row[vote] for row in right + lost], [True] * len(right) + [False] * len(lost))
+            for vote in ("geometry", "appearance", "score")
+        }
+        | {"count": len(lost)}
+        for name, lost in groups.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", type=Path, help="folder for the recordings")
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
+    parser.add_argument("--bundle", default="nano")
+    parser.add_argument("--name", default="verify")
+    options = parser.parse_args()
+    networks = NetworkBundle.load(options.bundle)
+    folder = options.sets / "recovery"
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(options.first, options.first + options.count)
+    rows = [row for i in track(numbers) for row in ask(folder / f"{i:06d}", FIRST_SEED + i, networks)]
+    figures = summary(rows)
+    table = Table(
+        "lost by", "questions", "renderer", "network", "both", title="area under the ROC curve, right against lost"
+    )
+    for name, votes in figures.items():
+        cells = [f"{votes[vote]:.4f}" for vote in ("geometry", "appearance", "score")]
+        table.add_row(name, str(int(votes["count"])), *cells)
+    Console().print(table)
+    print(write_record(options.name, {"bundle": options.bundle, "auroc": figures, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
