@@ -17,7 +17,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -95,12 +95,15 @@ def from_bundle(recipe: Recipe, bundle: Path) -> Recipe:
 
 
 def build_all(
-    bundle: Path, engines: Path, note: Callable[[list[dict[str, Any]]], object] = len
+    bundle: Path,
+    engines: Path,
+    precisions: Sequence[str] = PRECISIONS,
+    note: Callable[[list[dict[str, Any]]], object] = len,
 ) -> tuple[list[dict[str, Any]], int]:
     """Build every precision for every target; a row per engine, and how many were built. ``note`` gets all so far."""
     api, store = load_tensorrt("tensorrt_rtx"), EngineStore(engines, bundle.name)
     rows, built = [], 0
-    for precision in PRECISIONS:
+    for precision in precisions:
         graphs = exported_graphs(bundle, precision)
         for sm in TARGETS:
             for standing in store.build(graphs, api, Target(sm=sm, gpu="any", system="any")):
@@ -158,6 +161,9 @@ def main() -> None:
     parser.add_argument("--tier", choices=["nano", "full"], default="nano")
     parser.add_argument("--random-weights", type=int, help="seed, where there are no checkpoints")
     parser.add_argument("--fp32", type=Path, help="a bundle in FP32 of these recipes, exported earlier")
+    parser.add_argument("--no-int8", action="store_true", help="only FP32 and FP16; no calibration")
+    parser.add_argument("--networks", nargs="*", help="only these")
+    parser.add_argument("--record", help="name of the record")
     parser.add_argument("--recordings", type=int, default=12, help="generated recordings to calibrate on")
     parser.add_argument("--sequences", type=int, default=6, help="held-out recordings to track, nano tier")
     parser.add_argument("--held-out", type=int, default=48)
@@ -175,13 +181,15 @@ def main() -> None:
         work = args.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
         results = run(args, work, untrained)
-    print(write_record(f"export-{args.tier}", results))
+    print(write_record(args.record or f"export-{args.tier}", results))
 
 
 def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]:
     """All of it."""
     started = time.perf_counter()
     recipes = recipes_of(args.tier, random_weights=args.random_weights)
+    if args.networks:
+        recipes = [recipe for recipe in recipes if recipe.network in args.networks]
     first, bundle, engines = args.fp32 or work / "fp32", work / args.tier, work / "engines"
     if args.fp32 is None:
         export_bundle(recipes, first, name=args.tier, random_weights=args.random_weights, held_out=4)
@@ -190,6 +198,9 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
         for network in json.loads((first / "report.json").read_text())["networks"]
         for graph, values in network["parity"].items()
     }
+    if args.no_int8:
+        built, count = build_all(first, engines, PRECISIONS[:2])
+        return {"untrained": untrained, "parity_fp32": parity, "engines": built, "engines_built": count}
     if (work / "set").is_dir():  # kept by an earlier run in the same --work
         rows = load_set(work / "set")
     else:
@@ -216,9 +227,9 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
 
     def note(rows: list[dict[str, Any]]) -> None:
         """A build may take an hour; what is done by then is on record."""
-        write_record(f"export-{args.tier}", {**results, "engines": rows, "complete": False})
+        write_record(args.record or f"export-{args.tier}", {**results, "engines": rows, "complete": False})
 
-    built, count = build_all(bundle, engines, note)
+    built, count = build_all(bundle, engines, note=note)
     results |= {
         "engines": built,
         "engines_built": count,

@@ -132,7 +132,7 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
 
 def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
     hypotheses = 12
-    sets = max(size // hypotheses, 2)
+    sets = max(size // (3 if recipe.tier == "nano" else hypotheses), 2)  # the full tier costs 11 GMAC a pair
     batch = _pairs(recipe).score_batch(sets, hypotheses)
     if "score" in recipe.graphs:  # in one piece
         whole = {k: batch[k][0] for k in ("rendered", "observed")}
