@@ -1,4 +1,4 @@
-"""`storm-edge demo`: a rendered recording with a full occlusion, tracked, judged and shown."""
+"""`storm-edge demo`: a rendered recording with a full occlusion; the object is found, followed, lost, found again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command(
     ] = "nano",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
 ) -> None:
-    """Render a recording of a mug that is moved and hidden, track it, and show how well that went."""
+    """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""
     from storm_edge.data.bop import BopScene
     from storm_edge.data.synthetic.demo import write_demo
     from storm_edge.kernels.device import require_device
@@ -39,6 +39,7 @@ def command(
     from storm_edge.runtime.outputs import SUMMARY
     from storm_edge.runtime.plots import plot_run
     from storm_edge.runtime.scene_run import SHEET, VIDEO, track_scene
+    from storm_edge.runtime.sequence import Init
 
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
@@ -68,6 +69,7 @@ def command(
             [thing],
             networks,
             out,
+            init=Init.AUTO,
             device=device,
             progress=lambda done, total: report("track", done / total),
             finish=finish,

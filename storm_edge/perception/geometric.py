@@ -68,10 +68,10 @@ class GeometricConfig:
     """Poses that go on after the first stage of the wide search."""
     turn_deg: float = 25.0
     """Turn of the additional starts of the wide search [deg]."""
-    probe_every: int = 5
-    """Frames between two tries of a turned pose; 0 never tries."""
+    probe_every: int = 3
+    """Frames between two tries of turned poses; 0 never tries. After three all axes had their turn."""
     probe_deg: float = 40.0
-    """Turn of these tries, in turn both ways about each axis [deg]."""
+    """Turn of these tries, both ways about one axis of the object [deg]."""
     probe_gain: float = 0.04
     """Fall of the residual by which such a try replaces the track."""
     small_margin: float = 0.03
@@ -303,8 +303,10 @@ class GeometricRefiner:
             iterations += len(config.spread) + len(config.gather) + len(config.finish)
             effort = "wide"
         if config.probe_every and self._frame_count % config.probe_every == 0:
-            turn = self._frame_count // config.probe_every % 6
-            probe = self._descend(turned(best.poses[0], config.probe_deg)[turn], config.narrow)
+            axis = self._frame_count // config.probe_every % 3
+            both_ways = turned(best.poses[0], config.probe_deg)[axis::3]
+            probes = self._descend(both_ways, config.narrow)
+            probe = probes.only(int(np.argmin(probes.evidence.residual)))
             iterations += len(config.narrow)
             best = probe if probe.residual < best.residual - config.probe_gain else best
 

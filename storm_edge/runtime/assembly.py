@@ -61,7 +61,8 @@ def make_loops(
         ObjectBundleError: What is kept of an object was made by other networks.
         BackendError: The device is not available.
     """
-    options = OrtOptions(device=device)
+    # Threads that wait actively between calls would take the core that searches and other objects need.
+    options = OrtOptions(device=device, spinning=False)
     segmenter = make_segmenter(networks, sam2=sam2, device=device, options=options)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
