@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 TEST_VENV := .venv-test
 
-.PHONY: demo test check clean
+.PHONY: demo test check export-full clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,6 +18,13 @@ check: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/ruff format --check .
 	$(TEST_VENV)/bin/mypy
 	$(TEST_VENV)/bin/lint-imports
+
+# Every graph of the full tier with random weights, through export, calibration and TensorRT-RTX; about half an hour.
+# The sam2 package asks for torchvision, which its networks do not use.
+export-full: $(TEST_VENV)/installed
+	$(TEST_VENV)/bin/python -m pip install --quiet --no-deps sam2 iopath portalocker hydra-core omegaconf \
+		antlr4-python3-runtime==4.9.3 tqdm
+	$(TEST_VENV)/bin/python -m benchmarks.bench_export --tier full --random-weights 0 --recordings 1 --held-out 4
 
 # The lean install: what a robot needs, without torch.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -1,1 +1,1 @@
-"""Calibration sets for INT8."""
+"""Calibration sets: what reached the engines while the pipeline ran, kept for quantisation."""

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import demo, doctor, evaluate, onboard, segment, track, train
+from storm_edge.cli import build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -48,8 +48,11 @@ app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
+app.command("export")(export.command)
+app.command("build")(build.command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
+app.add_typer(calib.app, name="calib")
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -252,6 +252,8 @@ def write_manifest(
     networks: Mapping[str, str],
     layout: str = "nchw",
     tier: Tier = "nano",
+    layouts: Mapping[str, str] | None = None,
+    tensors: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write ``manifest.json`` for ONNX files that lie in ``folder``.
 
@@ -263,11 +265,20 @@ def write_manifest(
         networks: File name by network.
         layout: Of the images, ``nchw`` or ``nhwc``.
         tier: Whose segmenter and verifier they are.
+        layouts: By network, where they differ.
+        tensors: By network, what its file calls a tensor by our name.
     """
-    entries = {
-        network: {"file": file, "sha256": file_sha256(folder / file), "layout": layout}
+    entries: dict[str, dict[str, object]] = {
+        network: {
+            "file": file,
+            "sha256": file_sha256(folder / file),
+            "layout": (layouts or {}).get(network, layout),
+        }
         for network, file in networks.items()
     }
+    for network, names in (tensors or {}).items():
+        if names and network in entries:
+            entries[network]["tensors"] = dict(names)
     content = {
         "format": 1, "name": name, "tier": tier, "size_px": size_px, "preset": preset, "networks": entries
     }  # fmt: skip

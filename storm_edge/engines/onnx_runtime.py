@@ -39,6 +39,8 @@ class OrtOptions:
     """Threads per call on the CPU; one per physical core if not given."""
     spinning: bool = True
     """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
+    as_written: bool = False
+    """Whether the graph runs node by node as the file has it, for measuring what other runtimes would compute."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int
     session_options.intra_op_num_threads = options.threads or 0
     session_options.inter_op_num_threads = 1
     session_options.log_severity_level = 3
+    if options.as_written:
+        session_options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session_options.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
     provider_options = {"device_id": str(device_index)} if kind == "cuda" else {}
     try:

@@ -1,0 +1,178 @@
+"""Runs the pipeline over recordings with every engine recorded, and keeps what the engines saw.
+
+Each object is registered, tracked with RefineNet on every frame, looked for in the whole image, and verified at its
+pose and beside it: an engine must be calibrated for what it sees when things go wrong as well. What a bundle does not
+have is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.calib.capture import Recorder, RecordingBundle
+from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
+from storm_edge.data.bop import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import InputError, MaskError, UnitError, bad
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.full_tom import open_verifier
+from storm_edge.perception.geometric import GeometricRefiner
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.maps import NETWORKS
+from storm_edge.perception.networks import PoseRefiner
+from storm_edge.perception.register import RegisterConfig, Registrar, Stage
+from storm_edge.perception.segment import ObjectLook, Segmenter
+from storm_edge.perception.sharpen import Sharpener
+from storm_edge.perception.track import TrackConfig, Tracker
+from storm_edge.runtime.sequence import label_indices
+
+Float64 = NDArray[np.float64]
+
+SAM2 = ("sam2_encoder", "sam2_decoder")
+MOST_ROWS = 128
+"""Rows that a set keeps of each graph."""
+_REGISTER = RegisterConfig(
+    stages=(Stage(keep=64), Stage(network=1, geometry=3, keep=12), Stage(network=1, geometry=6, keep=8)),
+    network_weight=0.1,
+)
+_REGISTER_FULL = RegisterConfig(  # 12 GMAC a pair
+    stages=(Stage(keep=8), Stage(network=1, geometry=3, keep=4)), network_weight=0.1
+)
+_BESIDE = 0.5  # diameters by which a lost track is off
+_TRACKED_FRAMES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A scene and the objects to follow in it."""
+
+    scene: BopScene
+    """The recording, with a mask of each object in some frame."""
+    objects: Sequence[ObjectBundle]
+    """The objects."""
+    name: str
+    """For the manifest."""
+
+
+def collect(
+    recordings: Sequence[Recording],
+    networks: NetworkBundle,
+    out: Path,
+    *,
+    most: int = MOST_ROWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> CalibrationSet:
+    """Run over recordings and write a set.
+
+    Args:
+        recordings: What to run over.
+        networks: The bundle to calibrate, in FP32.
+        out: Folder of the set.
+        most: Rows kept of each graph.
+        progress: Called with objects done and in all.
+
+    Raises:
+        InputError: No object could be registered, or what was captured is of no use.
+        SceneError: A recording is unreadable.
+        OutputError: The folder cannot be written.
+    """
+    recorder = Recorder()
+    bundle = RecordingBundle.around(networks, recorder)
+    has = networks.networks.keys()
+    segmenter = Segmenter(bundle) if has >= set(NETWORKS) else None
+    sharpener = Sharpener(bundle.open(SAM2[0]), bundle.open(SAM2[1])) if has >= set(SAM2) else None
+    done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
+    for recording in recordings:
+        for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):
+            registered += _Run(recording, item, index, bundle, segmenter, sharpener).run()
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    if not registered:
+        remedy = "give recordings with masks of these objects, or --synthetic"
+        raise InputError(bad("calibration", f"{total} objects, none registered", "at least one", remedy))
+    rows, sources = recorder.rows(most=most)
+    hashes = {graph: networks.networks[graph].sha256 for graph in rows}
+    return write_set(out, bundle=networks.name, rows=rows, sources=sources, onnx_sha256=hashes)
+
+
+class _Run:
+    """One object in one recording."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        item: ObjectBundle,
+        index: int,
+        bundle: RecordingBundle,
+        segmenter: Segmenter | None,
+        sharpener: Sharpener | None,
+    ) -> None:
+        self._recording, self._item, self._index = recording, item, index
+        self._bundle, self._segmenter, self._sharpener = bundle, segmenter, sharpener
+        mesh = MeshBuffers.from_mesh(item.mesh_lod)
+        schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
+        self._registrar = Registrar(item, bundle, config=schedule)
+        refiner = PoseRefiner(mesh, bundle, diameter_m=item.diameter_m, batch=2)
+        config = TrackConfig(ask_network="always")
+        self._tracker = Tracker(item, GeometricRefiner(item.viewpoints), refiner, config=config)
+        self._verifier = open_verifier(item, bundle)
+
+    def run(self) -> bool:
+        """Whether the object could be registered."""
+        scene = self._recording.scene
+        first = scene.first_masked_frame(self._index)
+        ids = [i for i in scene.frame_ids if i >= first]
+        # A long recording is seen in stretches from its beginning to its end.
+        frames = [ids[0], *(ids[k] for k in np.unique(np.linspace(1, len(ids) - 1, _TRACKED_FRAMES).astype(int)))]
+        frames = list(dict.fromkeys(frames if len(ids) > 1 else ids))
+        buffers = FrameBuffers(*scene.frame(first).size_px)
+        look: ObjectLook | None = None
+        if self._segmenter is not None:
+            self._says("study")
+            look = self._segmenter.study(self._item)
+        for frame_id in frames:
+            frame = scene.frame(frame_id)
+            buffers.upload(frame)
+            if frame_id == first:
+                self._says("register")
+                try:
+                    found = self._registrar.register(buffers, scene.mask_visib(first, self._index))
+                except (MaskError, UnitError):
+                    return False  # a speck or a wrong unit: no pose, nothing to learn from
+                pose = found.T_cam_centre
+                self._tracker.start(buffers, pose)
+            else:
+                self._says("track", pose)
+                pose = self._tracker.update(buffers).T_cam_centre
+            if self._segmenter is not None and look is not None:
+                self._says("search", pose)
+                self._segmenter.find(self._segmenter.look(frame), look)
+            if self._sharpener is not None and scene.has_mask(frame_id, self._index):
+                self._says("sharpen", pose)
+                self._sharpener.look(frame.rgb)
+                self._sharpener.sharpen(scene.mask_visib(frame_id, self._index))
+            if self._verifier is not None:
+                self._says("verify", pose)
+                self._verifier.remember(buffers, pose)
+                self._verifier.verify(buffers, pose)
+                beside = pose.copy()
+                beside[0, 3] += _BESIDE * self._item.diameter_m
+                self._says("verify lost", beside)
+                self._verifier.verify(buffers, beside)
+        return True
+
+    def _says(self, state: str, pose: Float64 | None = None) -> None:
+        """Tell the recorder what the pipeline does now."""
+        self._bundle.recorder.source = RowSource(
+            scene=self._recording.name,
+            object_id=self._item.object_id,
+            state=state,
+            distance_m=None if pose is None else round(float(np.linalg.norm(pose[:3, 3])), 3),
+        )

@@ -1,0 +1,29 @@
+"""Recordings to calibrate on where there are no others: generated, of objects that no other set has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from storm_edge.calib.collect import Recording
+from storm_edge.data.bop import BopScene
+from storm_edge.data.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
+from storm_edge.objects.onboard import onboard
+
+_FIRST_SEED = 500_000  # evaluation draws its scenes from other seeds, so that nothing is judged on what it was fit to
+
+
+@contextmanager
+def synthetic_recordings(count: int, *, frames: int = 6) -> Iterator[list[Recording]]:
+    """``count`` recordings of ``frames`` frames, each of another object, on disk while the block runs."""
+    with TemporaryDirectory() as folder:
+        made = []
+        for index in range(count):
+            path = Path(folder) / f"synthetic-{_FIRST_SEED + index}"
+            write_stage(path, held_out_stage(_FIRST_SEED + index, frame_count=frames))
+            model = path / "models" / f"obj_{OBJECT_ID:06d}.ply"
+            item = onboard(model, "mm", view_subdivisions=1)
+            made.append(Recording(scene=BopScene(path), objects=[item], name=path.name))
+        yield made

@@ -1,0 +1,70 @@
+"""`storm-edge build`: exported networks to TensorRT engines, through the cache."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storm_edge.cli.console import progress_bars, say
+
+
+class Precision(str, Enum):
+    """Graphs that engines are built of."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8_FP16 = "int8-fp16"
+
+
+class Backend(str, Enum):
+    """Packages that build engines."""
+
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt_rtx"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle of storm-edge export.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of all engines.")] = Path("engines"),
+    precision: Annotated[Precision, typer.Option(help="Graphs to build.")] = Precision.FP16,
+    target: Annotated[
+        str | None, typer.Option(help="Compute capability (sm86, sm87, sm89); this machine's GPU by default.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="TensorRT package.")] = Backend.TENSORRT,
+    workspace_mib: Annotated[int, typer.Option(min=16, help="Scratch memory a kernel may take [MiB].")] = 1024,
+    check: Annotated[bool, typer.Option("--check", help="Say what is stale and why; build nothing.")] = False,
+) -> None:
+    """Build what is not built yet, or not from this. With --check, exit status 1 if anything is to be built."""
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.engines.exported import exported_graphs
+    from storm_edge.engines.store import EngineStore, State
+    from storm_edge.engines.targets import resolve_target
+    from storm_edge.engines.tensorrt_api import load_tensorrt
+
+    graphs = exported_graphs(bundle, precision.value)
+    store = EngineStore(out, NetworkBundle.load(bundle).name)
+    api = load_tensorrt(backend.value)
+    board = resolve_target(api, target)
+    if check:
+        standings = store.check(graphs, api, board, workspace_mib=workspace_mib)
+    else:
+        with progress_bars() as report:
+            standings = store.build(
+                graphs,
+                api,
+                board,
+                workspace_mib=workspace_mib,
+                progress=report,
+                waiting=lambda: say(f"{out}: another build of this bundle is running; waiting for it"),
+            )
+    for standing in standings:
+        why = f": {standing.why}" if standing.why else ""
+        typer.echo(f"{standing.key.graph:<16} {standing.state.value}{why}")
+    behind = sum(standing.state is not State.FRESH for standing in standings)
+    if check:
+        typer.echo(f"{behind} of {len(standings)} engines to build for {board.sm}, {api.flavour} {api.version}")
+        raise typer.Exit(1 if behind else 0)
+    typer.echo(f"{behind} engines built, {len(standings) - behind} were fresh: {out}")

@@ -1,0 +1,97 @@
+"""Every graph of the nano tier, in every precision, is accepted by TensorRT-RTX for SM86 and SM89; no GPU needed.
+
+Networks whose trained weights the shipped bundle does not hold are tried with random ones: what is compiled is the
+graph. Calibration rows are captured over a small rendered scene; the gates are open, they have tests of their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storm_edge.calib.collect import Recording, collect
+from storm_edge.data.bop import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.exported import exported_graphs
+from storm_edge.engines.targets import Target
+from storm_edge.engines.tensorrt_api import TensorRt
+from storm_edge.engines.tensorrt_build import build_engine
+from storm_edge.export.recipe import Gates, Recipe, Source, TensorGate, read_recipe
+from storm_edge.export.run import export_bundle
+from storm_edge.objects.onboard import onboard
+from tests.engines.tensorrt import package
+from tests.tiny_scene import MODEL, write_tiny_scene
+
+RECIPES = Path(__file__).resolve().parents[2] / "export"
+GRAPHS = (
+    "refine",
+    "score_features",
+    "score_attention",
+    "som_reference",
+    "som_query",
+    "som_head",
+    "tom_encode",
+    "tom_compare",
+)
+OPEN = Gates(tensors=TensorGate(cosine=-1.0, max_error=1e12))
+
+
+def without_sweep(recipe: Recipe, bundle: Path) -> Recipe:
+    """The recipe on graphs that are exported, its gates open, all INT8 candidates at once."""
+    graphs = {
+        name: graph.model_copy(update={"int8": graph.int8 and graph.int8.model_copy(update={"sweep": False})})
+        for name, graph in recipe.graphs.items()
+    }
+    source = Source(bundle=str(bundle))
+    return recipe.model_copy(update={"graphs": graphs, "source": source, "gates": {"fp16": OPEN, "int8": OPEN}})
+
+
+@pytest.fixture(scope="module")
+def api() -> TensorRt:
+    return package("tensorrt_rtx")
+
+
+@pytest.fixture(scope="module")
+def bundle(api: TensorRt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All nano networks in all precisions."""
+    folder = tmp_path_factory.mktemp("nano")
+    shipped = NetworkBundle.load("nano").networks
+    recipes = [read_recipe(path) for path in sorted(RECIPES.glob("nano-*.yaml"))]
+    trained = [r for r in recipes if r.graphs.keys() <= shipped.keys()]
+    untrained = [r for r in recipes if r not in trained]
+    assert {r.network for r in trained} >= {"refine", "score"}
+    parts = [(trained, None, folder / "trained"), (untrained, 0, folder / "untrained")]
+    ready: list[Recipe] = []
+    for some, seed, out in parts:
+        if some:
+            export_bundle(some, out, name="nano", random_weights=seed, held_out=4, tensors_only=True)
+            ready += [without_sweep(recipe, out) for recipe in some]
+    export_bundle(ready, folder / "fp32", name="nano", held_out=4, tensors_only=True)
+    scene = write_tiny_scene(folder / "scene")
+    recording = Recording(
+        scene=BopScene(scene), objects=[onboard(scene / MODEL, "mm", view_subdivisions=1)], name="scene"
+    )
+    rows = collect([recording], NetworkBundle.load(folder / "fp32"), folder / "set")
+    export_bundle(ready, folder / "all", name="nano", calibration=rows, held_out=4, tensors_only=True)
+    return folder / "all"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-fp16"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_compiles(bundle: Path, api: TensorRt, name: str, precision: str) -> None:
+    (graph,) = (g for g in exported_graphs(bundle, precision) if g.graph == name)
+    first = dict(list(graph.profiles.items())[:1])  # one profile of those a robot gets: the same layers
+    for sm in ("sm86", "sm89"):
+        built = build_engine(api, graph.path, profiles=first, target=Target(sm=sm, gpu="any", system="any"))
+        assert len(built.data) > 10_000
+
+
+def test_every_precision_runs_on_the_cpu_and_agrees(bundle: Path, rng: np.random.Generator) -> None:
+    """INT8 without a gate: a coarse bound, that nothing is wired wrongly."""
+    shapes = {"current": (3, 96), "memory": (3, 96)}
+    inputs = {name: rng.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+    logits = [NetworkBundle.load(bundle / p).open("tom_compare").run(inputs)["logit"] for p in (".", "fp16", "int8")]
+    for other in logits[1:]:
+        np.testing.assert_allclose(other, logits[0], atol=0.05)
