@@ -51,8 +51,9 @@ class ScheduleConfig:
     """Added to it: waking a thread, and a frame that comes early [s]."""
     verify_within: int = 2
     """While verifying waits, at least one chunk of it begins every so many frames."""
-    locate_within: int = 5
-    """While locating waits, at least one chunk of it begins every so many frames."""
+    locate_within: int = 2
+    """While locating waits, at least one chunk of it begins every so many frames. A scout that follows 3 frames per
+    chunk (`LoopConfig.frames_per_chunk`) never catches up if this is 3 or more and its chunks fit nowhere."""
     silence_s: float = 0.5
     """When no frame is tracked for this long after one was due, the frames have stopped: no deadline holds [s]."""
 
