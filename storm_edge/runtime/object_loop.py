@@ -61,7 +61,7 @@ from storm_edge.runtime.machine import Belief, MachineConfig, advance
 from storm_edge.runtime.outputs import State, Track
 
 Float64 = NDArray[np.float64]
-Work = Generator[None, None, Event]
+Work = Generator[str | None, None, Event]  # yields the kind of chunk it did
 
 _SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
 _LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
@@ -283,7 +283,9 @@ class ObjectLoop:
             if answer is not None:
                 self._hear(answer)
         if self._ticket is None and self._work is not None:
-            self._ticket = lane.submit(self._work)
+            attempt = self._belief.attempt
+            assert attempt is not None
+            self._ticket = lane.submit(self._work, kind=attempt.step.value)
 
     def _drop_work(self) -> None:
         """Stop what is under way; its buffers are free afterwards."""
@@ -299,19 +301,13 @@ class ObjectLoop:
         if odds is None or self._trusted is None:
             return Failed(attempt=attempt)
         mask = nearby_mask(buffers, odds, self._trusted, self.bundle.diameter_m, config=self._config.nearby)
-        yield
+        yield "mask"
         if mask is None:
             return Failed(attempt=attempt)
-        work = self._registrar.chunks(buffers, mask, near=self._trusted)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                found = done.value
-                break
-            except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
-                return Failed(attempt=attempt)
-            yield
+        try:
+            found = yield from self._registrar.chunks(buffers, mask, near=self._trusted)
+        except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
+            return Failed(attempt=attempt)
         self._found, self._scout_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
@@ -321,15 +317,7 @@ class ObjectLoop:
         if self._finder is None:
             return Failed(attempt=attempt)
         frame = self._kept[-1]
-        work = self._finder.segment(frame)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                self._masks = done.value
-                break
-            yield
-        assert self._masks is not None
+        self._masks = yield from self._finder.segment(frame)
         return MaskFound(attempt=attempt, frame=frame.index)
 
     def _register_candidates(self, attempt: int) -> Work:
@@ -338,20 +326,14 @@ class ObjectLoop:
         assert self._masks is not None
         look, segmentation = self._masks
         brief = self._trusted is not None and self._belief.failure_count < self._config.brief_searches
-        work = self._finder.examine(
+        search = yield from self._finder.examine(
             look,
             segmentation,
             self._buffers_with(look.frame),
             last=self._trusted,
             effort=BRIEF if brief else THOROUGH,
         )
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                found = done.value.found
-                break
-            yield
+        found = search.found
         if found is None:
             return Failed(attempt=attempt)
         self._found, self._scout_index = (look.frame, found.T_cam_centre), None
@@ -373,7 +355,7 @@ class ObjectLoop:
             self._step, self._step_stamp_ns = self._scout.update(buffers), frame.stamp_ns
             count += 1
             if count % self._config.frames_per_chunk == 0:
-                yield
+                yield "frames"
         assert self._step is not None
         self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
         self._step_stamp_ns = frame.stamp_ns

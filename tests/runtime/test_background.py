@@ -1,19 +1,24 @@
-"""The locate lane: turns, answers, errors, the end; and a loop that finds its object beside the frames."""
+"""The locate lane: turns, answers, errors, deadlines, chunks that hang; and a loop that finds beside the frames."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pytest
 
+from storm_edge.errors import BackendError
 from storm_edge.frames import Frame
+from storm_edge.perception.find import Finder
+from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.runtime.assembly import make_loops
 from storm_edge.runtime.background import BackgroundLane, Ticket
+from storm_edge.runtime.object_loop import ObjectLoop
 from storm_edge.runtime.outputs import State
+from storm_edge.runtime.scheduler import Lane, ScheduleConfig
 from tests.staged import Staged
 
 DEADLINE_S = 60.0
@@ -27,9 +32,13 @@ def counting(name: str, chunks: int, log: list[str]) -> Generator[None, None, in
 
 
 def wait_for(ticket: Ticket[int]) -> None:
+    wait_until(lambda: ticket.over)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while not ticket.over:
-        assert time.monotonic() < deadline, "the lane never ended the work"
+    while not happened():
+        assert time.monotonic() < deadline, "the lane never did it"
         time.sleep(0.001)
 
 
@@ -101,25 +110,185 @@ def test_the_lane_gives_back_what_it_changed_and_is_used_open() -> None:
     assert not any(thread.name == "locate" for thread in threading.enumerate())
 
 
-def test_a_loop_finds_its_object_beside_the_frames(staged: Staged) -> None:
+def stuck(gate: threading.Event, *, chunks: int = 0) -> Generator[str, None, int]:
+    for _ in range(chunks):
+        yield "quick"
+    gate.wait(DEADLINE_S)
+    yield "stuck"
+    return 7
+
+
+def test_verifying_goes_before_locating() -> None:
+    log: list[str] = []
+    gate = threading.Event()
+    with BackgroundLane() as lane:
+        tickets = [lane.submit(stuck(gate)), lane.submit(counting("locate", 2, log))]
+        tickets.append(lane.submit(counting("verify", 2, log), kind="tom", lane=Lane.VERIFY))
+        gate.set()
+        for ticket in tickets:
+            wait_for(ticket)
+    assert log == ["verify", "verify", "locate", "locate"]
+
+
+def slow_chunks(begun: list[float], chunks: int) -> Generator[str, None, int]:
+    for _ in range(chunks):
+        begun.append(time.monotonic())
+        time.sleep(0.05)
+        yield "same"
+    return chunks
+
+
+def test_a_chunk_begins_between_frames_and_where_it_does_not_fit_only_after_so_many() -> None:
+    begun: list[float] = []
+    with BackgroundLane(ScheduleConfig(locate_within=3, silence_s=DEADLINE_S)) as lane:
+        wait_for(lane.submit(slow_chunks(begun, 3), kind="slow"))  # no frame yet: it runs, and is measured
+        begun.clear()
+
+        lane.arrive(0, next_due_s=time.monotonic() + DEADLINE_S)
+        with lane.tracking():
+            ticket = lane.submit(slow_chunks(begun, 2), kind="slow")
+            time.sleep(0.1)
+            assert not begun, "it began beside tracking"
+        wait_for(ticket)
+        assert len(begun) == 2
+        begun.clear()
+
+        for index in range(1, 5):  # 10 ms are too few for a chunk of 50 ms
+            lane.arrive(index, next_due_s=time.monotonic() + 0.01)
+            with lane.tracking() as frame:
+                assert frame == index
+                if index == 1:
+                    ticket = lane.submit(slow_chunks(begun, 1), kind="slow")
+            time.sleep(0.03)
+            if index < 4:
+                assert not begun
+        wait_until(lambda: bool(begun))
+        lane.arrive(5)  # and nobody knows when the next one comes
+        with lane.tracking():
+            pass
+        wait_for(ticket)
+
+
+def test_when_the_frames_stop_chunks_run_as_they_come() -> None:
+    begun: list[float] = []
+    with BackgroundLane(ScheduleConfig(silence_s=0.1)) as lane:
+        due_s = time.monotonic() + 0.01
+        lane.arrive(0, next_due_s=due_s)
+        ticket = lane.submit(slow_chunks(begun, 2))
+        with pytest.raises(ZeroDivisionError), lane.tracking():
+            raise ZeroDivisionError  # tracking is over then, too
+        wait_for(ticket)
+    assert begun[0] >= due_s + 0.1
+
+
+def test_frames_that_nobody_had_time_for_are_counted() -> None:
+    with BackgroundLane() as lane:
+        assert [lane.arrive(index) for index in (1, 2, 4)] == [None, 1, 2]
+        with lane.tracking() as frame:
+            assert frame == 4
+        with lane.tracking() as frame:
+            assert frame is None
+        assert lane.skipped == 2
+
+
+def test_a_chunk_that_hangs_is_the_error_of_its_ticket_and_the_others_go_on_once() -> None:
+    gate = threading.Event()
+    try:
+        with BackgroundLane(hang_s=0.4, first_hang_s=0.6) as lane:
+            wait_for(lane.submit(counting("x", 3, []), kind="judge"))
+            first, other = lane.submit(stuck(gate), kind="segment"), lane.submit(counting("x", 3, []))
+            wait_for(first)
+            wait_for(other)
+            with pytest.raises(BackendError, match=r"locate lane: got no end of a chunk \(segment, first\)"):
+                first.answer()
+            assert other.answer() == 3
+            assert lane.rebuilt
+            again, waiting = lane.submit(stuck(gate, chunks=4), kind="segment"), lane.submit(stuck(gate))
+            wait_for(again)
+            for ticket in (again, waiting):
+                with pytest.raises(BackendError, match="start again"):
+                    ticket.answer()
+            with pytest.raises(BackendError, match="start again"):
+                lane.submit(counting("x", 1, []))
+            gate.set()  # what comes back too late changes nothing
+            time.sleep(0.05)
+            with pytest.raises(BackendError):
+                first.answer()
+    finally:
+        gate.set()
+    with pytest.raises(RuntimeError, match="not open"):
+        lane.submit(counting("x", 1, []))
+
+
+def test_nobody_waits_for_ever_to_cancel_a_chunk_that_hangs_or_to_close() -> None:
+    gate = threading.Event()
+    try:
+        with BackgroundLane(hang_s=0.1, first_hang_s=0.2) as lane:
+            ticket = lane.submit(stuck(gate))
+            time.sleep(0.05)
+            with pytest.raises(BackendError, match="no end of a chunk"):
+                ticket.cancel()
+            lane.submit(stuck(gate))
+    finally:
+        gate.set()
+
+
+@pytest.mark.parametrize("deadlines", [False, True])
+def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bool) -> None:
     """No frame waits for the search, the states are those of the loop that searches in between."""
     still = staged.frame()
     buffers = staged.buffers(still)
     states = []
-    with BackgroundLane() as lane:
+    with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
         (loop,) = make_loops([staged.bundle], None, lane=lane)
         deadline = time.monotonic() + DEADLINE_S
         index = 0
         while (not states or states[-1] is not State.TRACKING) and time.monotonic() < deadline:
             now_ns = time.monotonic_ns()
             frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=now_ns)
-            track = loop.track(frame, buffers)
+            due_s = time.monotonic() + 0.03
+            if deadlines:
+                lane.arrive(index, next_due_s=due_s)
+            with lane.tracking() as told:
+                assert told == (index if deadlines else None)
+                track = loop.track(frame, buffers)
             states.append(track.state)
             index += 1
-            time.sleep(0.02)
+            time.sleep(max(0.0, due_s - time.monotonic()))
     assert states[0] is State.SEARCHING
     assert states[-1] is State.TRACKING
     assert set(states[:-1]) <= {State.SEARCHING, State.REGISTERING}
     assert track.T_cam_obj is not None
     found = (track.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3]
     assert np.linalg.norm(found - staged.T_cam_centre[:3, 3]) < 0.004
+
+
+def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Staged) -> None:
+    gate = threading.Event()
+
+    class StuckFinder(Finder):
+        def __init__(self) -> None:
+            pass
+
+        def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+            gate.wait(DEADLINE_S)
+            yield "look"
+            raise AssertionError
+
+    still = staged.frame()
+    buffers = staged.buffers(still)
+    try:
+        with BackgroundLane(first_hang_s=0.3) as lane:
+            loop = ObjectLoop(staged.bundle, None, finder=StuckFinder(), lane=lane)
+
+            def track_until_it_raises() -> None:
+                for index in range(1000):
+                    stamp_ns = index * 10_000_000
+                    frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=stamp_ns)
+                    assert loop.track(frame, buffers).T_cam_obj is None
+                    time.sleep(0.01)
+
+            with pytest.raises(BackendError, match=r"locate lane: got no end of a chunk \(search, first\)"):
+                track_until_it_raises()
+    finally:
+        gate.set()
