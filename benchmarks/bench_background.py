@@ -62,9 +62,11 @@ def play(
             frame = Frame(
                 rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=round(1e9 * index / rate_hz)
             )
+            lane.arrive(index, next_due_s=due + 1.0 / rate_hz)
             start = time.perf_counter()
-            buffers.upload(frame)
-            track = tracked.start(frame, buffers, T) if index == 0 else tracked.track(frame, buffers)
+            with lane.tracking():
+                buffers.upload(frame)
+                track = tracked.start(frame, buffers, T) if index == 0 else tracked.track(frame, buffers)
             spent_ms = (time.perf_counter() - start) * 1e3
             for seeker in seekers:
                 seeker.track(frame, buffers)
