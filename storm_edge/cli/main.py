@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import demo, doctor, evaluate, onboard, segment, track, train
+from storm_edge.cli import bench, demo, doctor, evaluate, onboard, segment, track, train
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
+app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 

@@ -1,0 +1,143 @@
+"""`storm-edge bench`: how long it takes on this machine, and what two such records differ in."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from storm_edge.cli.console import Report, print_table, progress_bars
+from storm_edge.cli.onboard import Unit, open_object
+from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
+from storm_edge.errors import ConfigError, bad
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.runtime.bench import BenchPlan
+    from storm_edge.runtime.bench_recording import Recording
+
+
+class _RunsByDefault(TyperGroup):
+    """A group whose first word may be left out: what is no subcommand goes to ``run``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["run", *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+app = typer.Typer(
+    cls=_RunsByDefault,
+    help="Time the loop on this machine (`run`, the word may be left out), or compare two records.",
+)
+
+
+class Mode(str, Enum):
+    """What is timed."""
+
+    TRACK = "track"
+    REGISTER = "register"
+    LOCATE = "locate"
+    RECOVER = "recover"
+    TRACK_WHILE_LOCATING = "track-while-locating"
+
+
+@app.command("run")
+def run(
+    out: Annotated[Path, typer.Option(help="Folder to write bench.json and bench.png to.", show_default=False)],
+    scene: Annotated[
+        Path | None, typer.Argument(help="BOP scene folder; by default the demo's scene, rendered on the spot.")
+    ] = None,
+    thing: Annotated[
+        Path | None, typer.Option("--object", help="Object bundle or model file.", show_default=False)
+    ] = None,
+    unit: Annotated[Unit | None, typer.Option(help="Unit of length of a model file.")] = None,
+    labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
+    mode: Annotated[Mode, typer.Option(help="What is timed.")] = Mode.TRACK,
+    frames: Annotated[int | None, typer.Option(help="Frames that are timed; some by mode if not given.")] = None,
+    warm_up: Annotated[int | None, typer.Option(help="Frames before them; some by mode if not given.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Play at this frame rate [Hz]; as fast as the loop can if not given.")
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
+    ] = "nano",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
+) -> None:
+    """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
+    from storm_edge.kernels.device import require_device
+    from storm_edge.runtime import bench
+    from storm_edge.runtime.bench_report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
+    from storm_edge.runtime.board import read_board
+    from storm_edge.runtime.pacing import Pacer
+
+    # All that can be refused is refused before the work begins.
+    check_replaceable(out, marker=BENCH)
+    require_device(device)
+    networks = open_networks(bundle)
+    wanted = bench.Mode(mode.value)
+    Pacer(rate)
+    plan = bench.BenchPlan(
+        mode=wanted,
+        frame_count=bench.FRAME_COUNTS[wanted] if frames is None else frames,
+        warm_up_count=bench.WARM_UP_COUNTS[wanted] if warm_up is None else warm_up,
+        rate_hz=rate,
+        device=device,
+        beside=rate is not None,
+    )
+    with progress_bars() as report:
+        recording, item = _open(scene, thing, unit, labels, plan, report)
+        before = read_board()
+        done = bench.run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
+        after = read_board()
+    record = make_record(done, plan, recording, item, networks, board=(before, after), arguments=sys.argv[1:])
+    write_bench(out, record)
+    if as_json:
+        typer.echo(json.dumps(record, indent=1))
+        return
+    print_table(bench_table(record))
+    for line in bench_sentences(record):
+        typer.echo(line)
+    typer.echo(f"{out / BENCH}, {out / PLOT}")
+
+
+def _open(
+    scene: Path | None, thing: Path | None, unit: Unit | None, labels: str | None, plan: BenchPlan, report: Report
+) -> tuple[Recording, ObjectBundle]:
+    """The frames to play and the object in them."""
+    from storm_edge.data.bop import BopScene
+    from storm_edge.objects.onboard import onboard
+    from storm_edge.runtime.bench import Mode as BenchMode
+    from storm_edge.runtime.bench_recording import load_recording, write_demo_recording
+
+    whole = plan.mode is BenchMode.RECOVER
+    if (scene is None) != (thing is None):
+        lacking = "SCENE" if scene is None else "--object"
+        raise ConfigError(bad(lacking, "nothing", "both SCENE and --object, or neither", "give both"))
+    with tempfile.TemporaryDirectory() as temporary:
+        if scene is None or thing is None:
+            report("render", 0.0)
+            write_demo_recording(Path(temporary) / "demo", whole=whole)
+            report("render", 1.0)
+            recorded = BopScene(Path(temporary) / "demo")
+            item = onboard(next(recorded.models_dir.glob("*.ply")), "mm", progress=report)
+        else:
+            recorded = open_scene(scene, labels)
+            item = open_object(thing, unit, report=report)
+        recording = load_recording(
+            recorded,
+            item,
+            clear=not whole,
+            masked=plan.mode is BenchMode.REGISTER,
+            progress=lambda n, of: report("load", n / of),
+        )
+    return recording, item
