@@ -106,3 +106,28 @@ def test_other_peoples_files_are_left_alone(storm_edge: Command, options: list[o
     ended = storm_edge(*options)
     assert ended.status == 1
     assert "a folder with other files" in ended.err
+
+
+def test_two_records_are_compared(storm_edge: Command, options: list[object], tmp_path: Path) -> None:
+    assert storm_edge(*options).status == 0
+    record = json.loads((tmp_path / "out" / "bench.json").read_text())
+    for name, factor in (("first", 1.0), ("second", 2.0)):
+        for stage in record["phases"][0]["samples_ms"]:
+            record["phases"][0]["samples_ms"][stage] = [factor * (5.0 + 0.01 * i) for i in range(1000)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    ended = storm_edge("bench", "compare", tmp_path / "first.json", tmp_path / "second.json")
+    assert (ended.status, ended.err) == (0, "")
+    assert "12 slower" in ended.out
+    assert "+100.0%" in ended.out
+    ended = storm_edge("bench", "compare", tmp_path / "second.json", tmp_path / "first.json", "--json")
+    assert {change["verdict"] for change in json.loads(ended.out)["changes"]} == {"faster"}
+    record["mode"] = "locate"
+    (tmp_path / "second.json").write_text(json.dumps(record))
+    arguments = ["bench", "compare", tmp_path / "first.json", tmp_path / "second.json"]
+    refused = storm_edge(*arguments)
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "mode track and locate" in refused.err
+    forced = storm_edge(*arguments, "--force")
+    assert forced.status == 0
+    assert "note: the records differ: mode track and locate" in forced.err
+    assert storm_edge("bench", "compare", tmp_path / "first.json", tmp_path).status == 1
