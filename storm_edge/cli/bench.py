@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from storm_edge.objects.bundle import ObjectBundle
     from storm_edge.runtime.bench import BenchPlan
     from storm_edge.runtime.bench_recording import Recording
+    from storm_edge.runtime.profile import Profile
 
 
 class _RunsByDefault(TyperGroup):
@@ -67,10 +68,19 @@ def run(
     rate: Annotated[
         float | None, typer.Option(help="Play at this frame rate [Hz]; as fast as the loop can if not given.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Machine profile whose device, bundle, rate and schedules are timed.", show_default=False),
+    ] = None,
     bundle: Annotated[
-        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
-    ] = "nano",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+        str | None,
+        typer.Option(
+            help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone. nano or the profile's."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:<i>. cpu, or the profile's.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
 ) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
@@ -78,12 +88,19 @@ def run(
     from storm_edge.runtime import bench
     from storm_edge.runtime.bench_report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
     from storm_edge.runtime.board import read_board
+    from storm_edge.runtime.object_loop import LoopConfig
     from storm_edge.runtime.pacing import Pacer
+    from storm_edge.runtime.profile import check_camera
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=BENCH)
+    machine = None if profile is None else _profile(profile)
+    if machine is not None:
+        device, bundle = device or machine.device, bundle or machine.bundle
+        rate = machine.rate_hz if rate is None else rate
+    device = device or "cpu"
     require_device(device)
-    networks = open_networks(bundle)
+    networks = open_networks(bundle or "nano")
     wanted = bench.Mode(mode.value)
     Pacer(rate)
     plan = bench.BenchPlan(
@@ -92,14 +109,19 @@ def run(
         warm_up_count=bench.WARM_UP_COUNTS[wanted] if warm_up is None else warm_up,
         rate_hz=rate,
         device=device,
-        beside=rate is not None,
+        beside=rate is not None if machine is None else machine.beside,
+        loop=LoopConfig() if machine is None else machine.loop,
     )
     with progress_bars() as report:
         recording, item = _open(scene, thing, unit, labels, plan, report)
+        if machine is not None:
+            check_camera(machine, recording.size_px)
         before = read_board()
         done = bench.run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
         after = read_board()
-    record = make_record(done, plan, recording, item, networks, board=(before, after), arguments=sys.argv[1:])
+    record = make_record(
+        done, plan, recording, item, networks, board=(before, after), arguments=sys.argv[1:], profile=machine
+    )
     write_bench(out, record)
     if as_json:
         typer.echo(json.dumps(record, indent=1))
@@ -108,6 +130,22 @@ def run(
     for line in bench_sentences(record):
         typer.echo(line)
     typer.echo(f"{out / BENCH}, {out / PLOT}")
+
+
+def _profile(path: Path) -> Profile:
+    """The profile, if this machine has what it asks for."""
+    from storm_edge.kernels.device import require_device
+    from storm_edge.runtime.bench_report import physical_memory_mib, usable_cores
+    from storm_edge.runtime.memory import device_memory_mib
+    from storm_edge.runtime.profile import check_machine, read_profile
+
+    profile = read_profile(path)
+    require_device(profile.device)
+    _, device_mib = device_memory_mib(profile.device)
+    check_machine(
+        profile, usable_cores=usable_cores(), memory_mib=physical_memory_mib(), device_memory_mib=device_mib
+    )
+    return profile
 
 
 def _open(

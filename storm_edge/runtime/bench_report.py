@@ -21,10 +21,11 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import OutputError, bad
 from storm_edge.files import whole_folder
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.runtime.bench import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Phase
+from storm_edge.runtime.bench import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Mode, Phase
 from storm_edge.runtime.bench_recording import Recording
 from storm_edge.runtime.board import BoardState, events_between
 from storm_edge.runtime.outputs import percentiles, versions
+from storm_edge.runtime.profile import Profile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def make_record(
     *,
     board: tuple[BoardState, BoardState],
     arguments: Sequence[str],
-    profile: Mapping[str, Any] | None = None,
+    profile: Profile | None = None,
 ) -> dict[str, Any]:
     """The content of `bench.json`, JSON types only.
 
@@ -83,7 +84,7 @@ def make_record(
             "size_px": list(recording.size_px),
             "start": run.start,
         },
-        "profile": profile,
+        "profile": None if profile is None else _describe_profile(profile, run, plan),
         "versions": versions(),
         "checked": run.checked,
         "counts": run.counts,
@@ -223,6 +224,13 @@ def bench_sentences(record: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     right = "" if checked["right_share"] is None else f", {checked['right_share']:.0%} of them right"
     lines.append(f"checked: followed in {checked['followed_share']:.0%} of the frames{right} ({checked['against']})")
+    profile = record["profile"]
+    if profile is not None:
+        kept = {True: "kept", False: "EXCEEDED", None: "not known"}[profile["within_memory"]]
+        line = f"profile {profile['machine']}: memory budget of {profile['memory_mib']} MiB {kept}"
+        if profile["estimated_network_ms"] is not None:
+            line += f"; networks estimated at {profile['estimated_network_ms']:.1f} ms a frame (docs/budgets.md)"
+        lines.append(line)
     mode = record["board"]["after"]["power_mode"]
     if mode is not None:
         lines.append(f"board: {record['board']['after']['model']}, power mode {mode}")
@@ -254,6 +262,20 @@ def _describe_bundle(networks: NetworkBundle | None) -> dict[str, Any]:
         return {"name": "none", "tier": None, "networks": {}}
     hashes = {name: file.sha256 for name, file in networks.networks.items()}
     return {"name": networks.name, "tier": networks.tier, "networks": hashes}
+
+
+def _describe_profile(profile: Profile, run: BenchRun, plan: BenchPlan) -> dict[str, Any]:
+    """What the profile asked for, and whether it was kept."""
+    peak_mib = run.memory.host_peak_mib
+    estimate_ms = profile.network_frame_ms if plan.mode in (Mode.TRACK, Mode.TRACK_WHILE_LOCATING) else None
+    return {
+        "machine": profile.machine,
+        "precision": profile.precision,
+        "memory_mib": profile.memory_mib,
+        "within_memory": None if peak_mib is None else peak_mib <= profile.memory_mib,
+        "estimated_network_ms": estimate_ms,
+        "loop": profile.loop,
+    }
 
 
 def _without_place(text: str) -> str:

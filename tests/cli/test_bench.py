@@ -131,3 +131,58 @@ def test_two_records_are_compared(storm_edge: Command, options: list[object], tm
     assert forced.status == 0
     assert "note: the records differ: mode track and locate" in forced.err
     assert storm_edge("bench", "compare", tmp_path / "first.json", tmp_path).status == 1
+
+
+def profile(folder: Path, **changes: object) -> Path:
+    content = {
+        "machine": "here",
+        "device": "cpu",
+        "cores": 1,
+        "memory_mib": 1000,
+        "bundle": "nano",
+        "precision": "fp32",
+        "camera": {"width_px": 96, "height_px": 72, "rate_hz": 20},
+        "lanes": {"locate": "between", "register_chunk": 8},
+        **changes,
+    }
+    path = folder / "profile.yaml"
+    path.write_text(json.dumps(content))  # JSON is YAML
+    return path
+
+
+def test_a_profile_is_timed(storm_edge: Command, options: list[object], tmp_path: Path) -> None:
+    ended = storm_edge(*options, "--profile", profile(tmp_path))
+    assert (ended.status, ended.err) == (0, "")
+    assert "profile here: memory budget of 1000 MiB kept" in ended.out
+    record = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert record["rate_hz"] == 20.0  # the profile's; the bundle is the option's
+    assert record["bundle"]["name"] == "none"
+    assert record["profile"]["machine"] == "here"
+    assert record["profile"]["loop"]["register"]["chunk"] == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"cores": 4096}, "profile here: cores: got 4096"),
+        ({"memory_mib": 10**9}, "profile here: memory_mib: got 1000000000"),
+        ({"camera": {"width_px": 640, "height_px": 480, "rate_hz": 20}}, "images for profile here: got 96x72"),
+        ({"memory": 5}, "did you mean 'memory_mib'?"),
+    ],
+)
+def test_a_profile_that_does_not_fit_is_refused(
+    storm_edge: Command, options: list[object], tmp_path: Path, changes: dict[str, object], names: str
+) -> None:
+    ended = storm_edge(*options, "--profile", profile(tmp_path, **changes))
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert names in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_was_not_exported_is_no_silent_fp32(
+    storm_edge: Command, options: list[object], tmp_path: Path
+) -> None:
+    at = options.index("--bundle")
+    ended = storm_edge(*options[:at], *options[at + 2 :], "--profile", profile(tmp_path, precision="fp16"))
+    assert ended.status == 1
+    assert "nano/fp16" in ended.err
