@@ -77,6 +77,14 @@ class _Recording(_Part):
     size_px: tuple[int, int]
 
 
+class _Reading(_Part):
+    power_mode: str | None
+
+
+class _Board(_Part):
+    after: _Reading
+
+
 class _Phase(_Part):
     name: str
     samples_ms: dict[str, Annotated[list[_Milliseconds], Field(min_length=1)]]
@@ -94,6 +102,7 @@ class BenchRecord(_Part):
     bundle: _Bundle
     object: _Object
     recording: _Recording
+    board: _Board
     phases: Annotated[list[_Phase], Field(min_length=1)]
 
 
@@ -216,7 +225,7 @@ def comparison_table(comparison: Comparison) -> Table:
 def _differences(before: BenchRecord, after: BenchRecord) -> list[str]:
     """What must be equal for times to be comparable, and is not."""
     found = []
-    for what in ("mode", "rate_hz", "locate", "device", "machine", "bundle", "object", "recording"):
+    for what in ("mode", "rate_hz", "locate", "device", "machine", "bundle", "object", "recording", "board"):
         old, new = getattr(before, what), getattr(after, what)
         if old != new:
             found.append(f"{what} {_difference(old, new)}")

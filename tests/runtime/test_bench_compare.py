@@ -29,6 +29,7 @@ def content(samples_ms: dict[str, list[float]], **more: Any) -> dict[str, Any]:
         "bundle": {"name": "nano", "tier": "nano", "networks": {"refine": "a" * 64}},
         "object": {"id": "mug", "face_count": 12},
         "recording": {"name": "demo", "frame_count": 75, "size_px": [480, 640]},
+        "board": {"after": {"power_mode": None, "clocks": None}},
         "phases": [{"name": "track", "samples_ms": samples_ms}],
         **more,
     }
@@ -117,6 +118,7 @@ def test_the_same_records_have_the_same_verdict(rng: np.random.Generator) -> Non
         ),
         ({"object": {"id": "cup", "face_count": 12}}, "object id mug and cup"),
         ({"recording": {"name": "demo", "frame_count": 75, "size_px": [720, 1280]}}, "recording size_px"),
+        ({"board": {"after": {"power_mode": "15W"}}}, "board after power_mode None and 15W"),
     ],
 )
 def test_different_things_are_compared_by_force_only(change: dict[str, Any], words: str) -> None:
