@@ -55,6 +55,7 @@ _RIGHT = 0.9
 _RIGHT_D = 0.1
 """A pose is right if its ADD-S is below this share of the diameter."""
 _SEARCH_ENDS_S = 60.0
+_BETWEEN_ROUNDS_NS = 33_000_000
 
 
 class Mode(str, Enum):
@@ -230,6 +231,7 @@ class _Bench:
         self._seen: list[_Seen] = []
         self._host_begin_mib: float | None = None
         self._lost_s: float | None = None
+        self._next = self._next_ns = 0
         self._had_pose = False
         self._progress = progress
         rounds = 2 * _ROUNDS if plan.mode is Mode.TRACK_WHILE_LOCATING else 1
@@ -287,12 +289,11 @@ class _Bench:
         finder = self._finder()
         share = -(-self.plan.frame_count // _ROUNDS)
         left = self.plan.frame_count
+        (loop,) = self._loops(None)
         while left > 0:
             count = min(share, left)
-            (loop,) = self._loops(None)
             self._play("alone", _Follower(self, loop), count)
             with BackgroundLane() as lane:
-                (loop,) = self._loops(None)
                 seeker = _Seeker(lane, finder, self.recording.size_px, self.plan.device)
                 self._play("while locating", _Follower(self, loop), count, after=seeker.go_on)
                 seeker.finish()
@@ -351,10 +352,13 @@ class _Bench:
             phase.late_count = phase.late_count or 0
         buffers = FrameBuffers(*self.recording.size_px, plan.device)
         pacer = Pacer(plan.rate_hz)
+        first, first_ns = self._next, self._next_ns  # a loop that is used again must not see time run backwards
         for played in range(plan.warm_up_count + count):
             due = pacer.next()
-            shot = self.recording.at(due.number)
-            frame = replace(shot.frame, index=due.number, stamp_ns=due.stamp_ns)
+            number, stamp_ns = first + due.number, first_ns + due.stamp_ns
+            self._next, self._next_ns = number + 1, stamp_ns + _BETWEEN_ROUNDS_NS
+            shot = self.recording.at(number)
+            frame = replace(shot.frame, index=number, stamp_ns=stamp_ns)
             began = time.perf_counter()
             buffers.upload(frame)
             uploaded = time.perf_counter()
