@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
+from storm_edge.cli import bench, build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command("segment")(segment.command)
 app.command("track")(track.command)
 app.command("export")(export.command)
 app.command("build")(build.command)
+app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 app.add_typer(calib.app, name="calib")

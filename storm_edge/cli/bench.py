@@ -1,0 +1,212 @@
+"""`storm-edge bench`: how long it takes on this machine, and what two such records differ in."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from storm_edge.cli.console import Report, print_table, progress_bars, say
+from storm_edge.cli.onboard import Unit, open_object
+from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
+from storm_edge.errors import ConfigError, bad
+from storm_edge.files import check_replaceable
+
+if TYPE_CHECKING:
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.runtime.bench import BenchPlan
+    from storm_edge.runtime.bench_recording import Recording
+    from storm_edge.runtime.profile import Profile
+
+
+class _RunsByDefault(TyperGroup):
+    """A group whose first word may be left out: what is no subcommand goes to ``run``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["run", *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+app = typer.Typer(
+    cls=_RunsByDefault,
+    help="Time the loop on this machine (`run`, the word may be left out), or compare two records.",
+)
+
+
+class Mode(str, Enum):
+    """What is timed."""
+
+    TRACK = "track"
+    REGISTER = "register"
+    LOCATE = "locate"
+    RECOVER = "recover"
+    TRACK_WHILE_LOCATING = "track-while-locating"
+
+
+@app.command("run")
+def run(
+    out: Annotated[Path, typer.Option(help="Folder to write bench.json and bench.png to.", show_default=False)],
+    scene: Annotated[
+        Path | None, typer.Argument(help="BOP scene folder; by default the demo's scene, rendered on the spot.")
+    ] = None,
+    thing: Annotated[
+        Path | None, typer.Option("--object", help="Object bundle or model file.", show_default=False)
+    ] = None,
+    unit: Annotated[Unit | None, typer.Option(help="Unit of length of a model file.")] = None,
+    labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
+    mode: Annotated[Mode, typer.Option(help="What is timed.")] = Mode.TRACK,
+    frames: Annotated[int | None, typer.Option(help="Frames that are timed; some by mode if not given.")] = None,
+    warm_up: Annotated[int | None, typer.Option(help="Frames before them; some by mode if not given.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Play at this frame rate [Hz]; as fast as the loop can if not given.")
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Machine profile whose device, bundle, rate and schedules are timed.", show_default=False),
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone. nano or the profile's."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:<i>. cpu, or the profile's.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
+) -> None:
+    """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
+    from storm_edge.kernels.device import require_device
+    from storm_edge.runtime import bench
+    from storm_edge.runtime.bench_report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
+    from storm_edge.runtime.board import read_board
+    from storm_edge.runtime.object_loop import LoopConfig
+    from storm_edge.runtime.pacing import Pacer
+    from storm_edge.runtime.profile import check_camera
+
+    # All that can be refused is refused before the work begins.
+    check_replaceable(out, marker=BENCH)
+    machine = None if profile is None else _profile(profile)
+    if machine is not None:
+        device, bundle = device or machine.device, bundle or machine.bundle
+        rate = machine.rate_hz if rate is None else rate
+    device = device or "cpu"
+    require_device(device)
+    networks = open_networks(bundle or "nano")
+    wanted = bench.Mode(mode.value)
+    Pacer(rate)
+    plan = bench.BenchPlan(
+        mode=wanted,
+        frame_count=bench.FRAME_COUNTS[wanted] if frames is None else frames,
+        warm_up_count=bench.WARM_UP_COUNTS[wanted] if warm_up is None else warm_up,
+        rate_hz=rate,
+        device=device,
+        beside=rate is not None if machine is None else machine.beside,
+        loop=LoopConfig() if machine is None else machine.loop,
+    )
+    with progress_bars() as report:
+        recording, item = _open(scene, thing, unit, labels, plan, report)
+        if machine is not None:
+            check_camera(machine, recording.size_px)
+        before = read_board()
+        done = bench.run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
+        after = read_board()
+    record = make_record(
+        done, plan, recording, item, networks, board=(before, after), arguments=sys.argv[1:], profile=machine
+    )
+    write_bench(out, record)
+    if as_json:
+        typer.echo(json.dumps(record, indent=1))
+        return
+    print_table(bench_table(record))
+    for line in bench_sentences(record):
+        typer.echo(line)
+    typer.echo(f"{out / BENCH}, {out / PLOT}")
+
+
+def _profile(path: Path) -> Profile:
+    """The profile, if this machine has what it asks for."""
+    from storm_edge.kernels.device import require_device
+    from storm_edge.runtime.bench_report import physical_memory_mib, usable_cores
+    from storm_edge.runtime.memory import device_memory_mib
+    from storm_edge.runtime.profile import check_machine, read_profile
+
+    profile = read_profile(path)
+    require_device(profile.device)
+    _, device_mib = device_memory_mib(profile.device)
+    check_machine(
+        profile, usable_cores=usable_cores(), memory_mib=physical_memory_mib(), device_memory_mib=device_mib
+    )
+    return profile
+
+
+def _open(
+    scene: Path | None, thing: Path | None, unit: Unit | None, labels: str | None, plan: BenchPlan, report: Report
+) -> tuple[Recording, ObjectBundle]:
+    """The frames to play and the object in them."""
+    from storm_edge.data.bop import BopScene
+    from storm_edge.objects.onboard import onboard
+    from storm_edge.runtime.bench import Mode as BenchMode
+    from storm_edge.runtime.bench_recording import load_recording, write_demo_recording
+
+    whole = plan.mode is BenchMode.RECOVER
+    if (scene is None) != (thing is None):
+        lacking = "SCENE" if scene is None else "--object"
+        raise ConfigError(bad(lacking, "nothing", "both SCENE and --object, or neither", "give both"))
+    with tempfile.TemporaryDirectory() as temporary:
+        if scene is None or thing is None:
+            report("render", 0.0)
+            write_demo_recording(Path(temporary) / "demo", whole=whole)
+            report("render", 1.0)
+            recorded = BopScene(Path(temporary) / "demo")
+            item = onboard(next(recorded.models_dir.glob("*.ply")), "mm", progress=report)
+        else:
+            recorded = open_scene(scene, labels)
+            item = open_object(thing, unit, report=report)
+        recording = load_recording(
+            recorded,
+            item,
+            clear=not whole,
+            masked=plan.mode is BenchMode.REGISTER,
+            progress=lambda n, of: report("load", n / of),
+        )
+    return recording, item
+
+
+@app.command("compare")
+def compare(
+    before: Annotated[Path, typer.Argument(help="bench.json, or the folder that holds it.", show_default=False)],
+    after: Annotated[Path, typer.Argument(help="The record to compare with it.", show_default=False)],
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare records of different devices, networks or work, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Say which stages changed beyond the noise of either record, percentile by percentile.
+
+    Judged by 99 % intervals of a block bootstrap over the stored samples, and at least 5 % and 0.05 ms.
+    """
+    from dataclasses import asdict
+
+    from storm_edge.runtime import bench_compare
+
+    found = bench_compare.compare(bench_compare.read_record(before), bench_compare.read_record(after), force=force)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+        return
+    for difference in found.differences:
+        say(f"the records differ: {difference}")
+    print_table(bench_compare.comparison_table(found))
+    for line in found.alone:
+        typer.echo(line)
+    judged = [change.verdict for change in found.changes]
+    counts = {verdict: judged.count(verdict) for verdict in bench_compare.Verdict}
+    typer.echo(", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count))
