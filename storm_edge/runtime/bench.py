@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -295,7 +295,7 @@ class _Bench:
             self._play("alone", _Follower(self, loop), count)
             with BackgroundLane() as lane:
                 seeker = _Seeker(lane, finder, self.recording.size_px, self.plan.device)
-                self._play("while locating", _Follower(self, loop), count, after=seeker.go_on)
+                self._play("while locating", _Follower(self, loop), count, after=seeker.go_on, lane=lane)
                 seeker.finish()
             for seconds in seeker.spent_s:
                 self.phases["while locating"].add(SEARCH, 1e3 * seconds)
@@ -343,9 +343,18 @@ class _Bench:
         return Finder(self.bundle, segmenter, networks=self.networks, device=self.plan.device, options=options)
 
     def _play(
-        self, name: str, step: Step, count: int, *, after: Callable[[Frame], None] = lambda frame: None
+        self,
+        name: str,
+        step: Step,
+        count: int,
+        *,
+        after: Callable[[Frame], None] = lambda frame: None,
+        lane: BackgroundLane | None = None,
     ) -> None:
-        """Play ``count`` frames after the warm-up, and keep what they took under ``name``."""
+        """Play ``count`` frames after the warm-up, and keep what they took under ``name``.
+
+        A ``lane`` is told when frames come and when they are tracked, so that it stays out of the way.
+        """
         plan = self.plan
         phase = self.phases.setdefault(name, Phase(name=name))
         if plan.rate_hz is not None:
@@ -360,10 +369,14 @@ class _Bench:
             shot = self.recording.at(number)
             frame = replace(shot.frame, index=number, stamp_ns=stamp_ns)
             began = time.perf_counter()
-            buffers.upload(frame)
-            uploaded = time.perf_counter()
-            track = step(shot, frame, buffers)
-            ended = time.perf_counter()
+            if lane is not None:
+                rest_s = None if plan.rate_hz is None else due.stamp_s + 1.0 / plan.rate_hz - time.perf_counter()
+                lane.arrive(number, next_due_s=None if rest_s is None else time.monotonic() + rest_s)
+            with nullcontext() if lane is None else lane.tracking():
+                buffers.upload(frame)
+                uploaded = time.perf_counter()
+                track = step(shot, frame, buffers)
+                ended = time.perf_counter()
             whole_ms = 1e3 * (ended - (began if plan.rate_hz is None else due.stamp_s))
             if played >= plan.warm_up_count:
                 stages = {UPLOAD: 1e3 * (uploaded - began), **track.stages_ms}
@@ -469,7 +482,7 @@ class _Seeker:
         self._hear()
         self._begun += 1
         self._began_s = time.perf_counter()
-        self._ticket = self._lane.submit(self._work(frame))
+        self._ticket = self._lane.submit(self._work(frame), kind="search")
 
     def finish(self) -> None:
         """Wait for the search under way."""
@@ -494,17 +507,10 @@ class _Seeker:
         self.spent_s.append(time.perf_counter() - self._began_s)
         self._found += answer is not None and answer.found is not None
 
-    def _work(self, frame: Frame) -> Generator[None, None, Search]:
+    def _work(self, frame: Frame) -> Generator[str, None, Search]:
         self._buffers.upload(frame)
-        yield
-        work = self._finder.chunks(frame, self._buffers)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                result: Search = done.value
-                return result
-            yield
+        yield "upload"
+        return (yield from self._finder.chunks(frame, self._buffers))
 
 
 def _exhausted(work: Generator[str, None, object]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from storm_edge.errors import CheckpointError, bad
+from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.config import Network, TrainConfig
@@ -113,10 +113,4 @@ def start_from(objective: Objective, path: Path) -> None:
             target = objective.net.trunk
         elif isinstance(objective, ScoreObjective):
             target = objective.net.features.trunk
-    try:
-        target.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(
-            bad(path, first, "a nano network of these widths", "use a checkpoint trained with them")
-        ) from error
+    load_strictly(target, weights, path)

@@ -88,7 +88,7 @@ def test_score_may_start_from_the_trunk_of_refine(tmp_path: Path) -> None:
     trunk = {k: v for k, v in load_checkpoint(refine)["ema"].items() if k.endswith("encoder.0.0.weight")}
     ((name, weight),) = trunk.items()
     assert torch.equal(score[name.replace("net.", "net.features.")], weight)
-    with pytest.raises(CheckpointError, match="a nano network of these widths"):
+    with pytest.raises(CheckpointError, match="use the checkpoint of this network"):
         _train(replace(config, out=tmp_path / "other", nano=NanoConfig()))
 
 
