@@ -1,6 +1,6 @@
 """Does the loop notice that it lost the object, and find it again? Held-out recordings with a full occlusion.
 
-    python -m benchmarks.bench_recovery SETS [--count 20] [--bundle none] [--jobs 2]
+    python -m benchmarks.bench_recovery SETS [--count 20] [--first 0] [--bundle none] [--jobs 2]
 
 writes ``SETS/recovery/000000 ...`` (kept for the next run), starts each at the first mask and lets the loop run to
 the end. A board hides the object for 10 to 40 frames while it moves on to another place and another side. The words
@@ -78,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", type=Path, help="folder for the recordings")
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
     parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--name", default="recovery")
@@ -85,14 +86,16 @@ def main() -> None:
 
     folder = options.sets / "recovery"
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in range(options.count)]
+    numbers = range(options.first, options.first + options.count)
+    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in numbers]
     with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
         sequences = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
     for (path, _, _), records in zip(tasks, sequences, strict=True):
         print(f"{path.name}: {report_recovery([records]).sentence()}\n{picture(records)}")
     report = report_recovery(sequences)
     print(f"\nall: {report.sentence()}")
-    write_record(options.name, {"bundle": options.bundle, "first_seed": FIRST_SEED, "report": asdict(report)})
+    first_seed = FIRST_SEED + options.first
+    write_record(options.name, {"bundle": options.bundle, "first_seed": first_seed, "report": asdict(report)})
 
 
 if __name__ == "__main__":

@@ -12,17 +12,18 @@ from tests.tiny_scene import write_tiny_scene
 
 
 def test_the_demo_ends_with_a_table_and_pictures(
-    storm_edge: Command, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storm_edge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a tiny recording and with few views: what the real ones look like is tested where they are made."""
     build = onboarding.build_viewpoints
     monkeypatch.setattr(onboarding, "build_viewpoints", lambda mesh, **_: build(mesh, subdivisions=1))
     monkeypatch.setattr(demo_data, "write_demo", lambda path: write_tiny_scene(path, frame_count=3))
-    ended = storm_edge("demo", "--bundle", networks, "--out", tmp_path / "out")
+    ended = storm_edge("demo", "--bundle", "none", "--out", tmp_path / "out")
     assert (ended.status, ended.err) == (0, "")
     for heading in ("state", "ADD-S median", "latency p50", "latency p99", "plot.png"):
         assert heading in ended.out
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left >= {"poses.jsonl", "summary.json", "overlay.mp4", "overlay_sheet.png", "overlays", "plot.png"}
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["frame_count"] == 3
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["frame_count"], summary["init"]) == (3, "auto")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
