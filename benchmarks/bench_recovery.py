@@ -23,6 +23,7 @@ from storm_edge.data.bop import BopScene
 from storm_edge.data.synthetic.occlusions import recovery_sequence
 from storm_edge.data.synthetic.scenes import write_stage
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.recovery import FrameRecord, report_recovery
 from storm_edge.geometry.se3 import invert, transform
@@ -35,8 +36,11 @@ FIRST_SEED = 20_000
 _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGISTERING": "r"}
 
 
-def run_one(task: tuple[Path, int, str]) -> list[FrameRecord]:
-    """Make a recording if it is not there, run the loop over it, and compare with the truth."""
+def run_one(task: tuple[Path, int, str]) -> list[FrameRecord] | None:
+    """Make a recording if it is not there, run the loop over it, and compare with the truth.
+
+    None for an object that shows no depth in its first picture (glass, chrome): nothing can start there.
+    """
     path, seed, networks = task
     if not path.is_dir():
         write_stage(path, recovery_sequence(seed).stage)
@@ -46,7 +50,14 @@ def run_one(task: tuple[Path, int, str]) -> list[FrameRecord]:
     T = bundle.T_obj_centre
     model = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))
     records = []
-    for frame, (found,) in follow(scene, [loop], init=Init.MASK):
+    followed = follow(scene, [loop], init=Init.MASK)
+    while True:
+        try:
+            frame, (found,) = next(followed)
+        except StopIteration:
+            return records
+        except MaskError:
+            return None
         error = np.inf
         if found.T_cam_obj is not None:
             truth = scene.ground_truth(frame.index)[0].T_cam_obj
@@ -54,7 +65,6 @@ def run_one(task: tuple[Path, int, str]) -> list[FrameRecord]:
         whole = int(scene.mask(frame.index).sum())
         seen = int(scene.mask_visib(frame.index).sum())
         records.append(FrameRecord(state=found.state.value, error_share=error, visible_share=seen / max(whole, 1)))
-    return records
 
 
 def onboarded(path: Path) -> ObjectBundle:
@@ -89,13 +99,23 @@ def main() -> None:
     numbers = range(options.first, options.first + options.count)
     tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in numbers]
     with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
-        sequences = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
-    for (path, _, _), records in zip(tasks, sequences, strict=True):
-        print(f"{path.name}: {report_recovery([records]).sentence()}\n{picture(records)}")
+        done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
+    sequences = [records for records in done if records is not None]
+    for (path, _, _), records in zip(tasks, done, strict=True):
+        said = "no depth to start from" if records is None else report_recovery([records]).sentence()
+        print(f"{path.name}: {said}\n{picture(records or [])}")
     report = report_recovery(sequences)
     print(f"\nall: {report.sentence()}")
     first_seed = FIRST_SEED + options.first
-    write_record(options.name, {"bundle": options.bundle, "first_seed": first_seed, "report": asdict(report)})
+    write_record(
+        options.name,
+        {
+            "bundle": options.bundle,
+            "first_seed": first_seed,
+            "without_depth": done.count(None),
+            "report": asdict(report),
+        },
+    )
 
 
 if __name__ == "__main__":

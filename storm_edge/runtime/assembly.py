@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import FindConfig, Finder
 from storm_edge.perception.full_tom import open_verifier
 from storm_edge.perception.looks import load_look
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
 from storm_edge.perception.sharpen import SharpenConfig
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
+
+LANE_CHUNK = 12
+"""Hypotheses per chunk of registrations that run beside the frames."""
 
 
 def make_segmenter(
@@ -64,12 +68,21 @@ def make_loops(
     # Threads that wait actively between calls would take the core that searches and other objects need.
     options = OrtOptions(device=device, spinning=False)
     segmenter = make_segmenter(networks, sam2=sam2, device=device, options=options)
+    config = config or LoopConfig()
+    finding = FindConfig()
+    if lane is not None:
+        # What fits between two frames must be small; done in between, large ones cost less in all.
+        config = replace(config, register=replace(config.register, chunk=LANE_CHUNK))
+        quick, careful = (replace(schedule, chunk=LANE_CHUNK) for schedule in (finding.quick, finding.careful))
+        finding = replace(finding, quick=quick, careful=careful)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None
         if segmenter is not None:
             look = None if path is None else load_look(path, segmenter, bundle)
-            finder = Finder(bundle, segmenter, networks=networks, device=device, look=look, options=options)
+            finder = Finder(
+                bundle, segmenter, networks=networks, config=finding, device=device, look=look, options=options
+            )
         if networks is not None:
             verifier = open_verifier(bundle, networks, device=device, options=options)
         loops.append(
