@@ -32,7 +32,7 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.object_loop import ObjectLoop
+from storm_edge.runtime.assembly import make_loops
 
 _STAGE_SEED = 10_003
 _OBJECT_SEED = HELD_OUT_FROM + 5
@@ -60,7 +60,7 @@ def run_tracking(
     bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, objects: int
 ) -> list[float]:
     """Time of each frame [ms] with ``objects`` loops on it."""
-    loops = [ObjectLoop(bundle, networks) for _ in range(objects)]
+    loops = make_loops([bundle] * objects, networks)
     buffers = FrameBuffers(*frames[0].frame.size_px)
     buffers.upload(frames[0].frame)
     for loop in loops:
@@ -85,7 +85,7 @@ def run_registration(
     bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, count: int
 ) -> list[float]:
     """Time of registrations [ms], each in another frame."""
-    loop = ObjectLoop(bundle, networks)
+    (loop,) = make_loops([bundle], networks)
     buffers = FrameBuffers(*frames[0].frame.size_px)
     points = ModelPoints(bundle.mesh.vertices)
     samples, right = [], 0
