@@ -28,7 +28,7 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
-from storm_edge.perception.verify import MEMORY, Verification, Verifier, VerifyConfig
+from storm_edge.perception.verify import MEMORY, Verification, Verifier, VerifyConfig, weigh_votes
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -145,14 +145,8 @@ class FullVerifier:
             frame: The image, uploaded.
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
-        config = self._config
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        logit = config.geometry_scale * (geometry - config.geometry_zero)
-        appearance = self._appearance(frame, T_cam_centre)
-        if appearance is not None:
-            limited = float(np.clip(appearance, -config.appearance_limit, config.appearance_limit))
-            logit += config.appearance_weight * limited
-        return Verification(score=float(1.0 / (1.0 + np.exp(-logit))), appearance=appearance, geometry=geometry)
+        return weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         """Logits above upstream's threshold; None without a memory or anything to cut."""

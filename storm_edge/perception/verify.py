@@ -58,6 +58,15 @@ class Verification:
     """The renderer's vote, 0..1."""
 
 
+def weigh_votes(geometry: float, appearance: float | None, config: VerifyConfig) -> Verification:
+    """The renderer's vote ``geometry`` (0..1) and TOM's logit ``appearance``, where there is one, as one score."""
+    logit = config.geometry_scale * (geometry - config.geometry_zero)
+    if appearance is not None:
+        limited = float(np.clip(appearance, -config.appearance_limit, config.appearance_limit))
+        logit += config.appearance_weight * limited
+    return Verification(score=float(1.0 / (1.0 + np.exp(-logit))), appearance=appearance, geometry=geometry)
+
+
 class Verifier:
     """Verifies one object; buffers are made here.
 
@@ -115,14 +124,8 @@ class Verifier:
             frame: The image, uploaded.
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
-        config = self._config
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        logit = config.geometry_scale * (geometry - config.geometry_zero)
-        appearance = self._appearance(frame, T_cam_centre)
-        if appearance is not None:
-            limited = float(np.clip(appearance, -config.appearance_limit, config.appearance_limit))
-            logit += config.appearance_weight * limited
-        return Verification(score=float(1.0 / (1.0 + np.exp(-logit))), appearance=appearance, geometry=geometry)
+        return weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         if not self._memory:
