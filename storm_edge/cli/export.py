@@ -27,7 +27,8 @@ def command(
     try:
         from storm_edge.calib.sets import load_set
         from storm_edge.export.recipe import read_recipe
-        from storm_edge.export.run import PAGE, export_bundle
+        from storm_edge.export.results import PAGE
+        from storm_edge.export.run import export_bundle
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "storm_edge":
             raise

@@ -5,21 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storm_edge.export.run import CARD, PAGE, REPORT, ExportReport, GraphReport, NetworkReport, as_json
+from storm_edge.export.results import CARD, PAGE, REPORT, ExportReport, GraphReport, NetworkReport, as_json
+from storm_edge.pages import page, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
-    "td.n{text-align:right}.bad{background:#fdd}.good{background:#efe}img{max-width:100%}"
-)
 
 
 def write_report(folder: Path, report: ExportReport) -> None:
@@ -31,8 +26,6 @@ def write_report(folder: Path, report: ExportReport) -> None:
 
 def _page(report: ExportReport) -> str:
     parts = [
-        f"<!doctype html><meta charset=utf-8><title>Export of {html.escape(report.name)}</title>",
-        f"<style>{_STYLE}</style><h1>Export of {html.escape(report.name)}</h1>",
         f"<p class={'bad' if report.failures else 'good'}>"
         + (html.escape("; ".join(report.failures)) if report.failures else "Every gate passed.")
         + "</p>",
@@ -42,7 +35,7 @@ def _page(report: ExportReport) -> str:
     graphs = [graph for network in report.networks for graph in network.graphs]
     parts.append(f'<p><img alt="file sizes" src="{_sizes_plot(graphs)}"></p>')
     parts += [_section(network) for network in report.networks]
-    return "\n".join(parts) + "\n"
+    return page(f"Export of {report.name}", parts)
 
 
 def _section(network: NetworkReport) -> str:
@@ -51,11 +44,11 @@ def _section(network: NetworkReport) -> str:
         f"<h2>{network.network}, {network.tier} tier</h2>",
         f"<p>From {origin}. Compared on {html.escape(network.data)}. Recipe {network.recipe_sha256[:12]}, "
         f"{network.seconds:.0f} s.</p>",
-        _table(
+        table(
             ("graph", "ONNX Runtime against", "largest relative difference in FP32"),
             [(g, why, "-" if worst is None else f"{worst:.1e}") for g, (worst, why) in network.parity.items()],
         ),
-        _table(
+        table(
             ("graph", "precision", "KiB", "nodes", "in FP32", "output", "cosine", "largest error", "note"),
             [row for graph in network.graphs for row in _drift_rows(graph)],
         ),
@@ -66,7 +59,7 @@ def _section(network: NetworkReport) -> str:
         for f in items
     ]
     if figures:
-        parts.append(_table(("precision", "task", "FP32", "reduced, or change", "limit", "passed"), figures))
+        parts.append(table(("precision", "task", "FP32", "reduced, or change", "limit", "passed"), figures))
     for graph in network.graphs:
         if graph.layers and graph.precision == "int8":
             parts.append(f"<h3>{graph.graph}: layers in INT8</h3>")
@@ -76,7 +69,7 @@ def _section(network: NetworkReport) -> str:
                 (x.layer, x.op, "INT8" if x.int8 else "kept", "-" if x.error is None else f"{x.error:.4f}", x.reason)
                 for x in graph.layers
             ]
-            parts.append(_table(("layer", "operation", "choice", "error when it alone is INT8", "why"), rows))
+            parts.append(table(("layer", "operation", "choice", "error when it alone is INT8", "why"), rows))
     return "\n".join(parts)
 
 
@@ -94,15 +87,6 @@ def _drift_rows(graph: GraphReport) -> list[tuple[str, ...]]:
         (*head, output, f"{error.cosine:.6f}", f"{error.max_error:.4f}", "in true FP16 arithmetic, a few rows")
         for output, error in graph.true_drift.items()
     ]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ["<table><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in header) + "</tr>"]
-    for row in rows:
-        mark = " class=bad" if row and row[-1] is False else ""
-        shown = ["yes" if x is True else "NO" if x is False else str(x) for x in row]
-        lines.append(f"<tr{mark}>" + "".join(f"<td>{html.escape(x)}</td>" for x in shown) + "</tr>")
-    return "\n".join(lines) + "</table>"
 
 
 def _sizes_plot(graphs: Sequence[GraphReport]) -> str:

@@ -12,7 +12,8 @@ import torch
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import CheckpointError, ConfigError, EngineError
 from storm_edge.export.recipe import Recipe, read_recipe
-from storm_edge.export.run import PAGE, REPORT, export_bundle
+from storm_edge.export.results import PAGE, REPORT
+from storm_edge.export.run import export_bundle
 from tests.engines import tiny
 
 RECIPES = Path(__file__).resolve().parents[2] / "export"

@@ -1,0 +1,51 @@
+"""The precisions of a bundle, and its graphs opened to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+from storm_edge.engines.layout import ChannelsLastEngine
+from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions
+from storm_edge.engines.spec import Engine
+from storm_edge.export.recipe import Recipe
+
+
+class Precision(str, Enum):
+    """What a graph computes in; the value is its folder in the bundle."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    INT8_FP16 = "int8-fp16"
+
+    @property
+    def folder(self) -> str:
+        """Where its bundle is, relative to the exported one."""
+        return "." if self is Precision.FP32 else self.value
+
+
+REDUCED = (Precision.FP16, Precision.INT8, Precision.INT8_FP16)
+
+
+def open_graphs(recipe: Recipe, files: Mapping[str, Path]) -> dict[str, Engine]:
+    """All graphs of a recipe on ONNX Runtime."""
+    return {graph: open_graph(recipe, graph, path) for graph, path in files.items()}
+
+
+def open_graph(recipe: Recipe, graph: str, path: Path) -> Engine:
+    """One graph, with our names and channels first.
+
+    Q/DQ in FP16 is for TensorRT. ONNX Runtime would quantise the biases with the product of two FP16 scales, which
+    underflows; node by node it computes what the file says.
+    """
+    as_written = path.parent.name == Precision.INT8_FP16.folder
+    names = {theirs: ours for ours, theirs in recipe.source.tensors.get(graph, {}).items()}
+    engine: Engine = OnnxRuntimeEngine(path, name=graph, names=names, options=OrtOptions(as_written=as_written))
+    return ChannelsLastEngine(engine) if recipe.source.layout == "nhwc" else engine
+
+
+def varies(engine: Engine) -> bool:
+    """Whether an input has a size that may vary."""
+    return any(None in tensor.shape for tensor in engine.spec.inputs)

@@ -1,0 +1,91 @@
+"""What an export did, as values: by graph, by network, and in all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from storm_edge.export.compare import OutputDrift
+from storm_edge.export.int8 import LayerChoice
+from storm_edge.export.tasks import Figure
+
+REPORT = "report.json"
+PAGE = "report.html"
+CARD = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphReport:
+    """One graph in one precision."""
+
+    graph: str
+    """Its name."""
+    precision: str
+    """What it computes in."""
+    sha256: str
+    """Of the file."""
+    size_bytes: int
+    """Of the file."""
+    nodes: int
+    """In the graph."""
+    fp32_nodes: int
+    """Of an FP16 graph, those that stay in FP32."""
+    drift: Mapping[str, OutputDrift]
+    """By output, against FP32; empty for FP32 itself."""
+    true_drift: Mapping[str, OutputDrift] = field(default_factory=dict)
+    """Of an FP16 graph, the same in true FP16 arithmetic on a few rows; empty where that would take too long."""
+    layers: tuple[LayerChoice, ...] = ()
+    """Of an INT8 graph, every layer with weights."""
+    note: str = ""
+    """What a reader should know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkReport:
+    """One recipe's networks."""
+
+    network: str
+    """Which."""
+    tier: str
+    """Whose."""
+    recipe_sha256: str
+    """Of the recipe."""
+    origin: str
+    """Where the weights are from."""
+    untrained: bool
+    """Whether they are random."""
+    data: str
+    """What the outputs were compared on."""
+    parity: Mapping[str, tuple[float | None, str]]
+    """By graph: largest difference of ONNX Runtime in FP32, and from what."""
+    graphs: tuple[GraphReport, ...]
+    """Every graph in every precision."""
+    figures: Mapping[str, tuple[Figure, ...]]
+    """By precision: what the network is for, measured."""
+    failures: tuple[str, ...]
+    """Gates that failed."""
+    seconds: float
+    """How long it took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What an export did."""
+
+    name: str
+    """Of the bundle."""
+    calibration: str | None
+    """Hash of the calibration set's manifest."""
+    networks: tuple[NetworkReport, ...]
+    """By recipe."""
+
+    @property
+    def failures(self) -> list[str]:
+        """All gates that failed."""
+        return [f"{n.network}: {line}" for n in self.networks for line in n.failures]
+
+
+def as_json(report: ExportReport) -> str:
+    """The report as it is written."""
+    return json.dumps(asdict(report), indent=2) + "\n"
