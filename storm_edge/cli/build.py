@@ -40,6 +40,7 @@ def command(
     """Build what is not built yet, or not from this. With --check, exit status 1 if anything is to be built."""
     from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.engines.exported import exported_graphs
+    from storm_edge.engines.report import write_engine_report
     from storm_edge.engines.store import EngineStore, State
     from storm_edge.engines.targets import resolve_target
     from storm_edge.engines.tensorrt_api import load_tensorrt
@@ -67,4 +68,5 @@ def command(
     if check:
         typer.echo(f"{behind} of {len(standings)} engines to build for {board.sm}, {api.flavour} {api.version}")
         raise typer.Exit(1 if behind else 0)
-    typer.echo(f"{behind} engines built, {len(standings) - behind} were fresh: {out}")
+    report_page = write_engine_report(store.root)
+    typer.echo(f"{behind} engines built, {len(standings) - behind} were fresh: {out}; {report_page}")

@@ -138,11 +138,12 @@ class EngineStore:
     """
 
     def __init__(self, root: Path, bundle: str) -> None:
-        self._folder = root / bundle
+        self.root = root / bundle
+        """Folder of this bundle's engines."""
 
     def folder(self, key: EngineKey) -> Path:
         """Where an engine lies."""
-        return self._folder / key.precision / key.sm
+        return self.root / key.precision / key.sm
 
     def engine_path(self, key: EngineKey) -> Path:
         """The engine's file."""
@@ -233,13 +234,11 @@ class EngineStore:
     @contextmanager
     def _locked(self, waiting: Callable[[], None] | None) -> Iterator[None]:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / ".lock").open("w", encoding="ascii")
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("w", encoding="ascii")
         except OSError as error:
             got = error.strerror or error
-            raise OutputError(
-                bad(self._folder, got, "a folder that can be written", "choose another --out")
-            ) from error
+            raise OutputError(bad(self.root, got, "a folder that can be written", "choose another --out")) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -247,7 +246,7 @@ class EngineStore:
                 if waiting is not None:
                     waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            for part in self._folder.rglob(".*.part-*"):  # of a build that was killed while it wrote
+            for part in self.root.rglob(".*.part-*"):  # of a build that was killed while it wrote
                 part.unlink(missing_ok=True)
             yield  # the system lets go of it with the file, however this process ends
 
