@@ -101,6 +101,8 @@ class Gates(_Strict):
     """Loss of registration success on held-out pictures [points of 100]."""
     add_s_points: float | None = Field(default=None, ge=0.0)
     """Loss of the AUC of ADD-S there [points of 100]."""
+    tracking_points: float | None = Field(default=None, ge=0.0)
+    """Loss of the AUC of ADD-S over held-out recordings that are tracked [points of 100]."""
     ranking: float | None = Field(default=None, ge=0.0, le=1.0)
     """Least share of hypothesis sets of which ScoreNet chooses the same winner, or one as good."""
     iou_points: float | None = Field(default=None, ge=0.0)

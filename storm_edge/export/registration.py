@@ -27,7 +27,8 @@ from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.register import REFINE_FIRST, Registrar
 
 _FIRST_SEED = 700_000  # not those of benchmarks, calibration or training
-_SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)
+SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)
+"""Asks RefineNet first, and ScoreNet never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given(NetworkBundle):
+class GivenBundle(NetworkBundle):
     """A bundle of engines that are open already."""
 
     engines: Mapping[str, Engine]
+    """By network."""
+
+    @classmethod
+    def around(cls, recipe: Recipe, engines: Mapping[str, Engine]) -> GivenBundle:
+        """The engines of one recipe, fed as it says."""
+        return cls(
+            name=recipe.network,
+            folder=Path(),
+            size_px=recipe.size_px or 80,
+            preset=recipe.preset or "default",
+            networks={},
+            tier=recipe.tier,
+            engines=engines,
+        )
 
     def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+        """The engine as it was given."""
         return self.engines[network]
 
 
@@ -74,19 +90,11 @@ def register_pictures(recipe: Recipe, engines: Mapping[str, Engine], *, count: i
         engines: With ``refine``.
         count: Pictures.
     """
+    networks = GivenBundle.around(recipe, engines)
     errors, shares = [], []
     for index in range(count):
         item, buffers, mask, truth = _picture(index)
-        networks = _Given(
-            name=recipe.network,
-            folder=Path(),
-            size_px=recipe.size_px or 80,
-            preset=recipe.preset or "default",
-            networks={},
-            tier=recipe.tier,
-            engines=engines,
-        )
-        found = Registrar(item, networks, config=_SCHEDULE).register(buffers, mask)
+        found = Registrar(item, networks, config=SCHEDULE).register(buffers, mask)
         error_m = ModelPoints(item.mesh.vertices).add_s(truth, found.T_cam_centre)
         errors.append(error_m)
         shares.append(error_m / item.diameter_m)

@@ -22,6 +22,7 @@ from storm_edge.engines.spec import Engine
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
 from storm_edge.export.registration import Outcome, register_pictures
+from storm_edge.export.tracking import track_recordings
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
 from storm_edge.kernels.segment_inputs import VIEW_COUNT
@@ -102,8 +103,9 @@ def make_task(
 def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
     batch = _pairs(recipe).refine_batch(size)
     inputs = {"refine": {k: batch[k] for k in ("rendered", "observed")}}
-    pictures = max(size // 4, 1)
+    pictures, recordings = max(size // 4, 1), max(size // 8, 1)
     in_fp32: list[Outcome] = []
+    tracked_in_fp32: list[float] = []
 
     def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
         a, b = before["refine"].run(inputs["refine"]), after["refine"].run(inputs["refine"])
@@ -113,6 +115,7 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
             *_at_most("pose change, translation, median [mm of a 0.1 m object]", np.median(shift_mm), gates.pose_mm),
             *_at_most("pose change, rotation, median [deg]", np.median(turn_deg), gates.pose_deg),
             *registered(before, after, gates),
+            *tracked(before, after, gates),
         ]
 
     def registered(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
@@ -126,7 +129,15 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
             _loss("registration, AUC of ADD-S [points]", a.add_s_auc, b.add_s_auc, gates.add_s_points),
         ]
 
-    data = f"{size} held-out pairs; {pictures} held-out pictures are registered"
+    def tracked(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+        if gates.tracking_points is None:
+            return []
+        if not tracked_in_fp32:
+            tracked_in_fp32.append(track_recordings(recipe, before, count=recordings))
+        found = track_recordings(recipe, after, count=recordings)
+        return [_loss("tracking, AUC of ADD-S [points]", tracked_in_fp32[0], found, gates.tracking_points)]
+
+    data = f"{size} held-out pairs; {pictures} held-out pictures are registered, {recordings} recordings tracked"
     return Task(inputs=inputs, data=data, figures=figures)
 
 
