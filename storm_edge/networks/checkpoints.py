@@ -38,6 +38,9 @@ def read_checkpoint(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        expected = "a torch file of tensors only"
+        raise CheckpointError(bad(path, error.strerror or error, expected, "check the path")) from error
     except Exception as error:  # torch and zipfile raise many kinds for a file that is not theirs
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from storm_edge.networks.checkpoints import load_strictly, read_checkpoint, state_dict_of
+from storm_edge.networks.checkpoints import load_strictly
+from storm_edge.networks.published import Published, read_published
 
 SIZE_PX = 160
 """Side of the crops [px]."""
@@ -231,12 +232,19 @@ class ScoreNet(nn.Module):
 
 Net = TypeVar("Net", RefineNet, ScoreNet)
 
+_ORIGIN = "the weights folder that the README of NVlabs/FoundationPose links to"
+_FILES: dict[type[nn.Module], Published] = {
+    RefineNet: Published(file="2023-10-28-18-33-37/model_best.pth of FoundationPose", origin=_ORIGIN),
+    ScoreNet: Published(file="2024-01-11-20-02-45/model_best.pth of FoundationPose", origin=_ORIGIN),
+}
+
 
 def load_official(net: Net, path: Path) -> Net:
     """Load an official checkpoint into ``net``, strictly, and put it in eval mode.
 
     Raises:
-        CheckpointError: The file cannot be read, or an entry is missing, unknown or of another shape.
+        CheckpointError: The file cannot be read (says which one is wanted and where it is published), or an entry is
+            missing, unknown or of another shape.
     """
-    load_strictly(net, state_dict_of(read_checkpoint(path), path), path)
+    load_strictly(net, read_published(path, _FILES[type(net)]), path)
     return net.eval()

@@ -5,11 +5,14 @@ No official weights are at hand: all tests run on random ones in the official la
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from storm_edge.errors import CheckpointError
 from storm_edge.networks.foundationpose import (
     SIZE_PX,
     WIDTH,
@@ -17,6 +20,7 @@ from storm_edge.networks.foundationpose import (
     RefineNet,
     ScoreNet,
     _EncoderLayer,
+    load_official,
     sine_positions,
 )
 
@@ -123,3 +127,11 @@ def test_score_net_in_two_parts_is_the_plain_score_net() -> None:
         expected = F.linear(attention(net.att_cross, features[None])[0], net.linear.weight, net.linear.bias)[:, 0]
         one_by_one = torch.cat([net.features(rendered[i : i + 1], observed[i : i + 1]) for i in range(2)])
         torch.testing.assert_close(net.attention(one_by_one), expected, atol=TOLERANCE, rtol=0.0)
+
+
+@pytest.mark.parametrize(("net", "folder"), [(RefineNet, "2023-10-28-18-33-37"), (ScoreNet, "2024-01-11-20-02-45")])
+def test_a_missing_file_says_which_one_and_where_it_is_published(
+    net: type[RefineNet] | type[ScoreNet], folder: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=rf"no such file, expected {folder}.*; see .*NVlabs/FoundationPose"):
+        load_official(net(), tmp_path / "model_best.pth")
