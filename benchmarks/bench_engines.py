@@ -1,0 +1,116 @@
+"""Built engines against the graphs they were built of: how far their answers are apart, and how long they take.
+
+    storm-edge export export/nano-*.yaml --calibration SET --out BUNDLE
+    storm-edge build BUNDLE --precision fp16     (and fp32, int8-fp16)
+    python -m benchmarks.bench_engines BUNDLE [--backend tensorrt] [--engines engines] [--precision fp16]
+
+Needs a GPU with TensorRT or TensorRT-RTX. Every graph is asked in the usual batch of each of its profiles, on the
+outputs of the FP32 graphs before it; the answers are compared with those of the FP32 graph on ONNX Runtime's CPU.
+Latency is that of launches on bound device buffers, by CUDA events. The record is ``records/engines.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import percentiles, write_record
+from storm_edge.engines.backend import Backend
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.exported import exported_graphs
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.engines.spec import Engine
+from storm_edge.export.compare import compare
+
+WARM_UP, LAUNCHES = 20, 300
+_WARP_TYPES = {np.dtype(np.float32): wp.float32, np.dtype(np.float16): wp.float16, np.dtype(np.int64): wp.int64}
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def inputs_of(engine: Engine, batch: int, made: Tensors, rng: np.random.Generator) -> Tensors:
+    """Inputs of a graph: what graphs before it put out, where that has the right size, and normal noise."""
+    feed = {}
+    for tensor in engine.spec.inputs:
+        shape = tuple(batch if n is None else n for n in tensor.shape)
+        before = made.get(tensor.name)
+        if before is not None and before.shape[1:] == shape[1:]:
+            feed[tensor.name] = np.resize(before, shape).astype(tensor.dtype)
+        else:
+            feed[tensor.name] = rng.standard_normal(shape).astype(tensor.dtype)
+    return feed
+
+
+def latency_ms(engine: Engine, feed: Tensors, device: str) -> dict[str, float]:
+    """Percentiles of launches on device buffers."""
+    count = max((len(array) for array in feed.values()), default=1)
+    buffers = {name: wp.array(array, device=device) for name, array in feed.items()}
+    for tensor in engine.spec.outputs:
+        shape = tuple(count if n is None else n for n in tensor.shape)
+        buffers[tensor.name] = wp.zeros(shape, dtype=_WARP_TYPES[np.dtype(tensor.dtype)], device=device)
+    engine.bind(buffers)
+    begin, end = (wp.Event(device=device, enable_timing=True) for _ in range(2))
+    samples = []
+    for index in range(WARM_UP + LAUNCHES):
+        wp.record_event(begin)
+        engine.launch()
+        wp.record_event(end)
+        took_ms = wp.get_event_elapsed_time(begin, end)
+        if index >= WARM_UP:
+            samples.append(took_ms)
+    return percentiles(samples)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--backend", choices=[b.value for b in Backend if b.runs_engines], default="tensorrt")
+    parser.add_argument("--engines", type=Path, default=Path("engines"))
+    parser.add_argument("--precision", nargs="*", default=["fp32", "fp16", "int8-fp16"])
+    parser.add_argument("--device", default="cuda")
+    args = parser.parse_args()
+    options = OrtOptions(device=args.device)
+    reference = NetworkBundle.load(args.bundle)
+    rows = []
+    for precision in args.precision:
+        folder = args.bundle if precision == "fp32" else args.bundle / precision
+        built = NetworkBundle.load(folder, backend=Backend(args.backend), engine_folder=args.engines)
+        made: Tensors = {}
+        for graph in exported_graphs(args.bundle, precision):
+            fp32, engine = reference.open(graph.graph), built.open(graph.graph, options)
+            for use, (_, usual, _) in (graph.profiles or {"fixed": (1, 1, 1)}).items():
+                feed = inputs_of(fp32, usual, made, np.random.default_rng(0))
+                wanted = fp32.run(feed)
+                drift = compare(wanted, engine.run(feed))
+                made |= wanted
+                rows.append(
+                    {
+                        "graph": graph.graph,
+                        "precision": precision,
+                        "use": use,
+                        "batch": usual,
+                        "drift": {name: asdict(error) for name, error in drift.items()},
+                        "latency_ms": latency_ms(engine, feed, args.device),
+                    }
+                )
+    table = Table("graph", "precision", "batch", "least cosine", "largest error", "p50 [ms]", "p99 [ms]")
+    for row in rows:
+        cosine = min(d["cosine"] for d in row["drift"].values())
+        error = max(d["max_error"] for d in row["drift"].values())
+        times = [f"{row['latency_ms'][p]:.3f}" for p in ("p50", "p99")]
+        table.add_row(row["graph"], row["precision"], str(row["batch"]), f"{cosine:.5f}", f"{error:.2g}", *times)
+    Console().print(table)
+    gpu = wp.get_device(args.device).name
+    print(write_record("engines", {"gpu": gpu, "backend": args.backend, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
