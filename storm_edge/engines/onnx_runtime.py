@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from storm_edge.engines.spec import Buffers, EngineSpec, TensorSpec
+from storm_edge.engines.file_tensor import FileTensor, check_names, file_tensor
+from storm_edge.engines.spec import Buffers, EngineSpec
 from storm_edge.engines.views import ArrayView, view_of
 from storm_edge.errors import BackendError, EngineError, bad
 
@@ -41,18 +42,6 @@ class OrtOptions:
     """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
     as_written: bool = False
     """Whether the graph runs node by node as the file has it, for measuring what other runtimes would compute."""
-
-
-@dataclass(frozen=True)
-class _FileTensor:
-    """A tensor as the file has it; ``None`` in ``shape`` is the one size that may vary."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    spec: TensorSpec
-
-    def sized(self, count: int) -> list[int]:
-        return [count if n is None else n for n in self.shape]
 
 
 def file_sha256(path: Path) -> str:
@@ -120,12 +109,9 @@ class OnnxRuntimeEngine:
         self._session, self._device_index = _session(path, options)
         self._on_cuda = options.device.startswith("cuda")
         names = names or {}
-        unknown = names.keys() - {t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())}
-        if unknown:
-            found = [t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())]
-            raise EngineError(bad(path, f"tensors {found}", sorted(unknown), "correct the names in the manifest"))
-        self._inputs = [_file_tensor(path, t, names) for t in self._session.get_inputs()]
-        self._outputs = [_file_tensor(path, t, names) for t in self._session.get_outputs()]
+        check_names(path, [t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())], names)
+        self._inputs = [_declared(path, t, names) for t in self._session.get_inputs()]
+        self._outputs = [_declared(path, t, names) for t in self._session.get_outputs()]
         self._spec = EngineSpec(
             name=name,
             inputs=tuple(t.spec for t in self._inputs),
@@ -219,16 +205,8 @@ class OnnxRuntimeEngine:
         }
 
 
-def _file_tensor(path: Path, node: Any, names: Mapping[str, str]) -> _FileTensor:
-    """Read a tensor's declaration; a score ``(1, N)`` or ``(N, 1)`` is the vector ``(N,)``, the same memory."""
+def _declared(path: Path, node: Any, names: Mapping[str, str]) -> FileTensor:
     if node.type not in _DTYPES:
         raise EngineError(bad(f"{path.name}: {node.name}", node.type, sorted(_DTYPES), "export it with a plain type"))
-    shape = tuple(n if isinstance(n, int) else None for n in node.shape)
-    ours = shape
-    if len(shape) == 2 and 1 in shape and None in shape:
-        ours = (None,)
-    if None in ours[1:]:
-        remedy = "export it with fixed sizes but for the first"
-        raise EngineError(bad(f"{path.name}: {node.name}", node.shape, "one size that varies, the first", remedy))
-    spec = TensorSpec(name=names.get(node.name, node.name), dtype=_DTYPES[node.type], shape=ours)
-    return _FileTensor(node.name, shape, spec)
+    shape = [n if isinstance(n, int) else None for n in node.shape]
+    return file_tensor(path.name, node.name, _DTYPES[node.type], shape, names)
