@@ -18,6 +18,8 @@ class Backend(str, Enum):
     """The engine that `storm-edge build` made of it, on a GPU."""
     TENSORRT_RTX = "tensorrt_rtx"
     """The same by TensorRT-RTX."""
+    TORCH = "torch"
+    """The ONNX file operator by operator in PyTorch, for development machines with neither."""
 
     @property
     def runs_engines(self) -> bool:
@@ -37,3 +39,7 @@ def require_backend(backend: Backend, device: str) -> None:
 
         load_tensorrt(backend.value)
         open_gpu(device)
+    elif backend is Backend.TORCH:
+        from storm_edge.engines.torch_engine import require_torch
+
+        require_torch(device)

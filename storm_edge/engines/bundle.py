@@ -253,6 +253,10 @@ class NetworkBundle:
             folder, graph = graph_of(file.path, file.sha256)
             store = EngineStore(self.engine_folder, _read_manifest(folder, folder).name)
             return open_engine(store, graph, flavour=self.backend.value, device=options.device, names=file.names)
+        if self.backend is Backend.TORCH:
+            from storm_edge.engines.torch_engine import TorchEngine
+
+            return TorchEngine(file.path, name=network, device=options.device, names=file.names)
         return OnnxRuntimeEngine(file.path, name=network, options=options, names=file.names)
 
 

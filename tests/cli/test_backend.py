@@ -61,6 +61,19 @@ def test_a_whole_track_on_engines_equals_that_on_onnx_runtime(
         assert line["confidence"] == pytest.approx(wanted["confidence"], abs=1e-4)
 
 
+def test_pytorch_tracks_as_onnx_runtime_does(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'storm-edge[export]'")
+    for backend in ("onnxruntime", "torch"):
+        options = ["--bundle", networks, "--backend", backend, "--no-pictures", "--out", tmp_path / backend]
+        ended = storm_edge("track", scene, "--object", thing, *options)
+        assert (ended.status, ended.err) == (0, "")
+    for wanted, line in zip(_poses(tmp_path / "onnxruntime"), _poses(tmp_path / "torch"), strict=True):
+        assert line["state"] == wanted["state"]
+        np.testing.assert_allclose(line["T_cam_obj"], wanted["T_cam_obj"], atol=1e-5)  # type: ignore[arg-type]
+
+
 DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("never built", shutil.rmtree, "engine of refine in fp32: got none in"),
     ("cut short", lambda e: os.truncate(next(e.rglob("refine-*.engine")), 50), ".engine: got 50 bytes"),
