@@ -173,12 +173,9 @@ class EngineStore:
             except EngineError as error:
                 return State.BROKEN, str(error)
             return State.FRESH, ""
-        try:
-            others = self._manifests(self.folder(key), key.graph)
-        except EngineError as error:
-            return State.BROKEN, str(error)
+        others, damaged = self._manifests(self.folder(key), key.graph)
         if not others:
-            return State.MISSING, "never built"
+            return (State.MISSING, "never built") if damaged is None else (State.BROKEN, str(damaged))
         return State.STALE, _changes(others[-1][1], asdict(key))
 
     def find(self, graph: ExportedGraph, api: TensorRt, here: Target) -> Path:
@@ -197,7 +194,8 @@ class EngineStore:
         wanted = asdict(key_of(graph, api, here, workspace_mib=DEFAULT_WORKSPACE_MIB))
         remedy = f"{_BUILD} --backend {api.flavour} --precision {graph.precision}"
         why = ""
-        for path, key in self._manifests(self.root / graph.precision / here.sm, graph.graph)[::-1]:
+        kept, damaged = self._manifests(self.root / graph.precision / here.sm, graph.graph)
+        for path, key in kept[::-1]:
             alike = {name: key.get(name) for name in ("gpu", "system") if key.get(name) == "any"}
             like_it = {**wanted, **alike, "workspace_mib": key.get("workspace_mib")}
             if _plain(key) == _plain(like_it):
@@ -205,23 +203,24 @@ class EngineStore:
             why = why or _changes(key, like_it)
         if why:
             raise EngineError(bad(what, f"a stale one ({why})", f"one of {graph.path.name} as it is now", remedy))
+        if damaged is not None:
+            raise damaged
         others = sorted(p.parent.name for p in self.root.glob(f"{graph.precision}/*/{graph.graph}-*.json"))
         got = f"none but for {', '.join(dict.fromkeys(others))}" if others else f"none in {self.root}"
         raise EngineError(bad(what, got, f"one for {here.sm} ({here.gpu})", remedy))
 
     @staticmethod
-    def _manifests(folder: Path, graph: str) -> list[tuple[Path, dict[str, Any]]]:
-        """Manifests of a graph's engines with their keys, the newest last."""
+    def _manifests(folder: Path, graph: str) -> tuple[list[tuple[Path, dict[str, Any]]], EngineError | None]:
+        """Manifests of a graph's engines with their keys, the newest last; and what is wrong with one, if any is."""
         paths = [p for p in folder.glob(f"{graph}-*.json") if p.stem.removeprefix(f"{graph}-").isalnum()]
-        found = []
+        found, damaged = [], None
         for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name)):
             try:
                 found.append((path, dict(json.loads(path.read_text(encoding="utf-8"))["key"])))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise EngineError(
-                    bad(path, error, "a manifest of storm-edge build", f"remove it and {_BUILD}")
-                ) from error
-        return found
+                remedy = f"remove it and {_BUILD}"
+                damaged = EngineError(bad(path, error, "a manifest of storm-edge build", remedy))
+        return found, damaged
 
     def build(
         self,

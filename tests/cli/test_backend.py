@@ -62,13 +62,18 @@ def test_a_whole_track_on_engines_equals_that_on_onnx_runtime(
 
 
 def test_pytorch_tracks_as_onnx_runtime_does(
-    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+    storm_edge: Command, scene: Path, thing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'storm-edge[export]'")
+    from storm_edge.networks.onnx_graph import OnnxGraph
+
+    asked, compute = [], OnnxGraph.__call__
+    monkeypatch.setattr(OnnxGraph, "__call__", lambda self, inputs: asked.append(1) or compute(self, inputs))
     for backend in ("onnxruntime", "torch"):
-        options = ["--bundle", networks, "--backend", backend, "--no-pictures", "--out", tmp_path / backend]
+        options = ["--bundle", "nano", "--backend", backend, "--no-pictures", "--out", tmp_path / backend]
         ended = storm_edge("track", scene, "--object", thing, *options)
         assert (ended.status, ended.err) == (0, "")
+        assert bool(asked) == (backend == "torch")
     for wanted, line in zip(_poses(tmp_path / "onnxruntime"), _poses(tmp_path / "torch"), strict=True):
         assert line["state"] == wanted["state"]
         np.testing.assert_allclose(line["T_cam_obj"], wanted["T_cam_obj"], atol=1e-5)  # type: ignore[arg-type]

@@ -285,6 +285,11 @@ def test_an_engine_that_is_not_what_was_built_is_refused_in_one_line(
     assert stand_in.launches == []
 
 
+def test_an_older_manifest_that_is_damaged_stands_in_nobodys_way(bundle: Path, engines: Path) -> None:
+    (_only_refine(engines).parent / "refine-000000000000.json").write_text("{")
+    assert _load(bundle, engines).open("refine").spec.name == "refine"
+
+
 def test_workspace_and_the_very_gpu_do_not_matter_to_who_runs_it(bundle: Path, engines: Path) -> None:
     _edit_key(engines, workspace_mib=64, gpu="any", system="any")
     assert _load(bundle, engines).open("refine").spec.name == "refine"
