@@ -92,6 +92,8 @@ class RecordingBundle(NetworkBundle):
             folder=bundle.folder,
             size_px=bundle.size_px,
             preset=bundle.preset,
+            backend=bundle.backend,
+            engine_folder=bundle.engine_folder,
             networks=bundle.networks,
             tier=bundle.tier,
             recorder=recorder,

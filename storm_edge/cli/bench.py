@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
+from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
@@ -81,6 +82,13 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:<i>. cpu, or the profile's.", show_default=False)
     ] = None,
+    backend: Annotated[
+        Backend | None,
+        typer.Option(help="What runs the networks. onnxruntime, or the profile's.", show_default=False),
+    ] = None,
+    engines: Annotated[
+        Path | None, typer.Option(help="Folder of all built engines. engines, or the profile's.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
 ) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
@@ -97,10 +105,12 @@ def run(
     machine = None if profile is None else _profile(profile)
     if machine is not None:
         device, bundle = device or machine.device, bundle or machine.bundle
+        backend, engines = backend or machine.backend, engines or machine.engines
         rate = machine.rate_hz if rate is None else rate
     device = device or "cpu"
     require_device(device)
-    networks = open_networks(bundle or "nano")
+    backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINES
+    networks = open_networks(bundle or "nano", backend=backend, engines=engines, device=device)
     wanted = bench.Mode(mode.value)
     Pacer(rate)
     plan = bench.BenchPlan(

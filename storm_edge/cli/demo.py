@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.cli.console import print_table, progress_bars
-from storm_edge.cli.scenes import NO_NETWORKS, open_networks
+from storm_edge.cli.scenes import NO_NETWORKS, BackendOption, EnginesOption, open_networks
+from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def command(
         str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
     ] = "nano",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    backend: BackendOption = Backend.ONNXRUNTIME,
+    engines: EnginesOption = ENGINES,
 ) -> None:
     """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""
     from storm_edge.data.bop import BopScene
@@ -43,7 +46,7 @@ def command(
 
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
-    networks = open_networks(bundle)
+    networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as report:
         report("render", 0.0)
         write_demo(Path(temporary) / "scene")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from storm_edge.cli.console import say
+from storm_edge.engines.backend import ENGINES, Backend
 
 if TYPE_CHECKING:
     from storm_edge.data.bop import BopScene
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 LABELS = "scene_gt.json"
 NO_NETWORKS = "none"
 PSEUDO_LABELS = "scene_gt_pseudo.json"
+BackendOption = Annotated[
+    Backend,
+    typer.Option(help="What runs the networks; the tensorrt ones run what storm-edge build made of a bundle."),
+]
+EnginesOption = Annotated[Path, typer.Option("--engines", help="Folder of all built engines.")]
 
 
 def open_scene(path: Path, labels: str | None) -> BopScene:
@@ -28,8 +36,18 @@ def open_scene(path: Path, labels: str | None) -> BopScene:
     return BopScene(path, labels=labels or LABELS)
 
 
-def open_networks(name: str) -> NetworkBundle | None:
-    """The network bundle of that name or folder; None for ``none``, which runs on geometry alone."""
+def open_networks(
+    name: str, *, backend: Backend = Backend.ONNXRUNTIME, engines: Path = ENGINES, device: str = "cpu"
+) -> NetworkBundle | None:
+    """The network bundle of that name or folder; None for ``none``, which runs on geometry alone.
+
+    Raises:
+        BackendError: What is to run it is not here, or does not run on ``device``.
+    """
+    from storm_edge.engines.backend import require_backend
     from storm_edge.engines.bundle import NetworkBundle
 
-    return None if name == NO_NETWORKS else NetworkBundle.load(name)
+    if name == NO_NETWORKS:
+        return None
+    require_backend(backend, device)
+    return NetworkBundle.load(name, backend=backend, engine_folder=engines)

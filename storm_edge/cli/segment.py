@@ -10,7 +10,8 @@ import typer
 
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, open_networks, open_scene
+from storm_edge.cli.scenes import LABELS, BackendOption, EnginesOption, open_networks, open_scene
+from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
@@ -50,6 +51,8 @@ def command(
     ] = None,
     every: Annotated[int, typer.Option(help="Segment every how many images.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    backend: BackendOption = Backend.ONNXRUNTIME,
+    engines: EnginesOption = ENGINES,
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
 ) -> None:
     """Find objects in the images of a scene by their models alone, and leave their masks."""
@@ -67,7 +70,7 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
     recording = open_scene(scene, LABELS)
-    networks = open_networks(bundle) if sam2 or not colour else None
+    networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
     if framing is not None and (colour or networks is None or networks.tier != "full"):
         remedy = "leave it out, or use a bundle of tier full"
         raise ConfigError(bad("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy))

@@ -10,7 +10,8 @@ import typer
 
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
+from storm_edge.cli.scenes import LABELS, NO_NETWORKS, BackendOption, EnginesOption, open_networks, open_scene
+from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def command(
     ] = "nano",
     sam2: Annotated[bool, typer.Option("--sam2", help="Sharpen the masks of a search by the bundle's SAM2.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    backend: BackendOption = Backend.ONNXRUNTIME,
+    engines: EnginesOption = ENGINES,
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
@@ -57,7 +60,7 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
     recording = open_scene(scene, labels)
-    networks = open_networks(bundle)
+    networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with progress_bars() as report:
         run = track_scene(
             recording,

@@ -35,6 +35,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.exported import graph_of
 from storm_edge.engines.layout import ChannelsLastEngine
 from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions, file_sha256
 from storm_edge.engines.spec import Engine
@@ -168,13 +170,22 @@ class NetworkBundle:
     """Files by network."""
     tier: Tier = "nano"
     """Whose segmenter and verifier they are, see the module."""
+    backend: Backend = Backend.ONNXRUNTIME
+    """What runs them."""
+    engine_folder: Path = ENGINES
+    """Where `storm-edge build` keeps engines, for backends that run those."""
 
     @classmethod
-    def load(cls, which: str | Path) -> NetworkBundle:
+    def load(
+        cls, which: str | Path, *, backend: Backend = Backend.ONNXRUNTIME, engine_folder: Path = ENGINES
+    ) -> NetworkBundle:
         """Read a bundle and check its files against the manifest.
 
         Args:
-            which: Name of a bundle in the package (``nano``), or a folder.
+            which: Name of a bundle in the package (``nano``), or a folder; a folder of an exported bundle for one of
+                its precisions.
+            backend: What runs its networks.
+            engine_folder: Folder of all built engines.
 
         Raises:
             EngineError: No such bundle, a manifest that does not parse or has unknown keys, a file that is missing or
@@ -183,24 +194,13 @@ class NetworkBundle:
         folder = Path(which)
         if not folder.is_dir() and (_PACKAGED / str(which) / MANIFEST).is_file():
             folder = _PACKAGED / str(which)
-        path = folder / MANIFEST
-        packaged = sorted(p.parent.name for p in _PACKAGED.glob(f"*/{MANIFEST}"))
-        try:
-            manifest = _Manifest.model_validate_json(path.read_bytes())
-        except OSError as error:
-            expected = f"a bundle folder with {MANIFEST}, or one of {packaged}"
-            raise EngineError(bad(which, error.strerror, expected, "check --bundle")) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"]) or "the file"
-            raise EngineError(
-                bad(path, f"{where}: {first['msg']}", "a bundle manifest", "correct that entry")
-            ) from error
+        manifest = _read_manifest(folder, which)
         networks: dict[str, NetworkFile] = {}
         for network, entry in manifest.networks.items():
             if network not in CONTRACT[manifest.tier]:
                 known = sorted(CONTRACT[manifest.tier])
-                raise EngineError(bad(f"{path}: tier {manifest.tier}", network, f"of {known}", "correct the tier"))
+                what = f"{folder / MANIFEST}: tier {manifest.tier}"
+                raise EngineError(bad(what, network, f"of {known}", "correct the tier"))
             networks[network] = _checked_file(folder, network, entry)
         return cls(
             name=manifest.name,
@@ -209,6 +209,8 @@ class NetworkBundle:
             preset=manifest.preset,
             tier=manifest.tier,
             networks=networks,
+            backend=backend,
+            engine_folder=engine_folder,
         )
 
     def require(self, networks: Iterable[str], *, what: str, remedy: str) -> None:
@@ -229,18 +231,33 @@ class NetworkBundle:
             options: Device and threads.
 
         Raises:
-            EngineError: The bundle has no such network, or its tensors break the contract.
-            BackendError: The device is not available.
+            EngineError: The bundle has no such network, its tensors break the contract, or no engine was built of it
+                as it is now, for the TensorRT and the GPU that are here.
+            BackendError: The backend or the device is not available.
         """
         if network not in self.networks:
             remedy = "use a bundle that has it, or export it"
             raise EngineError(bad(f"bundle {self.name}", f"networks {sorted(self.networks)}", network, remedy))
         file = self.networks[network]
-        engine: Engine = OnnxRuntimeEngine(file.path, name=network, options=options, names=file.names)
+        engine = self._engine(network, file, options or OrtOptions())
         if file.channels_last:
             engine = ChannelsLastEngine(engine)
         _check_contract(engine, file.path, self.size_px, self.tier)
         return engine
+
+    def _engine(self, network: str, file: NetworkFile, options: OrtOptions) -> Engine:
+        if self.backend.runs_engines:
+            from storm_edge.engines.store import EngineStore
+            from storm_edge.engines.tensorrt_engine import open_engine
+
+            folder, graph = graph_of(file.path, file.sha256)
+            store = EngineStore(self.engine_folder, _read_manifest(folder, folder).name)
+            return open_engine(store, graph, flavour=self.backend.value, device=options.device, names=file.names)
+        if self.backend is Backend.TORCH:
+            from storm_edge.engines.torch_engine import TorchEngine
+
+            return TorchEngine(file.path, name=network, device=options.device, names=file.names)
+        return OnnxRuntimeEngine(file.path, name=network, options=options, names=file.names)
 
 
 def write_manifest(
@@ -319,6 +336,20 @@ def add_to_manifest(
         content["networks"][network] = {"file": file, "sha256": file_sha256(folder / file), "layout": "nchw"}
     _Manifest.model_validate(content)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_manifest(folder: Path, which: str | Path) -> _Manifest:
+    path = folder / MANIFEST
+    try:
+        return _Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        packaged = sorted(p.parent.name for p in _PACKAGED.glob(f"*/{MANIFEST}"))
+        expected = f"a bundle folder with {MANIFEST}, or one of {packaged}"
+        raise EngineError(bad(which, error.strerror, expected, "check --bundle")) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "the file"
+        raise EngineError(bad(path, f"{where}: {first['msg']}", "a bundle manifest", "correct that entry")) from error
 
 
 def _checked_file(folder: Path, network: str, entry: _NetworkEntry) -> NetworkFile:

@@ -86,15 +86,8 @@ def exported_graphs(folder: Path, precision: str) -> list[ExportedGraph]:
     Raises:
         EngineError: It is no exported bundle, has no such precision, or a file is missing or was changed.
     """
-    paths = sorted((folder / FOLDER).glob("*.json"))
-    if not paths:
-        raise EngineError(bad(folder, f"no {FOLDER}/*.json", "an exported bundle", _EXPORT))
     found = []
-    for path in paths:
-        try:
-            note = NetworkNote.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise EngineError(bad(path, error.errors()[0]["msg"], "a note of storm-edge export", _EXPORT)) from error
+    for note in _notes(folder):
         for graph, entry in note.graphs.items():
             file = next((f for p, f in entry.files.items() if p == precision), None)
             if file is None:
@@ -103,16 +96,53 @@ def exported_graphs(folder: Path, precision: str) -> list[ExportedGraph]:
             sha256 = file_sha256(folder / file.file)
             if sha256 != file.sha256:
                 raise EngineError(bad(folder / file.file, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
-            found.append(
-                ExportedGraph(
-                    graph=graph,
-                    precision=precision,
-                    path=folder / file.file,
-                    sha256=sha256,
-                    recipe_sha256=note.recipe_sha256,
-                    calibration_sha256=note.calibration_sha256 if precision.startswith("int8") else None,
-                    profiles=entry.profiles,
-                    cosine=file.cosine,
-                )
-            )
+            found.append(_graph(folder, note, graph, precision, file))
     return found
+
+
+def graph_of(path: Path, sha256: str) -> tuple[Path, ExportedGraph]:
+    """The exported graph that a network's file is, and the folder of its bundle.
+
+    Args:
+        path: The file, in the bundle's folder or in that of one of its precisions.
+        sha256: Its hash.
+
+    Raises:
+        EngineError: `storm-edge export` did not write it, or wrote another.
+    """
+    path = path.resolve()
+    for folder in (path.parent, path.parent.parent):
+        for note in _notes(folder, none_is_wrong=False):
+            for graph, entry in note.graphs.items():
+                for precision, file in entry.files.items():
+                    if folder / file.file == path:
+                        if file.sha256 != sha256:
+                            raise EngineError(bad(path, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
+                        return folder, _graph(folder, note, graph, precision, file)
+    raise EngineError(bad(path, f"no {FOLDER}/*.json that names it", "a network of an exported bundle", _EXPORT))
+
+
+def _notes(folder: Path, *, none_is_wrong: bool = True) -> list[NetworkNote]:
+    paths = sorted((folder / FOLDER).glob("*.json"))
+    if not paths and none_is_wrong:
+        raise EngineError(bad(folder, f"no {FOLDER}/*.json", "an exported bundle", _EXPORT))
+    notes = []
+    for path in paths:
+        try:
+            notes.append(NetworkNote.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise EngineError(bad(path, error.errors()[0]["msg"], "a note of storm-edge export", _EXPORT)) from error
+    return notes
+
+
+def _graph(folder: Path, note: NetworkNote, graph: str, precision: str, file: GraphFile) -> ExportedGraph:
+    return ExportedGraph(
+        graph=graph,
+        precision=precision,
+        path=folder / file.file,
+        sha256=file.sha256,
+        recipe_sha256=note.recipe_sha256,
+        calibration_sha256=note.calibration_sha256 if precision.startswith("int8") else None,
+        profiles=note.graphs[graph].profiles,
+        cosine=file.cosine,
+    )

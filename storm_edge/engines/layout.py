@@ -62,7 +62,8 @@ class ChannelsLastEngine:
     def launch(self, count: int | None = None, stream: Any = None) -> None:
         """Transpose the first ``count`` rows and run; see `Engine.launch`."""
         for staged, seen in self._copies:
-            rows = slice(0, count)
+            most = staged.shape[0]
+            rows = slice(0, most if count is None else min(max(count, 1), most))  # the engine refuses what is not
             wp.copy(staged[rows], seen[rows], stream=stream)
         self._inner.launch(count, stream)
 

@@ -1,6 +1,7 @@
 """Engines on ONNX Runtime: the CPU everywhere, CUDA when it is asked for and there.
 
-Buffers are bound by address, so Warp and NumPy arrays are read and written in place.
+Buffers are bound by address, so Warp and NumPy arrays are read and written in place. On CUDA a session computes on
+one stream, named when it is opened: with all buffers on the device a launch only enqueues there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from storm_edge.engines.spec import Buffers, EngineSpec, TensorSpec
+from storm_edge.engines import gpu as cuda
+from storm_edge.engines.file_tensor import FileTensor, check_names, file_tensor
+from storm_edge.engines.spec import Buffers, EngineSpec
 from storm_edge.engines.views import ArrayView, view_of
 from storm_edge.errors import BackendError, EngineError, bad
 
@@ -39,20 +42,10 @@ class OrtOptions:
     """Threads per call on the CPU; one per physical core if not given."""
     spinning: bool = True
     """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
+    stream: Any = None
+    """Warp stream that all launches on CUDA go to; if not given, the current one when the engine is opened."""
     as_written: bool = False
     """Whether the graph runs node by node as the file has it, for measuring what other runtimes would compute."""
-
-
-@dataclass(frozen=True)
-class _FileTensor:
-    """A tensor as the file has it; ``None`` in ``shape`` is the one size that may vary."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    spec: TensorSpec
-
-    def sized(self, count: int) -> list[int]:
-        return [count if n is None else n for n in self.shape]
 
 
 def file_sha256(path: Path) -> str:
@@ -67,18 +60,20 @@ def file_sha256(path: Path) -> str:
         raise EngineError(bad(path, error.strerror, "an ONNX file", "check the bundle folder")) from error
 
 
-def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int]:
-    """Session and CUDA device index (0 on the CPU)."""
+def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int, cuda.Gpu | None]:
+    """Session, CUDA device index (0 on the CPU) and the GPU (None there)."""
     kind, _, index = options.device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise BackendError(bad("device", options.device, "cpu, cuda or cuda:i", "name one of these"))
-    device_index = int(index or 0)
-    provider = "CPUExecutionProvider"
+    device_index, gpu = int(index or 0), None
+    provider, provider_options = "CPUExecutionProvider", dict[str, str]()
     if kind == "cuda":
         provider = "CUDAExecutionProvider"
         if provider not in ort.get_available_providers():
             remedy = "install onnxruntime-gpu, or use --device cpu"
             raise BackendError(bad("ONNX Runtime", ort.get_available_providers(), provider, remedy))
+        gpu = cuda.open_gpu(options.device)
+        provider_options = _on_stream(gpu.handle(options.stream), device_index)
     session_options = ort.SessionOptions()
     session_options.intra_op_num_threads = options.threads or 0
     session_options.inter_op_num_threads = 1
@@ -86,7 +81,6 @@ def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int
     if options.as_written:
         session_options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session_options.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
-    provider_options = {"device_id": str(device_index)} if kind == "cuda" else {}
     try:
         session = ort.InferenceSession(str(path), session_options, providers=[(provider, provider_options)])
     except Exception as error:  # ONNX Runtime raises a dozen kinds, none with a public base
@@ -95,7 +89,16 @@ def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int
     if session.get_providers()[0] != provider:  # it goes on with the CPU when CUDA fails to start
         remedy = "check the CUDA and cuDNN libraries, or use --device cpu"
         raise BackendError(bad(f"ONNX Runtime for {path.name}", session.get_providers(), provider, remedy))
-    return session, device_index
+    return session, device_index, gpu
+
+
+def _on_stream(handle: int, device_index: int) -> dict[str, str]:
+    """Options of the CUDA provider that make it compute on a stream of ours, in the precision that the graph says."""
+    if handle == 0:  # ONNX Runtime would take it for none and make a stream of its own
+        raise BackendError(
+            bad("ONNX Runtime on CUDA", "the null stream", "a stream of its own", "give a Warp stream")
+        )
+    return {"device_id": str(device_index), "user_compute_stream": str(handle), "use_tf32": "0"}
 
 
 class OnnxRuntimeEngine:
@@ -117,15 +120,13 @@ class OnnxRuntimeEngine:
     ) -> None:
         options = options or OrtOptions()
         sha256 = file_sha256(path)
-        self._session, self._device_index = _session(path, options)
-        self._on_cuda = options.device.startswith("cuda")
+        self._session, self._device_index, self._gpu = _session(path, options)
+        self._stream = options.stream  # kept alive for the session
+        self._stream_handle = 0 if self._gpu is None else self._gpu.handle(options.stream)
         names = names or {}
-        unknown = names.keys() - {t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())}
-        if unknown:
-            found = [t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())]
-            raise EngineError(bad(path, f"tensors {found}", sorted(unknown), "correct the names in the manifest"))
-        self._inputs = [_file_tensor(path, t, names) for t in self._session.get_inputs()]
-        self._outputs = [_file_tensor(path, t, names) for t in self._session.get_outputs()]
+        check_names(path, [t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())], names)
+        self._inputs = [_declared(path, t, names) for t in self._session.get_inputs()]
+        self._outputs = [_declared(path, t, names) for t in self._session.get_outputs()]
         self._spec = EngineSpec(
             name=name,
             inputs=tuple(t.spec for t in self._inputs),
@@ -136,6 +137,8 @@ class OnnxRuntimeEngine:
         self._kept: dict[str, Any] = {}
         self._bindings: dict[int, Any] = {}
         self._capacity = 0
+        self._enqueue_only = ort.RunOptions()
+        self._enqueue_only.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     @property
     def spec(self) -> EngineSpec:
@@ -153,7 +156,7 @@ class OnnxRuntimeEngine:
         for tensor in (*self._inputs, *self._outputs):
             what = f"{self._spec.name}.{tensor.spec.name}"
             view = view_of(buffers[tensor.spec.name], tensor.spec, what=what)
-            if view.on_cuda and not self._on_cuda:
+            if view.on_cuda and self._gpu is None:
                 raise EngineError(bad(what, "a CUDA array", "one in CPU memory", "open the engine on cuda"))
             views[tensor.spec.name] = view
             if None in tensor.spec.shape:
@@ -165,10 +168,11 @@ class OnnxRuntimeEngine:
         self._capacity = capacities.pop() if capacities else 1
 
     def launch(self, count: int | None = None, stream: Any = None) -> None:
-        """Run on the first ``count`` rows; see `Engine.launch`.
+        """Run on the first ``count`` rows; see `Engine.launch`. On CUDA, with all buffers there, it only enqueues.
 
         Raises:
-            EngineError: Nothing is bound, or ``count`` is out of range.
+            EngineError: Nothing is bound, ``count`` is out of range, or ``stream`` (the current one, if not given) is
+                not the one that the engine was opened for.
         """
         count = self._capacity if count is None else count
         if not 1 <= count <= self._capacity:
@@ -178,7 +182,13 @@ class OnnxRuntimeEngine:
             )
         if count not in self._bindings:
             self._bindings[count] = self._binding(count)
-        self._session.run_with_iobinding(self._bindings[count])
+        if self._gpu is not None and self._gpu.handle(stream) != self._stream_handle:
+            remedy = "open it within that stream, or give it as OrtOptions.stream"
+            raise EngineError(
+                bad(f"launch of {self._spec.name}", "another stream", "the one it was opened for", remedy)
+            )
+        only_enqueue = self._gpu is not None and all(view.on_cuda for view in self._views.values())
+        self._session.run_with_iobinding(self._bindings[count], self._enqueue_only if only_enqueue else None)
 
     def _binding(self, count: int) -> Any:
         binding = self._session.io_binding()
@@ -219,16 +229,8 @@ class OnnxRuntimeEngine:
         }
 
 
-def _file_tensor(path: Path, node: Any, names: Mapping[str, str]) -> _FileTensor:
-    """Read a tensor's declaration; a score ``(1, N)`` or ``(N, 1)`` is the vector ``(N,)``, the same memory."""
+def _declared(path: Path, node: Any, names: Mapping[str, str]) -> FileTensor:
     if node.type not in _DTYPES:
         raise EngineError(bad(f"{path.name}: {node.name}", node.type, sorted(_DTYPES), "export it with a plain type"))
-    shape = tuple(n if isinstance(n, int) else None for n in node.shape)
-    ours = shape
-    if len(shape) == 2 and 1 in shape and None in shape:
-        ours = (None,)
-    if None in ours[1:]:
-        remedy = "export it with fixed sizes but for the first"
-        raise EngineError(bad(f"{path.name}: {node.name}", node.shape, "one size that varies, the first", remedy))
-    spec = TensorSpec(name=names.get(node.name, node.name), dtype=_DTYPES[node.type], shape=ours)
-    return _FileTensor(node.name, shape, spec)
+    shape = [n if isinstance(n, int) else None for n in node.shape]
+    return file_tensor(path.name, node.name, _DTYPES[node.type], shape, names)

@@ -9,13 +9,13 @@ from typing import Any
 from storm_edge.engines.store import write_whole
 from storm_edge.pages import page, table
 
-REPORT = "report.json"
-PAGE = "report.html"
+REPORT = "engines.json"
+PAGE = "engines.html"  # `report.html` may be that of the export, for a bundle may lie where its engines do
 _MIB = 2**20
 
 
 def write_engine_report(folder: Path) -> Path:
-    """Write ``report.json`` and ``report.html`` about all engines of a bundle.
+    """Write ``engines.json`` and ``engines.html`` about all engines of a bundle.
 
     Args:
         folder: ``ENGINES/<bundle>`` of `engines.store`.
@@ -26,7 +26,7 @@ def write_engine_report(folder: Path) -> Path:
     Raises:
         OutputError: They cannot be written; what was there stays.
     """
-    engines = [_row(path) for path in sorted(folder.glob("*/*/*.json"))]
+    engines = [row for path in sorted(folder.glob("*/*/*.json")) if (row := _row(path)) is not None]
     write_whole(folder / REPORT, (json.dumps({"bundle": folder.name, "engines": engines}, indent=2) + "\n").encode())
     header = (
         "graph", "precision", "for", "built by", "engine [MiB]", "built in [s]", "peak memory [MiB]",
@@ -57,9 +57,14 @@ def write_engine_report(folder: Path) -> Path:
     return folder / PAGE
 
 
-def _row(path: Path) -> dict[str, Any]:
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    key = {name: manifest["key"][name] for name in ("graph", "precision", "sm", "gpu", "flavour", "version")}
+def _row(path: Path) -> dict[str, Any] | None:
+    """An engine, None where its manifest is damaged: it is no engine then."""
     names = ("engine_bytes", "build_seconds", "build_peak_bytes", "build_estimate_bytes", "cosine_to_fp32")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        key = {name: manifest["key"][name] for name in ("graph", "precision", "sm", "gpu", "flavour", "version")}
+        figures = {name: manifest[name] for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
     file = path.with_suffix(".engine").relative_to(path.parents[2])
-    return {**key, **{name: manifest[name] for name in names}, "file": str(file)}
+    return {**key, **figures, "file": str(file)}

@@ -173,11 +173,54 @@ class EngineStore:
             except EngineError as error:
                 return State.BROKEN, str(error)
             return State.FRESH, ""
-        others = sorted(self.folder(key).glob(f"{key.graph}-*.json"), key=lambda p: p.stat().st_mtime)
-        others = [p for p in others if p.stem.removeprefix(f"{key.graph}-").isalnum()]
+        others, damaged = self._manifests(self.folder(key), key.graph)
         if not others:
-            return State.MISSING, "never built"
-        return State.STALE, _changes(json.loads(others[-1].read_text(encoding="utf-8"))["key"], asdict(key))
+            return (State.MISSING, "never built") if damaged is None else (State.BROKEN, str(damaged))
+        return State.STALE, _changes(others[-1][1], asdict(key))
+
+    def find(self, graph: ExportedGraph, api: TensorRt, here: Target) -> Path:
+        """The engine that was built of a graph and runs here; of several the newest.
+
+        How much workspace the builder had changes nothing for who runs it, and an engine that was built for any GPU
+        of this compute capability will do.
+
+        Raises:
+            EngineError: There is none, and why not: never built, for another GPU, or of something that has changed.
+        """
+        what = f"engine of {graph.graph} in {graph.precision}"
+        if graph.precision == "int8":
+            remedy = "open the bundle's int8-fp16 folder"
+            raise EngineError(bad(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
+        wanted = asdict(key_of(graph, api, here, workspace_mib=DEFAULT_WORKSPACE_MIB))
+        remedy = f"{_BUILD} --backend {api.flavour} --precision {graph.precision}"
+        why = ""
+        kept, damaged = self._manifests(self.root / graph.precision / here.sm, graph.graph)
+        for path, key in kept[::-1]:
+            alike = {name: key.get(name) for name in ("gpu", "system") if key.get(name) == "any"}
+            like_it = {**wanted, **alike, "workspace_mib": key.get("workspace_mib")}
+            if _plain(key) == _plain(like_it):
+                return path.with_suffix(".engine")
+            why = why or _changes(key, like_it)
+        if why:
+            raise EngineError(bad(what, f"a stale one ({why})", f"one of {graph.path.name} as it is now", remedy))
+        if damaged is not None:
+            raise damaged
+        others = sorted(p.parent.name for p in self.root.glob(f"{graph.precision}/*/{graph.graph}-*.json"))
+        got = f"none but for {', '.join(dict.fromkeys(others))}" if others else f"none in {self.root}"
+        raise EngineError(bad(what, got, f"one for {here.sm} ({here.gpu})", remedy))
+
+    @staticmethod
+    def _manifests(folder: Path, graph: str) -> tuple[list[tuple[Path, dict[str, Any]]], EngineError | None]:
+        """Manifests of a graph's engines with their keys, the newest last; and what is wrong with one, if any is."""
+        paths = [p for p in folder.glob(f"{graph}-*.json") if p.stem.removeprefix(f"{graph}-").isalnum()]
+        found, damaged = [], None
+        for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name)):
+            try:
+                found.append((path, dict(json.loads(path.read_text(encoding="utf-8"))["key"])))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                remedy = f"remove it and {_BUILD}"
+                damaged = EngineError(bad(path, error, "a manifest of storm-edge build", remedy))
+        return found, damaged
 
     def build(
         self,
@@ -261,8 +304,12 @@ def read_engine(path: Path) -> tuple[bytes, dict[str, Any]]:
         manifest: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         data = path.read_bytes()
         wanted, size = manifest["engine_sha256"], manifest["engine_bytes"]
-    except (OSError, ValueError, KeyError) as error:
+        digest = sha256(json.dumps(manifest["key"], sort_keys=True).encode())
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(bad(path, error, "an engine with its manifest", _BUILD)) from error
+    if not path.stem.endswith(f"-{digest[:12]}"):
+        got = f"a manifest that says it is {digest[:12]}"
+        raise EngineError(bad(path, got, "the one it was built with", _BUILD))
     if len(data) != size:
         raise EngineError(bad(path, f"{len(data)} bytes", f"{size}", _BUILD))
     found = sha256(data)
@@ -323,9 +370,15 @@ def _manifest(key: EngineKey, graph: ExportedGraph, built: Built) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
+def _plain(key: dict[str, Any]) -> dict[str, Any]:
+    """A key as JSON gives it back: lists for tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(key))
+    return plain
+
+
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     """What differs between the key an engine has and the one it needs."""
-    old, new = (json.loads(json.dumps(key)) for key in (old, new))  # tuples to lists
+    old, new = _plain(old), _plain(new)
     lines = []
     for field, word in _WORDS.items():
         if old.get(field) != new[field]:

@@ -54,15 +54,15 @@ def resolve_target(api: TensorRt, wanted: str | None) -> Target:
     return here
 
 
-def device_target() -> Target | None:
-    """The GPU of this machine, None without one."""
+def device_target(name: str = "cuda:0") -> Target | None:
+    """A GPU of this machine, None without one."""
     import warp as wp
 
     wp.config.quiet = True
     wp.init()
     if not wp.is_cuda_available():
         return None
-    device = wp.get_device("cuda:0")
+    device = wp.get_device(name)
     driver = ".".join(str(part) for part in wp.get_cuda_driver_version())
     l4t = _L4T.read_text(encoding="utf-8").splitlines()[0] if _L4T.is_file() else ""
     return Target(sm=f"sm{device.arch}", gpu=str(device.name), system=f"driver {driver} {l4t}".strip())

@@ -160,6 +160,12 @@ def _logger_of(module: Any) -> Any:
             super().__init__()
             self.errors: list[str] = []
 
+        def cause(self) -> str:
+            """The first of them since it was last asked: what came later only follows from it."""
+            first = self.errors[0] if self.errors else "no reason given"
+            self.errors.clear()
+            return first
+
         def log(self, severity: Any, message: str) -> None:
             if severity <= module.ILogger.Severity.ERROR:
                 self.errors.append(message)
@@ -173,6 +179,14 @@ def _monitor_of(module: Any, report: Report, stage: str) -> Any:
             super().__init__()
             self._outermost: str | None = None
             self._steps = 1
+            self.interruption: BaseException | None = None
+            """What a report raised; TensorRT prints what a callback raises and goes on, so it is kept from there."""
+
+        def _tell(self, share: float) -> None:
+            try:
+                report(stage, share)
+            except BaseException as error:
+                self.interruption = self.interruption or error
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             if self._outermost is None:
@@ -180,12 +194,12 @@ def _monitor_of(module: Any, report: Report, stage: str) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             if phase_name == self._outermost:
-                report(stage, min((step + 1) / self._steps, 1.0))
-            return True
+                self._tell(min((step + 1) / self._steps, 1.0))
+            return self.interruption is None  # False ends the build
 
         def phase_finish(self, phase_name: str) -> None:
             if phase_name == self._outermost:
-                report(stage, 1.0)  # steps that were not needed are not counted as done
+                self._tell(1.0)  # steps that were not needed are not counted as done
                 self._outermost = None
 
     return Monitor()

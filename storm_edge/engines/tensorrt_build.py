@@ -91,8 +91,9 @@ def build_engine(
         if editable is not None:
             config.set_flag(editable)
         config.set_timing_cache(config.create_timing_cache(timing_cache), False)
-    if progress is not None:
-        config.progress_monitor = api.progress_monitor(progress, onnx.stem)
+    monitor = None if progress is None else api.progress_monitor(progress, onnx.stem)
+    if monitor is not None:
+        config.progress_monitor = monitor
     if api.builds_without_gpu and target.gpu == "any":
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, target.sm.upper()), 0)
@@ -105,6 +106,8 @@ def build_engine(
     _reset_peak()
     started = time.perf_counter()
     plan = builder.build_serialized_network(network, config)
+    if monitor is not None and monitor.interruption is not None:
+        raise monitor.interruption
     if plan is None:
         first = logger.errors[-1] if logger.errors else "no reason given"
         remedy = "keep the layer it names in FP32 in the recipe, or report this"

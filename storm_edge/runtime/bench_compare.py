@@ -63,6 +63,7 @@ class _Machine(_Part):
 
 class _Bundle(_Part):
     name: str
+    backend: str | None = "onnxruntime"  # older records had no other
     networks: dict[str, str]
 
 

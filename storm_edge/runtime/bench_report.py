@@ -259,9 +259,10 @@ def _ordered(stages: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _describe_bundle(networks: NetworkBundle | None) -> dict[str, Any]:
     if networks is None:
-        return {"name": "none", "tier": None, "networks": {}}
+        return {"name": "none", "tier": None, "backend": None, "networks": {}}
     hashes = {name: file.sha256 for name, file in networks.networks.items()}
-    return {"name": networks.name, "tier": networks.tier, "networks": hashes}
+    backend = networks.backend.value
+    return {"name": networks.name, "tier": networks.tier, "backend": backend, "networks": hashes}
 
 
 def _describe_profile(profile: Profile, run: BenchRun, plan: BenchPlan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, bad
 from storm_edge.perception.register import RegisterConfig
 from storm_edge.perception.track import TrackConfig
@@ -65,6 +66,8 @@ class _File(_Strict):
     memory_mib: int = Field(ge=1)
     bundle: str = Field(min_length=1)
     precision: Literal["fp32", "fp16", "int8", "int8-fp16"]
+    backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = "onnxruntime"
+    engines: str = "../engines"
     camera: _Camera
     lanes: _Lanes
     track: _Track = _Track()
@@ -90,6 +93,10 @@ class Profile:
     """Network bundle of that precision: a name, or a folder."""
     precision: str
     """Of the networks."""
+    backend: Backend
+    """What runs them."""
+    engines: Path
+    """Folder of all built engines, for backends that run those."""
     size_px: tuple[int, int]
     """Height and width of the camera's images [px]."""
     rate_hz: float
@@ -108,7 +115,7 @@ class Profile:
 
 
 def read_profile(path: Path) -> Profile:
-    """Read a profile. A bundle that is a folder is looked for from the profile's folder.
+    """Read a profile. A bundle that is a folder, and the engines, are looked for from the profile's folder.
 
     Raises:
         ConfigError: No such file, not YAML, a key that is not known, or a value that is not allowed.
@@ -132,6 +139,8 @@ def read_profile(path: Path) -> Profile:
         memory_mib=file.memory_mib,
         bundle=_bundle(path.parent, file),
         precision=file.precision,
+        backend=Backend(file.backend),
+        engines=path.parent / file.engines,
         size_px=(file.camera.height_px, file.camera.width_px),
         rate_hz=file.camera.rate_hz,
         beside=file.lanes.locate == "beside",

@@ -107,7 +107,10 @@ def track_scene(
         if sheet:
             write_picture(folder / SHEET, contact_sheet(sheet))
         name = networks.name if networks is not None else "none"
-        summary = summarise(tracks, bundle=name, device=device, scene=scene.path.name, init=init.value)
+        backend = None if networks is None else networks.backend.value
+        summary = summarise(
+            tracks, bundle=name, backend=backend, device=device, scene=scene.path.name, init=init.value
+        )
         write_summary(folder / SUMMARY, summary)
         _write_bop_results(folder / BOP_RESULTS, scene, bundles, tracks)
         if finish is not None:

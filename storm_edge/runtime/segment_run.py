@@ -238,6 +238,7 @@ def segment_scene(
             "verified": verified,
             **segmenter.report,
             "bundle": "none" if networks is None else networks.name,
+            "backend": None if networks is None else networks.backend.value,
             "device": device,
             "latency_ms": {"look": percentiles(looks_ms), "object": percentiles([r.time_ms for r in results])},
             "look_ms": {str(i): round(ms, 3) for i, ms in zip(frame_ids, looks_ms, strict=True)},

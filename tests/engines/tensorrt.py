@@ -1,7 +1,10 @@
-"""TensorRT packages where they are installed, and a network to build."""
+"""TensorRT packages where they are installed, the stand-in where they are not, and networks to build."""
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +12,15 @@ import onnx
 import pytest
 from onnx import helper
 
-from storm_edge.engines.exported import ExportedGraph
+from storm_edge.engines import gpu, targets
+from storm_edge.engines.bundle import MANIFEST, NetworkBundle, write_manifest
+from storm_edge.engines.exported import ExportedGraph, GraphFile, GraphNote, NetworkNote, exported_graphs, write_note
 from storm_edge.engines.onnx_runtime import file_sha256
+from storm_edge.engines.store import EngineStore, Standing
 from storm_edge.engines.targets import Target
 from storm_edge.engines.tensorrt_api import TensorRt, load_tensorrt
 from storm_edge.errors import BackendError
-from tests.engines import tiny
+from tests.engines import stand_in, tiny
 
 SM86 = Target(sm="sm86", gpu="any", system="any")
 
@@ -25,6 +31,64 @@ def package(flavour: str) -> TensorRt:
         return load_tensorrt(flavour)
     except BackendError as error:
         pytest.skip(f"{flavour} is not installed: {error}")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """The stand-in, installed."""
+
+    api: TensorRt
+    """As `load_tensorrt` gives it."""
+    gpu: stand_in.HostGpu
+    """Where its engines run."""
+
+    def build(self, bundle: Path, engines: Path, precision: str = "fp32") -> list[Standing]:
+        """What `storm-edge build` does."""
+        store = EngineStore(engines, NetworkBundle.load(bundle).name)
+        return store.build(exported_graphs(bundle, precision), self.api, self.gpu.target)
+
+
+def install_stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """`tensorrt` is the stand-in, and host memory the GPU's."""
+    stand_in.reset()
+    host = stand_in.HostGpu()
+    monkeypatch.setitem(sys.modules, "tensorrt", stand_in)
+    monkeypatch.setattr(gpu, "open_gpu", lambda name: host)
+    monkeypatch.setattr(targets, "device_target", lambda name="cuda:0": host.target)
+    return StandIn(TensorRt(flavour="tensorrt", module=stand_in), host)
+
+
+def as_exported(source: Path, out: Path, profiles: dict[str, dict[str, tuple[int, int, int]]]) -> Path:
+    """A bundle with the notes that `storm-edge export` leaves, and the same graphs once more as its ``fp16``.
+
+    Args:
+        source: A bundle.
+        out: Folder to write.
+        profiles: Of each graph; graphs without any are left out.
+    """
+    manifest = json.loads((source / MANIFEST).read_text())
+    for folder, name in ((out, "mine"), (out / "fp16", "mine-fp16")):
+        folder.mkdir(parents=True)
+        for graph in profiles:
+            (folder / f"{graph}.onnx").write_bytes((source / manifest["networks"][graph]["file"]).read_bytes())
+        write_manifest(
+            folder,
+            name=name,
+            size_px=manifest["size_px"],
+            preset=manifest["preset"],
+            networks={graph: f"{graph}.onnx" for graph in profiles},
+            tensors={graph: manifest["networks"][graph].get("tensors", {}) for graph in profiles},
+            layouts={graph: manifest["networks"][graph]["layout"] for graph in profiles},
+        )
+    for graph, sizes in profiles.items():
+        sha256 = file_sha256(out / f"{graph}.onnx")
+        files = {
+            p: GraphFile(file=str(Path(f) / f"{graph}.onnx"), sha256=sha256)
+            for p, f in (("fp32", "."), ("fp16", "fp16"))
+        }
+        graphs = {graph: GraphNote(profiles=sizes, files=files)}  # type: ignore[arg-type]
+        write_note(out, graph, NetworkNote(recipe_sha256="a" * 64, calibration_sha256=None, graphs=graphs))
+    return out
 
 
 def doubled(path: Path, *, factor: float = 2.0) -> Path:

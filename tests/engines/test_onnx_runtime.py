@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 import warp as wp
 
+from storm_edge.engines import gpu
 from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions
 from storm_edge.errors import BackendError, EngineError
-from tests.engines import tiny
+from tests.engines import stand_in, tiny
 
 SIZE_PX = 16
 
@@ -121,3 +123,67 @@ def test_cuda_that_is_not_there_is_refused_and_not_replaced(tmp_path: Path) -> N
         OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda"))
     with pytest.raises(BackendError, match="got tpu"):
         OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="tpu"))
+
+
+def test_on_cuda_a_session_computes_on_our_stream_and_on_no_other(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ONNX Runtime is told, on a machine without CUDA: a session of the CPU passes for one."""
+    told: list[Any] = []
+    real = ort.InferenceSession
+
+    class OnCuda:
+        def __init__(self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> None:
+            told.extend(providers)
+            self._inner = real(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+    host = stand_in.HostGpu()
+    monkeypatch.setattr(gpu, "open_gpu", lambda name: host)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", OnCuda)
+    path = tiny.refine(tmp_path / "refine.onnx", size_px=SIZE_PX)
+    engine = OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda:1"))
+    expected = {"device_id": "1", "user_compute_stream": str(host.current.cuda_stream), "use_tf32": "0"}
+    assert told == [("CUDAExecutionProvider", expected)]
+
+    buffers = _buffers(rng, 2)
+    engine.bind(buffers)
+    engine.launch()  # buffers in CPU memory: it waits, so the answer is there
+    np.testing.assert_allclose(buffers["trans"], _expected(buffers), atol=1e-6)
+    other = stand_in.HostStream()
+    with pytest.raises(EngineError, match="launch of refine: got another stream, expected the one it was opened for"):
+        engine.launch(stream=other)
+    OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda", stream=other)).bind(buffers)
+    assert told[-1][1]["user_compute_stream"] == str(other.cuda_stream)
+    other.cuda_stream = 0
+    with pytest.raises(BackendError, match="got the null stream"):
+        OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda", stream=other))
+
+
+@pytest.mark.gpu
+def test_a_cuda_launch_enqueues_on_its_stream_and_answers_as_the_cpu(
+    tmp_path: Path, rng: np.random.Generator, cuda: str
+) -> None:
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        pytest.skip("ONNX Runtime has no CUDA here")
+    path = tiny.refine(tmp_path / "refine.onnx", size_px=SIZE_PX)
+    stream = wp.Stream(cuda)
+    engine = OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device=cuda, stream=stream))
+    arrays = _buffers(rng, 5)
+    with wp.ScopedStream(stream):
+        buffers = {k: wp.array(v, dtype=wp.float32, device=cuda) for k, v in arrays.items()}
+        engine.bind(buffers)
+        for count in (1, 5):
+            engine.launch(count)
+    with pytest.raises(EngineError, match="another stream"):
+        engine.launch()
+    wp.synchronize_stream(stream)
+    np.testing.assert_allclose(buffers["trans"].numpy(), _expected(arrays), atol=1e-5)
+    found = engine.run({name: arrays[name] for name in ("rendered", "observed")})
+    np.testing.assert_allclose(found["trans"], _expected(arrays), atol=1e-5)

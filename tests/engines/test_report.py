@@ -41,4 +41,7 @@ def test_size_and_peak_memory_of_every_engine_are_told(tmp_path: Path, monkeypat
     assert all((store.root / e["file"]).is_file() for e in told)
     # The report is no engine: the next look at the store does not stumble over it.
     assert [s.why for s in store.check(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)] == ["", ""]
+    (store.root / "fp16" / "sm86" / "refine-000000000000.json").write_text("{")  # a damaged manifest is none either
+    (store.root / "report.html").write_text("of the export")
     assert write_engine_report(store.root).read_text() == text
+    assert (store.root / "report.html").read_text() == "of the export"

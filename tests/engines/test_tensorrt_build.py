@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from storm_edge.engines import tensorrt_build
+from storm_edge.engines.gpu import open_gpu
 from storm_edge.engines.store import EngineStore
 from storm_edge.engines.targets import resolve_target
 from storm_edge.engines.tensorrt_build import build_engine, build_memory_bytes
@@ -31,6 +32,17 @@ def test_a_graph_becomes_an_engine_with_its_progress_shown(tmp_path: Path) -> No
     assert built.peak_bytes < built.estimate_bytes  # the guess is to be on the safe side
     assert shares
     assert max(shares) == 1.0
+
+
+def test_a_build_that_is_interrupted_says_so(tmp_path: Path) -> None:
+    """TensorRT prints what a callback raises and cancels: Ctrl-C used to end as a graph that was refused."""
+
+    def interrupt(stage: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    path = doubled(tmp_path / "doubled.onnx")
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(package("tensorrt_rtx"), path, profiles=PROFILES, target=SM86, progress=interrupt)
 
 
 def test_mixed_types_are_refused_by_name(tmp_path: Path) -> None:
@@ -73,7 +85,7 @@ def test_an_engine_computes_what_its_graph_says(tmp_path: Path, cuda: str) -> No
     graph = exported(doubled(tmp_path / "doubled.onnx"))
     store = EngineStore(tmp_path / "engines", "tiny")
     (standing,) = store.build([graph], api, resolve_target(api, None))
-    engine = TensorRtEngine(store.engine_path(standing.key), api=api)
+    engine = TensorRtEngine(store.engine_path(standing.key), api=api, gpu=open_gpu(cuda))
     for count in (1, 4, 16):
         x = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
         np.testing.assert_allclose(engine.run({"x": x})["y"], 2.0 * x)

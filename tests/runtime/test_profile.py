@@ -68,6 +68,16 @@ def test_further_precisions_lie_inside_a_bundle(tmp_path: Path) -> None:
     assert read_profile(write(tmp_path, content | {"precision": "fp16"})).bundle == str(tmp_path / "full" / "fp16")
 
 
+def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: Path) -> None:
+    profile = read_profile(write(tmp_path, GOOD))
+    assert (profile.backend.value, profile.engines) == ("onnxruntime", tmp_path / ".." / "engines")
+    profile = read_profile(write(tmp_path, GOOD | {"backend": "tensorrt", "engines": "built"}))
+    assert (profile.backend.value, profile.engines) == ("tensorrt", tmp_path / "built")
+    for path in SHIPPED:
+        shipped = read_profile(path)
+        assert shipped.backend.runs_engines == (shipped.device == "cuda")
+
+
 @pytest.mark.parametrize(
     ("at", "value", "words"),
     [
@@ -76,6 +86,7 @@ def test_further_precisions_lie_inside_a_bundle(tmp_path: Path) -> None:
         ("lanes.zebra", 1, "known keys are ['ask_network'"),
         ("precision", "fp61", "precision: 'fp61'"),
         ("device", "tpu", "device: 'tpu'"),
+        ("backend", "tensorflow", "backend: 'tensorflow'"),
         ("camera.rate_hz", 0, "camera.rate_hz: 0"),
         ("camera.rate_hz", float("nan"), "camera.rate_hz: nan"),
         ("lanes.register_chunk", 0, "lanes.register_chunk: 0"),
