@@ -104,6 +104,7 @@ class FrameBuffers:
         height: Rows of the images [px].
         width: Columns of the images [px].
         device: ``"cpu"``, ``"cuda"``, ``"cuda:<i>"``, or a Warp device.
+        images: Arrays to use as ``rgb``, ``depth`` and ``K_device``; made here if not given.
 
     Attributes:
         rgb: Colour, ``(H, W, 3)`` uint8.
@@ -112,13 +113,25 @@ class FrameBuffers:
         K_device: The same, ``(1,)`` mat33d.
     """
 
-    def __init__(self, height: int, width: int, device: str | Device = "cpu") -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        device: str | Device = "cpu",
+        *,
+        images: tuple[WpArray, WpArray, WpArray] | None = None,
+    ) -> None:
         self.size_px = (height, width)
         self.device: Device = require_device(device) if isinstance(device, str) else device
-        self.rgb: WpArray = wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device)
-        self.depth: WpArray = wp.zeros((height, width), dtype=wp.float32, device=self.device)
         self.K: Float64 = np.eye(3)
-        self.K_device: WpArray = wp.array(self.K[None], dtype=wp.mat33d, device=self.device)
+        self.rgb: WpArray
+        self.depth: WpArray
+        self.K_device: WpArray
+        self.rgb, self.depth, self.K_device = images or (
+            wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device),
+            wp.zeros((height, width), dtype=wp.float32, device=self.device),
+            wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
+        )
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
 
@@ -128,15 +141,27 @@ class FrameBuffers:
         Raises:
             FrameError: The frame has another size than these buffers.
         """
-        if frame.size_px != self.size_px:
-            remedy = "make the buffers anew when a camera changes its resolution"
-            raise FrameError(bad(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
+        self._check_size(frame)
         self.rgb.assign(frame.rgb)
         self.depth.assign(frame.depth_m)
         if not np.array_equal(self.K, frame.K):
             self.K = np.array(frame.K, dtype=np.float64)
             self.K_device.assign(self.K[None])
+        self.forget_filtered()
+
+    def _check_size(self, frame: Frame) -> None:
+        if frame.size_px != self.size_px:
+            remedy = "make the buffers anew when a camera changes its resolution"
+            raise FrameError(bad(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
+
+    def forget_filtered(self) -> None:
+        """Take nothing as filtered: the depth is another one."""
         self._filtered_windows.clear()
+
+    def is_filtered(self, config: DepthFilter) -> bool:
+        """Whether the whole image was filtered since the last upload."""
+        height, width = self.size_px
+        return self._filtered_windows.get(config) == (0, 0, width, height)
 
     def filtered_depth(self, config: DepthFilter, window: Window | None = None) -> WpArray:
         """Depth after ``config``, ``(H, W)`` float32 [m], up to date at least inside ``window`` (None: everywhere).
@@ -170,6 +195,8 @@ class PairInputs:
         network: Which network the pictures are for.
         batch: Most poses per `fill`.
         size_px: Side of the pictures [px].
+        tensors: Arrays to use as ``rendered`` and ``observed``, rows of larger ones for instance; made here if not
+            given.
 
     Attributes:
         rendered: The model at each pose, ``(batch, 6, S, S)`` float32.
@@ -188,6 +215,7 @@ class PairInputs:
         network: Network = "refine",
         batch: int,
         size_px: int,
+        tensors: tuple[WpArray, WpArray] | None = None,
     ) -> None:
         device = mesh.device
         self.mesh = mesh
@@ -202,8 +230,13 @@ class PairInputs:
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
         self.K_crop: WpArray = wp.zeros(batch, dtype=wp.mat33f, device=device)
-        self.rendered: WpArray = wp.zeros((batch, 6, size_px, size_px), dtype=wp.float32, device=device)
-        self.observed: WpArray = wp.zeros((batch, 6, size_px, size_px), dtype=wp.float32, device=device)
+        shape = (batch, 6, size_px, size_px)
+        self.rendered: WpArray
+        self.observed: WpArray
+        self.rendered, self.observed = tensors or (
+            wp.zeros(shape, dtype=wp.float32, device=device),
+            wp.zeros(shape, dtype=wp.float32, device=device),
+        )
 
     def fill(
         self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating] | WpArray, count: int | None = None
@@ -252,7 +285,8 @@ class PairInputs:
         )
         depth = frame.depth
         if preset.depth_filter is not None:
-            depth = frame.filtered_depth(preset.depth_filter, self._looked_at(frame, count))
+            window = None if frame.is_filtered(preset.depth_filter) else self._looked_at(frame, count)
+            depth = frame.filtered_depth(preset.depth_filter, window)
         wp.launch(
             write_observed,
             dim=dim,
