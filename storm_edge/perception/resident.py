@@ -34,7 +34,7 @@ from storm_edge.kernels.staging import Staging
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricConfig, motion_starts, weigh
 from storm_edge.perception.inputs import DEFAULT, PARITY
-from storm_edge.perception.judge import JudgeConfig, judge_sums
+from storm_edge.perception.judge import JudgeConfig, Judgement, judge_sums
 from storm_edge.perception.resident_launches import (
     ObjectLaunches,
     RefineLaunches,
@@ -193,22 +193,30 @@ class ResidentTracks:
             network_iterations=iterations,
         )
 
-    def start(self, frame: Frame, T_cam_centre: ArrayLike, index: int = 0) -> None:
+    def start(self, frame: Frame, T_cam_centre: ArrayLike, index: int = 0) -> TrackStep:
         """Begin object ``index`` at a pose ``(4, 4)`` that is known for this frame. Waits for the device.
 
         Raises:
             FrameError: The frame has another size than the buffers.
         """
         T = np.array(T_cam_centre, dtype=np.float64)
-        descents = self._objects[index].descents
+        descents, judge = self._objects[index].descents, self._objects[index].judge
         with self._lane():
             self._wait()  # what was learned of the last frame reads buffers that are written now
             self.frame.upload(frame)
             descents.attach(self.frame)
             descents.place(T)
             descents.learn(1.0)
-            usual = float(weigh(descents.evidence(), colours_known=True).residual[0])
-        self._memories[index] = _Memory(last=T, before=T, usual=usual)
+            residual = float(weigh(descents.evidence(), colours_known=True).residual[0])
+            judged = judge.judge(self.frame, T[None], mask=None)
+        self._memories[index] = _Memory(last=T, before=T, usual=residual)
+        return _track_step(T, residual, judged, network_used=False)
+
+    def colour_log_odds(self, index: int = 0) -> NDArray[np.float32] | None:
+        """What was learned of an object's colours, see `nearby.nearby_mask`; None before `start`. Waits."""
+        with self._lane():
+            descents = self._objects[index].descents
+            return descents.log_odds() if descents.colours_known else None
 
     def update(self, frame: Frame) -> list[TrackStep]:
         """The pose of every object in the next frame.
@@ -263,7 +271,8 @@ class ResidentTracks:
         usable = np.isfinite(poses).all(axis=(1, 2)) & (poses[:, 2, 3] > 0.0) & np.isfinite(evidence.residual)
         if not usable.any():
             memory.before = memory.last
-            return TrackStep(T_cam_centre=memory.last, confidence=0.0, residual=1.0, network_used=self._uses_network)
+            used = self._uses_network
+            return TrackStep(T_cam_centre=memory.last, confidence=0.0, residual=1.0, network_used=used, faulty=True)
         best = int(np.argmin(np.where(usable, evidence.residual, np.inf)))
         residual = float(evidence.residual[best])
         pose = nearest_symmetric(poses[best], memory.last, self._bundles[index].symmetries)
@@ -274,12 +283,8 @@ class ResidentTracks:
         memory.last, memory.before = pose, memory.last
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
-        return TrackStep(
-            T_cam_centre=pose,
-            confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
-            residual=residual,
-            network_used=self._uses_network,
-        )
+        faulty = not usable.all()
+        return _track_step(pose, residual, judged, network_used=self._uses_network, faulty=faulty)
 
     def _lane(self) -> AbstractContextManager[Any]:
         """The lane's stream as the current one."""
@@ -288,6 +293,18 @@ class ResidentTracks:
     def _wait(self) -> None:
         if self._stream is not None:
             wp.synchronize_stream(self._stream)
+
+
+def _track_step(
+    pose: Float64, residual: float, judged: Judgement, *, network_used: bool, faulty: bool = False
+) -> TrackStep:
+    return TrackStep(
+        T_cam_centre=pose,
+        confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
+        residual=residual,
+        network_used=network_used,
+        faulty=faulty,
+    )
 
 
 def _launches(on_cuda: bool, wanted: bool, engine: Engine | None) -> str:

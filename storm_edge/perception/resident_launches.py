@@ -187,6 +187,7 @@ class ObjectLaunches:
 
     Attributes:
         descents: The poses and their evidence.
+        judge: How far they are to be believed.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class ObjectLaunches:
             gate_m=gate_m,
             device=mesh.device,
         )
-        self._judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=hypothesis_count, config=judge)
+        self.judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=hypothesis_count, config=judge)
 
     def enqueue(
         self, frame: FrameBuffers, sources: Sequence[tuple[WpArray, int]], results: Staging, first: int
@@ -230,11 +231,11 @@ class ObjectLaunches:
         for step in self._polish:
             descents.step(step)
         descents.enqueue_evidence()
-        self._judge.enqueue(frame, descents.pose_buffer, count)
+        self.judge.enqueue(frame, descents.pose_buffer, count)
         for name, values, width in (
             ("poses", descents.pose_buffer, 1),
             ("evidence", descents.evidence_buffer, ev.SUM_COUNT),
-            ("agreement", self._judge.sums_buffer, ag.SUM_COUNT),
+            ("agreement", self.judge.sums_buffer, ag.SUM_COUNT),
         ):
             wp.copy(results.there[name], values, dest_offset=first * width, count=count * width)
 

@@ -27,10 +27,11 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.perception import resident
 from storm_edge.perception.descent import Descents
-from storm_edge.perception.geometric import GeometricConfig, motion_starts, weigh
+from storm_edge.perception.geometric import GeometricConfig, GeometricRefiner, motion_starts, weigh
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
 from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.resident import ResidentConfig, ResidentTracks
+from storm_edge.perception.track import Tracker
 from storm_edge.perception.trust import trust
 from tests.perception.test_track import moved
 from tests.staged import TABLE_DEPTH_M, K, Staged
@@ -123,6 +124,19 @@ def test_follows_a_moving_object(staged, recording, nano, iterations, starts):
         (found,) = follower.update(frame)
         assert points.add(T, found.T_cam_centre) < 0.02 * staged.bundle.diameter_m
         assert found.confidence > 0.8
+        assert not found.faulty
+
+
+def test_start_says_what_it_sees_and_learns_colours(staged, recording):
+    """As `track.Tracker` does, of the same pose in the same frame."""
+    follower = tracks([staged.bundle], None)
+    assert follower.colour_log_odds() is None
+    begun = follower.start(*recording[0])
+    other = Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None)
+    expected = other.start(staged.buffers(recording[0][0]), recording[0][1])
+    assert begun.confidence == pytest.approx(expected.confidence, abs=1e-6)
+    assert begun.residual == pytest.approx(expected.residual, abs=1e-6)
+    np.testing.assert_allclose(follower.colour_log_odds(), other.colour_log_odds(), atol=1e-6)
 
 
 def two_objects(staged: Staged, carton: ObjectBundle, step: int) -> tuple[Frame, list[np.ndarray]]:
@@ -272,6 +286,7 @@ def test_no_nan_of_the_network_becomes_a_pose(staged, recording, nano, starts):
     for frame, T in recording[1:3]:
         (found,) = follower.update(frame)
         assert np.isfinite(found.T_cam_centre).all()
+        assert found.faulty
         if starts:
             assert ModelPoints(staged.bundle.mesh.vertices).add(T, found.T_cam_centre) < 0.004
         else:
