@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from storm_edge.errors import FrameError, InputError, bad
 from storm_edge.frames import Frame
 from storm_edge.kernels import crop_window
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers, Window
 from storm_edge.kernels.device import Device, WpArray, require_device, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -227,6 +228,7 @@ class PairInputs:
         self._visibility = Visibility(mesh, batch=batch, size_px=(size_px, size_px))
         self._lights = wp.array(np.tile(preset.lighting.packed(), (batch, 1)), dtype=wp.vec4f, device=device)
         self._span = thread_span(device, size_px)
+        self._commands = Commands(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
         self.K_crop: WpArray = wp.zeros(batch, dtype=wp.mat33f, device=device)
@@ -271,28 +273,25 @@ class PairInputs:
             windows=self.windows,
             K_crop=self.K_crop,
             count=count,
+            commands=self._commands,
         )
         self._visibility.launch(self.poses, self.K_crop, self._lights, count)
         dim = (count, self.size_px, -(-self.size_px // self._span))
         numbers = [0.5 * self._diameter_m, rule.min_z_m, preset.xyz_limit, self._span]
-        wp.launch(
+        self._commands.launch(
             write_rendered,
-            dim=dim,
-            inputs=[self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
-            + [mesh.uv, mesh.texture, mesh.has_texture, *numbers],
-            outputs=[self.rendered],
-            device=mesh.device,
+            dim,
+            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
+            + [mesh.uv, mesh.texture, mesh.has_texture, *numbers, self.rendered],
         )
         depth = frame.depth
         if preset.depth_filter is not None:
             window = None if frame.is_filtered(preset.depth_filter) else self._looked_at(frame, count)
             depth = frame.filtered_depth(preset.depth_filter, window)
-        wp.launch(
+        self._commands.launch(
             write_observed,
-            dim=dim,
-            inputs=[frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers],
-            outputs=[self.observed],
-            device=mesh.device,
+            dim,
+            [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
         )
 
     def _looked_at(self, frame: FrameBuffers, count: int) -> Window | None:

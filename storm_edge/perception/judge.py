@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import crop_window
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import WpArray, put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
@@ -107,6 +108,7 @@ class PoseJudge:
         self._config = config
         self._diameter_m = diameter_m
         self._device = mesh.device
+        self._commands = Commands(mesh.device)
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
         self._batch = batch
         self._T = wp.empty(batch, dtype=wp.mat44f, device=mesh.device)
@@ -167,6 +169,7 @@ class PoseJudge:
             windows=self._window,
             K_crop=self._K,
             count=count,
+            commands=self._commands,
         )
         self._sum(frame, T_cam_centre, count, None)
 

@@ -26,13 +26,14 @@ from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.engines.spec import Engine
 from storm_edge.errors import InputError, bad
 from storm_edge.frames import Frame
+from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.recording import Recording
 from storm_edge.kernels.staging import Staging
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.geometric import GeometricConfig, motion_starts, weigh
+from storm_edge.perception.geometric import GeometricConfig, weigh
 from storm_edge.perception.inputs import DEFAULT, PARITY
 from storm_edge.perception.judge import JudgeConfig, Judgement, judge_sums
 from storm_edge.perception.resident_launches import (
@@ -232,7 +233,9 @@ class ResidentTracks:
         self.frame.write(frame)
         for index, memory in enumerate(memories):
             starts = self.frame.starts_host[index * self._starts : (index + 1) * self._starts]
-            starts[:] = motion_starts(memory.last, memory.before)[: 2 * self._starts : 2]
+            starts[0] = memory.last
+            if self._starts > 1:
+                starts[1] = continued(memory.last, memory.before)
         with self._lane():
             self._step.run()
             self._wait()
@@ -293,6 +296,12 @@ class ResidentTracks:
     def _wait(self) -> None:
         if self._stream is not None:
             wp.synchronize_stream(self._stream)
+
+
+def continued(T_last: Float64, T_before: Float64) -> Float64:
+    """The last motion once more: turn about the object's centre, and shift; the last of `geometric.motion_starts`."""
+    R = T_last[:3, :3] @ T_before[:3, :3].T @ T_last[:3, :3]
+    return make_T(R, 2.0 * T_last[:3, 3] - T_before[:3, 3])
 
 
 def _track_step(
