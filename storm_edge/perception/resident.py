@@ -4,7 +4,7 @@ Where `perception.track` asks after each stage what to do next, here the schedul
 last pose of every object (all objects in one batch), then a few hypotheses per object go downhill together: what the
 network said, the last pose, and the last motion continued. Each is judged where it ends, and the host picks the one
 with the lowest residual. That costs more arithmetic than `perception.track`, and no waiting; on CUDA the whole step
-is one graph. On a CPU nothing is waited for anyway, and there are no graphs.
+is one graph. On a CPU, where nothing is waited for anyway, `perception.track` is the cheaper one.
 
 A wide search is not part of the schedule: an object that is lost has to be found by others and started again.
 Poses are of the centred mesh (``T_cam_centre``).
@@ -318,7 +318,7 @@ def _track_step(
 
 def _launches(on_cuda: bool, wanted: bool, engine: Engine | None) -> str:
     if not on_cuda:
-        return "eager: a CPU has no graphs"
+        return "eager: graphs are for CUDA"
     if not wanted:
         return "eager: the configuration says so"
     if engine is not None and not is_capturable(engine):

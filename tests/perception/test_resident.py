@@ -335,7 +335,7 @@ def test_refuses_a_schedule_that_does_nothing(staged, config):
 
 def test_says_how_it_runs(staged, nano):
     report = tracks([staged.bundle], nano).report
-    assert (report.device, report.launches) == ("cpu", "eager: a CPU has no graphs")
+    assert (report.device, report.launches) == ("cpu", "eager: graphs are for CUDA")
     assert (report.object_count, report.hypothesis_count, report.network_iterations) == (1, 3, 1)
 
 
