@@ -14,6 +14,7 @@ integers must fall to the same side. `storm_edge.kernels.reference.crop_window` 
 
 import warp as wp
 
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import WpArray
 
 wp.set_module_options({"enable_backward": False})
@@ -95,6 +96,7 @@ def launch_windows(
     windows: WpArray,
     K_crop: WpArray,
     count: int,
+    commands: Commands,
 ) -> None:
     """Place the windows of the first ``count`` poses. Enqueues only.
 
@@ -108,11 +110,10 @@ def launch_windows(
         windows: Out: window of the observed crop, vec4f ``(su, tu, sv, tv)``.
         K_crop: Out: intrinsics to render the crop with [px], mat33f.
         count: Poses to do.
+        commands: The caller's.
     """
-    wp.launch(
+    commands.launch(
         place_windows,
-        dim=count,
-        inputs=[T_cam_obj, K, reach_m, size_px, image_size_px[0], image_size_px[1], upstream],
-        outputs=[windows, K_crop],
-        device=T_cam_obj.device,
+        count,
+        [T_cam_obj, K, reach_m, size_px, image_size_px[0], image_size_px[1], upstream, windows, K_crop],
     )

@@ -70,10 +70,16 @@ def thread_span(device: Device, item_count: int) -> int:
     return max(item_count, 1) if device.is_cpu else 1
 
 
+def host_form(dtype: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """NumPy's scalar type for a Warp dtype, and the axes a vector or a matrix adds to the shape."""
+    scalar = getattr(dtype, "_wp_scalar_type_", dtype)
+    return np.dtype(wp.dtype_to_numpy(scalar)), tuple(getattr(dtype, "_shape_", ()))
+
+
 def put(values: NDArray[Any], array: WpArray) -> None:
     """Copy host ``values`` into the first rows of ``array`` on any device; far quicker than `assign` on a CPU."""
     if array.device.is_cpu:
         array.numpy()[: len(values)] = values
     else:
         part = array[: len(values)]
-        part.assign(np.ascontiguousarray(values, dtype=wp.dtype_to_numpy(wp.types.type_scalar_type(array.dtype))))
+        part.assign(np.ascontiguousarray(values, dtype=host_form(array.dtype)[0]))

@@ -110,6 +110,13 @@ def closest_view(T: wp.mat44, directions: wp.array(dtype=wp.vec3)) -> int:
 
 
 @wp.kernel
+def camera_kernel(K: wp.array(dtype=wp.mat33d), camera: wp.array(dtype=wp.vec4)):
+    """``(fx, fy, cx, cy)`` [px] of the intrinsics ``K (1,)``, for those who keep them on the device."""
+    k = K[0]
+    camera[0] = wp.vec4(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
+
+
+@wp.kernel
 def find_views_kernel(
     poses: wp.array(dtype=wp.mat44),
     directions: wp.array(dtype=wp.vec3),

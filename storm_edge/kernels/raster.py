@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.errors import InputError, bad
 from storm_edge.geometry.mesh import Mesh
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import WpArray, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 
@@ -302,6 +303,7 @@ class Visibility:
         self.keys: WpArray = wp.empty((batch, height, width), dtype=wp.uint64, device=mesh.device)
         self._vertex_span = thread_span(mesh.device, mesh.vertex_count)
         self._face_span = thread_span(mesh.device, mesh.face_count)
+        self._commands = Commands(mesh.device)
 
     def launch(self, T_cam_obj: WpArray, K: WpArray, lights: WpArray, count: int) -> None:
         """Fill ``screen`` and ``keys`` of the first ``count`` poses.
@@ -312,21 +314,17 @@ class Visibility:
             lights: `Lighting.packed`, ``(batch,)`` vec4f.
             count: Poses to do.
         """
-        mesh, device = self.mesh, self.mesh.device
+        mesh = self.mesh
         self.keys.zero_()
-        wp.launch(
+        self._commands.launch(
             project_vertices,
-            dim=(count, -(-mesh.vertex_count // self._vertex_span)),
-            inputs=[T_cam_obj, K, lights, mesh.vertices, mesh.normals, self.near_m, self._vertex_span],
-            outputs=[self.screen],
-            device=device,
+            (count, -(-mesh.vertex_count // self._vertex_span)),
+            [T_cam_obj, K, lights, mesh.vertices, mesh.normals, self.near_m, self._vertex_span, self.screen],
         )
-        wp.launch(
+        self._commands.launch(
             cover_pixels,
-            dim=(count, -(-mesh.face_count // self._face_span)),
-            inputs=[self.screen, mesh.faces, self._face_span],
-            outputs=[self.keys],
-            device=device,
+            (count, -(-mesh.face_count // self._face_span)),
+            [self.screen, mesh.faces, self._face_span, self.keys],
         )
 
 
@@ -362,6 +360,7 @@ class Renderer:
         self.size_px = size
         self.visibility = Visibility(mesh, batch=batch, size_px=size, near_m=near_m)
         self._column_span = thread_span(mesh.device, size[1])
+        self._commands = Commands(mesh.device)
         shape, device = (batch, *size), mesh.device
         self.lights: WpArray = wp.empty(batch, dtype=wp.vec4f, device=device)
         self._colour: WpArray = wp.empty(shape, dtype=wp.vec3f, device=device)
@@ -393,10 +392,10 @@ class Renderer:
             raise InputError(bad("render count", count, f"1..{self.batch}", "make the renderer's batch larger"))
         self.visibility.launch(T_cam_obj, K, self.lights, count)
         mesh, (height, width) = self.mesh, self.size_px
-        wp.launch(
+        self._commands.launch(
             shade_pixels,
-            dim=(count, height, -(-width // self._column_span)),
-            inputs=[
+            (count, height, -(-width // self._column_span)),
+            [
                 self.visibility.keys,
                 K,
                 self.visibility.screen,
@@ -406,9 +405,11 @@ class Renderer:
                 mesh.texture,
                 mesh.has_texture,
                 self._column_span,
+                self._colour,
+                self.depth,
+                self._xyz,
+                self.mask,
             ],
-            outputs=[self._colour, self.depth, self._xyz, self.mask],
-            device=mesh.device,
         )
 
 

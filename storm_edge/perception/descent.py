@@ -71,6 +71,13 @@ class RgbdBuffers(Protocol):
     """Intrinsics [px], ``(3, 3)``."""
 
 
+class ResidentRgbd(RgbdBuffers, Protocol):
+    """The same with its intrinsics on the device."""
+
+    K_device: WpArray
+    """Intrinsics [px], ``(1,)`` mat33d."""
+
+
 def principal_tones(colours: NDArray[np.float32]) -> tuple[Float64, NDArray[np.float32]]:
     """The unit direction ``(3,)`` in which colours ``(..., 3)`` differ most, and the colours along it ``(...)``."""
     flat = colours.reshape(-1, 3).astype(np.float64)
@@ -83,7 +90,8 @@ class Descents:
     """Up to ``capacity`` poses that go downhill together.
 
     Call order: `look` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
-    `learn` keeps the colour statistics, which all poses share.
+    `learn` keeps the colour statistics, which all poses share. Where nothing may wait, or a CUDA graph is captured:
+    `attach`, write ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_learning`; these only enqueue.
 
     Args:
         viewpoints: The object.
@@ -91,6 +99,10 @@ class Descents:
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
         device: Warp device of all buffers.
+
+    Attributes:
+        pose_buffer: The poses, ``(capacity,)`` mat44.
+        evidence_buffer: Sums of `kernels.evidence` as last made, ``(capacity, SUM_COUNT)`` float32.
     """
 
     def __init__(
@@ -121,11 +133,11 @@ class Descents:
         self._point_count = int(viewpoints.contour_points.shape[1])
         self._count = 0
         self._camera = zeros(1, wp.vec4)
-        self._poses = zeros(capacity, wp.mat44)
+        self.pose_buffer: WpArray = zeros(capacity, wp.mat44)
         self._views = zeros(capacity, wp.int32)
         self._rows = zeros((capacity, 3 * self._point_count, gn.ROW_LENGTH), wp.float32)
         self._sums = zeros((capacity, gn.ROW_LENGTH, gn.ROW_LENGTH), wp.float32)
-        self._evidence = zeros((capacity, ev.SUM_COUNT), wp.float32)
+        self.evidence_buffer: WpArray = zeros((capacity, ev.SUM_COUNT), wp.float32)
         self._colour_counts = zeros((2, region.BIN_COUNT + 1), wp.float32)
         self._histograms = zeros((2, region.BIN_COUNT), wp.float32)
         self._log_odds = zeros(region.BIN_COUNT, wp.float32)
@@ -136,11 +148,19 @@ class Descents:
 
     def look(self, frame: RgbdBuffers) -> None:
         """Use this frame from now on. The same buffers with new content cost nothing."""
+        self._use(frame)
+        K = frame.K
+        self._write(self._camera, np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
+
+    def attach(self, frame: ResidentRgbd) -> None:
+        """`look` with the intrinsics read on the device, where they may change without a word. Enqueues only."""
+        self._use(frame)
+        self._launch("camera", gn.camera_kernel, 1, lambda: [frame.K_device, self._camera])
+
+    def _use(self, frame: RgbdBuffers) -> None:
         if self._frame is None or self._frame.rgb is not frame.rgb or self._frame.depth is not frame.depth:
             self._commands.clear()  # they hold the addresses of the old images
         self._frame = frame
-        K = frame.K
-        self._write(self._camera, np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
 
     def place(self, T_cam_centre: ArrayLike) -> None:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)`` and find their views.
@@ -151,17 +171,21 @@ class Descents:
         T = np.asarray(T_cam_centre, dtype=np.float32).reshape(-1, 4, 4)
         if len(T) > self.capacity:
             raise InputError(bad("poses", len(T), f"at most {self.capacity}", "make the refiner with a larger batch"))
-        self._count = len(T)
-        self._write(self._poses, T)
-        self._launch("find", gn.find_views_kernel, self._count, lambda: [self._poses, self._directions, self._views])
+        self._write(self.pose_buffer, T)
+        self.placed(len(T))
+
+    def placed(self, count: int) -> None:
+        """Find the views of the first ``count`` poses, which are in ``pose_buffer`` already. Enqueues only."""
+        self._count = count
+        self._launch("find", gn.find_views_kernel, count, lambda: [self.pose_buffer, self._directions, self._views])
 
     def step(self, step: GeometricStep) -> None:
-        """Move all poses by one Gauss-Newton step."""
+        """Move all poses by one Gauss-Newton step. Enqueues only."""
         frame = self._frame
         assert frame is not None
         used = self._point_count // step.every
         dim = (self._count, used)
-        seen = [self._camera, self._poses, self._views]
+        seen = [self._camera, self.pose_buffer, self._views]
         self._launch(
             ("depth", step),
             point_to_plane_rows_kernel,
@@ -209,13 +233,13 @@ class Descents:
             self._count,
             lambda: (
                 [self._sums, step.tikhonov_rotation, step.tikhonov_translation]
-                + [self._directions, self._poses, self._views]
+                + [self._directions, self.pose_buffer, self._views]
             ),
         )
 
     def poses(self) -> Float64:
         """Where the poses are now, ``(N, 4, 4)``. Waits for the device."""
-        return np.array(self._poses.numpy()[: self._count], dtype=np.float64)
+        return np.array(self.pose_buffer.numpy()[: self._count], dtype=np.float64)
 
     def normal_matrices(self) -> Float64:
         """Left-hand sides of the last step without regularisation, ``(N, 6, 6)``. Waits for the device."""
@@ -223,16 +247,21 @@ class Descents:
 
     def evidence(self) -> Float64:
         """Sums of `kernels.evidence` at the present poses, ``(N, SUM_COUNT)``. Waits for the device."""
+        self.enqueue_evidence()
+        return np.array(self.evidence_buffer.numpy()[: self._count], dtype=np.float64)
+
+    def enqueue_evidence(self) -> None:
+        """Put the sums of `kernels.evidence` at the present poses into ``evidence_buffer``. Enqueues only."""
         frame = self._frame
         assert frame is not None
-        self._evidence.zero_()
+        self.evidence_buffer.zero_()
         self._launch(
             "surface evidence",
             ev.surface_evidence_kernel,
             (self._count, self._point_count),
             lambda: (
-                [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._surface]
-                + [self._tones, self._axis, self._gate_m, self._occlusion_m, self._evidence]
+                [frame.rgb, frame.depth, self._camera, self.pose_buffer, self._views, *self._surface]
+                + [self._tones, self._axis, self._gate_m, self._occlusion_m, self.evidence_buffer]
             ),
         )
         if self.colours_known:
@@ -241,11 +270,10 @@ class Descents:
                 ev.contour_evidence_kernel,
                 (self._count, self._point_count),
                 lambda: (
-                    [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
-                    + [self._log_odds, self._occlusion_m, self._evidence]
+                    [frame.rgb, frame.depth, self._camera, self.pose_buffer, self._views, *self._contour]
+                    + [self._log_odds, self._occlusion_m, self.evidence_buffer]
                 ),
             )
-        return np.array(self._evidence.numpy()[: self._count], dtype=np.float64)
 
     def learn(self, rate: float) -> Float64:
         """Blend the colours and the exposure at the first pose into what is known; a rate of 1 replaces it.
@@ -253,22 +281,32 @@ class Descents:
         Returns:
             The evidence for the poses, judged by the colours that were known before.
         """
+        sums = self.evidence()
+        self._learn_there(rate)
+        return sums
+
+    def enqueue_learning(self, rate: float) -> None:
+        """`learn` without the answer. Enqueues only."""
+        self.enqueue_evidence()
+        self._learn_there(rate)
+
+    def _learn_there(self, rate: float) -> None:
         frame = self._frame
         assert frame is not None
-        sums = self.evidence()
-        self._launch(("exposure", rate), learn_exposure_kernel, 1, lambda: [rate, self._evidence, self._exposure])
+        self._launch(
+            ("exposure", rate), learn_exposure_kernel, 1, lambda: [rate, self.evidence_buffer, self._exposure]
+        )
         self._launch(
             "count",
             region.count_colours_kernel,
             self._point_count,
             lambda: (
-                [frame.rgb, frame.depth, self._camera, self._poses, self._views, *self._contour]
+                [frame.rgb, frame.depth, self._camera, self.pose_buffer, self._views, *self._contour]
                 + [self._surface[0], _GAP_PX, _LINE_PX, _AGREEMENT_M, self._colour_counts]
             ),
         )
         self._blend(rate)
         self.exposure_known = True
-        return sums
 
     def learn_from_mask(self, mask: NDArray[np.bool_]) -> None:
         """Replace the colours by those of a mask ``(H, W)`` and of its surroundings; the exposure is then unknown.

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from storm_edge.errors import FrameError, InputError, bad
 from storm_edge.frames import Frame
 from storm_edge.kernels import crop_window
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers, Window
 from storm_edge.kernels.device import Device, WpArray, require_device, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -104,6 +105,7 @@ class FrameBuffers:
         height: Rows of the images [px].
         width: Columns of the images [px].
         device: ``"cpu"``, ``"cuda"``, ``"cuda:<i>"``, or a Warp device.
+        images: Arrays to use as ``rgb``, ``depth`` and ``K_device``; made here if not given.
 
     Attributes:
         rgb: Colour, ``(H, W, 3)`` uint8.
@@ -112,13 +114,25 @@ class FrameBuffers:
         K_device: The same, ``(1,)`` mat33d.
     """
 
-    def __init__(self, height: int, width: int, device: str | Device = "cpu") -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        device: str | Device = "cpu",
+        *,
+        images: tuple[WpArray, WpArray, WpArray] | None = None,
+    ) -> None:
         self.size_px = (height, width)
         self.device: Device = require_device(device) if isinstance(device, str) else device
-        self.rgb: WpArray = wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device)
-        self.depth: WpArray = wp.zeros((height, width), dtype=wp.float32, device=self.device)
         self.K: Float64 = np.eye(3)
-        self.K_device: WpArray = wp.array(self.K[None], dtype=wp.mat33d, device=self.device)
+        self.rgb: WpArray
+        self.depth: WpArray
+        self.K_device: WpArray
+        self.rgb, self.depth, self.K_device = images or (
+            wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device),
+            wp.zeros((height, width), dtype=wp.float32, device=self.device),
+            wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
+        )
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
 
@@ -128,15 +142,27 @@ class FrameBuffers:
         Raises:
             FrameError: The frame has another size than these buffers.
         """
-        if frame.size_px != self.size_px:
-            remedy = "make the buffers anew when a camera changes its resolution"
-            raise FrameError(bad(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
+        self._check_size(frame)
         self.rgb.assign(frame.rgb)
         self.depth.assign(frame.depth_m)
         if not np.array_equal(self.K, frame.K):
             self.K = np.array(frame.K, dtype=np.float64)
             self.K_device.assign(self.K[None])
+        self.forget_filtered()
+
+    def _check_size(self, frame: Frame) -> None:
+        if frame.size_px != self.size_px:
+            remedy = "make the buffers anew when a camera changes its resolution"
+            raise FrameError(bad(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
+
+    def forget_filtered(self) -> None:
+        """Take nothing as filtered: the depth is another one."""
         self._filtered_windows.clear()
+
+    def is_filtered(self, config: DepthFilter) -> bool:
+        """Whether the whole image was filtered since the last upload."""
+        height, width = self.size_px
+        return self._filtered_windows.get(config) == (0, 0, width, height)
 
     def filtered_depth(self, config: DepthFilter, window: Window | None = None) -> WpArray:
         """Depth after ``config``, ``(H, W)`` float32 [m], up to date at least inside ``window`` (None: everywhere).
@@ -170,6 +196,8 @@ class PairInputs:
         network: Which network the pictures are for.
         batch: Most poses per `fill`.
         size_px: Side of the pictures [px].
+        tensors: Arrays to use as ``rendered`` and ``observed``, rows of larger ones for instance; made here if not
+            given.
 
     Attributes:
         rendered: The model at each pose, ``(batch, 6, S, S)`` float32.
@@ -188,6 +216,7 @@ class PairInputs:
         network: Network = "refine",
         batch: int,
         size_px: int,
+        tensors: tuple[WpArray, WpArray] | None = None,
     ) -> None:
         device = mesh.device
         self.mesh = mesh
@@ -199,11 +228,17 @@ class PairInputs:
         self._visibility = Visibility(mesh, batch=batch, size_px=(size_px, size_px))
         self._lights = wp.array(np.tile(preset.lighting.packed(), (batch, 1)), dtype=wp.vec4f, device=device)
         self._span = thread_span(device, size_px)
+        self._commands = Commands(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
         self.K_crop: WpArray = wp.zeros(batch, dtype=wp.mat33f, device=device)
-        self.rendered: WpArray = wp.zeros((batch, 6, size_px, size_px), dtype=wp.float32, device=device)
-        self.observed: WpArray = wp.zeros((batch, 6, size_px, size_px), dtype=wp.float32, device=device)
+        shape = (batch, 6, size_px, size_px)
+        self.rendered: WpArray
+        self.observed: WpArray
+        self.rendered, self.observed = tensors or (
+            wp.zeros(shape, dtype=wp.float32, device=device),
+            wp.zeros(shape, dtype=wp.float32, device=device),
+        )
 
     def fill(
         self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating] | WpArray, count: int | None = None
@@ -238,27 +273,25 @@ class PairInputs:
             windows=self.windows,
             K_crop=self.K_crop,
             count=count,
+            commands=self._commands,
         )
         self._visibility.launch(self.poses, self.K_crop, self._lights, count)
         dim = (count, self.size_px, -(-self.size_px // self._span))
         numbers = [0.5 * self._diameter_m, rule.min_z_m, preset.xyz_limit, self._span]
-        wp.launch(
+        self._commands.launch(
             write_rendered,
-            dim=dim,
-            inputs=[self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
-            + [mesh.uv, mesh.texture, mesh.has_texture, *numbers],
-            outputs=[self.rendered],
-            device=mesh.device,
+            dim,
+            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
+            + [mesh.uv, mesh.texture, mesh.has_texture, *numbers, self.rendered],
         )
         depth = frame.depth
         if preset.depth_filter is not None:
-            depth = frame.filtered_depth(preset.depth_filter, self._looked_at(frame, count))
-        wp.launch(
+            window = None if frame.is_filtered(preset.depth_filter) else self._looked_at(frame, count)
+            depth = frame.filtered_depth(preset.depth_filter, window)
+        self._commands.launch(
             write_observed,
-            dim=dim,
-            inputs=[frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers],
-            outputs=[self.observed],
-            device=mesh.device,
+            dim,
+            [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
         )
 
     def _looked_at(self, frame: FrameBuffers, count: int) -> Window | None:

@@ -13,7 +13,9 @@ import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.kernels import agreement as ag
-from storm_edge.kernels.device import put
+from storm_edge.kernels import crop_window
+from storm_edge.kernels.commands import Commands
+from storm_edge.kernels.device import WpArray, put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
 from storm_edge.perception.inputs import FrameBuffers, crop_windows
@@ -97,18 +99,22 @@ class PoseJudge:
         diameter_m: Its diameter.
         batch: Most poses per call of the renderer.
         config: How to judge.
+
+    Attributes:
+        sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.
     """
 
     def __init__(self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig) -> None:
         self._config = config
         self._diameter_m = diameter_m
         self._device = mesh.device
+        self._commands = Commands(mesh.device)
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
         self._batch = batch
         self._T = wp.empty(batch, dtype=wp.mat44f, device=mesh.device)
         self._K = wp.empty(batch, dtype=wp.mat33f, device=mesh.device)
         self._window = wp.empty(batch, dtype=wp.vec4f, device=mesh.device)
-        self._sums = wp.zeros((batch, ag.SUM_COUNT), dtype=wp.float32, device=mesh.device)
+        self.sums_buffer: WpArray = wp.zeros((batch, ag.SUM_COUNT), dtype=wp.float32, device=mesh.device)
         self._no_mask = wp.zeros((1, 1), dtype=wp.uint8, device=mesh.device)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
 
@@ -140,20 +146,45 @@ class PoseJudge:
             put(T_all[part], self._T)
             put(K_crops[part], self._K)
             put(windows[part], self._window)
-            self._renderer.launch(self._T, self._K, count)
-            ag.launch_agreement(
-                self._renderer.depth,
-                self._renderer.colour,
-                self._window,
-                frame.depth,
-                frame.rgb,
-                self._no_mask if mask is None else mask,
-                mask_given=mask is not None,
-                tau_m=self.tau_m,
-                sums=self._sums,
-                count=count,
-                device=self._device,
-            )
-            sums[part] = self._sums.numpy()[:count]
+            self._sum(frame, self._T, count, mask)
+            sums[part] = self.sums_buffer.numpy()[:count]
         mask_px = None if mask is None else mask_area_px / (windows[:, 0] * windows[:, 2])
         return judge_sums(sums, mask_px, colour_weight=config.colour_weight)
+
+    def enqueue(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
+        """Put the sums of the first ``count`` poses, mat44f on the device, into ``sums_buffer``. Enqueues only.
+
+        Args:
+            frame: The image, uploaded.
+            T_cam_centre: Poses of the centred mesh, at least ``count``; there is no mask.
+            count: At most the batch.
+        """
+        crop_window.launch_windows(
+            T_cam_centre,
+            frame.K_device,
+            reach_m=0.5 * self._diameter_m * self._config.crop_ratio,
+            size_px=self._config.size_px,
+            image_size_px=frame.size_px,
+            upstream=False,
+            windows=self._window,
+            K_crop=self._K,
+            count=count,
+            commands=self._commands,
+        )
+        self._sum(frame, T_cam_centre, count, None)
+
+    def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
+        self._renderer.launch(T, self._K, count)
+        ag.launch_agreement(
+            self._renderer.depth,
+            self._renderer.colour,
+            self._window,
+            frame.depth,
+            frame.rgb,
+            self._no_mask if mask is None else mask,
+            mask_given=mask is not None,
+            tau_m=self.tau_m,
+            sums=self.sums_buffer,
+            count=count,
+            device=self._device,
+        )

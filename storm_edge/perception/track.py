@@ -52,6 +52,8 @@ class TrackStep:
     """Geometric residual, 0 (agrees) to 1, see `perception.geometric`."""
     network_used: bool
     """Whether RefineNet ran on this frame."""
+    faulty: bool = False
+    """Whether something gave no number where it should have: the pose is then without its help."""
 
 
 class Tracker:

@@ -8,6 +8,7 @@ import warp as wp
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.crop_window import launch_windows
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows, window_square
@@ -32,6 +33,7 @@ def on_device(T, K, reach_m, size_px, *, upstream, device="cpu"):
         windows=windows,
         K_crop=K_crop,
         count=len(T),
+        commands=Commands(target),
     )
     return windows.numpy(), K_crop.numpy()
 

@@ -1,0 +1,234 @@
+"""How long a step of the resident tracker takes, and how much of it is the host's.
+
+    python -m benchmarks.bench_resident [--device cuda] [--bundle nano] [--frames 60] [--objects 1 2 4]
+
+The hand-held mug of `bench_latency`, held in memory, followed there and back again by ``perception.resident``, once
+per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a whole
+step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the truth
+before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network, nor
+waiting for them: Python, argument packing, and copying the frame into the staging buffer. For comparison, the step of
+``perception.track`` with one object. The record is ``records/resident-<device>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import warp as wp
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench_latency import make_stage, onboarded
+from benchmarks.common import percentiles, write_record
+from storm_edge.data.synthetic.scenes import LabelledFrame, StagePhotographer
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.evaluate.metrics import ModelPoints
+from storm_edge.kernels.device import require_device
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.geometric import GeometricRefiner
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.networks import PoseRefiner
+from storm_edge.perception.resident import ResidentConfig, ResidentTracks
+from storm_edge.perception.track import Tracker
+
+_WARM_UP = 5
+
+
+class Elsewhere:
+    """CPU time of this thread [ms] in the wrapped functions: kernels on a CPU, the engine, waiting on CUDA."""
+
+    def __init__(self) -> None:
+        self.ms = 0.0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time counted."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            start = time.thread_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.ms += 1e3 * (time.thread_time() - start)
+
+        return called
+
+    @contextmanager
+    def watching(self, engine: Any) -> Iterator[None]:
+        """Wrap what runs kernels on a CPU (Warp's own, there is no public name), the engine, and the wait."""
+        context = wp.launch.__globals__
+        places: list[tuple[Any, str]] = [(wp, "synchronize_stream")]
+        if engine is not None:
+            places.append((engine, "launch"))
+        kept = {name: context[name] for name in ("invoke", "invoke_cpu_blocks") if name in context}
+        methods = [(owner, name, getattr(owner, name)) for owner, name in places]
+        context.update({name: self.timed(function) for name, function in kept.items()})
+        for owner, name, method in methods:
+            setattr(owner, name, self.timed(method))
+        try:
+            yield
+        finally:
+            context.update(kept)
+            for owner, name, method in methods:
+                setattr(owner, name, method)
+
+
+@dataclass
+class Samples:
+    """Times of the steps [ms]."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    host: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def one(self, elsewhere: Elsewhere | None = None) -> Iterator[None]:
+        """Time what happens inside."""
+        wall, cpu, thread = time.perf_counter(), time.process_time(), time.thread_time()
+        yield
+        if elsewhere is not None:
+            self.host.append(1e3 * (time.thread_time() - thread) - elsewhere.ms)
+        self.cpu.append(1e3 * (time.process_time() - cpu))
+        self.wall.append(1e3 * (time.perf_counter() - wall))
+
+    def percentiles(self) -> dict[str, dict[str, float]]:
+        """Of each kind, the first few steps left out."""
+        kinds = {"wall_ms": self.wall, "cpu_ms": self.cpu, "host_ms": self.host}
+        return {kind: percentiles(times[_WARM_UP:]) for kind, times in kinds.items() if times}
+
+
+def there_and_back(frames: list[LabelledFrame]) -> list[LabelledFrame]:
+    return frames[1:] + frames[-2::-1]
+
+
+def check(errors_m: list[float], diameter_m: float) -> None:
+    right = float(np.mean(np.array(errors_m) < 0.1 * diameter_m))
+    if right < 0.95:
+        raise SystemExit(f"only {right:.1%} of the poses are within 0.1 d; these times mean nothing")
+
+
+def run(
+    bundle: ObjectBundle,
+    frames: list[LabelledFrame],
+    networks: NetworkBundle | None,
+    *,
+    objects: int,
+    config: ResidentConfig,
+    device: str,
+    options: OrtOptions,
+) -> tuple[str, Samples]:
+    """How it was launched, and its times."""
+    engine: Any = networks.open("refine", options) if networks is not None else None
+    tracks = ResidentTracks(
+        [bundle] * objects,
+        networks,
+        size_px=frames[0].frame.size_px,
+        config=config,
+        engine=engine,
+        device=device,
+    )
+    centre = bundle.T_obj_centre
+    for index in range(objects):
+        tracks.start(frames[0].frame, frames[0].T_cam_obj @ centre, index)
+    points = ModelPoints(bundle.mesh.vertices)
+    samples, errors = Samples(), []
+    elsewhere = Elsewhere()
+    with elsewhere.watching(engine):
+        for item in there_and_back(frames):
+            elsewhere.ms = 0.0
+            with samples.one(elsewhere):
+                found = tracks.update(item.frame)
+            errors.extend(points.add(item.T_cam_obj @ centre, track.T_cam_centre) for track in found)
+    check(errors, bundle.diameter_m)
+    return tracks.report.launches, samples
+
+
+def run_adaptive(
+    bundle: ObjectBundle,
+    frames: list[LabelledFrame],
+    networks: NetworkBundle | None,
+    device: str,
+    options: OrtOptions,
+) -> Samples:
+    """Times of `perception.track` on one object, upload included."""
+    mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+    network = None
+    if networks is not None:
+        network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+    tracker = Tracker(bundle, GeometricRefiner(bundle.viewpoints, device=device), network, device=device)
+    buffers = FrameBuffers(*frames[0].frame.size_px, device)
+    buffers.upload(frames[0].frame)
+    tracker.start(buffers, frames[0].T_cam_obj @ bundle.T_obj_centre)
+    points = ModelPoints(bundle.mesh.vertices)
+    samples, errors = Samples(), []
+    for item in there_and_back(frames):
+        with samples.one():
+            buffers.upload(item.frame)
+            found = tracker.update(buffers)
+        errors.append(points.add(item.T_cam_obj @ bundle.T_obj_centre, found.T_cam_centre))
+    check(errors, bundle.diameter_m)
+    return samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="Warp's and ONNX Runtime's device")
+    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--objects", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--threads", type=int, help="of ONNX Runtime on a CPU")
+    options = parser.parse_args()
+    networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
+    device = require_device(options.device)
+    engine_options = OrtOptions(device=options.device, threads=options.threads)
+
+    results: dict[str, Any] = {"device": device.name, "bundle": options.bundle, "steps": []}
+    table = Table(title=f"resident step on {device.name}, bundle {options.bundle}, 640x480 [ms]")
+    for heading in ("objects", "iterations", "launches", "p50", "p99", "CPU p50", "host p50", "host p99"):
+        table.add_column(heading)
+
+    def report(objects: str, iterations: str, launches: str, samples: Samples) -> None:
+        times = samples.percentiles()
+        results["steps"].append({"objects": objects, "iterations": iterations, "launches": launches, **times})
+        shown = (("wall_ms", "p50"), ("wall_ms", "p99"), ("cpu_ms", "p50"), ("host_ms", "p50"), ("host_ms", "p99"))
+        table.add_row(
+            objects,
+            iterations,
+            launches,
+            *(f"{times[kind][key]:.2f}" if kind in times else "" for kind, key in shown),
+        )
+
+    with tempfile.TemporaryDirectory() as temporary:
+        stage = make_stage(5_000, options.frames)
+        bundle, _ = onboarded(stage, Path(temporary))
+        frames = list(StagePhotographer(stage))
+    for objects in options.objects:
+        for iterations in (0,) if networks is None else (1, 2):
+            for graph in (True, False) if device.is_cuda else (False,):
+                launches, samples = run(
+                    bundle,
+                    frames,
+                    networks if iterations else None,
+                    objects=objects,
+                    config=ResidentConfig(network_iterations=iterations, graph=graph),
+                    device=options.device,
+                    options=engine_options,
+                )
+                report(str(objects), str(iterations), launches, samples)
+    adaptive = run_adaptive(bundle, frames, networks, options.device, engine_options)
+    report("1", "as needed", "perception.track", adaptive)
+    Console(width=140).print(table)
+    print(write_record(f"resident-{'cuda' if device.is_cuda else 'cpu'}", results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Launches whose arguments are packed once: on a CPU packing takes longer than small kernels do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import warp as wp
+
+from storm_edge.kernels.device import Device
+
+_MOST = 64
+"""Commands kept; a caller that comes with new arrays every time must not fill the memory."""
+
+
+class Commands:
+    """`wp.launch` that remembers. An owner of buffers keeps one and launches through it.
+
+    Args:
+        device: Where the kernels run.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._known: dict[Any, tuple[Any, Sequence[Any]]] = {}
+
+    def launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any]) -> None:
+        """Launch on the current stream. Enqueues only.
+
+        Args:
+            kernel: The kernel.
+            dim: Threads.
+            inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
+        """
+        key = (kernel, dim, *[value if isinstance(value, int | float) else id(value) for value in inputs])
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            command = wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
+            # The arrays are kept with it: an identity says nothing once its owner is gone.
+            known = self._known[key] = (command, inputs)
+        known[0].launch()
