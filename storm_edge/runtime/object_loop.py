@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -36,6 +36,7 @@ from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
+from storm_edge.perception.verify import Verification
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
@@ -127,15 +128,15 @@ class ObjectLoop:
         self._config = config or LoopConfig()
         self._device = device
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
-        network = None
+        self._network: PoseRefiner | None = None
         if networks is not None:
             mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-            network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+            self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
         self._tracker, self._scout = (
             Tracker(
                 bundle,
                 GeometricRefiner(bundle.viewpoints, device=device),
-                network,
+                self._network,
                 config=self._config.track,
                 device=device,
             )
@@ -164,11 +165,20 @@ class ObjectLoop:
         """Whether it can find the object in a whole image."""
         return self._finder is not None
 
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers of networks so far that were no numbers, by network; each was gone on without."""
+        counts = Counter(self._registrar.unusable)
+        counts.update({} if self._finder is None else self._finder.unusable)
+        counts["refine"] += 0 if self._network is None else self._network.unusable
+        counts["tom"] += 0 if self._verifier is None else self._verifier.unusable
+        return dict(counts)
+
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
         started = time.perf_counter()
         found = self._registrar.register(buffers, mask)
-        return self._begin(frame, buffers, found.T_cam_centre, "register", started)
+        return self._begin(frame, buffers, found.T_cam_centre, "register", started, faulty=found.faulty)
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
         """Start tracking at a pose that somebody else knows.
@@ -203,33 +213,36 @@ class ObjectLoop:
     def _tick(self, frame: Frame) -> None:
         self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
 
-    def _begin(self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float) -> Track:
+    def _begin(
+        self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float, *, faulty: bool = False
+    ) -> Track:
         self._tick(frame)
         self._drop_work()  # it may be using the scout
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         self._step, self._step_stamp_ns = self._scout.start(buffers, T), frame.stamp_ns
         self._found, self._at_hand = (frame, T), (buffers, T)
-        self._hear(Given(frame=frame.index, score=self._step.confidence))
+        self._hear(Given(frame=frame.index, score=self._step.confidence, faulty=faulty))
         return self._report(frame, {stage: (time.perf_counter() - started) * 1e3})
 
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
         self._step, self._step_stamp_ns = self._tracker.update(buffers), frame.stamp_ns
         self._at_hand = (buffers, self._step.T_cam_centre)
-        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=self._step.confidence))
+        step = self._step
+        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
         # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
         due = frame.index % self._config.verify_every == 1 % self._config.verify_every
         due = due or self._belief.state is State.SUSPECT
-        score = self._network_score(buffers, self._step.T_cam_centre) if due and self._belief.has_pose else None
-        if score is not None:
-            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=score))
-        if self._belief.trusted_frame == frame.index:
-            self._trusted = self._step.T_cam_centre
+        votes = self._verify(buffers, step.T_cam_centre) if due and self._belief.has_pose else None
+        if votes is not None:
+            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=votes.score, faulty=votes.faulty))
+        if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
+            self._trusted = step.T_cam_centre
 
-    def _network_score(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float | None:
+    def _verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
         """What the verifier thinks of a pose, None without one or without anything to compare with."""
         if self._verifier is None or not len(self._verifier):
             return None
-        return self._verifier.verify(buffers, T_cam_centre).score
+        return self._verifier.verify(buffers, T_cam_centre)
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
@@ -362,8 +375,14 @@ class ObjectLoop:
         self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
         self._step_stamp_ns = frame.stamp_ns
         self._at_hand = (buffers, self._step.T_cam_centre)
-        network = self._network_score(*self._at_hand)
-        return PoseForwarded(attempt=attempt, frame=frame.index, score=self._step.confidence, network_score=network)
+        votes = self._verify(*self._at_hand)
+        return PoseForwarded(
+            attempt=attempt,
+            frame=frame.index,
+            score=self._step.confidence,
+            network_score=None if votes is None or votes.faulty else votes.score,
+            faulty=self._step.faulty or (votes is not None and votes.faulty),
+        )
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:
         if self._locate_buffers is None or self._locate_buffers.size_px != frame.size_px:
