@@ -118,18 +118,26 @@ class PoseScorer:
             mesh, diameter_m=diameter_m, preset=preset, network="score", batch=batch, size_px=networks.size_px
         )
         self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
+        self._pending = False
         self._scorer = open_scorer(networks, capacity=capacity, options=options)
         self._scorer.bind(self._pairs.rendered, self._pairs.observed)
+
+    def begin(self) -> None:
+        """Begin a new set; what an earlier one, given up half-way, has left is dropped."""
+        if self._pending:
+            self.scores()
 
     def add(self, frame: FrameBuffers, T_cam_centre: Float64) -> None:
         """Take poses ``(N, 4, 4)``, N up to the batch, into the set."""
         count = len(T_cam_centre)
         put(T_cam_centre, self._T)
         self._pairs.fill(frame, self._T, count)
+        self._pending = True
         self._scorer.add(count)
 
     def scores(self) -> Float32:
         """Logits ``(n,)`` of the set, in the order added; the set is empty again afterwards."""
+        self._pending = False
         scores = self._scorer.scores()
         good = np.isfinite(scores)
         self.unusable += len(scores) - int(good.sum())

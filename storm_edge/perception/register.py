@@ -209,6 +209,7 @@ class Registrar:
         combined = config.judge_weight * judged.score
         yield "judge"
         if self._score is not None:
+            self._score.begin()
             for part in _parts(len(poses), config.chunk):
                 self._score.add(frame, poses[part])
                 yield "score"

@@ -39,6 +39,9 @@ class Pacer:
         now: The clock [s].
         sleep: How to wait [s].
 
+    Attributes:
+        skipped: Frames passed over so far.
+
     Raises:
         ConfigError: A rate that no camera has.
     """
@@ -56,6 +59,16 @@ class Pacer:
         self._now, self._sleep = now, sleep
         self._began_s: float | None = None
         self._last = -1
+        self.skipped = 0
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Of the camera [Hz]; None where nothing is paced."""
+        return self._rate_hz
+
+    def now_s(self) -> float:
+        """Time on the clock of `Due.stamp_s` [s]."""
+        return self._now()
 
     def next(self) -> Due:
         """Wait for the next frame; it is the newest that is due by now, or else the one to come."""
@@ -73,4 +86,5 @@ class Pacer:
             self._sleep(rest_s)
         skipped = number - self._last - 1
         self._last = number
+        self.skipped += skipped
         return Due(number=number, stamp_s=self._began_s + since_s, stamp_ns=round(1e9 * since_s), skipped=skipped)

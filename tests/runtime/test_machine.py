@@ -489,7 +489,7 @@ class AnyLoop(RuleBasedStateMachine):
         self.send(Tick(frame=self.belief.frame, time_s=self.belief.time_s + seconds))
 
     @rule(voter=st.sampled_from(Voter), lag=st.integers(0, 5), score=scores, faulty=st.booleans())
-    def a_judgement(self, voter: Voter, lag: int, score: float, faulty: bool) -> None:
+    def a_judgement(self, voter: Voter, lag: int, score: float, faulty: bool = False) -> None:
         self.send(Judged(frame=max(self.belief.frame - lag, 0), voter=voter, score=score, faulty=faulty))
 
     @rule(score=scores, frames=st.integers(1, 30))
