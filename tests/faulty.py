@@ -22,6 +22,8 @@ class Plan:
     """By network: what all its outputs are filled with."""
     raises: dict[str, Callable[[], Exception]] = field(default_factory=dict)
     """By network: what a call raises."""
+    after: int = 0
+    """Calls that work before that."""
     times: int = -1
     """Calls that raise before they work again; negative for all."""
     opened: list[str] = field(default_factory=list)
@@ -31,7 +33,7 @@ class Plan:
 
     def before(self, network: str) -> None:
         self.calls[network] = self.calls.get(network, 0) + 1
-        if network in self.raises and self.times != 0:
+        if network in self.raises and self.times != 0 and self.calls[network] > self.after:
             self.times -= 1
             raise self.raises[network]()
 
