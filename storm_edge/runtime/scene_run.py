@@ -104,7 +104,7 @@ def track_scene(
             watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), hang_s=hang_s))
         loops = make_loops(bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths)
         loop = FrameLoop(loops, device=device, lane=lane, watchdog=watchdog)
-        pacer = Pacer(rate_hz) if paced else None
+        pacer = Pacer(rate_hz, count=len(scene)) if paced else None
         followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
         tracks: list[Track] = []
         painter: OverlayPainter | None = None
