@@ -26,7 +26,7 @@ from storm_edge.runtime.overlay import OverlayPainter, contact_sheet, write_pict
 from storm_edge.runtime.pacing import Pacer
 from storm_edge.runtime.sequence import Init, follow
 from storm_edge.runtime.video import Video
-from storm_edge.runtime.watchdog import Watchdog
+from storm_edge.runtime.watchdog import HANG_S, Watchdog
 
 OVERLAYS = "overlays"
 VIDEO = "overlay.mp4"
@@ -67,7 +67,7 @@ def track_scene(
     rate_hz: float = 30.0,
     paced: bool = False,
     on_hang: OnHang | None = None,
-    hang_s: float = 20.0,
+    hang_s: float = HANG_S,
     progress: Progress | None = None,
     finish: Finish | None = None,
 ) -> SceneRun:

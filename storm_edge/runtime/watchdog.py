@@ -14,6 +14,9 @@ from types import TracebackType
 
 from storm_edge.errors import RunFault, bad
 
+HANG_S = 120.0
+"""Before there is a pose a whole search may be done in one frame, which takes a busy machine half a minute [s]."""
+
 
 class Watchdog:
     """A context manager that owns the thread.
@@ -29,8 +32,8 @@ class Watchdog:
         self,
         tell: Callable[[RunFault], None],
         *,
-        hang_s: float = 20.0,
-        first_hang_s: float = 180.0,
+        hang_s: float = HANG_S,
+        first_hang_s: float = 5.0 * HANG_S,
         look_s: float = 0.25,
     ) -> None:
         self._tell, self._hang_s, self._first_hang_s, self._look_s = tell, hang_s, first_hang_s, look_s
