@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from storm_edge.frames import Frame
+from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.perception.full_tom import open_verifier
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.networks import are_poses
+from storm_edge.perception.networks import PoseRefiner, are_poses
 from storm_edge.perception.register import REFINE_FIRST, Registrar
 from storm_edge.perception.track import TrackConfig
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
@@ -155,3 +156,15 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
     assert with_pose
     assert {track.state for track in with_pose} == {State.SUSPECT}
     assert all(player.error_m(track) < 0.01 for track in with_pose)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, bad: float) -> None:
+    networks = FaultyBundle.nano()
+    mesh = MeshBuffers.from_mesh(staged.bundle.mesh_lod, "cpu")
+    refine = PoseRefiner(mesh, networks, diameter_m=staged.bundle.diameter_m, batch=2)
+    poses = np.stack([staged.T_cam_centre, staged.T_cam_centre])
+    assert not np.array_equal(refine(staged.buffers(), poses), poses)
+    networks.plan.answers["refine"] = bad
+    np.testing.assert_array_equal(refine(staged.buffers(), poses), poses)
+    assert refine.unusable == 2
