@@ -16,6 +16,7 @@ The tree::
     |-- EngineError           network or engine that is missing, edited or does not fit
     |   `-- CheckpointError   weights with missing, unknown or misshapen entries
     |-- BackendError          device or library that was asked for and is not here
+    |   `-- RunFault            device, engine or stage that failed in mid-run, for good
     `-- OutputError           a result cannot be written
 
 A bug is none of these: it keeps its traceback.
@@ -78,6 +79,10 @@ class CheckpointError(EngineError):
 
 class BackendError(StormEdgeError):
     """A device or library that was asked for and is not available here."""
+
+
+class RunFault(BackendError):
+    """A device, an engine or a stage that failed while the loop ran, and not for anything the user gave."""
 
 
 class OutputError(StormEdgeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,20 @@ Report = Callable[[str, float], None]
 def say(note: str) -> None:
     """A remark on stderr, one line."""
     typer.secho(f"note: {note}", fg=typer.colors.YELLOW, err=True)
+
+
+def fail_line(line: str) -> None:
+    """The one line of an error on stderr."""
+    typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+
+
+def end_now(fault: Exception) -> None:
+    """End the process with status 1 and the reason, from a thread that looks on while the main one hangs.
+
+    Nothing is cleared away: a thread that does not come back cannot be waited for.
+    """
+    fail_line(str(fault))
+    os._exit(1)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import typer
 
 from storm_edge import __version__
 from storm_edge.cli import bench, build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
+from storm_edge.cli.console import fail_line
 from storm_edge.errors import StormEdgeError, bad
 
 app = typer.Typer(
@@ -81,5 +82,5 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _fail(line: str) -> NoReturn:
-    typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+    fail_line(line)
     sys.exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.cli.console import progress_bars
+from storm_edge.cli.console import end_now, progress_bars
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, NO_NETWORKS, BackendOption, EnginesOption, open_networks, open_scene
 from storm_edge.engines.backend import ENGINES, Backend
@@ -49,16 +49,26 @@ def command(
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Play the scene as a camera would, at so many frames per second: frames that come while another is "
+            "worked on are passed over, and searches run beside them. By default every frame is tracked.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
     from storm_edge.runtime import sequence
     from storm_edge.runtime.outputs import SUMMARY
+    from storm_edge.runtime.pacing import NOMINAL_HZ, Pacer
     from storm_edge.runtime.scene_run import track_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
+    Pacer(rate)  # refuses a rate that no camera has
     recording = open_scene(scene, labels)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with progress_bars() as report:
@@ -72,6 +82,9 @@ def command(
             paths=objects,
             device=device,
             pictures=pictures,
+            rate_hz=NOMINAL_HZ if rate is None else rate,
+            paced=rate is not None,
+            on_hang=end_now,
             progress=lambda done, total: report("track", done / total),
         )
     typer.echo(describe(run))

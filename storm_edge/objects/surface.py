@@ -151,6 +151,10 @@ def decimate(surface: Surface, max_faces: int) -> Surface:
         old.astype(np.float32), position[surface.faces].astype(np.int32), target_count=max_faces
     )
     vertices = np.asarray(vertices, dtype=np.float64)
+    # A flat and finely divided model collapses to faces without area, too: they show nothing and have no normal.
+    corner = vertices[np.asarray(faces)]
+    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    faces = faces[area > 1e-9 * area.mean()]
     _, owner = cKDTree(vertices).query(old)
     count = np.bincount(owner, minlength=len(vertices))
     total = np.stack([np.bincount(owner, c, minlength=len(vertices)) for c in old_colours.T], axis=1)

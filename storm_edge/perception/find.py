@@ -167,6 +167,12 @@ class Finder:
         self._segmentation: Segmentation | None = None  # of the search under way
         self._witness = Witness(bundle, self.look, device=device)
 
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers so far that were no numbers, by network; see `Registrar.unusable`."""
+        quick, careful = self._quick.unusable, self._careful.unusable
+        return {network: quick[network] + careful[network] for network in quick}
+
     def search(
         self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
     ) -> Search:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +52,9 @@ _NEAR_M = 0.01
 class TrackVerifier(Protocol):
     """What a loop needs of a verifier, of either tier; see `perception.verify.Verifier`."""
 
+    unusable: int
+    """Answers so far that were no numbers."""
+
     def __len__(self) -> int:
         """Crops in the memory."""
 
@@ -89,6 +93,9 @@ class FullVerifier:
         device: Warp device name.
         options: Where and how the engines run.
 
+    Attributes:
+        unusable: Answers so far that were no numbers; they are not remembered and have no vote.
+
     Raises:
         EngineError: The bundle has neither.
     """
@@ -102,6 +109,7 @@ class FullVerifier:
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
+        self.unusable = 0
         self._config = config or VerifyConfig()
         self._compare: Engine | None = None
         if networks.networks.keys() >= set(_PAIR):
@@ -146,7 +154,9 @@ class FullVerifier:
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        return weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
+        unusable = self.unusable
+        votes = weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
+        return replace(votes, faulty=self.unusable > unusable)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         """Logits above upstream's threshold; None without a memory or anything to cut."""
@@ -159,17 +169,24 @@ class FullVerifier:
         else:
             current = np.repeat(described[0][None], len(memory), axis=0)
             votes = self._compare.run({"current": current, "memory": memory})["logit"] - SAME_LOGIT
-        return float(np.sort(votes)[-self._config.closest :].mean())
+        vote = float(np.sort(votes)[-self._config.closest :].mean())
+        if not np.isfinite(vote):
+            self.unusable += 1
+            return None
+        return vote
 
     def _described(self, frame: FrameBuffers, T_cam_centre: Float64) -> tuple[Float32, Float32] | None:
-        """The crop at a pose as current one and for the memory, both ``(C,)``."""
+        """The crop at a pose as current one and for the memory, both ``(C,)``; None without a crop or numbers."""
         crop = pose_crop(frame.rgb.numpy(), frame.K, T_cam_centre, self._corners)
         if crop is None:
             return None
         out = self._encode.run({"crop": crop[None]})
-        if self._compare is None:
-            return out["embedding"][0], out["embedding"][0]
-        return out["current"][0], out["memory"][0]
+        current, memory = ("embedding", "embedding") if self._compare is None else ("current", "memory")
+        pair = out[current][0], out[memory][0]
+        if not all(np.isfinite(vector).all() for vector in pair):
+            self.unusable += 1
+            return None
+        return pair
 
 
 def pose_crop(rgb: NDArray[np.uint8], K: Float64, T_cam_centre: Float64, corners: Float64) -> Float32 | None:

@@ -100,6 +100,8 @@ class Registration:
     """All poses of the last ranking, best first, ``(N, 4, 4)``."""
     ranked_scores: Float64
     """Their combined scores, ``(N,)``."""
+    faulty: bool = False
+    """Whether a network gave no number for some hypotheses, which went on without it."""
 
 
 class Registrar:
@@ -144,6 +146,14 @@ class Registrar:
         self._last_judge = PoseJudge(whole_mesh, diameter_m=d, batch=16, config=config.last_judge)
         self._surface_centres = visible_centroids(mesh, bundle.rotation_grid, d)
 
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers so far that were no numbers, by network."""
+        return {
+            "refine": 0 if self._refine is None else self._refine.unusable,
+            "score": 0 if self._score is None else self._score.unusable,
+        }
+
     def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
         """Exhaust `chunks`."""
         work = self.chunks(frame, mask, near=near)
@@ -169,6 +179,7 @@ class Registrar:
             UnitError: What the mask shows and the model differ in size by a unit.
         """
         config = self._config
+        unusable = self.unusable
         surface = masked_surface(frame, mask)
         check_scale(surface, self._bundle.diameter_m)
         mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
@@ -198,6 +209,7 @@ class Registrar:
         combined = config.judge_weight * judged.score
         yield "judge"
         if self._score is not None:
+            self._score.begin()
             for part in _parts(len(poses), config.chunk):
                 self._score.add(frame, poses[part])
                 yield "score"
@@ -213,6 +225,7 @@ class Registrar:
             visible=float(judged.visible[best]),
             ranked=poses[order],
             ranked_scores=combined[order],
+            faulty=self.unusable != unusable,
         )
 
 

@@ -9,7 +9,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricRefiner, motion_starts
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
-from storm_edge.perception.networks import PoseRefiner
+from storm_edge.perception.networks import PoseRefiner, are_poses
 from storm_edge.perception.trust import trust
 
 Float64 = NDArray[np.float64]
@@ -108,10 +108,15 @@ class Tracker:
         found = self._geometry.refine(frame, motion_starts(self._last, self._before))
         wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
         network_used = self._network is not None and wanted
+        faulty = not are_poses(found.T_cam_centre[None])[0]
+        if faulty:
+            found = replace(found, T_cam_centre=self._last, residual=1.0, trusted=False)
         if self._network is not None and network_used:
             poses = np.stack([self._last, found.T_cam_centre])
+            unusable = self._network.unusable
             for _ in range(config.network_iterations):
                 poses = self._network(frame, poses)
+            faulty = faulty or self._network.unusable > unusable
             again = self._geometry.refine(frame, poses)
             if again.residual < found.residual:
                 found = again
@@ -119,13 +124,16 @@ class Tracker:
         if found.trusted:  # never learn the colours of what may be something else
             self._geometry.learn(frame, pose)
         self._last, self._before = pose, self._last
-        return self._step(frame, pose, found.residual, network_used=network_used)
+        return self._step(frame, pose, found.residual, network_used=network_used, faulty=faulty)
 
-    def _step(self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool) -> TrackStep:
+    def _step(
+        self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool, faulty: bool = False
+    ) -> TrackStep:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
             T_cam_centre=pose,
             confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
             residual=residual,
             network_used=network_used,
+            faulty=faulty,
         )

@@ -6,12 +6,13 @@ colour (`perception.judge`). TOM does not see a wrong rotation, the renderer is 
 depth is missing.
 
 The memory is the caller's to keep clean: `remember` only what is believed, `forget` when the object was found anew.
+What an engine answers that is no number is not remembered and has no vote, and the verification says so.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,8 @@ class Verification:
     """TOM's vote, a logit; None without memory."""
     geometry: float
     """The renderer's vote, 0..1."""
+    faulty: bool = False
+    """Whether TOM has no vote because what it answered is no number."""
 
 
 def weigh_votes(geometry: float, appearance: float | None, config: VerifyConfig) -> Verification:
@@ -77,6 +80,9 @@ class Verifier:
         device: Warp device name.
         options: Where and how the engines run.
 
+    Attributes:
+        unusable: Answers so far that were no numbers.
+
     Raises:
         EngineError: The bundle has no TOM.
     """
@@ -90,6 +96,7 @@ class Verifier:
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
+        self.unusable = 0
         self._config = config or VerifyConfig()
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
         d = bundle.diameter_m
@@ -115,7 +122,9 @@ class Verifier:
             frame: The image, uploaded.
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
-        self._memory.append(self._described(frame, T_cam_centre)[1])
+        described = self._described(frame, T_cam_centre)
+        if described is not None:
+            self._memory.append(described[1])
 
     def verify(self, frame: FrameBuffers, T_cam_centre: Float64) -> Verification:
         """Both votes on a pose.
@@ -125,18 +134,29 @@ class Verifier:
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        return weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
+        unusable = self.unusable
+        votes = weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
+        return replace(votes, faulty=self.unusable > unusable)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
-        if not self._memory:
+        described = self._described(frame, T_cam_centre) if self._memory else None
+        if described is None:
             return None
         memory = np.stack(self._memory)
-        current = np.repeat(self._described(frame, T_cam_centre)[0][None], len(memory), axis=0)
+        current = np.repeat(described[0][None], len(memory), axis=0)
         logits = np.sort(self._compare.run({"current": current, "memory": memory})["logit"])
-        return float(logits[-self._config.closest :].mean())
+        vote = float(logits[-self._config.closest :].mean())
+        if not np.isfinite(vote):
+            self.unusable += 1
+            return None
+        return vote
 
-    def _described(self, frame: FrameBuffers, T_cam_centre: Float64) -> tuple[Float32, Float32]:
-        """The crop at a pose as current one and for the memory, both ``(C,)``."""
+    def _described(self, frame: FrameBuffers, T_cam_centre: Float64) -> tuple[Float32, Float32] | None:
+        """The crop at a pose as current one and for the memory, both ``(C,)``; None where they are no numbers."""
         self._inputs.fill(frame, T_cam_centre[None])
         out = self._encode.run({"crop": self._inputs.observed.numpy()})
-        return out["current"][0], out["memory"][0]
+        current, memory = out["current"][0], out["memory"][0]
+        if not (np.isfinite(current).all() and np.isfinite(memory).all()):
+            self.unusable += 1
+            return None
+        return current, memory

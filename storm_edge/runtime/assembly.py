@@ -15,6 +15,7 @@ from storm_edge.perception.looks import load_look
 from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
 from storm_edge.perception.sharpen import SharpenConfig
 from storm_edge.runtime.background import BackgroundLane
+from storm_edge.runtime.faults import LaneHealth, Rebuilder, ReopenableNetworks
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 
 LANE_CHUNK = 12
@@ -47,6 +48,7 @@ def make_loops(
     lane: BackgroundLane | None = None,
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
+    health: LaneHealth | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -59,6 +61,7 @@ def make_loops(
         sam2: Whether SAM2 sharpens the masks of a search.
         paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
             read there, and made anew for those without.
+        health: Of the lanes, where objects are added to a loop that runs; its own if None.
 
     Raises:
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
@@ -67,7 +70,10 @@ def make_loops(
     """
     # Threads that wait actively between calls would take the core that searches and other objects need.
     options = OrtOptions(device=device, spinning=False)
-    segmenter = make_segmenter(networks, sam2=sam2, device=device, options=options)
+    # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
+    shared = None if networks is None else ReopenableNetworks.around(networks)
+    health = health or LaneHealth()
+    segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
     config = config or LoopConfig()
     finding = FindConfig()
     if lane is not None:
@@ -78,23 +84,25 @@ def make_loops(
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None
+        own = None if networks is None else ReopenableNetworks.around(networks)
         if segmenter is not None:
             look = None if path is None else load_look(path, segmenter, bundle)
             finder = Finder(
-                bundle, segmenter, networks=networks, config=finding, device=device, look=look, options=options
+                bundle, segmenter, networks=own, config=finding, device=device, look=look, options=options
             )
-        if networks is not None:
-            verifier = open_verifier(bundle, networks, device=device, options=options)
+        if own is not None:
+            verifier = open_verifier(bundle, own, device=device, options=options)
         loops.append(
             ObjectLoop(
                 bundle,
-                networks,
+                own,
                 config=config,
                 device=device,
                 options=options,
                 finder=finder,
                 verifier=verifier,
                 lane=lane,
+                rebuilder=Rebuilder(health=health, own=own, shared=shared),
             )
         )
     return loops

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import RunFault, bad
 from storm_edge.runtime.scheduler import Grant, Lane, ScheduleConfig, Scheduler
 
 Answer = TypeVar("Answer")
@@ -66,7 +66,7 @@ class Ticket(Generic[Answer]):
         """What it came to; None if it was cancelled.
 
         Raises:
-            BackendError: A chunk of it hung.
+            RunFault: A chunk of it hung.
             BaseException: What the work raised, here where it can be handled.
         """
         if self._error is not None:
@@ -77,7 +77,7 @@ class Ticket(Generic[Answer]):
         """End it; returns when the chunk that runs is done, so that its buffers are free. Twice is harmless.
 
         Raises:
-            BackendError: The chunk hangs; its buffers are not free.
+            RunFault: The chunk hangs; its buffers are not free.
         """
         self._unwanted = True
         self._owner._withdraw(self)
@@ -137,7 +137,7 @@ class BackgroundLane:
         self._stop = False
         self._thread: threading.Thread | None = None  # None too once the lane is broken
         self._rebuilt = False
-        self._broken: BackendError | None = None
+        self._broken: RunFault | None = None
         self._switch_s = sys.getswitchinterval()
 
     def __enter__(self) -> BackgroundLane:
@@ -173,7 +173,7 @@ class BackgroundLane:
 
         Raises:
             RuntimeError: The lane is not open.
-            BackendError: Two chunks hung.
+            RunFault: Two chunks hung.
         """
         if not self._open:
             raise RuntimeError("the background lane is not open; use it in a with statement")
@@ -282,7 +282,7 @@ class BackgroundLane:
             spent_s = time.monotonic() - grant.began_s
             if spent_s <= bound_s:
                 return
-            reason = BackendError(
+            reason = RunFault(
                 bad(
                     f"{grant.lane.name.lower()} lane",
                     f"no end of a chunk ({grant.kind}) in {spent_s:.3g} s",

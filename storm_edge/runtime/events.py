@@ -39,6 +39,8 @@ class Judged:
     """Who."""
     score: float
     """How well the pose agrees, 0 to 1; 0 when the tracker had none."""
+    faulty: bool = False
+    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
@@ -81,6 +83,8 @@ class PoseForwarded:
     """The geometric judgement there, 0 to 1."""
     network_score: float | None = None
     """The verifier network's, if it has a memory to compare with."""
+    faulty: bool = False
+    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
@@ -104,6 +108,8 @@ class Given:
     """The frame of the pose."""
     score: float
     """The geometric judgement of it, 0 to 1."""
+    faulty: bool = False
+    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)

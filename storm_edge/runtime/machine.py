@@ -22,11 +22,12 @@ SEARCHING, REGISTERING      Tick, the attempt took too long                   SE
 TRACKING                    Judged, a voter's average is low (a doubt)        SUSPECT
 TRACKING, SUSPECT           Tick, nobody judged for a while (a doubt)         SUSPECT
 TRACKING                    Judged, well                                      TRACKING, Remember now and then
+TRACKING, SUSPECT           Judged, faulty                                    SUSPECT in this frame
 SUSPECT                     Judged, every voter's average is trusted again    TRACKING
 TRACKING, SUSPECT           `lost_after` doubts in a row                      LOST, Drop
 LOST                        Tick                                              SEARCHING, as above; no wait if the
                                                                               track had settled
-any                         Given, trusted / doubted                          TRACKING / SUSPECT, Begin, Forget
+any                         Given, trusted / doubted or faulty                TRACKING / SUSPECT, Begin, Forget
 ==========================  ================================================  =====================================
 
 Everything else leaves the belief as it is: answers of attempts that are over, judgements of frames before the track
@@ -209,6 +210,8 @@ class Belief:
     """When [s]."""
     remembered_frame: int = -1
     """Last frame given to the verifier's memory."""
+    faulty_frame: int = -1
+    """Last frame in which a network gave no number: nothing that is said about it ends a doubt."""
 
     @property
     def has_pose(self) -> bool:
@@ -287,6 +290,8 @@ def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belie
     opinion = Opinion(voter=event.voter, average=average, doubts=doubts, frame=event.frame, heard_s=belief.time_s)
     others = tuple(o for o in belief.opinions if o.voter is not event.voter)
     belief = replace(belief, opinions=(*others, opinion), silences=0, heard_s=belief.time_s)
+    if event.faulty:
+        belief = replace(belief, faulty_frame=max(event.frame, belief.faulty_frame))
     belief, actions = _settle(belief, config)
     if belief.state is not State.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
         return belief, actions
@@ -317,7 +322,7 @@ def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action
             search_from_s=belief.time_s + config.wait_s(failures),
         )
         return lost, (Drop(),)
-    if doubts:
+    if doubts or belief.faulty_frame == belief.frame:
         return replace(belief, state=State.SUSPECT), ()
     if _all_trust(belief, config):
         return replace(belief, state=State.TRACKING), ()
@@ -326,7 +331,7 @@ def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action
 
 def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     stop = () if belief.attempt is None else (Cancel(attempt=belief.attempt.number),)
-    belief, actions = _begin_track(belief, event.frame, event.score, None, config)
+    belief, actions = _begin_track(belief, event.frame, event.score, None, config, faulty=event.faulty)
     return belief, (*stop, *actions)
 
 
@@ -366,7 +371,7 @@ def _answered(
             return _next_try(belief, attempt, config)
         if belief.frame - event.frame > config.forward_slack:
             return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
-        return _begin_track(belief, event.frame, event.score, network, config)
+        return _begin_track(belief, event.frame, event.score, network, config, faulty=event.faulty)
     return belief, ()
 
 
@@ -395,10 +400,10 @@ def _give_up(belief: Belief, config: MachineConfig) -> Belief:
 
 
 def _begin_track(
-    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig
+    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig, *, faulty: bool
 ) -> tuple[Belief, tuple[Action, ...]]:
     """A new track; what the verifier remembered may have been what led the old one astray."""
-    trusted = score >= config.geometry.trust_above
+    trusted = score >= config.geometry.trust_above and not faulty
     doubted = score < config.geometry.suspect_below
     scores = [(Voter.GEOMETRY, score)] + ([] if network is None else [(Voter.NETWORK, network)])
     belief = replace(
@@ -416,6 +421,7 @@ def _begin_track(
         trusted_frame=frame if trusted else None,
         trusted_s=belief.time_s,
         remembered_frame=frame if trusted else frame - config.remember_every,
+        faulty_frame=frame if faulty else belief.faulty_frame,
     )
     begin: tuple[Action, ...] = (Begin(frame=frame), Forget())
     return belief, (*begin, Remember(frame=frame)) if trusted else begin

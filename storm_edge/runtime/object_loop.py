@@ -7,15 +7,18 @@ and only when it has arrived and is still believed do the two change places.
 
 A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
 With a verifier the track's crops are compared with remembered ones every few frames, a second voter beside geometry.
+A fault of a device or an engine is the matter of `faults`: the engines are opened anew and the work is done again, or
+counts as failed where it was a search.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Generator
+from collections import Counter, deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +39,7 @@ from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
+from storm_edge.perception.verify import Verification
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
@@ -57,11 +61,22 @@ from storm_edge.runtime.events import (
     Tick,
     Voter,
 )
-from storm_edge.runtime.machine import Belief, MachineConfig, advance
+from storm_edge.runtime.faults import Rebuilder
+from storm_edge.runtime.machine import Belief, MachineConfig, Step, advance
 from storm_edge.runtime.outputs import State, Track
+from storm_edge.runtime.scheduler import Lane
+from storm_edge.runtime.turns import Need
 
 Float64 = NDArray[np.float64]
 Work = Generator[str | None, None, Event]  # yields the kind of chunk it did
+Result = TypeVar("Result")
+
+_NEEDS = {
+    Step.FORWARD: Need.FORWARD,
+    Step.NEARBY: Need.NEARBY,
+    Step.SEARCH: Need.SEARCH,
+    Step.REGISTER: Need.SEARCH,
+}
 
 _SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
 _LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
@@ -106,6 +121,7 @@ class ObjectLoop:
             around its last place only.
         verifier: The second voter; None leaves the judgement to geometry.
         lane: Does the locating beside the frames; None does it in between, always in the same order.
+        rebuilder: Opens engines anew that failed; None has nothing to open, and tries again once.
     """
 
     def __init__(
@@ -119,23 +135,26 @@ class ObjectLoop:
         finder: Finder | None = None,
         verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,
+        rebuilder: Rebuilder | None = None,
     ) -> None:
         self.bundle = bundle
         self._finder, self._verifier = finder, verifier
+        self._rebuilder = rebuilder or Rebuilder()
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
         self._config = config or LoopConfig()
+        self.share_verifying(0, 1)
         self._device = device
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
-        network = None
+        self._network: PoseRefiner | None = None
         if networks is not None:
             mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-            network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+            self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
         self._tracker, self._scout = (
             Tracker(
                 bundle,
                 GeometricRefiner(bundle.viewpoints, device=device),
-                network,
+                self._network,
                 config=self._config.track,
                 device=device,
             )
@@ -164,11 +183,38 @@ class ObjectLoop:
         """Whether it can find the object in a whole image."""
         return self._finder is not None
 
+    @property
+    def need(self) -> Need | None:
+        """What it waits for; None where it is followed, or nothing is to be done yet."""
+        attempt = self._belief.attempt
+        if self._belief.has_pose or attempt is None or (self._work is None and self._ticket is None):
+            return None
+        return _NEEDS[attempt.step]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the lane is at its work."""
+        return self._ticket is not None
+
+    @property
+    def rebuilt(self) -> dict[str, str]:
+        """Why each lane was rebuilt that was, of all objects of the run."""
+        return self._rebuilder.health.rebuilt
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers of networks so far that were no numbers, by network; each was gone on without."""
+        counts = Counter(self._registrar.unusable)
+        counts.update({} if self._finder is None else self._finder.unusable)
+        counts["refine"] += 0 if self._network is None else self._network.unusable
+        counts["tom"] += 0 if self._verifier is None else self._verifier.unusable
+        return dict(counts)
+
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
         started = time.perf_counter()
-        found = self._registrar.register(buffers, mask)
-        return self._begin(frame, buffers, found.T_cam_centre, "register", started)
+        found = self._surviving(Lane.LOCATE, lambda: self._registrar.register(buffers, mask))
+        return self._begin(frame, buffers, found.T_cam_centre, "register", started, faulty=found.faulty)
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
         """Start tracking at a pose that somebody else knows.
@@ -183,10 +229,19 @@ class ObjectLoop:
     def wait(self, frame: Frame) -> Track:
         """A frame in which nothing is known and nothing is asked for."""
         self._tick(frame)
-        return self._report(frame, {})
+        return self.report(frame, {})
 
     def track(self, frame: Frame, buffers: FrameBuffers) -> Track:
         """Follow the object into the next frame, or go on looking for it."""
+        spent = self.advance(frame, buffers)
+        if not self._belief.has_pose:
+            started = time.perf_counter()
+            self.locate()
+            spent["locate"] = (time.perf_counter() - started) * 1e3
+        return self.report(frame, spent)
+
+    def advance(self, frame: Frame, buffers: FrameBuffers) -> dict[str, float]:
+        """The first half of `track`: follow the object, or hear what the lane found; time by stage [ms]."""
         started = time.perf_counter()
         self._tick(frame)
         spent = {}
@@ -194,77 +249,16 @@ class ObjectLoop:
             self._follow(frame, buffers)
             spent["track"] = (time.perf_counter() - started) * 1e3
         if not self._belief.has_pose:
-            started = time.perf_counter()
             self._kept.append(frame)
-            self._locate()
-            spent["locate"] = (time.perf_counter() - started) * 1e3
-        return self._report(frame, spent)
+            self._hear_lane()
+        return spent
 
-    def _tick(self, frame: Frame) -> None:
-        self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
-
-    def _begin(self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float) -> Track:
-        self._tick(frame)
-        self._drop_work()  # it may be using the scout
-        # Every track begins with the scout; the machine's Begin makes it the tracker.
-        self._step, self._step_stamp_ns = self._scout.start(buffers, T), frame.stamp_ns
-        self._found, self._at_hand = (frame, T), (buffers, T)
-        self._hear(Given(frame=frame.index, score=self._step.confidence))
-        return self._report(frame, {stage: (time.perf_counter() - started) * 1e3})
-
-    def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
-        self._step, self._step_stamp_ns = self._tracker.update(buffers), frame.stamp_ns
-        self._at_hand = (buffers, self._step.T_cam_centre)
-        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=self._step.confidence))
-        # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
-        due = frame.index % self._config.verify_every == 1 % self._config.verify_every
-        due = due or self._belief.state is State.SUSPECT
-        score = self._network_score(buffers, self._step.T_cam_centre) if due and self._belief.has_pose else None
-        if score is not None:
-            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=score))
-        if self._belief.trusted_frame == frame.index:
-            self._trusted = self._step.T_cam_centre
-
-    def _network_score(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float | None:
-        """What the verifier thinks of a pose, None without one or without anything to compare with."""
-        if self._verifier is None or not len(self._verifier):
-            return None
-        return self._verifier.verify(buffers, T_cam_centre).score
-
-    def _hear(self, event: Event) -> None:
-        """Tell the machine, and do what it asks for."""
-        self._belief, actions = advance(self._belief, event, self._config.machine)
-        for action in actions:
-            self._do(action)
-
-    def _do(self, action: Action) -> None:
-        if isinstance(action, LookNearby):
-            self._work = self._look_nearby(action.attempt)
-        elif isinstance(action, Forward):
-            self._work = self._go_forward(action.attempt)
-        elif isinstance(action, Cancel):
-            self._drop_work()
-        elif isinstance(action, Begin):
-            assert self._found is not None
-            self._tracker, self._scout = self._scout, self._tracker
-            self._trusted = self._found[1]
-            self._kept.clear()
-            self._drop_work()
-            self._found, self._scout_index = None, None
-        elif isinstance(action, Search):
-            self._work = self._search(action.attempt)
-        elif isinstance(action, Register):
-            self._work = self._register_candidates(action.attempt)
-        elif isinstance(action, Remember) and self._verifier is not None:
-            assert self._at_hand is not None
-            self._verifier.remember(*self._at_hand)
-        elif isinstance(action, Forget) and self._verifier is not None:
-            self._verifier.forget()
-
-    def _locate(self) -> None:
-        """Some chunks of the work under way; its answer may start the next work."""
+    def locate(self) -> None:
+        """The second half, while there is no pose: do some chunks of the work under way, or hand it to the lane."""
+        if self._belief.has_pose:
+            return
         if self._lane is not None:
-            self._ask_lane(self._lane)
+            self._hand_in(self._lane)
             return
         seen_before = self._trusted is not None
         for _ in range(self._config.chunks_per_frame) if seen_before else itertools.count():
@@ -277,13 +271,109 @@ class ObjectLoop:
                 self._work = None
                 self._hear(done.value)
 
-    def _ask_lane(self, lane: BackgroundLane) -> None:
-        """Hear what the lane came to, and hand in what is to be done next."""
+    def share_verifying(self, place: int, count: int) -> None:
+        """Verify in frames of its own: it is at ``place`` of ``count`` objects that are followed together."""
+        self._verify_every = max(self._config.verify_every, count)
+        # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
+        self._verify_place = (1 + place) % self._verify_every
+
+    def stop(self) -> None:
+        """End what is under way; the object is not to be followed any more."""
+        self._drop_work()
+
+    def _tick(self, frame: Frame) -> None:
+        self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
+
+    def _begin(
+        self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float, *, faulty: bool = False
+    ) -> Track:
+        self._tick(frame)
+        self._drop_work()  # it may be using the scout
+        # Every track begins with the scout; the machine's Begin makes it the tracker.
+        self._step = self._surviving(Lane.TRACK, lambda: self._scout.start(buffers, T))
+        self._step_stamp_ns = frame.stamp_ns
+        self._found, self._at_hand = (frame, T), (buffers, T)
+        self._hear(Given(frame=frame.index, score=self._step.confidence, faulty=faulty))
+        return self.report(frame, {stage: (time.perf_counter() - started) * 1e3})
+
+    def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
+        self._step = self._surviving(Lane.TRACK, lambda: self._tracker.update(buffers))
+        self._step_stamp_ns = frame.stamp_ns
+        self._at_hand = (buffers, self._step.T_cam_centre)
+        step = self._step
+        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
+        due = frame.index % self._verify_every == self._verify_place
+        due = due or self._belief.state is State.SUSPECT
+        votes = None
+        if due and self._belief.has_pose:
+            votes = self._surviving(Lane.VERIFY, lambda: self._verify(buffers, step.T_cam_centre))
+        if votes is not None:
+            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=votes.score, faulty=votes.faulty))
+        if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
+            self._trusted = step.T_cam_centre
+
+    def _verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
+        """What the verifier thinks of a pose, None without one or without anything to compare with."""
+        if self._verifier is None or not len(self._verifier):
+            return None
+        return self._verifier.verify(buffers, T_cam_centre)
+
+    def _hear(self, event: Event) -> None:
+        """Tell the machine, and do what it asks for."""
+        self._belief, actions = advance(self._belief, event, self._config.machine)
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, LookNearby):
+            self._work = self._guarded(action.attempt, self._look_nearby(action.attempt))
+        elif isinstance(action, Forward):
+            self._work = self._guarded(action.attempt, self._go_forward(action.attempt))
+        elif isinstance(action, Cancel):
+            self._drop_work()
+        elif isinstance(action, Begin):
+            assert self._found is not None
+            self._tracker, self._scout = self._scout, self._tracker
+            self._trusted = self._found[1]
+            self._kept.clear()
+            self._drop_work()
+            self._found, self._scout_index = None, None
+        elif isinstance(action, Search):
+            self._work = self._guarded(action.attempt, self._search(action.attempt))
+        elif isinstance(action, Register):
+            self._work = self._guarded(action.attempt, self._register_candidates(action.attempt))
+        elif isinstance(action, Remember) and self._verifier is not None:
+            assert self._at_hand is not None
+            verifier, at_hand = self._verifier, self._at_hand
+            self._surviving(Lane.VERIFY, lambda: verifier.remember(*at_hand))
+        elif isinstance(action, Forget) and self._verifier is not None:
+            self._verifier.forget()
+
+    def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:
+        """Do work of a lane; after a fault once more, on engines that were opened anew."""
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                self._rebuilder.absorb(lane, error)
+
+    def _guarded(self, attempt: int, work: Work) -> Work:
+        """The same work, failed if its lane had to be rebuilt."""
+        try:
+            return (yield from work)
+        except Exception as error:
+            self._rebuilder.absorb(Lane.LOCATE, error)
+            return Failed(attempt=attempt)
+
+    def _hear_lane(self) -> None:
+        """What the lane came to; its answer may start the next work."""
         if self._ticket is not None and self._ticket.over:
             answer = self._ticket.answer()
             self._ticket, self._work = None, None
             if answer is not None:
                 self._hear(answer)
+
+    def _hand_in(self, lane: BackgroundLane) -> None:
         if self._ticket is None and self._work is not None:
             attempt = self._belief.attempt
             assert attempt is not None
@@ -362,8 +452,14 @@ class ObjectLoop:
         self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
         self._step_stamp_ns = frame.stamp_ns
         self._at_hand = (buffers, self._step.T_cam_centre)
-        network = self._network_score(*self._at_hand)
-        return PoseForwarded(attempt=attempt, frame=frame.index, score=self._step.confidence, network_score=network)
+        votes = self._verify(*self._at_hand)
+        return PoseForwarded(
+            attempt=attempt,
+            frame=frame.index,
+            score=self._step.confidence,
+            network_score=None if votes is None or votes.faulty else votes.score,
+            faulty=self._step.faulty or (votes is not None and votes.faulty),
+        )
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:
         if self._locate_buffers is None or self._locate_buffers.size_px != frame.size_px:
@@ -371,7 +467,8 @@ class ObjectLoop:
         self._locate_buffers.upload(frame)
         return self._locate_buffers
 
-    def _report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
+    def report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
+        """What is known at this frame, after `advance` and `locate`."""
         step = self._step if self._belief.has_pose else None
         return Track(
             frame=frame.index,

@@ -36,8 +36,12 @@ class Pacer:
 
     Args:
         rate_hz: Of the camera [Hz]; None hands on the next frame at once.
+        count: Frames that there are; that number says that they are at an end. None where they go on for ever.
         now: The clock [s].
         sleep: How to wait [s].
+
+    Attributes:
+        skipped: Frames passed over so far.
 
     Raises:
         ConfigError: A rate that no camera has.
@@ -47,15 +51,27 @@ class Pacer:
         self,
         rate_hz: float | None,
         *,
+        count: int | None = None,
         now: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0.0):
             raise ConfigError(bad("--rate", f"{rate_hz:g}", "a rate above 0 [Hz]", "name the camera's frame rate"))
         self._rate_hz = rate_hz
+        self._count = count
         self._now, self._sleep = now, sleep
         self._began_s: float | None = None
         self._last = -1
+        self.skipped = 0
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Of the camera [Hz]; None where nothing is paced."""
+        return self._rate_hz
+
+    def now_s(self) -> float:
+        """Time on the clock of `Due.stamp_s` [s]."""
+        return self._now()
 
     def next(self) -> Due:
         """Wait for the next frame; it is the newest that is due by now, or else the one to come."""
@@ -67,10 +83,11 @@ class Pacer:
             stamp_ns = round(1e9 * self._last / NOMINAL_HZ)
             return Due(number=self._last, stamp_s=now_s, stamp_ns=stamp_ns, skipped=0)
         newest = math.floor((now_s - self._began_s) * self._rate_hz)
-        number = max(self._last + 1, newest)
+        number = max(self._last + 1, newest if self._count is None else min(newest, self._count))
         since_s = number / self._rate_hz
         while (rest_s := self._began_s + since_s - self._now()) > 0.0:
             self._sleep(rest_s)
         skipped = number - self._last - 1
         self._last = number
+        self.skipped += skipped
         return Due(number=number, stamp_s=self._began_s + since_s, stamp_ns=round(1e9 * since_s), skipped=skipped)

@@ -1,22 +1,32 @@
-"""Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and pictures in a folder."""
+"""Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and pictures in a folder.
+
+A run that a device or an engine ends for good leaves what it has up to there, and `summary.json` says why it ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.data.bop import BopScene
 from storm_edge.data.bop_results import BopEstimate, write_bop_csv
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import RunFault
 from storm_edge.files import whole_folder
+from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.background import BackgroundLane
+from storm_edge.runtime.frame_loop import FrameLoop
 from storm_edge.runtime.object_loop import LoopConfig
 from storm_edge.runtime.outputs import POSES, SUMMARY, PoseLog, Track, summarise, write_summary
 from storm_edge.runtime.overlay import OverlayPainter, contact_sheet, write_picture
+from storm_edge.runtime.pacing import Pacer
 from storm_edge.runtime.sequence import Init, follow
 from storm_edge.runtime.video import Video
+from storm_edge.runtime.watchdog import HANG_S, Watchdog
 
 OVERLAYS = "overlays"
 VIDEO = "overlay.mp4"
@@ -26,6 +36,8 @@ _SHEET_PICTURES = 12
 
 Progress = Callable[[int, int], None]
 Finish = Callable[[Path, Sequence[Track]], None]
+OnHang = Callable[[RunFault], None]
+Followed = tuple[Frame, list[Track]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +65,9 @@ def track_scene(
     paths: Sequence[Path | None] | None = None,
     pictures: bool = True,
     rate_hz: float = 30.0,
+    paced: bool = False,
+    on_hang: OnHang | None = None,
+    hang_s: float = HANG_S,
     progress: Progress | None = None,
     finish: Finish | None = None,
 ) -> SceneRun:
@@ -69,23 +84,37 @@ def track_scene(
         sam2: Whether SAM2 sharpens the masks of a search.
         paths: Where each object came from, for what the segmenter keeps of it; see `assembly.make_loops`.
         pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
-        rate_hz: Frame rate of the video.
+        rate_hz: Frame rate of the video, and of the recording where it is paced.
+        paced: Whether frames come as from a camera: those that come while another is worked on are passed over, and
+            searches run on a lane beside the frames.
+        on_hang: Told, on another thread, of a stage that does not come back; nobody looks on if None.
+        hang_s: Time after which a stage hangs that came back before [s].
         progress: Called with frames done and frames in all.
         finish: Called with the folder and all tracks before the folder gets its name, to add to it.
 
     Raises:
+        RunFault: A lane failed for good; the folder is there, with all up to then.
         StormEdgeError: As `sequence.follow`; or the folder cannot be written.
     """
-    with whole_folder(out, marker=SUMMARY) as folder:
-        loops = make_loops(bundles, networks, config=config, device=device, sam2=sam2, paths=paths)
+    ended: RunFault | None = None
+    with whole_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
+        lane = stack.enter_context(BackgroundLane()) if paced else None
+        watchdog = None
+        if on_hang is not None:
+            watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), hang_s=hang_s))
+        loops = make_loops(bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths)
+        loop = FrameLoop(loops, device=device, lane=lane, watchdog=watchdog)
+        pacer = Pacer(rate_hz, count=len(scene)) if paced else None
+        followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
         tracks: list[Track] = []
         painter: OverlayPainter | None = None
         video: Video | None = None
         sheet = []
+        reasons: list[RunFault] = []
         step = max(1, -(-len(scene) // _SHEET_PICTURES))
         try:
             with PoseLog(folder / POSES) as log:
-                for done, (frame, found) in enumerate(follow(scene, loops, init=init, device=device), start=1):
+                for done, (frame, found) in enumerate(_until_fault(followed, reasons), start=1):
                     for track in found:
                         log.write(track)
                     tracks += found
@@ -107,15 +136,38 @@ def track_scene(
         if sheet:
             write_picture(folder / SHEET, contact_sheet(sheet))
         name = networks.name if networks is not None else "none"
-        backend = None if networks is None else networks.backend.value
+        ended = reasons[0] if reasons else None
         summary = summarise(
-            tracks, bundle=name, backend=backend, device=device, scene=scene.path.name, init=init.value
+            tracks,
+            bundle=name,
+            backend=None if networks is None else networks.backend.value,
+            device=device,
+            scene=scene.path.name,
+            init=init.value,
+            faults=loop.faults,
+            skipped_frames=0 if pacer is None else pacer.skipped,
+            ended_by=None if ended is None else str(ended),
         )
         write_summary(folder / SUMMARY, summary)
         _write_bop_results(folder / BOP_RESULTS, scene, bundles, tracks)
         if finish is not None:
             finish(folder, tracks)
+    if ended is not None:
+        raise ended
     return SceneRun(tracks=tracks, summary=summary, folder=out)
+
+
+def _until_fault(followed: Iterator[Followed], reasons: list[RunFault]) -> Iterator[Followed]:
+    """The same; a fault that ends the run ends the iteration, and is kept."""
+    try:
+        yield from followed
+    except RunFault as fault:
+        reasons.append(fault)
+
+
+def _telling(on_hang: OnHang, folder: Path) -> OnHang:
+    """Says, too, where what was written so far is: a folder that nobody gave its name yet."""
+    return lambda fault: on_hang(RunFault(f"{fault}; what was written so far is in {folder}"))
 
 
 def _write_bop_results(path: Path, scene: BopScene, bundles: Sequence[ObjectBundle], tracks: Sequence[Track]) -> None:

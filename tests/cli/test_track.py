@@ -12,9 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storm_edge.data.bop import BopWriter, GroundTruth
 from storm_edge.data.bop_results import read_bop_csv
+from storm_edge.frames import Frame
+from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels.raster import render
+from storm_edge.objects.onboard import onboard
 from tests.cli.conftest import Command
-from tests.tiny_scene import OBJECT_ID, pose
+from tests.tiny_scene import OBJECT_ID, SIZE_PX, WALL_M, K, box_mesh, pose, write_tiny_scene
 
 
 @pytest.mark.parametrize("init", ["mask", "gt"])
@@ -86,3 +91,49 @@ def test_auto_needs_a_segmenter(
     assert ended.err.count("\n") == 1
     assert "som_head" in ended.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scene_played_at_a_rate_accounts_for_every_frame(storm_edge: Command, thing: Path, tmp_path: Path) -> None:
+    scene = write_tiny_scene(tmp_path / "long", frame_count=12)
+    out = tmp_path / "out"
+    options = ["--object", thing, "--init", "gt", "--bundle", "none", "--no-pictures", "--rate", 20, "--out", out]
+    ended = storm_edge("track", scene, *options)
+    assert (ended.status, ended.err) == (0, "")
+    lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(lines) + summary["skipped_frames"] == 12
+    for line in lines:
+        assert line["stamp_ns"] == round(1e9 * line["frame"] / 20)
+    np.testing.assert_allclose(np.array(lines[0]["T_cam_obj"])[:3, 3], pose(0)[:3, 3], atol=0.005)
+    ended = storm_edge("track", scene, *options[:-3], 0, "--out", out)
+    assert ended.status == 1
+    assert "--rate" in ended.err
+
+
+def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp_path: Path) -> None:
+    """A second box of the same make stands beside the first, under a number of its own."""
+    mesh, folder = box_mesh(), tmp_path / "pair"
+    poses = {3: pose(0), 4: make_T(pose(0)[:3, :3], pose(0)[:3, 3] + [-0.18, 0.0, 0.05])}
+    seen = {number: render(mesh, T, K, SIZE_PX) for number, T in poses.items()}
+    rgb, depth_m = np.full((*SIZE_PX, 3), 90, dtype=np.uint8), np.full(SIZE_PX, WALL_M, dtype=np.float32)
+    for picture in seen.values():
+        mask = (picture.mask[0] > 0) & (picture.depth[0] < depth_m)
+        rgb[mask], depth_m[mask] = picture.colour[0][mask] * 255.0, picture.depth[0][mask]
+    with BopWriter(folder) as writer:
+        labels = [GroundTruth(object_id=number, T_cam_obj=T) for number, T in poses.items()]
+        for index in range(3):
+            writer.add(Frame(rgb=rgb, depth_m=depth_m, K=K, index=index), labels)
+        writer.add_model(3, mesh)
+        writer.add_model(4, mesh)
+    onboard(folder / "models" / "obj_000004.ply", "mm", view_subdivisions=1).save(tmp_path / "obj_000004")
+    options = ["--object", thing, "--object", tmp_path / "obj_000004"]
+    out = tmp_path / "out"
+    ended = storm_edge("track", folder, *options, "--init", "gt", "--bundle", "none", "--no-pictures", "--out", out)
+    assert (ended.status, ended.err) == (0, "")
+    lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["object"]) for line in lines] == [
+        (frame, f"obj_{number:06d}") for frame in range(3) for number in poses
+    ]
+    for line in lines:
+        T = poses[int(line["object"][-6:])]
+        np.testing.assert_allclose(np.array(line["T_cam_obj"])[:3, 3], T[:3, 3], atol=0.005)

@@ -240,6 +240,30 @@ def test_each_voter_counts_its_own_doubts() -> None:
     assert states == [State.SUSPECT, State.SUSPECT, State.LOST]
 
 
+def test_a_frame_without_the_networks_numbers_is_suspect_whatever_else_is_said_of_it() -> None:
+    loop = Loop().track()
+    trusted = loop.belief.trusted_frame
+    for _ in range(6):  # for ever, if it must be: geometry still holds the track
+        loop.tick()
+        loop.send(Judged(frame=loop.belief.frame, voter=Voter.GEOMETRY, score=0.9, faulty=True))
+        assert loop.judge(0.9, Voter.NETWORK) == ()
+        assert loop.belief.state is State.SUSPECT
+        assert loop.belief.trusted_frame == trusted
+    assert loop.follow([0.9]) == [State.TRACKING]
+
+
+def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
+    loop = Loop()
+    loop.tick()
+    loop.send(MaskFound(attempt=1, frame=0))
+    loop.send(PoseFound(attempt=1, frame=0, score=0.8))
+    actions = loop.send(PoseForwarded(attempt=1, frame=0, score=0.9, faulty=True))
+    assert actions == (Begin(frame=0), Forget())
+    assert loop.belief.state is State.SUSPECT
+    assert loop.send(Given(frame=0, score=0.9, faulty=True)) == (Begin(frame=0), Forget())
+    assert loop.follow([0.9]) == [State.TRACKING]
+
+
 def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
     loop = Loop()
     loop.tick(20)
@@ -464,9 +488,9 @@ class AnyLoop(RuleBasedStateMachine):
     def nothing_for_a_while(self, seconds: float) -> None:
         self.send(Tick(frame=self.belief.frame, time_s=self.belief.time_s + seconds))
 
-    @rule(voter=st.sampled_from(Voter), lag=st.integers(0, 5), score=scores)
-    def a_judgement(self, voter: Voter, lag: int, score: float) -> None:
-        self.send(Judged(frame=max(self.belief.frame - lag, 0), voter=voter, score=score))
+    @rule(voter=st.sampled_from(Voter), lag=st.integers(0, 5), score=scores, faulty=st.booleans())
+    def a_judgement(self, voter: Voter, lag: int, score: float, faulty: bool = False) -> None:
+        self.send(Judged(frame=max(self.belief.frame - lag, 0), voter=voter, score=score, faulty=faulty))
 
     @rule(score=scores, frames=st.integers(1, 30))
     def judgements_of_a_run_of_frames(self, score: float, frames: int) -> None:

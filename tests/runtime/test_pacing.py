@@ -75,3 +75,12 @@ def test_without_a_rate_no_frame_waits_and_none_is_skipped() -> None:
 def test_a_rate_that_no_camera_has(rate_hz: float) -> None:
     with pytest.raises(ConfigError, match="--rate"):
         Pacer(rate_hz)
+
+
+def test_a_recording_ends_and_what_was_passed_over_at_its_end_is_counted() -> None:
+    clock = Clock()
+    pacer = Pacer(10.0, count=5, now=clock.now, sleep=clock.sleep)
+    assert [pacer.next().number for _ in range(3)] == [0, 1, 2]
+    clock.now_s += 2.0
+    assert pacer.next().number == 5
+    assert pacer.skipped == 2

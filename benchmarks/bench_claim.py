@@ -1,0 +1,456 @@
+"""Is any frame dropped while searches and registrations run? The claim of the frame loop, on a CPU.
+
+    python -m benchmarks.bench_claim SETS [--frames 2000] [--rate HZ] [--bundle nano] [--name claim]
+
+A held-out recording (made where it is missing) is played to and fro as a camera would: frames come when they are due,
+the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 % of the period
+on average, measured first with nothing else running. Then runs alternate, three each, ``--frames`` of each kind in
+all: alone, and with the lane of `storm_edge.runtime.background` never idle: an object that is in no frame is searched
+for in the whole image, then registered on the tracked object's mask, then searched for again.
+
+Reported: frames dropped, the time of a tracked frame (`FrameLoop.step`: upload to pose) and from the frame's stamp to
+the pose, searches and registrations begun and ended, resident memory along the run. A frame whose pose is wrong by a
+tenth of the diameter fails the benchmark.
+
+Loop overhead is measured apart, on frames without a pace: the time of a step less what passes in Warp launches and in
+engines. What is left is split in two: the runtime (gate, lane, state machine, reports) and perception's own work on
+the host (NumPy between launches, copies, the upload). A Warp launch counts with the packing of its arguments, which
+cannot be told from the kernel from outside; what the clocks cost is in the figures and said beside them. Both are
+given by the wall and in processor time of the thread, which a busy machine does not stretch as much.
+Record: ``claim.json``, or as ``--name`` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.common import write_record
+from storm_edge.data.bop import BopScene
+from storm_edge.data.synthetic.occlusions import recovery_sequence
+from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.frames import Frame
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.find import FindConfig, Finder
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.register import RegisterConfig, Registrar
+from storm_edge.runtime import faults
+from storm_edge.runtime.assembly import LANE_CHUNK, make_loops, make_segmenter
+from storm_edge.runtime.background import BackgroundLane, Ticket
+from storm_edge.runtime.bench_recording import to_and_fro
+from storm_edge.runtime.frame_loop import FrameLoop
+from storm_edge.runtime.memory import resident_mib
+from storm_edge.runtime.object_loop import ObjectLoop
+from storm_edge.runtime.outputs import State, Track
+from storm_edge.runtime.pacing import Pacer
+
+RUNS = 3
+RATES_HZ = (30.0, 15.0, 10.0)
+SHARE = 0.6
+"""Of the period that tracking alone may take."""
+CLEAR = 28
+"""Frames of the recording that are played: before anything hides the object."""
+WARM_UP = 60
+MEASURED = 300
+"""Frames without a pace, for the rate and for the overhead."""
+ENDS_S = 120.0
+WRONG_D = 0.1
+OUTSIDE, RUNTIME = "outside_kernels_and_networks", "of_it_the_runtime"
+
+
+@dataclass
+class Run:
+    """What was measured in runs of one kind."""
+
+    track_ms: list[float] = field(default_factory=list)
+    from_stamp_ms: list[float] = field(default_factory=list)
+    dropped: int = 0
+    late: int = 0
+    followed: int = 0
+    frames: int = 0
+    resident_mib: list[float] = field(default_factory=list)
+    begun: dict[str, int] = field(default_factory=lambda: {"searches": 0, "registrations": 0})
+    ended: dict[str, int] = field(default_factory=lambda: {"searches": 0, "registrations": 0})
+    spent_s: dict[str, list[float]] = field(default_factory=lambda: {"searches": [], "registrations": []})
+
+    def report(self) -> dict[str, Any]:
+        """As the record has it."""
+        memory = {
+            "first_mib": self.resident_mib[0],
+            "last_mib": self.resident_mib[-1],
+            "most_mib": max(self.resident_mib),
+        }
+        return {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "late": self.late,
+            "followed": self.followed,
+            "track": spread(self.track_ms),
+            "from_stamp": spread(self.from_stamp_ms),
+            "begun": self.begun,
+            "ended": self.ended,
+            "spent_s_p50": {kind: round(float(np.median(v)), 3) for kind, v in self.spent_s.items() if v},
+            "resident": memory,
+        }
+
+
+def spread(values_ms: list[float]) -> dict[str, float]:
+    p50, p90, p99 = np.percentile(values_ms, [50, 90, 99])
+    named = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": max(values_ms), "mean_ms": np.mean(values_ms)}
+    return {name: round(float(value), 3) for name, value in named.items()}
+
+
+class Camera:
+    """The clear frames of a recording, to and fro for ever, and where the object is in them."""
+
+    def __init__(self, scene: BopScene) -> None:
+        ids = scene.frame_ids[:CLEAR]
+        self._frames = [scene.frame(i) for i in ids]
+        self._poses = [scene.ground_truth(i)[0].T_cam_obj for i in ids]
+        self._masks = [scene.mask_visib(i) for i in ids]
+        self.next = 0  # numbers and stamps go on over all runs, as a camera's do
+        self._next_ns = 0
+
+    def frame(self, number: int, stamp_ns: int) -> Frame:
+        """The picture of a number, with that number and stamp."""
+        still = self._frames[to_and_fro(number, CLEAR)]
+        self.next, self._next_ns = number + 1, stamp_ns
+        return Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=number, stamp_ns=stamp_ns)
+
+    def pose(self, number: int) -> NDArray[np.float64]:
+        """Where the object is in it, ``T_cam_obj``."""
+        return self._poses[to_and_fro(number, CLEAR)]
+
+    def mask(self, number: int) -> NDArray[np.bool_]:
+        """Its visible part."""
+        return self._masks[to_and_fro(number, CLEAR)]
+
+    @property
+    def stamp_from_ns(self) -> int:
+        """Where the stamps of the next run begin."""
+        return self._next_ns + 33_000_000
+
+
+class Busy:
+    """Keeps the lane at work: a search of the newest frame, a registration in it, a search, and so on."""
+
+    def __init__(self, lane: BackgroundLane, finder: Finder, registrar: Registrar, size_px: tuple[int, int]) -> None:
+        self._lane, self._finder, self._registrar = lane, finder, registrar
+        self._buffers = FrameBuffers(*size_px)
+        self._ticket: Ticket[Any] | None = None
+        self._kind, self._began_s = "registrations", 0.0
+
+    def go_on(self, run: Run, frame: Frame, mask: NDArray[np.bool_]) -> None:
+        """After each frame."""
+        if self._ticket is not None and not self._ticket.over:
+            return
+        self._hear(run)
+        self._kind = "searches" if self._kind == "registrations" else "registrations"
+        run.begun[self._kind] += 1
+        self._began_s = time.perf_counter()
+        self._ticket = self._lane.submit(self._work(self._kind, frame, mask), kind=self._kind)
+
+    def finish(self, run: Run) -> None:
+        """Wait for what is under way."""
+        give_up_s = time.perf_counter() + ENDS_S
+        while self._ticket is not None and not self._ticket.over and time.perf_counter() < give_up_s:
+            time.sleep(0.001)
+        self._hear(run)
+
+    def _hear(self, run: Run) -> None:
+        if self._ticket is None or not self._ticket.over:
+            return
+        self._ticket.answer()  # raises what the work raised
+        self._ticket = None
+        run.ended[self._kind] += 1
+        run.spent_s[self._kind].append(time.perf_counter() - self._began_s)
+
+    def _work(self, kind: str, frame: Frame, mask: NDArray[np.bool_]) -> Generator[str, None, object]:
+        self._buffers.upload(frame)
+        yield "upload"
+        if kind == "searches":
+            return (yield from self._finder.chunks(frame, self._buffers))
+        return (yield from self._registrar.chunks(self._buffers, mask))
+
+
+class Bench:
+    """The object that is followed, and what is looked for beside it."""
+
+    def __init__(self, scene: BopScene, others: BopScene, networks: NetworkBundle, lane: BackgroundLane) -> None:
+        self.bundle, absent = onboarded(scene.path), onboarded(others.path)
+        self.camera = Camera(scene)
+        self.lane = lane
+        (self.item,) = make_loops([self.bundle], networks, lane=lane)
+        self.loop = FrameLoop([self.item], lane=lane)
+        self._busy = self._make_busy(absent, networks)
+        self._start_again = True
+
+    def _make_busy(self, absent: ObjectBundle, networks: NetworkBundle) -> Busy:
+        options = OrtOptions(spinning=False)
+        segmenter = make_segmenter(networks, options=options)
+        assert segmenter is not None
+        finding, registering = FindConfig(), RegisterConfig(chunk=LANE_CHUNK)
+        quick, careful = (
+            RegisterConfig(**(vars(s) | {"chunk": LANE_CHUNK})) for s in (finding.quick, finding.careful)
+        )
+        finding = FindConfig(**(vars(finding) | {"quick": quick, "careful": careful}))
+        finder = Finder(absent, segmenter, networks=networks, config=finding, options=options)
+        registrar = Registrar(absent, networks, config=registering, options=options)
+        return Busy(self.lane, finder, registrar, self.camera.frame(0, 0).size_px)
+
+    def unpaced(self, count: int) -> list[float]:
+        """Times of steps one after the other [ms], at 30 Hz by their stamps."""
+        times = []
+        first, since_ns = self.camera.next, self.camera.stamp_from_ns
+        self._start_again = True
+        for i in range(count):
+            frame = self.camera.frame(first + i, since_ns + round(1e9 * i / 30.0))
+            began = time.perf_counter()
+            self._step(frame, None)
+            times.append(1e3 * (time.perf_counter() - began))
+        return times
+
+    def paced(self, run: Run, count: int, rate_hz: float, *, busy: bool, tell: Callable[[int], None]) -> None:
+        """One run; its first `WARM_UP` frames are not counted."""
+        pacer = Pacer(rate_hz)
+        first, since_ns = self.camera.next, self.camera.stamp_from_ns
+        self._start_again = True
+        skipped_before = 0
+        done = 0
+        while done < count + WARM_UP:
+            due = pacer.next()
+            counts = done >= WARM_UP
+            frame = self.camera.frame(first + due.number, since_ns + due.stamp_ns)
+            began = time.perf_counter()
+            track = self._step(frame, time.monotonic() + due.stamp_s + 1.0 / rate_hz - pacer.now_s())
+            ended = time.perf_counter()
+            if busy:
+                self._busy.go_on(run, frame, self.camera.mask(frame.index))
+            if counts:
+                run.track_ms.append(1e3 * (ended - began))
+                run.from_stamp_ms.append(1e3 * (ended - due.stamp_s))
+                run.late += ended - due.stamp_s > 1.0 / rate_hz
+                run.followed += track.state is State.TRACKING
+                run.frames += 1
+                self._check(track)
+                if done % 100 == 0 and (mib := resident_mib()) is not None:
+                    run.resident_mib.append(mib)
+            else:
+                skipped_before = pacer.skipped
+            done += 1
+            tell(done)
+        run.dropped += pacer.skipped - skipped_before
+        if (mib := resident_mib()) is not None:
+            run.resident_mib.append(mib)
+        if busy:
+            self._busy.finish(run)
+
+    def _step(self, frame: Frame, next_due_s: float | None) -> Track:
+        def first(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+            if not self._start_again:
+                return None
+            self._start_again = False
+            return item.start(frame, buffers, self.camera.pose(frame.index))
+
+        tracks = self.loop.step(frame, first=first, next_due_s=next_due_s)
+        assert tracks is not None, "the gate refused a frame of a camera in order"
+        return tracks[0]
+
+    def _check(self, track: Track) -> None:
+        assert track.T_cam_obj is not None, f"frame {track.frame} has no pose; this measures nothing"
+        gap_m = np.linalg.norm(track.T_cam_obj[:3, 3] - self.camera.pose(track.frame)[:3, 3])
+        assert gap_m < WRONG_D * self.bundle.diameter_m, f"frame {track.frame} is wrong by {1e3 * gap_m:.1f} mm"
+
+
+@dataclass
+class Clock:
+    """Time that passes in what is timed, by the wall and of this thread; a call within another one counts once."""
+
+    wall_s: float = 0.0
+    thread_s: float = 0.0
+    calls: int = 0
+    depth: int = 0
+
+    def reset(self) -> None:
+        """Begin at nothing."""
+        self.wall_s = self.thread_s = 0.0
+        self.calls = 0
+
+    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, timed."""
+
+        def measured(*arguments: Any, **named: Any) -> Any:
+            self.depth += 1
+            thread_s, wall_s = time.thread_time(), time.perf_counter()
+            try:
+                return call(*arguments, **named)
+            finally:
+                self.depth -= 1
+                if not self.depth:
+                    self.wall_s += time.perf_counter() - wall_s
+                    self.thread_s += time.thread_time() - thread_s
+                    self.calls += 1
+
+        return measured
+
+
+@contextmanager
+def timed(clock: Clock, *places: tuple[Any, str]) -> Iterator[None]:
+    """While this is open calls of these attributes are timed."""
+    before = [(owner, name, getattr(owner, name)) for owner, name in places]
+    for owner, name, call in before:
+        setattr(owner, name, clock.timed(call))
+    try:
+        yield
+    finally:
+        for owner, name, call in before:
+            setattr(owner, name, call)
+
+
+def overhead(bench: Bench, count: int) -> dict[str, Any]:
+    """Per frame, outside kernels and networks [ms]; see the module."""
+    kernels, perception = Clock(), Clock()
+    engine = faults._ReopenableEngine
+    places = [(wp, "launch"), (wp.Launch, "launch"), (engine, "launch"), (engine, "run")]
+    tracker, verifier = bench.item._tracker, bench.item._verifier
+    work: list[tuple[Any, str]] = [(type(tracker), "update"), (FrameBuffers, "upload")]
+    if verifier is not None:
+        work += [(type(verifier), "verify"), (type(verifier), "remember")]
+    bench.unpaced(WARM_UP)
+    samples: dict[str, dict[str, list[float]]] = {
+        clock: {"step": [], OUTSIDE: [], RUNTIME: []} for clock in ("wall", "thread")
+    }
+    calls: list[float] = []
+    with timed(kernels, *places), timed(perception, *work):
+        first, since_ns = bench.camera.next, bench.camera.stamp_from_ns
+        for i in range(count):
+            frame = bench.camera.frame(first + i, since_ns + round(1e9 * i / 30.0))
+            kernels.reset()
+            perception.reset()
+            thread_s, wall_s = time.thread_time(), time.perf_counter()
+            bench._step(frame, None)
+            wall_s, thread_s = time.perf_counter() - wall_s, time.thread_time() - thread_s
+            for clock, spent_s, kernels_s, perception_s in (
+                ("wall", wall_s, kernels.wall_s, perception.wall_s),
+                ("thread", thread_s, kernels.thread_s, perception.thread_s),
+            ):
+                samples[clock]["step"].append(1e3 * spent_s)
+                samples[clock][OUTSIDE].append(1e3 * (spent_s - kernels_s))
+                samples[clock][RUNTIME].append(1e3 * (spent_s - perception_s))
+            calls.append(kernels.calls)
+    return {
+        "frames": count,
+        "launches_p50": float(np.median(calls)),
+        "of_it_the_clocks_ms": round(float(np.median(calls)) * cost_of_a_clock_ms(), 3),
+    } | {clock: {name: spread(values) for name, values in by_name.items()} for clock, by_name in samples.items()}
+
+
+def cost_of_a_clock_ms() -> float:
+    """What timing a call adds to the time around it [ms]: the least of some rounds."""
+    nothing = Clock().timed(lambda: None)
+    rounds = []
+    for _ in range(20):
+        began = time.thread_time()
+        for _ in range(1000):
+            nothing()
+        rounds.append(time.thread_time() - began)
+    return min(rounds)  # of 1000 calls [s], so of one [ms]
+
+
+def highest_rate(mean_ms: float) -> float:
+    """The highest of the rates at which tracking leaves enough of the period; the lowest if none does."""
+    return next((rate for rate in RATES_HZ if mean_ms <= SHARE * 1e3 / rate), RATES_HZ[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", type=Path, help="folder for the recordings")
+    parser.add_argument("--frames", type=int, default=2000, help="per kind, over all runs")
+    parser.add_argument("--rate", type=float, help="frame rate [Hz]; chosen if not given")
+    parser.add_argument("--bundle", default="nano")
+    parser.add_argument("--name", default="claim", help="of the record")
+    options = parser.parse_args()
+    folder = options.sets / "recovery"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in (0, 1):
+        if not (folder / f"{number:06d}").is_dir():
+            write_stage(folder / f"{number:06d}", recovery_sequence(FIRST_SEED + number).stage)
+    scene, others = (BopScene(folder / f"{number:06d}") for number in (0, 1))
+    console = Console()
+    measured = min(MEASURED, options.frames)
+    runs = {False: Run(), True: Run()}
+    with BackgroundLane() as lane:
+        bench = Bench(scene, others, NetworkBundle.load(options.bundle), lane)
+        bench.unpaced(WARM_UP)
+        alone = spread(bench.unpaced(measured))
+        rate_hz = options.rate or highest_rate(alone["mean_ms"])
+        apart = overhead(bench, measured)
+        gc.collect()
+        total, done = 2 * RUNS * WARM_UP + 2 * options.frames, 0
+        left = options.frames
+        with console.status("") as status:
+            for turn in range(RUNS, 0, -1):
+                count = left // turn
+                left -= count
+                for busy in (False, True):
+                    bench.paced(
+                        runs[busy],
+                        count,
+                        rate_hz,
+                        busy=busy,
+                        tell=lambda n, done=done: status.update(f"{done + n} of {total} frames"),
+                    )
+                    done += count + WARM_UP
+        loop_faults = bench.loop.faults
+    table = Table("", "p50 [ms]", "p90", "p99", "max", "dropped", "late", "searches", "registrations", "MiB")
+    for busy, run in runs.items():
+        told = run.report()
+        ended = [f"{run.ended[kind]} of {run.begun[kind]}" if busy else "" for kind in ("searches", "registrations")]
+        times = [f"{told['track'][key]:.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms")]
+        memory = f"{told['resident']['first_mib']:.0f} to {told['resident']['last_mib']:.0f}"
+        table.add_row("during" if busy else "alone", *times, str(run.dropped), str(run.late), *ended, memory)
+    ratio = runs[True].report()["track"]["p99_ms"] / runs[False].report()["track"]["p99_ms"]
+    console.print(table)
+    console.print(
+        f"{rate_hz:g} Hz: tracking alone takes {alone['mean_ms']:.1f} ms of {1e3 / rate_hz:.1f} ms on average"
+    )
+    console.print(f"p99 during is {ratio:.2f} times p99 alone")
+    for clock in ("wall", "thread"):
+        left_ms, runtime_ms = (apart[clock][name]["p50_ms"] for name in (OUTSIDE, RUNTIME))
+        console.print(
+            f"outside kernels and networks {left_ms:.2f} ms a frame, the runtime {runtime_ms:.2f} ({clock})"
+        )
+    unfinished = {kind: runs[True].begun[kind] - runs[True].ended[kind] for kind in runs[True].begun}
+    record = write_record(
+        options.name,
+        {
+            "rate_hz": rate_hz,
+            "unpaced": alone,
+            "alone": runs[False].report(),
+            "during": runs[True].report(),
+            "p99_ratio": round(ratio, 3),
+            "unfinished": unfinished,
+            "overhead": apart,
+            "faults": loop_faults,
+        },
+    )
+    print(record)
+
+
+if __name__ == "__main__":
+    main()
