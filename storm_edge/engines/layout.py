@@ -44,6 +44,11 @@ class ChannelsLastEngine:
         """The inner spec with channels first."""
         return self._spec
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a launch may be captured into a CUDA graph: the transposition may, so as the inner engine says."""
+        return bool(getattr(self._inner, "capturable", False))
+
     def bind(self, buffers: Buffers) -> None:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
         copies, inner = [], dict(buffers)

@@ -96,6 +96,9 @@ class TensorRtEngine:
         EngineError: The file was changed, or is of another TensorRT or GPU.
     """
 
+    capturable = True
+    """A launch only enqueues on the stream it is given, so it may be captured into a CUDA graph."""
+
     def __init__(self, path: Path, *, api: TensorRt, gpu: cuda.Gpu, names: Mapping[str, str] | None = None) -> None:
         data, manifest = read_engine(path)
         check_fits(path, manifest["key"], api, gpu.target)

@@ -100,6 +100,8 @@ class ReopenableNetworks(NetworkBundle):
             preset=bundle.preset,
             networks=bundle.networks,
             tier=bundle.tier,
+            backend=bundle.backend,
+            engine_folder=bundle.engine_folder,
             inner=bundle,
         )
 

@@ -21,6 +21,7 @@ from storm_edge.engines.targets import Target
 from storm_edge.engines.tensorrt_engine import TensorRtEngine
 from storm_edge.errors import BackendError, EngineError
 from storm_edge.export.recipe import read_recipe
+from storm_edge.perception.resident_launches import is_capturable
 from tests.engines import stand_in, tiny
 from tests.engines.tensorrt import StandIn, as_exported, doubled, exported
 
@@ -121,6 +122,11 @@ def test_published_names_and_layouts_come_out_as_ours(bundle: Path, engines: Pat
         inputs = _inputs(engine.spec, 5, rng)
         for name, array in engine.run(inputs).items():
             np.testing.assert_allclose(array, expected.run(inputs)[name], atol=1e-6)
+
+
+def test_an_engine_may_be_captured_into_a_graph_and_a_session_may_not(bundle: Path, engines: Path) -> None:
+    assert is_capturable(_load(bundle, engines).open("refine"))  # through the transposition, too
+    assert not is_capturable(NetworkBundle.load(bundle).open("refine"))
 
 
 def test_a_launch_goes_to_the_stream_it_is_given_and_waits_for_nothing(
