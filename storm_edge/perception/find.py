@@ -58,11 +58,13 @@ class Effort:
     """Verdict below which a place is not."""
     masks: int
     """Masks tried with care at a place."""
+    content: float
+    """Verdict from which one mask was enough, if the pose fits well."""
 
 
-THOROUGH = Effort(candidates=4, least_opinion=0.0, stand_outs=8, careful_count=2, hopeless=0.02, masks=3)
+THOROUGH = Effort(candidates=4, least_opinion=0.0, stand_outs=8, careful_count=2, hopeless=0.02, masks=3, content=1.0)
 """For an object that was never seen: nothing else waits for the answer."""
-BRIEF = Effort(candidates=2, least_opinion=0.25, stand_outs=0, careful_count=1, hopeless=0.25, masks=2)
+BRIEF = Effort(candidates=2, least_opinion=0.25, stand_outs=0, careful_count=1, hopeless=0.25, masks=2, content=0.8)
 """For an object that was lost a moment ago: it may be hidden, and a long search of a picture without it would still
 be under way when it reappears."""
 
@@ -233,7 +235,7 @@ class Finder:
         best = max((finding.verdict for finding in tried), default=0.0)
         for index, finding in enumerate(tried[: effort.careful_count]):
             if finding.verdict >= max(effort.hopeless, best - config.contender):
-                tried[index] = yield from self._with_care(frame, look, buffers, finding, effort.masks)
+                tried[index] = yield from self._with_care(frame, look, buffers, finding, effort)
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
@@ -257,7 +259,7 @@ class Finder:
                     return
 
     def _with_care(
-        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding, masks: int
+        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding, effort: Effort
     ) -> Generator[str, None, Finding]:
         """The same place again with the long schedule: which side the object shows is decided here.
 
@@ -265,8 +267,9 @@ class Finder:
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
         """
         best = finding
-        for mask in (recut(finding), finding.candidate.grown, None)[:masks]:
-            if mask is None and best.evidence.misfit < self._config.fits_well:
+        for number, mask in enumerate((recut(finding), finding.candidate.grown, None)[: effort.masks]):
+            fits_well = best.evidence.misfit < self._config.fits_well
+            if fits_well and (mask is None or (number > 0 and best.verdict >= effort.content)):
                 break
             wanted = best.mask if mask is None else mask
             again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, wanted)
