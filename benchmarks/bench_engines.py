@@ -2,7 +2,7 @@
 
     storm-edge export export/nano-*.yaml --calibration SET --out BUNDLE
     storm-edge build BUNDLE --precision fp16     (and fp32, int8-fp16)
-    python -m benchmarks.bench_engines BUNDLE [--backend tensorrt] [--engines engines] [--precision fp16]
+    python -m benchmarks.bench_engines BUNDLE [--backend tensorrt] [--engines DIR] [--precision fp16]
 
 Needs a GPU with TensorRT or TensorRT-RTX. Every graph is asked in the usual batch of each of its profiles, on the
 outputs of the FP32 graphs before it; the answers are compared with those of the FP32 graph on ONNX Runtime's CPU.
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import percentiles, write_record
-from storm_edge.engines.backend import Backend
+from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.exported import exported_graphs
 from storm_edge.engines.onnx_runtime import OrtOptions
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backend", choices=[b.value for b in Backend if b.runs_engines], default="tensorrt")
-    parser.add_argument("--engines", type=Path, default=Path("engines"))
+    parser.add_argument("--engines", type=Path, default=ENGINES)
     parser.add_argument("--precision", nargs="*", default=["fp32", "fp16", "int8-fp16"])
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from storm_edge.cli.console import progress_bars, say
+from storm_edge.engines.backend import ENGINES
 
 
 class Precision(str, Enum):
@@ -28,7 +29,7 @@ class Backend(str, Enum):
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle of storm-edge export.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of all engines.")] = Path("engines"),
+    out: Annotated[Path, typer.Option(help="Folder of all engines.")] = ENGINES,
     precision: Annotated[Precision, typer.Option(help="Graphs to build.")] = Precision.FP16,
     target: Annotated[
         str | None, typer.Option(help="Compute capability (sm86, sm87, sm89); this machine's GPU by default.")

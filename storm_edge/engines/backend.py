@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-ENGINES = Path("engines")
-"""Folder of all built engines, where none is named."""
+ENGINES = Path("engines/built")
+"""Folder of all built engines, where none is named; no bundle's own, since an export replaces that as a whole."""
 
 
 class Backend(str, Enum):

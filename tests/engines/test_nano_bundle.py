@@ -60,7 +60,7 @@ def test_som_and_tom_stay_within_twelve_megabytes(bundle: NetworkBundle) -> None
 
 
 def test_som_marks_the_object_and_knows_when_it_is_absent(bundle: NetworkBundle) -> None:
-    """The card says IoU 0.49 and AUROC 0.90; held to 0.35 and 0.75 on 16 pictures with 3 objects each."""
+    """The card says IoU 0.60 and AUROC 0.92; held to 0.45 and 0.8 on 16 pictures with 3 objects each."""
     config = QueryConfig(pool_size=16, views=16, absent_share=0.4)
     batch = QuerySampler(HELD_OUT_FROM + 7, config=config).query_batch(16)
     reference, query, head = (bundle.open(f"som_{part}") for part in ("reference", "query", "head"))
@@ -77,8 +77,8 @@ def test_som_marks_the_object_and_knows_when_it_is_absent(bundle: NetworkBundle)
             present.append(out["present"][0])
     there = batch["present"].reshape(-1) > 0.5
     assert 8 < there.sum() < 44
-    assert np.array(overlaps)[there].mean() > 0.35
-    assert auroc(present, there) > 0.75
+    assert np.array(overlaps)[there].mean() > 0.45
+    assert auroc(present, there) > 0.8
 
 
 def test_tom_tells_good_crops_from_bad_ones(bundle: NetworkBundle) -> None:
