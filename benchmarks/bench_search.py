@@ -105,7 +105,6 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
                     "verdict": finding.verdict,
                     "score": finding.candidate.score,
                     **asdict(finding.evidence),
-                    **({} if finding.opinion is None else {"marked": finding.opinion.marked}),
                 }
                 for finding in search.tried
             ],

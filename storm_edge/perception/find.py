@@ -22,7 +22,7 @@ from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.evidence import Evidence, Opinion, Witness, verdict
+from storm_edge.perception.evidence import Evidence, Witness, verdict
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.register import DEFAULT, RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter
@@ -84,6 +84,8 @@ class FindConfig:
     sure: float = 0.85
     """Verdict from which nothing else is tried: of 16 searches in clutter none was wrong above 0.5, and those that
     were right were mostly above 0.9."""
+    presence_weight: float = 0.5
+    """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
     min_verdict: float = 0.6
     """Verdict from which a candidate is the object."""
     same_place_bonus: float = 0.1
@@ -108,8 +110,6 @@ class Finding:
     """Chance that the object is there, 0..1."""
     evidence: Evidence
     """What the verdict was made of."""
-    opinion: Opinion | None
-    """What the segmenter's network added to that; None by colours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ class Finder:
             Registrar(bundle, networks, config=schedule, device=device, options=options)
             for schedule in (self._config.quick, self._config.careful)
         )
-        self._segmentation: Segmentation | None = None  # of the search under way
+        self._prior = 0.0  # what the network's opinion adds to the verdicts of the search under way [logits]
         self._witness = Witness(bundle, self.look, device=device)
 
     @property
@@ -220,7 +220,7 @@ class Finder:
     ) -> Generator[str, None, Search]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
-        self._segmentation = segmentation
+        self._prior = self._config.presence_weight * _logit(segmentation.opinion)
         tried: list[Finding] = []
         doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
         if not doubted:
@@ -297,25 +297,8 @@ class Finder:
         seen = self._witness.seen(frame, T)
         evidence = self._witness.testify(look, buffers, T, seen)
         yield "judge"
-        opinion = self._opinion(look, seen.mask)
-        sure = verdict(evidence, opinion) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
-        return Finding(
-            mask=seen.mask,
-            candidate=candidate,
-            T_cam_centre=T,
-            verdict=sure,
-            evidence=evidence,
-            opinion=opinion,
-        )
-
-    def _opinion(self, look: FrameLook, seen: NDArray[np.bool_]) -> Opinion | None:
-        """What the network thought of the place before anybody registered there."""
-        segmentation = self._segmentation
-        if segmentation is None or segmentation.opinion is None:
-            return None
-        share = look.small.letterbox.shrink_mask(seen)
-        marked = float((share * segmentation.probability).sum() / max(float(share.sum()), 1e-6))
-        return Opinion(present=segmentation.opinion, marked=marked)
+        sure = verdict(evidence, self._prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
+        return Finding(mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=sure, evidence=evidence)
 
     def _best_side(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
         """The pose of a last ranking that outline and depth hold least against."""
@@ -343,6 +326,12 @@ class Finder:
     def _near(self, finding: Finding, last: Float64) -> bool:
         gap_m = float(np.linalg.norm(finding.T_cam_centre[:3, 3] - last[:3, 3]))
         return gap_m < 0.5 * self._bundle.diameter_m
+
+
+def _logit(chance: float | None) -> float:
+    """Of a chance, within about 3 either way; 0 of none."""
+    limited = 0.5 if chance is None else float(np.clip(chance, 0.05, 0.95))
+    return float(np.log(limited / (1.0 - limited)))
 
 
 def _better(again: Finding, before: Finding) -> bool:
