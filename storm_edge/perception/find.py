@@ -60,11 +60,31 @@ class Effort:
     """Masks tried with care at a place."""
     content: float
     """Verdict from which one mask was enough, if the pose fits well."""
+    well_marked: float
+    """Score of a candidate from which its place is registered with care, whatever the short schedule came to."""
 
 
-THOROUGH = Effort(candidates=4, least_opinion=0.0, stand_outs=8, careful_count=2, hopeless=0.02, masks=3, content=1.0)
+THOROUGH = Effort(
+    candidates=4,
+    least_opinion=0.0,
+    stand_outs=8,
+    careful_count=2,
+    hopeless=0.02,
+    masks=3,
+    content=1.0,
+    well_marked=0.25,
+)
 """For an object that was never seen: nothing else waits for the answer."""
-BRIEF = Effort(candidates=2, least_opinion=0.25, stand_outs=0, careful_count=1, hopeless=0.25, masks=2, content=0.8)
+BRIEF = Effort(
+    candidates=2,
+    least_opinion=0.25,
+    stand_outs=0,
+    careful_count=1,
+    hopeless=0.25,
+    masks=2,
+    content=0.8,
+    well_marked=1.0,
+)
 """For an object that was lost a moment ago: it may be hidden, and a long search of a picture without it would still
 be under way when it reappears."""
 
@@ -232,10 +252,8 @@ class Finder:
             yield "segment"
             yield from self._try(further, tried, look, buffers, last)
         tried.sort(key=lambda finding: -self._rank(finding, last))
-        best = max((finding.verdict for finding in tried), default=0.0)
-        for index, finding in enumerate(tried[: effort.careful_count]):
-            if finding.verdict >= max(effort.hopeless, best - config.contender):
-                tried[index] = yield from self._with_care(frame, look, buffers, finding, effort)
+        for index in deserving(tried, effort, config.contender):
+            tried[index] = yield from self._with_care(frame, look, buffers, tried[index], effort)
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
@@ -345,6 +363,24 @@ def _better(again: Finding, before: Finding) -> bool:
 def _alike(T: Float64, other: Float64, diameter_m: float) -> bool:
     turn = np.arccos(np.clip((np.trace(T[:3, :3].T @ other[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))
     return bool(turn < _ALIKE_RAD and np.linalg.norm(T[:3, 3] - other[:3, 3]) < _ALIKE_SHARE * diameter_m)
+
+
+def deserving(tried: Sequence[Finding], effort: Effort, contender: float) -> list[int]:
+    """Which of the places, best first, are registered with care: the best ones, and the best marked one.
+
+    The short schedule ends on a wrong side now and then; then a right mask looks like a wrong place.
+
+    Args:
+        tried: The places.
+        effort: How many, and from what verdict and score.
+        contender: How far behind the best verdict one may be.
+    """
+    bound = max(effort.hopeless, max((finding.verdict for finding in tried), default=0.0) - contender)
+    chosen = [index for index, finding in enumerate(tried[: effort.careful_count]) if finding.verdict >= bound]
+    marked = max(range(len(tried)), key=lambda index: tried[index].candidate.score, default=None)
+    if marked is not None and marked not in chosen and tried[marked].candidate.score >= effort.well_marked:
+        chosen.append(marked)
+    return chosen
 
 
 def recut(finding: Finding) -> NDArray[np.bool_]:

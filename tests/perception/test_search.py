@@ -15,9 +15,9 @@ from storm_edge.export.nano_search import export_nano_som, export_nano_tom
 from storm_edge.geometry.se3 import make_T
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
-from storm_edge.perception.evidence import compare_colours
-from storm_edge.perception.find import Finder
-from storm_edge.perception.segment import ObjectLook, SegmentConfig, Segmenter, Source
+from storm_edge.perception.evidence import Evidence, compare_colours
+from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Finding, deserving
+from storm_edge.perception.segment import Candidate, ObjectLook, SegmentConfig, Segmenter, Source
 from storm_edge.perception.verify import MEMORY, Verifier
 from tests.staged import Staged
 
@@ -153,3 +153,20 @@ def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks:
     assert verifier.verify(buffers, away).geometry < 0.3
     verifier.forget()
     assert len(verifier) == 0
+
+
+def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
+    def place(verdict: float, score: float) -> Finding:
+        nothing = np.zeros((2, 2), dtype=bool)
+        evidence = Evidence(
+            visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.5, depth=0.5
+        )
+        candidate = Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1))
+        return Finding(mask=nothing, candidate=candidate, T_cam_centre=np.eye(4), verdict=verdict, evidence=evidence)
+
+    tried = [place(0.8, 0.0), place(0.6, 0.1), place(0.4, 0.2), place(0.1, 0.9)]
+    assert deserving(tried, THOROUGH, 0.3) == [0, 1, 3]
+    assert deserving(tried, BRIEF, 0.3) == [0]  # there is no time for a second place
+    assert deserving([place(0.9, 0.9), place(0.2, 0.3)], THOROUGH, 0.3) == [0]
+    assert deserving([place(0.01, 0.1)], THOROUGH, 0.3) == []
+    assert deserving([], THOROUGH, 0.3) == []
