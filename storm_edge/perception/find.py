@@ -24,6 +24,7 @@ from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.evidence import Evidence, Witness, verdict
 from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.nearby import log_odds_of
 from storm_edge.perception.register import DEFAULT, RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter
 from storm_edge.perception.stand_outs import stand_outs
@@ -39,6 +40,8 @@ QUICK = RegisterConfig(
 
 _CLEARLY = 0.25  # verdicts further apart than this decide by themselves
 _ALIKE_RAD, _ALIKE_SHARE = np.deg2rad(8.0), 0.03  # poses nearer to each other than this are one
+_MOST_ODDS = 3.0  # a single pixel's log odds count no more than this
+_FOREIGN_WEIGHT = 2.0  # of mean log odds below 0: places that are wholly foreign are out, whatever else fits
 _RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of the box stays in the mask
 
 
@@ -90,6 +93,17 @@ be under way when it reappears."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of an object that was seen before."""
+
+    T_cam_centre: Float64
+    """Where it was seen last: pose of the centred mesh [m] ``(4, 4)``."""
+    colour_log_odds: NDArray[np.float32] | None = None
+    """What tracking learned of its colours in this light, see `nearby.nearby_mask`; None if it was not
+    tracked but found in another image."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FindConfig:
     """When an object counts as found."""
 
@@ -108,6 +122,9 @@ class FindConfig:
     """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
     min_verdict: float = 0.6
     """Verdict from which a candidate is the object."""
+    min_verdict_again: float = 0.75
+    """The same for an object that was tracked and lost. It may be hidden, so that all that is seen is something else,
+    and a wrong place that is believed costs more than another search."""
     same_place_bonus: float = 0.1
     """Added to the verdict of a candidate that lies where the object was seen last, when they are ranked."""
     fits_well: float = 0.5
@@ -186,7 +203,9 @@ class Finder:
             Registrar(bundle, networks, config=schedule, device=device, options=options)
             for schedule in (self._config.quick, self._config.careful)
         )
-        self._prior = 0.0  # what the network's opinion adds to the verdicts of the search under way [logits]
+        # Of the search under way: what the network's opinion adds to its verdicts [logits], and learned colours.
+        self._prior = 0.0
+        self._odds: NDArray[np.float32] | None = None
         self._witness = Witness(bundle, self.look, device=device)
 
     @property
@@ -196,10 +215,10 @@ class Finder:
         return {network: quick[network] + careful[network] for network in quick}
 
     def search(
-        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
+        self, frame: Frame, buffers: FrameBuffers, *, known: Known | None = None, effort: Effort = THOROUGH
     ) -> Search:
         """Exhaust `chunks`."""
-        work = self.chunks(frame, buffers, last=last, effort=effort)
+        work = self.chunks(frame, buffers, known=known, effort=effort)
         while True:
             try:
                 next(work)
@@ -208,19 +227,19 @@ class Finder:
                 return result
 
     def chunks(
-        self, frame: Frame, buffers: FrameBuffers, *, last: Float64 | None = None, effort: Effort = THOROUGH
+        self, frame: Frame, buffers: FrameBuffers, *, known: Known | None = None, effort: Effort = THOROUGH
     ) -> Generator[str, None, Search]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns what the search came to.
 
         Args:
             frame: The image.
             buffers: The same, uploaded; must stay as it is until the generator ends.
-            last: Pose at which the object was seen last [m] ``(4, 4)``, or None.
+            known: What is known of it if it was seen before.
             effort: How much is tried.
         """
         look, segmentation = yield from self.segment(frame)
         yield "segment"
-        result: Search = yield from self.examine(look, segmentation, buffers, last=last, effort=effort)
+        result: Search = yield from self.examine(look, segmentation, buffers, known=known, effort=effort)
         return result
 
     def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
@@ -235,12 +254,14 @@ class Finder:
         segmentation: Segmentation,
         buffers: FrameBuffers,
         *,
-        last: Float64 | None = None,
+        known: Known | None = None,
         effort: Effort = THOROUGH,
     ) -> Generator[str, None, Search]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
         self._prior = self._config.presence_weight * _logit(segmentation.opinion)
+        self._odds = None if known is None else known.colour_log_odds
+        last = None if known is None else known.T_cam_centre
         tried: list[Finding] = []
         doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
         if not doubted:
@@ -257,7 +278,8 @@ class Finder:
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
-        found = tried[0] if tried and tried[0].verdict >= config.min_verdict else None
+        bound = config.min_verdict if self._odds is None else config.min_verdict_again
+        found = tried[0] if tried and tried[0].verdict >= bound else None
         return Search(found=found, tried=tuple(tried), segmentation=segmentation)
 
     def _try(
@@ -315,8 +337,19 @@ class Finder:
         seen = self._witness.seen(frame, T)
         evidence = self._witness.testify(look, buffers, T, seen)
         yield "judge"
-        sure = verdict(evidence, self._prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
+        prior = self._prior + self._foreign(frame, seen.mask)
+        sure = verdict(evidence, prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
         return Finding(mask=seen.mask, candidate=candidate, T_cam_centre=T, verdict=sure, evidence=evidence)
+
+    def _foreign(self, frame: Frame, seen: NDArray[np.bool_]) -> float:
+        """What colours say against a place that are not those that tracking learned [logits, 0 or less].
+
+        They say nothing for it: what stands beside the object may have its colours.
+        """
+        if self._odds is None or not seen.any():
+            return 0.0
+        odds = log_odds_of(frame.rgb[seen], self._odds)
+        return min(_FOREIGN_WEIGHT * float(np.clip(odds, -_MOST_ODDS, _MOST_ODDS).mean()), 0.0)
 
     def _best_side(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
         """The pose of a last ranking that outline and depth hold least against."""

@@ -62,10 +62,8 @@ def nearby_mask(
     y0, y1 = int(np.clip(v - reach_px, 0, height)), int(np.clip(v + reach_px + 1, 0, height))
     if x1 - x0 < config.smooth_px or y1 - y0 < config.smooth_px:
         return None
-    rgb = frame.rgb.numpy()[y0:y1, x0:x1] >> np.uint8(8 - region.BIN_BITS)
     depth = frame.depth.numpy()[y0:y1, x0:x1]
-    bins = (rgb[..., 0].astype(np.int32) << 2 * region.BIN_BITS) | (rgb[..., 1].astype(np.int32) << region.BIN_BITS)
-    odds = colour_log_odds[bins | rgb[..., 2]]
+    odds = log_odds_of(frame.rgb.numpy()[y0:y1, x0:x1], colour_log_odds)
     reachable = (depth > 0.0) & (np.abs(depth - t[2]) < config.reach * diameter_m)
     likely = (cv2.blur(np.where(reachable, odds, 0.0), (config.smooth_px, config.smooth_px)) > 0.0) & reachable
     opened = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -83,3 +81,15 @@ def nearby_mask(
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = joined
     return mask
+
+
+def log_odds_of(rgb: NDArray[np.uint8], colour_log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What learned colours say of pixels: log of foreground over background probability ``(...)``.
+
+    Args:
+        rgb: Pixels ``(..., 3)``.
+        colour_log_odds: By colour bin, ``(BIN_COUNT,)``, see `kernels.region`.
+    """
+    coarse = (rgb >> np.uint8(8 - region.BIN_BITS)).astype(np.int32)
+    bins = (coarse[..., 0] << 2 * region.BIN_BITS) | (coarse[..., 1] << region.BIN_BITS) | coarse[..., 2]
+    return np.asarray(colour_log_odds[bins])

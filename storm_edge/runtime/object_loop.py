@@ -30,7 +30,7 @@ from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import BRIEF, THOROUGH, Finder
+from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Known
 from storm_edge.perception.full_tom import TrackVerifier
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
@@ -418,11 +418,14 @@ class ObjectLoop:
         assert self._masks is not None
         look, segmentation = self._masks
         brief = self._trusted is not None and self._belief.failure_count < self._config.brief_searches
+        known = None
+        if self._trusted is not None:
+            known = Known(T_cam_centre=self._trusted, colour_log_odds=self._tracker.colour_log_odds())
         search = yield from self._finder.examine(
             look,
             segmentation,
             self._buffers_with(look.frame),
-            last=self._trusted,
+            known=known,
             effort=BRIEF if brief else THOROUGH,
         )
         found = search.found

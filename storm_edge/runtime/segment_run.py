@@ -22,7 +22,7 @@ from storm_edge.errors import ConfigError, bad
 from storm_edge.files import whole_folder
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import FindConfig, Finder
+from storm_edge.perception.find import FindConfig, Finder, Known
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import ObjectLook, Segmenter, Source
 from storm_edge.runtime.mask_pictures import DrawnMask, paint_masks
@@ -30,7 +30,6 @@ from storm_edge.runtime.outputs import SUMMARY, percentiles, versions, write_sum
 from storm_edge.runtime.overlay import contact_sheet, write_picture
 
 Bool = NDArray[np.bool_]
-Float64 = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 MASKS = "masks"
@@ -101,13 +100,13 @@ class _Verified:
 
     def __init__(self, finder: Finder, upload: Callable[[Frame], FrameBuffers]) -> None:
         self._finder, self._upload = finder, upload
-        self._last: Float64 | None = None
+        self._last: Known | None = None
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
-        search = self._finder.search(frame, self._upload(frame), last=self._last)
+        search = self._finder.search(frame, self._upload(frame), known=self._last)
         if search.found is None or not search.found.mask.any():
             return None, search.verdict
-        self._last = search.found.T_cam_centre
+        self._last = Known(T_cam_centre=search.found.T_cam_centre)
         return search.found.mask, search.found.verdict
 
 

@@ -13,10 +13,11 @@ from storm_edge.errors import EngineError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.export.nano_search import export_nano_som, export_nano_tom
 from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels import region
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
 from storm_edge.perception.evidence import Evidence, compare_colours
-from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Finding, deserving
+from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Finding, Known, deserving
 from storm_edge.perception.segment import Candidate, ObjectLook, SegmentConfig, Segmenter, Source
 from storm_edge.perception.verify import MEMORY, Verifier
 from tests.staged import Staged
@@ -91,7 +92,7 @@ def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: F
     rgb[mask], depth[mask] = other.rgb[mask], other.depth_m[mask]
     both = replace(frame, rgb=rgb, depth_m=depth)
     for last in (left, right, left):
-        found = finder.search(both, staged.buffers(both), last=last).found
+        found = finder.search(both, staged.buffers(both), known=Known(T_cam_centre=last)).found
         assert found is not None
         assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
 
@@ -170,3 +171,18 @@ def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
     assert deserving([place(0.9, 0.9), place(0.2, 0.3)], THOROUGH, 0.3) == [0]
     assert deserving([place(0.01, 0.1)], THOROUGH, 0.3) == []
     assert deserving([], THOROUGH, 0.3) == []
+
+
+def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    at_first = finder.search(frame, staged.buffers(frame)).found
+    assert at_first is not None
+    verdicts = []
+    for odds in (None, 2.0, -0.2, -3.0):
+        colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
+        known = Known(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
+        search = finder.search(frame, staged.buffers(frame), known=known)
+        verdicts.append(search.verdict)
+        assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
+    assert verdicts[0] == pytest.approx(verdicts[1])
+    assert verdicts[0] > verdicts[2] > verdicts[3]
