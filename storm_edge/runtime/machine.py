@@ -7,7 +7,8 @@ once or many frames later. One machine per object.
 ==========================  ================================================  =====================================
 state                       event                                             next state, actions
 ==========================  ================================================  =====================================
-SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby
+SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby; Search in two
+                                                                              attempts of three
 SEARCHING, no attempt       Tick, the wait is over, none is known             SEARCHING, Search
 SEARCHING, near last pose   PoseFound, score high enough                      REGISTERING, Forward
 SEARCHING, near last pose   PoseFound with a low score, Failed                SEARCHING, Search
@@ -106,6 +107,9 @@ class MachineConfig:
     nearby_for_s: float = 10.0
     """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
     frames and its failed attempts must fit in."""
+    nearby_every: int = 3
+    """Which attempts after a loss begin there: the first and every so manieth. One that hides for longer comes back
+    elsewhere, and the whole image holds the old place too."""
     cool_down_s: float = 0.1
     """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
     longest_wait_s: float = 0.2
@@ -118,7 +122,8 @@ class MachineConfig:
     """Frames between crops that the verifier's memory is given."""
 
     def __post_init__(self) -> None:
-        for name in ("silence_s", "cool_down_s", "longest_wait_s", "settled_s", "attempt_timeout_s", "lost_after"):
+        positive = ("silence_s", "cool_down_s", "longest_wait_s", "settled_s", "attempt_timeout_s", "lost_after")
+        for name in (*positive, "nearby_every"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ConfigError(bad(name, f"{value:g}", "more than 0", "correct the value"))
@@ -337,7 +342,8 @@ def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief,
 
 def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     number = belief.attempt_count + 1
-    nearby = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.nearby_for_s
+    recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.nearby_for_s
+    nearby = recent and belief.failure_count % config.nearby_every == 0
     attempt = Attempt(
         number=number,
         step=Step.NEARBY if nearby else Step.SEARCH,

@@ -17,7 +17,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -162,6 +162,9 @@ class ObjectLoop:
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._belief = Belief()
+        machine = self._config.machine
+        # Without a finder the old place is all there is to look at.
+        self._machine = machine if finder is not None else replace(machine, nearby_every=1)
         self._step: TrackStep | None = None
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
@@ -320,7 +323,7 @@ class ObjectLoop:
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
-        self._belief, actions = advance(self._belief, event, self._config.machine)
+        self._belief, actions = advance(self._belief, event, self._machine)
         for action in actions:
             self._do(action)
 

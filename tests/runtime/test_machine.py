@@ -308,6 +308,19 @@ def test_after_a_loss_the_last_pose_is_looked_at_first_and_at_once() -> None:
     assert loop.belief.state is State.SEARCHING
 
 
+def test_the_old_place_is_looked_at_in_every_third_attempt() -> None:
+    loop = Loop().track().lose()
+    begun = []
+    for _ in range(4):
+        actions = loop.tick()
+        while not actions:
+            actions = loop.tick()
+        begun.append(type(actions[0]))
+        while loop.belief.attempt is not None:
+            loop.send(Failed(attempt=loop.number))
+    assert begun == [LookNearby, Search, Search, LookNearby]
+
+
 def test_found_nearby_is_verified_like_any_other_pose() -> None:
     loop = Loop().track().lose()
     loop.tick()
@@ -338,7 +351,7 @@ def test_an_old_pose_is_no_prior() -> None:
             loop.send(Failed(attempt=loop.number))
             if loop.belief.attempt is not None:
                 loop.send(Failed(attempt=loop.number))
-    assert all((kind is LookNearby) == (age_s <= CONFIG.nearby_for_s) for age_s, kind in searches)
+    assert all(age_s <= CONFIG.nearby_for_s for age_s, kind in searches if kind is LookNearby)
     assert {kind for _, kind in searches} == {LookNearby, Search}
 
 
