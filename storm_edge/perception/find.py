@@ -61,8 +61,6 @@ class Effort:
     """Verdict below which a place is not."""
     masks: int
     """Masks tried with care at a place."""
-    content: float
-    """Verdict from which one mask was enough, if the pose fits well."""
     well_marked: float
     """Score of a candidate from which its place is registered with care, whatever the short schedule came to."""
 
@@ -74,7 +72,6 @@ THOROUGH = Effort(
     careful_count=2,
     hopeless=0.02,
     masks=3,
-    content=1.0,
     well_marked=0.25,
 )
 """For an object that was never seen: nothing else waits for the answer."""
@@ -84,8 +81,7 @@ BRIEF = Effort(
     stand_outs=0,
     careful_count=1,
     hopeless=0.25,
-    masks=2,
-    content=0.8,
+    masks=1,
     well_marked=1.0,
 )
 """For an object that was lost a moment ago: it may be hidden, and a long search of a picture without it would still
@@ -307,9 +303,8 @@ class Finder:
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
         """
         best = finding
-        for number, mask in enumerate((recut(finding), finding.candidate.grown, None)[: effort.masks]):
-            fits_well = best.evidence.misfit < self._config.fits_well
-            if fits_well and (mask is None or (number > 0 and best.verdict >= effort.content)):
+        for mask in (recut(finding), finding.candidate.grown, None)[: effort.masks]:
+            if mask is None and best.evidence.misfit < self._config.fits_well:
                 break
             wanted = best.mask if mask is None else mask
             again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, wanted)

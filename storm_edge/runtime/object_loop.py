@@ -90,7 +90,7 @@ class LoopConfig:
     """The schedule of registration."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """How tracking shares the work between geometry and network."""
-    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.5, longest_wait_s=0.1))
+    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.65, longest_wait_s=0.1))
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
