@@ -108,8 +108,8 @@ class MachineConfig:
     """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
     frames and its failed attempts must fit in."""
     nearby_every: int = 3
-    """Which attempts after a loss begin there: the first and every so manieth. One that hides for longer comes back
-    elsewhere, and the whole image holds the old place too."""
+    """Which attempts begin there: the first after the loss of a track that had settled, and every so manieth. What
+    hides for longer comes back elsewhere, and the whole image holds the old place too."""
     cool_down_s: float = 0.1
     """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
     longest_wait_s: float = 0.2
