@@ -87,17 +87,7 @@ class RecordingBundle(NetworkBundle):
     @classmethod
     def around(cls, bundle: NetworkBundle, recorder: Recorder) -> RecordingBundle:
         """The same bundle, recorded."""
-        return cls(
-            name=bundle.name,
-            folder=bundle.folder,
-            size_px=bundle.size_px,
-            preset=bundle.preset,
-            backend=bundle.backend,
-            engine_folder=bundle.engine_folder,
-            networks=bundle.networks,
-            tier=bundle.tier,
-            recorder=recorder,
-        )
+        return cls(**bundle.fields(), recorder=recorder)
 
     def open(self, network: str, options: OrtOptions | None = None) -> Engine:
         """See `NetworkBundle.open`."""

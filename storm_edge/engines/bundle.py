@@ -29,9 +29,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -212,6 +212,10 @@ class NetworkBundle:
             backend=backend,
             engine_folder=engine_folder,
         )
+
+    def fields(self) -> dict[str, Any]:
+        """What a bundle that wraps this one takes over, whatever this one holds besides."""
+        return {field.name: getattr(self, field.name) for field in fields(NetworkBundle)}
 
     def require(self, networks: Iterable[str], *, what: str, remedy: str) -> None:
         """Refuse a bundle that lacks some of ``networks``.

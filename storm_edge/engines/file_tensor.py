@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from storm_edge.engines.spec import TensorSpec
+from storm_edge.engines.spec import EngineSpec, TensorSpec
+from storm_edge.engines.views import view_of
 from storm_edge.errors import EngineError, bad
 
 
@@ -61,3 +63,20 @@ def check_names(what: object, found: Sequence[str], names: Mapping[str, str]) ->
     unknown = names.keys() - set(found)
     if unknown:
         raise EngineError(bad(what, f"tensors {list(found)}", sorted(unknown), "correct the names in the manifest"))
+
+
+def checked_inputs(
+    spec: EngineSpec, tensors: Sequence[FileTensor], inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """What was given to `Engine.run`, contiguous, by our names.
+
+    Raises:
+        EngineError: An input is missing, unknown, or of another type or shape.
+    """
+    wanted = {tensor.spec.name: tensor for tensor in tensors}
+    if inputs.keys() != wanted.keys():
+        raise EngineError(bad(f"inputs of {spec.name}", sorted(inputs), sorted(wanted), "give every input"))
+    arrays = {name: np.ascontiguousarray(inputs[name]) for name in wanted}
+    for name, tensor in wanted.items():
+        view_of(arrays[name], tensor.spec, what=f"{spec.name}.{name}")
+    return arrays

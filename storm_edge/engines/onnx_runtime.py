@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from storm_edge.engines import gpu as cuda
-from storm_edge.engines.file_tensor import FileTensor, check_names, file_tensor
+from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
 from storm_edge.engines.spec import Buffers, EngineSpec
 from storm_edge.engines.views import ArrayView, view_of
 from storm_edge.errors import BackendError, EngineError, bad
@@ -211,15 +211,8 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: An input is missing, unknown, or of another type or shape.
         """
-        wanted = {t.spec.name: t for t in self._inputs}
-        if inputs.keys() != wanted.keys():
-            what = f"inputs of {self._spec.name}"
-            raise EngineError(bad(what, sorted(inputs), sorted(wanted), "give every input"))
-        feed = {}
-        for name, tensor in wanted.items():
-            array = np.ascontiguousarray(inputs[name])
-            view_of(array, tensor.spec, what=f"{self._spec.name}.{name}")
-            feed[tensor.name] = array.reshape(tensor.sized(len(array)))
+        given = checked_inputs(self._spec, self._inputs, inputs)
+        feed = {t.name: (a := given[t.spec.name]).reshape(t.sized(len(a))) for t in self._inputs}
         arrays = self._session.run([t.name for t in self._outputs], feed)
         return {
             t.spec.name: a.reshape(

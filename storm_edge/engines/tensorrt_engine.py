@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines import gpu as cuda
 from storm_edge.engines.exported import ExportedGraph
-from storm_edge.engines.file_tensor import FileTensor, check_names, file_tensor
+from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
 from storm_edge.engines.spec import Buffers, EngineSpec
 from storm_edge.engines.store import EngineStore, check_fits, read_engine
 from storm_edge.engines.tensorrt_api import TensorRt, load_tensorrt
@@ -230,11 +230,8 @@ class TensorRtEngine:
         Raises:
             EngineError: An input is missing or unknown; or as `bind` and `launch`.
         """
-        wanted = [t.name for t in self._spec.inputs]
-        if inputs.keys() != set(wanted):
-            what = f"inputs of {self._spec.name}"
-            raise EngineError(bad(what, sorted(inputs), sorted(wanted), "give every input"))
-        counts = sorted({len(inputs[t.spec.name]) for t in self._varying})
+        given = checked_inputs(self._spec, self._inputs, inputs)
+        counts = sorted({len(given[t.spec.name]) for t in self._varying})
         if len(counts) > 1:
             what = f"inputs of {self._spec.name}"
             raise EngineError(bad(what, f"first sizes {counts}", "one size", "give as many rows of each"))
@@ -242,9 +239,8 @@ class TensorRtEngine:
         self._profile_for(count)
         staged = {}
         for tensor in self._inputs:
-            array = np.ascontiguousarray(inputs[tensor.spec.name])
-            view_of(array, tensor.spec, what=f"{self._spec.name}.{tensor.spec.name}")
-            staged[tensor.name] = wp.array(array.reshape(-1), device=self._gpu.device)  # Warp has no five axes
+            flat = given[tensor.spec.name].reshape(-1)  # Warp has no five axes
+            staged[tensor.name] = wp.array(flat, device=self._gpu.device)
         for tensor in self._outputs:
             zeros = np.zeros(int(np.prod(tensor.sized(count))), dtype=tensor.spec.dtype)
             staged[tensor.name] = wp.array(zeros, device=self._gpu.device)

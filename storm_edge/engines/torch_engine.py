@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.file_tensor import FileTensor, check_names, file_tensor
+from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
 from storm_edge.engines.onnx_runtime import file_sha256
 from storm_edge.engines.spec import Buffers, EngineSpec
 from storm_edge.engines.views import view_of
@@ -142,15 +142,11 @@ class TorchEngine:
         """
         import torch
 
-        wanted = {t.spec.name: t for t in self._inputs}
-        if inputs.keys() != wanted.keys():
-            what = f"inputs of {self._spec.name}"
-            raise EngineError(bad(what, sorted(inputs), sorted(wanted), "give every input"))
-        feed = {}
-        for name, tensor in wanted.items():
-            array = np.ascontiguousarray(inputs[name])
-            view_of(array, tensor.spec, what=f"{self._spec.name}.{name}")
-            feed[tensor.name] = torch.from_numpy(array.reshape(tensor.sized(len(array)))).to(self._device)
+        given = checked_inputs(self._spec, self._inputs, inputs)
+        feed = {
+            t.name: torch.from_numpy((a := given[t.spec.name]).reshape(t.sized(len(a)))).to(self._device)
+            for t in self._inputs
+        }
         with torch.inference_mode():
             found = self._graph(feed)
         arrays = {t.spec.name: (t, found[t.name].cpu().numpy()) for t in self._outputs}

@@ -36,6 +36,10 @@ _TYPES = {
 _SMALL = 16
 
 
+class _UnknownVariant(Exception):
+    """An operator is known here, but not with these attributes."""
+
+
 class OnnxGraph:
     """The graph of a file, its weights on a device.
 
@@ -69,7 +73,7 @@ class OnnxGraph:
                 expected = f"of {', '.join(sorted(_OPERATORS))}"
                 remedy = "run it on ONNX Runtime"
                 raise EngineError(bad(path, f"operators {', '.join(unknown)}", expected, remedy)) from None
-            except NotImplementedError as error:
+            except _UnknownVariant as error:
                 what = f"{path}: {node.op_type}"
                 raise EngineError(
                     bad(what, error, "a variant that is known here", "run it on ONNX Runtime")
@@ -131,10 +135,10 @@ def _plain(function: Callable[..., Any]) -> Callable[[Attributes], Operator]:
 def _padding(a: Attributes) -> tuple[int, int]:
     """Rows and columns around a picture."""
     if a.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise NotImplementedError(f"auto_pad {a['auto_pad'].decode()}")
+        raise _UnknownVariant(f"auto_pad {a['auto_pad'].decode()}")
     top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
     if (top, left) != (bottom, right):
-        raise NotImplementedError(f"pads {top, left, bottom, right}")
+        raise _UnknownVariant(f"pads {top, left, bottom, right}")
     return top, left
 
 
@@ -195,7 +199,7 @@ def _layer_norm(a: Attributes) -> Operator:
 
 def _pad(a: Attributes) -> Operator:
     if a.get("mode", b"constant") != b"constant":
-        raise NotImplementedError(f"mode {a['mode'].decode()}")
+        raise _UnknownVariant(f"mode {a['mode'].decode()}")
 
     def pad(x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:
         sizes = _ints(pads)
@@ -241,7 +245,7 @@ def _resize(a: Attributes) -> Operator:
     }
     for name, value in wanted.items():
         if a.get(name, defaults[name]) != value:
-            raise NotImplementedError(f"{name} {a.get(name, defaults[name]).decode()}")
+            raise _UnknownVariant(f"{name} {a.get(name, defaults[name]).decode()}")
 
     def resize(x: Tensor, region: Tensor | None = None, scales: Tensor | None = None) -> Tensor:
         factors = [1.0] * x.ndim if scales is None else _numbers(scales)
@@ -309,7 +313,7 @@ def _concatenate(a: Attributes) -> Operator:
 
 def _cast(a: Attributes) -> Operator:
     if a["to"] not in _TYPES:
-        raise NotImplementedError(f"to {onnx.TensorProto.DataType.Name(a['to'])}")
+        raise _UnknownVariant(f"to {onnx.TensorProto.DataType.Name(a['to'])}")
     return lambda x: x.to(_TYPES[a["to"]])
 
 

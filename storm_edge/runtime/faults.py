@@ -93,17 +93,7 @@ class ReopenableNetworks(NetworkBundle):
     @classmethod
     def around(cls, bundle: NetworkBundle) -> ReopenableNetworks:
         """The same bundle, reopenable."""
-        return cls(
-            name=bundle.name,
-            folder=bundle.folder,
-            size_px=bundle.size_px,
-            preset=bundle.preset,
-            networks=bundle.networks,
-            tier=bundle.tier,
-            backend=bundle.backend,
-            engine_folder=bundle.engine_folder,
-            inner=bundle,
-        )
+        return cls(**bundle.fields(), inner=bundle)
 
     def open(self, network: str, options: OrtOptions | None = None) -> Engine:
         """See `NetworkBundle.open`."""
