@@ -21,15 +21,14 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.errors import EngineError, MaskError, UnitError, bad
 from storm_edge.geometry.camera import back_project
-from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
 from storm_edge.perception.networks import PoseRefiner, PoseScorer
+from storm_edge.perception.placement import Placement
 
 Float64 = NDArray[np.float64]
 
@@ -144,7 +143,7 @@ class Registrar:
             self._score = PoseScorer(mesh, networks, diameter_m=d, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
         self._last_judge = PoseJudge(whole_mesh, diameter_m=d, batch=16, config=config.last_judge)
-        self._surface_centres = visible_centroids(mesh, bundle.rotation_grid, d)
+        self._placement = Placement(mesh, bundle.rotation_grid, d)
 
     @property
     def unusable(self) -> dict[str, int]:
@@ -184,7 +183,7 @@ class Registrar:
         check_scale(surface, self._bundle.diameter_m)
         mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
         area = float(mask.sum())
-        poses = make_T(self._bundle.rotation_grid, np.median(surface, axis=0) - self._surface_centres)
+        poses = self._placement.poses(surface, mask, frame.K)
         yield "hypotheses"
 
         for stage in config.stages:
@@ -278,22 +277,3 @@ def check_scale(surface: Float64, diameter_m: float) -> None:
                 "onboard the model with the other --unit, or correct depth_scale in scene_camera.json",
             )
         )
-
-
-def visible_centroids(mesh: MeshBuffers, rotations: Float64, diameter_m: float) -> Float64:
-    """Mean of the visible surface relative to the object's centre [m], for each rotation, ``(G, 3)``.
-
-    With it, a hypothesis starts where its own visible side, not the object's centre, meets the measured surface.
-    """
-    distance_m, size_px = 4.0 * diameter_m, 32
-    f = size_px * distance_m / (1.2 * diameter_m)
-    c = (size_px - 1) / 2.0
-    K = np.array([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]])
-    centres = np.zeros((len(rotations), 3))
-    t = np.array([0.0, 0.0, distance_m])
-    for part in _parts(len(rotations), 64):
-        picture = render(mesh, make_T(rotations[part], t), K, size_px)
-        weight = picture.mask.astype(np.float64)
-        total = np.maximum(weight.sum(axis=(1, 2)), 1.0)[:, None]
-        centres[part] = (picture.xyz * weight[..., None]).sum(axis=(1, 2)) / total - t
-    return centres

@@ -11,13 +11,11 @@ from storm_edge.errors import EngineError, MaskError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.perception.register import (
     REFINE_FIRST,
     Registrar,
     check_scale,
     masked_surface,
-    visible_centroids,
 )
 from tests.staged import Staged
 
@@ -105,14 +103,3 @@ def test_model_in_another_unit(staged: Staged, factor: float) -> None:
     check_scale(surface, staged.bundle.diameter_m)
     with pytest.raises(UnitError, match="--unit"):
         check_scale(surface, staged.bundle.diameter_m * factor)
-
-
-def test_visible_centroid_of_a_sphere_faces_the_camera() -> None:
-    """Seen from afar the visible half of a sphere of radius r has its mean over the disc at 2/3 r towards us."""
-    from tests.kernels.shapes import sphere
-
-    radius = 0.05
-    centres = visible_centroids(MeshBuffers.from_mesh(sphere(radius)), np.eye(3)[None], 2 * radius)
-    np.testing.assert_allclose(centres[0, :2], 0.0, atol=1e-3)
-    # From 4 diameters a little less of the half is seen, and a raster of 32 px has steps: 4 % of r.
-    assert centres[0, 2] == pytest.approx(-2.0 / 3.0 * radius, abs=0.08 * radius)
