@@ -49,6 +49,8 @@ _RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of 
 class Effort:
     """How much is tried before a search gives up."""
 
+    close: bool
+    """Whether the segmenter looks at parts of the image, too (`perception.close_look`)."""
     candidates: int
     """Most candidates of the segmenter that are registered."""
     least_opinion: float
@@ -66,6 +68,7 @@ class Effort:
 
 
 THOROUGH = Effort(
+    close=True,
     candidates=4,
     least_opinion=0.0,
     stand_outs=8,
@@ -76,6 +79,7 @@ THOROUGH = Effort(
 )
 """For an object that was never seen: nothing else waits for the answer."""
 BRIEF = Effort(
+    close=False,
     candidates=2,
     least_opinion=0.25,
     stand_outs=0,
@@ -154,7 +158,7 @@ class Search:
     tried: tuple[Finding, ...]
     """All candidates that could be registered, best first."""
     segmentation: Segmentation
-    """What the segmenter said."""
+    """What the segmenter said, after its closest look."""
 
     @property
     def verdict(self) -> float:
@@ -259,6 +263,8 @@ class Finder:
         self._odds = None if known is None else known.colour_log_odds
         last = None if known is None else known.T_cam_centre
         tried: list[Finding] = []
+        if effort.close:
+            segmentation = yield from self._segmenter.find_closer(look, self.look, segmentation)
         doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
         if not doubted:
             yield from self._try(segmentation.candidates[: effort.candidates], tried, look, buffers, last)

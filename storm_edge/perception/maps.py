@@ -44,6 +44,10 @@ class MapMaker(Protocol):
         """Whether `study` takes a moment only, so that what it keeps of an object need not be stored."""
 
     @property
+    def coarse(self) -> bool:
+        """Whether small objects are specks to it, so that parts of an image show it more than the whole."""
+
+    @property
     def context_length(self) -> int | None:
         """Length of the language context it takes; None if it takes none."""
 
@@ -89,6 +93,7 @@ class ColourMaps:
 
     fingerprint = COLOURS_ONLY
     quick = True
+    coarse = False
     context_length = None
     report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
 
@@ -117,6 +122,7 @@ class NanoMaps:
     """
 
     quick = True
+    coarse = True
     context_length = None
     report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
 
@@ -153,6 +159,7 @@ class FullMaps:
     """
 
     quick = False
+    coarse = False
 
     def __init__(
         self, networks: NetworkBundle, config: FullSomConfig, options: OrtOptions | None, device: str

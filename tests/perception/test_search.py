@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +19,9 @@ from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
 from storm_edge.perception.evidence import Evidence, compare_colours
 from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Finding, Known, deserving
-from storm_edge.perception.segment import Candidate, ObjectLook, SegmentConfig, Segmenter, Source
+from storm_edge.perception.segment import Candidate, ObjectLook, Segmentation, SegmentConfig, Segmenter, Source
 from storm_edge.perception.verify import MEMORY, Verifier
-from tests.staged import Staged
+from tests.staged import TABLE_DEPTH_M, Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
 
@@ -106,6 +107,45 @@ def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks
     best = segmenter.find(look, wanted).best
     assert best is not None
     assert mask_iou(best.mask, staged.mask()) > 0.5
+
+
+def finished(work: Generator[str, None, Segmentation]) -> tuple[list[str], Segmentation]:
+    """The kinds of chunks, and what they came to."""
+    kinds = []
+    while True:
+        try:
+            kinds.append(next(work))
+        except StopIteration as done:
+            return kinds, done.value
+
+
+def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: NetworkBundle) -> None:
+    """16 px across, 4 at the working size."""
+    T = staged.T_cam_centre.copy()
+    T[:3, 3] *= 8.0
+    frame = staged.frame(T)
+    wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
+    frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
+    segmenter = Segmenter(networks)
+    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    first = segmenter.find(look, wanted)
+    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
+    assert closer.opinion == first.opinion
+    truth = staged.mask(T)
+    from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
+    assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
+    kinds, again = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == ["segment closer"] * 9, "what all objects share of the parts must be at hand"
+    np.testing.assert_array_equal(again.probability, closer.probability)
+
+
+def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
+    look, wanted = segmenter.look(staged.frame()), segmenter.study(staged.bundle)
+    first = segmenter.find(look, wanted)
+    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == []
+    assert closer is first
 
 
 def test_a_saved_look_belongs_to_its_network_and_model(
