@@ -3,8 +3,10 @@
     python -m benchmarks.bench_search [--scenes 50] [--bundle nano | --colour] [--jobs 1] [--name search]
 
 Each picture shows 5 to 8 objects that training never saw. One of them is looked for, and one that is absent. Reported
-are the overlap of the segmenter's best mask and of the verified one with the truth, and how well the verdict tells
-present from absent. ``--colour`` leaves the network out. The record is ``records/<name>.json``.
+are the overlap with the truth of the segmenter's best mask, at first and after its closer look, and of the verified
+one, and how well the verdict tells present from absent: with a threshold at which at most 5 % of the objects that are
+there are missed, and the same where a wrong place counts as missed, too. ``--colour`` leaves the network out. The
+record is ``records/<name>.json``.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
             "paint": item.truth.paint,
             "present": segmentation.present,
             "score": segmentation.best.score if segmentation.best else 0.0,
-            "candidates": len(segmentation.candidates),
+            "candidates": len(search.segmentation.candidates),
             "verdict": search.verdict,
             "segment_cpu_s": segment_s,
             "search_cpu_s": time.process_time() - started,
@@ -110,8 +112,9 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
             ],
         }
         if truth is not None:
-            ious = [mask_iou(c.mask, truth) for c in segmentation.candidates]
+            ious = [mask_iou(c.mask, truth) for c in search.segmentation.candidates]
             row |= {
+                "iou_first": mask_iou(segmentation.best.mask, truth) if segmentation.best else 0.0,
                 "iou_segment": ious[0] if ious else 0.0,
                 "iou_any": max(ious, default=0.0),
                 "iou_verified": mask_iou(search.found.mask, truth) if search.found else 0.0,
@@ -126,7 +129,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     there = [r for r in rows if r["there"]]
     absent = [r for r in rows if not r["there"]]
     yes, no = np.array([r["verdict"] for r in there]), np.array([r["verdict"] for r in absent])
-    bound = float(np.quantile(yes, 0.05))
+    right = np.array([r["verdict"] if r["iou_best"] > 0.5 else 0.0 for r in there])
     difference = yes[:, None] - no[None, :]
     figures = {name: float(np.mean([r[name] for r in there])) for name in there[0] if name.startswith("iou")}
     return {
@@ -135,10 +138,16 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         "found": float(np.mean([r["iou_verified"] > 0.0 for r in there])),
         "absent_right": float(np.mean([r["verdict"] < FindConfig().min_verdict for r in absent])),
         "verdict_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
-        "absent_right_at_5_percent_misses": float((no < bound).mean()),
+        "absent_right_at_5_percent_misses": float((no < _missing_few(yes)).mean()),
+        "absent_right_at_5_percent_misses_or_wrong": float((no < _missing_few(right)).mean()),
         "segment_cpu_s": float(np.median([r["segment_cpu_s"] for r in rows])),
         "search_cpu_s": float(np.median([r["search_cpu_s"] for r in rows])),
     }
+
+
+def _missing_few(verdicts: np.ndarray) -> float:
+    """The highest threshold below which at most 5 % of them are."""
+    return float(np.sort(verdicts)[int(0.05 * len(verdicts))])
 
 
 def main() -> None:
