@@ -120,7 +120,7 @@ class FindConfig:
     were right were mostly above 0.9."""
     presence_weight: float = 0.5
     """Weight of the network's opinion that the object is there at all beside the evidence, both as logits."""
-    min_verdict: float = 0.6
+    min_verdict: float = 0.65
     """Verdict from which a candidate is the object."""
     min_verdict_again: float = 0.75
     """The same for an object that was tracked and lost. It may be hidden, so that all that is seen is something else,
