@@ -17,6 +17,7 @@ from storm_edge.perception.sharpen import SharpenConfig
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.faults import LaneHealth, Rebuilder, ReopenableNetworks
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
+from storm_edge.runtime.track_group import ResidentGroup, TrackerKind
 
 LANE_CHUNK = 12
 """Hypotheses per chunk of registrations that run beside the frames."""
@@ -39,6 +40,16 @@ def make_segmenter(
     return Segmenter(networks, config=SegmentConfig(sharpen=sharpen), device=device, options=options)
 
 
+def make_group(
+    networks: NetworkBundle | None, config: LoopConfig, *, device: str, options: OrtOptions | None = None
+) -> ResidentGroup:
+    """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
+    schedule = config.resident
+    if config.track.ask_network == "never":
+        schedule = replace(schedule, network_iterations=0)
+    return ResidentGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
+
+
 def make_loops(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
@@ -49,6 +60,7 @@ def make_loops(
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
     health: LaneHealth | None = None,
+    group: ResidentGroup | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -62,6 +74,8 @@ def make_loops(
         paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
             read there, and made anew for those without.
         health: Of the lanes, where objects are added to a loop that runs; its own if None.
+        group: Of that loop, if its objects are followed together; a new one if None, where the configuration or the
+            device asks for one.
 
     Raises:
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
@@ -75,6 +89,8 @@ def make_loops(
     health = health or LaneHealth()
     segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
     config = config or LoopConfig()
+    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
+        group = make_group(networks, config, device=device, options=options)
     finding = FindConfig()
     if lane is not None:
         # What fits between two frames must be small; done in between, large ones cost less in all.
@@ -103,6 +119,7 @@ def make_loops(
                 verifier=verifier,
                 lane=lane,
                 rebuilder=Rebuilder(health=health, own=own, shared=shared),
+                group=group,
             )
         )
     return loops

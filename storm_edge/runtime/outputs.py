@@ -179,6 +179,13 @@ def summarise(tracks: Sequence[Track], *, bundle: str, device: str, **more: Any)
     }
 
 
+def describe_tracker(tracker: Mapping[str, Any]) -> str:
+    """How objects were followed, in a line; ``tracker`` as in `summary.json`."""
+    if "launches" not in tracker:
+        return f"tracker {tracker['kind']}"
+    return f"tracker {tracker['kind']}, {tracker['launches']}; second looks: {tracker['second_looks']}"
+
+
 def write_summary(path: Path | str, summary: Mapping[str, Any]) -> None:
     """Write `summary.json`.
 

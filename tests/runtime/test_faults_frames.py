@@ -12,10 +12,12 @@ from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.runtime.assembly import make_group
 from storm_edge.runtime.frame_gate import LEAP_NS, Gate, admit
 from storm_edge.runtime.frame_loop import FrameLoop
-from storm_edge.runtime.object_loop import ObjectLoop
+from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 from storm_edge.runtime.outputs import State, Track
+from storm_edge.runtime.track_group import TrackerKind
 from tests.staged import TABLE_DEPTH_M, K, Staged
 
 PERIOD_NS = 33_333_333
@@ -109,9 +111,12 @@ def moving(staged: Staged, count: int) -> list[np.ndarray]:
     return [make_T(R @ T[:3, :3], T[:3, 3] + [0.003 * i, 0.0, 0.0]) for i, R in enumerate(turns)]
 
 
-def run(staged: Staged, frames: list[Frame], T_first: np.ndarray) -> tuple[list[Track], FrameLoop]:
+def run(
+    staged: Staged, frames: list[Frame], T_first: np.ndarray, kind: TrackerKind = TrackerKind.STEPWISE
+) -> tuple[list[Track], FrameLoop]:
     """The loop over frames, begun at the true pose of the first."""
-    loop = FrameLoop([ObjectLoop(staged.bundle, None)])
+    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.RESIDENT else None
+    loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 
     def first(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
@@ -142,16 +147,17 @@ ZOOMED = np.array([[741.0, 0.0, 300.0], [0.0, 741.0, 250.0], [0.0, 0.0, 1.0]])
 HALF = np.array([[285.0, 0.0, 159.5], [0.0, 285.0, 119.5], [0.0, 0.0, 1.0]])
 
 
+@pytest.mark.parametrize("kind", list(TrackerKind))
 @pytest.mark.parametrize(
     ("camera", "size_px", "within_m"), [(ZOOMED, (480, 640), 0.002), (HALF, (240, 320), 0.004)], ids=["zoom", "half"]
 )
 def test_another_camera_in_mid_run_goes_on_with_the_right_poses(
-    staged: Staged, camera: np.ndarray, size_px: tuple[int, int], within_m: float
+    staged: Staged, camera: np.ndarray, size_px: tuple[int, int], within_m: float, kind: TrackerKind
 ) -> None:
     poses = moving(staged, 12)
     frames = [pictured(staged, T, K, (480, 640), index) for index, T in enumerate(poses[:6])]
     frames += [pictured(staged, T, camera, size_px, index) for index, T in enumerate(poses[6:], start=6)]
-    tracks, loop = run(staged, frames, poses[0])
+    tracks, loop = run(staged, frames, poses[0], kind)
     assert {track.state for track in tracks} == {State.TRACKING}
     for track, T in zip(tracks, poses, strict=True):
         assert track.T_cam_obj is not None
@@ -161,14 +167,15 @@ def test_another_camera_in_mid_run_goes_on_with_the_right_poses(
     assert loop.faults["frames"] == {"repeated": 0, "disordered": 0, "clock_jumps": 0, "camera_changes": 1}
 
 
-def test_lost_with_one_camera_and_found_with_another(staged: Staged) -> None:
+@pytest.mark.parametrize("kind", list(TrackerKind))
+def test_lost_with_one_camera_and_found_with_another(staged: Staged, kind: TrackerKind) -> None:
     """The buffers of the search and the frames kept for the scout follow the camera, too."""
     T = staged.T_cam_centre
     frames = [pictured(staged, T, K, (480, 640), index) for index in range(2)]
     blank = replace(frames[0], rgb=np.full_like(frames[0].rgb, 115), depth_m=np.full_like(frames[0].depth_m, 0.9))
     frames += [replace(blank, index=index, stamp_ns=index * PERIOD_NS) for index in range(2, 7)]
     frames += [pictured(staged, T, HALF, (240, 320), index) for index in range(7, 45)]
-    tracks, _ = run(staged, frames, T)
+    tracks, _ = run(staged, frames, T, kind)
     states = [track.state for track in tracks]
     assert State.LOST in states[2:7]
     assert states[-1] is State.TRACKING
