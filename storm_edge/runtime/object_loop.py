@@ -7,7 +7,8 @@ arrived and is still believed it is the track: the two trackers change places, o
 follows all of them together (`track_group`) begins there.
 
 A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
-With a verifier the track's crops are compared with remembered ones every few frames, a second voter beside geometry.
+With a verifier the track's crops are compared with remembered ones every few frames (`verifying`), a second voter
+beside geometry; where a lane does that its vote is heard some frames later, about the frame that it judged.
 A fault of a device or an engine is the matter of `faults`: the engines are opened anew and the work is done again, or
 counts as failed where it was a search.
 """
@@ -40,7 +41,6 @@ from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
 from storm_edge.perception.resident import ResidentConfig
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
-from storm_edge.perception.verify import Verification
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
@@ -67,6 +67,7 @@ from storm_edge.runtime.outputs import State, Track
 from storm_edge.runtime.scheduler import Lane
 from storm_edge.runtime.track_group import ResidentGroup, TrackerKind
 from storm_edge.runtime.turns import Need
+from storm_edge.runtime.verifying import Verifying, Vote
 
 Float64 = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -125,7 +126,8 @@ class ObjectLoop:
         finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
             around its last place only.
         verifier: The second voter; None leaves the judgement to geometry.
-        lane: Does the locating beside the frames; None does it in between, always in the same order.
+        lane: Does the locating and verifying beside the frames; None does the one in between, always in the same
+            order, and the other at once.
         rebuilder: Opens engines anew that failed; None has nothing to open, and tries again once.
         group: What follows this object together with others; None follows it by itself, step by step.
     """
@@ -167,13 +169,14 @@ class ObjectLoop:
             )
             for _ in range(2)
         )
+        self._verifying = Verifying(verifier, lane, device)
         self._slot = None if group is None else group.join(bundle, self._network)
         self._locator = Locator(
             bundle,
             self._registrar,
             scout,
             finder=finder,
-            vote=self._verify,
+            vote=self._verifying.verify,
             nearby=self._config.nearby,
             frames_per_chunk=self._config.frames_per_chunk,
             kept_frames=self._config.kept_frames,
@@ -188,7 +191,7 @@ class ObjectLoop:
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
         self._work: Work | None = None
-        self._at_hand: tuple[FrameBuffers, Float64] | None = None  # what `Remember` is about
+        self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `Remember` is about
 
     @property
     def belief(self) -> Belief:
@@ -264,6 +267,8 @@ class ObjectLoop:
         self._tick(frame)
         spent = {}
         if self._belief.has_pose:
+            self._hear_verifier()
+        if self._belief.has_pose:
             # The step of a group is done at the first question; each object bears its share of it.
             others_ms = 0.0 if self.group is None else self.group.spent_ms
             self._follow(frame, buffers)
@@ -302,6 +307,7 @@ class ObjectLoop:
     def stop(self) -> None:
         """End what is under way; the object is not to be followed any more."""
         self._drop_work()
+        self._settle_verifier()
         if self._slot is not None:
             self._slot.leave()
 
@@ -324,6 +330,7 @@ class ObjectLoop:
     ) -> Track:
         self._tick(frame)
         self._drop_work()  # it may be using the scout
+        self._settle_verifier()
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         step = self._surviving(Lane.TRACK, lambda: self._locator.given(frame, buffers, T))
         self._hear(Given(frame=frame.index, score=step.confidence, faulty=faulty))
@@ -332,26 +339,32 @@ class ObjectLoop:
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
         step = self._surviving(Lane.TRACK, lambda: self._tracked(frame, buffers))
         self._step, self._step_stamp_ns = step, frame.stamp_ns
-        self._at_hand = (buffers, step.T_cam_centre)
+        self._at_hand = (frame, buffers, step.T_cam_centre)
         self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
         due = frame.index % self._verify_every == self._verify_place
         due = due or self._belief.state is State.SUSPECT
-        votes = None
         if due and self._belief.has_pose:
-            votes = self._surviving(Lane.VERIFY, lambda: self._verify(buffers, step.T_cam_centre))
-        if votes is not None:
-            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=votes.score, faulty=votes.faulty))
+            self._hear_vote(
+                self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
+            )
         if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
             self._trusted = step.T_cam_centre
 
     def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         return self._tracker.update(buffers) if self._slot is None else self._slot.step(frame)
 
-    def _verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
-        """What the verifier thinks of a pose, None without one or without anything to compare with."""
-        if self._verifier is None or not len(self._verifier):
-            return None
-        return self._verifier.verify(buffers, T_cam_centre)
+    def _hear_verifier(self) -> None:
+        """What the lane came to since the last frame, about a frame before this one."""
+        while (vote := self._surviving(Lane.VERIFY, self._verifying.hear)) is not None:
+            self._hear_vote(vote)
+
+    def _hear_vote(self, vote: Vote | None) -> None:
+        if vote is not None:
+            found = vote.verification
+            self._hear(Judged(frame=vote.frame, voter=Voter.NETWORK, score=found.score, faulty=found.faulty))
+
+    def _settle_verifier(self) -> None:
+        self._surviving(Lane.VERIFY, self._verifying.settle)
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
@@ -376,26 +389,29 @@ class ObjectLoop:
             self._drop_work()
         elif isinstance(action, Begin):
             self._begin_to_follow()
-        elif isinstance(action, Drop) and self._slot is not None:
-            self._surviving(Lane.TRACK, self._slot.drop)
-        elif isinstance(action, Remember) and self._verifier is not None:
+        elif isinstance(action, Drop):
+            self._settle_verifier()  # whoever takes a pose forward asks it, too
+            if self._slot is not None:
+                self._surviving(Lane.TRACK, self._slot.drop)
+        elif isinstance(action, Remember):
             assert self._at_hand is not None
-            verifier, at_hand = self._verifier, self._at_hand
-            self._surviving(Lane.VERIFY, lambda: verifier.remember(*at_hand))
-        elif isinstance(action, Forget) and self._verifier is not None:
-            self._verifier.forget()
+            at_hand = self._at_hand
+            self._surviving(Lane.VERIFY, lambda: self._verifying.remember(*at_hand))
+        elif isinstance(action, Forget):
+            self._verifying.forget()
 
     def _begin_to_follow(self) -> None:
         """What the scout came to is the track from now on."""
         locator = self._locator
         assert locator.found is not None
+        assert locator.at_hand is not None
         frame, T = locator.found
         if self._slot is None:
             self._tracker, locator.scout = locator.scout, self._tracker
         else:
             self._slot.begin(frame, T)
         self._step, self._step_stamp_ns = locator.step, frame.stamp_ns
-        self._trusted, self._at_hand = T, locator.at_hand
+        self._trusted, self._at_hand = T, (frame, *locator.at_hand)
         self._drop_work()
         locator.begun()
 
