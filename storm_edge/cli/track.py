@@ -103,8 +103,8 @@ def command(
 
 
 def describe(run: SceneRun) -> str:
-    """A line per object: its states and how long a frame took; and one of how they were followed."""
-    from storm_edge.runtime.outputs import State, describe_tracker, percentiles
+    """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
+    from storm_edge.runtime.outputs import State, describe_frames, describe_tracker, percentiles
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):
@@ -115,4 +115,7 @@ def describe(run: SceneRun) -> str:
         times = f"; track p50 {spent['p50']:.1f} ms, p99 {spent['p99']:.1f} ms" if spent else ""
         lines.append(f"{run.folder}: {name}, {len(mine)} frames: {states}{times}")
     lines.append(f"{run.folder}: {describe_tracker(run.summary['tracker'])}")
+    frames = describe_frames(run.summary["faults"]["frames"])
+    if frames is not None:
+        lines.append(f"{run.folder}: {frames}")
     return "\n".join(lines)

@@ -139,10 +139,10 @@ class FrameLoop:
         if admitted is None:
             return None
         if self._lane is not None:
-            self._lane.arrive(frame.index, next_due_s=next_due_s)
+            self._lane.arrive(admitted.index, next_due_s=next_due_s)
         with nullcontext() if self._watchdog is None else self._watchdog.watching("track"):
             tracks = self._step(admitted, first)
-        return [replace(track, stamp_ns=frame.stamp_ns) for track in tracks]
+        return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]
 
     def _step(self, frame: Frame, first: First | None) -> list[Track]:
         with nullcontext() if self._lane is None else self._lane.tracking():
