@@ -20,7 +20,24 @@ from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 from storm_edge.runtime.track_group import ResidentGroup, TrackerKind
 
 LANE_CHUNK = 12
-"""Hypotheses per chunk of registrations that run beside the frames."""
+"""Hypotheses per chunk of registrations that run beside the frames, where nobody says otherwise: what fits between
+two frames must be small. Done in between, large chunks cost less in all."""
+
+
+def chunked(config: LoopConfig, *, beside: bool) -> tuple[LoopConfig, FindConfig]:
+    """The configuration of a loop and of its searches, with registrations in chunks of the size asked for.
+
+    Args:
+        config: Schedules; its ``register_chunk``, if it has one, is the size.
+        beside: Whether they run on a lane beside the frames.
+    """
+    finding = FindConfig()
+    chunk = config.register_chunk or (LANE_CHUNK if beside else None)
+    if chunk is None:
+        return config, finding
+    quick, careful = (replace(schedule, chunk=chunk) for schedule in (finding.quick, finding.careful))
+    config = replace(config, register=replace(config.register, chunk=chunk))
+    return config, replace(finding, quick=quick, careful=careful)
 
 
 def make_segmenter(
@@ -91,12 +108,7 @@ def make_loops(
     config = config or LoopConfig()
     if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
         group = make_group(networks, config, device=device, options=options)
-    finding = FindConfig()
-    if lane is not None:
-        # What fits between two frames must be small; done in between, large ones cost less in all.
-        config = replace(config, register=replace(config.register, chunk=LANE_CHUNK))
-        quick, careful = (replace(schedule, chunk=LANE_CHUNK) for schedule in (finding.quick, finding.careful))
-        finding = replace(finding, quick=quick, careful=careful)
+    config, finding = chunked(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None

@@ -27,7 +27,7 @@ from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import Finder, Search
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.assembly import make_loops, make_segmenter
+from storm_edge.runtime.assembly import chunked, make_loops, make_segmenter
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.bench_recording import Recording, Shot
 from storm_edge.runtime.frame_loop import FrameLoop
@@ -338,7 +338,8 @@ class _Bench:
             self._followed = FrameLoop(loops, device=plan.device, lane=lane)
             return loops
         options = OrtOptions(device=plan.device, spinning=False)
-        return [ObjectLoop(self.bundle, self.networks, config=plan.loop, device=plan.device, options=options)]
+        config, _ = chunked(plan.loop, beside=False)
+        return [ObjectLoop(self.bundle, self.networks, config=config, device=plan.device, options=options)]
 
     def _finder(self) -> Finder:
         options = OrtOptions(device=self.plan.device, spinning=False)
@@ -347,7 +348,15 @@ class _Bench:
             name = self.networks.name if self.networks is not None else "none"
             remedy = "use a bundle with som_reference, som_query and som_head"
             raise ConfigError(bad(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy))
-        return Finder(self.bundle, segmenter, networks=self.networks, device=self.plan.device, options=options)
+        _, config = chunked(self.plan.loop, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
+        return Finder(
+            self.bundle,
+            segmenter,
+            networks=self.networks,
+            config=config,
+            device=self.plan.device,
+            options=options,
+        )
 
     def _play(
         self,

@@ -88,7 +88,10 @@ class LoopConfig:
     """Schedules, thresholds, and how much is done per frame."""
 
     register: RegisterConfig = field(default_factory=RegisterConfig)
-    """The schedule of registration."""
+    """The schedule of registration from a mask that is given, or around the last pose."""
+    register_chunk: int | None = None
+    """Hypotheses per chunk of all registrations, those of searches too; None leaves it to `assembly`, which makes
+    chunks smaller where a lane fits them in between the frames."""
     tracker: TrackerKind | None = None
     """How objects are followed; None takes the cheaper one of the device, see `TrackerKind.on`."""
     track: TrackConfig = field(default_factory=TrackConfig)

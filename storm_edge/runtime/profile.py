@@ -9,7 +9,7 @@ where the profile says how much the board sustains (docs/budgets.md); an estimat
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, bad
-from storm_edge.perception.register import RegisterConfig
 from storm_edge.perception.resident import ResidentConfig
 from storm_edge.perception.track import TrackConfig
 from storm_edge.runtime.object_loop import LoopConfig
@@ -48,7 +47,7 @@ class _Lanes(_Strict):
     locate: Literal["beside", "between"]
     chunks_per_frame: int = Field(default=5, ge=1)
     frames_per_chunk: int = Field(default=3, ge=1)
-    register_chunk: int = Field(default=42, ge=1, le=252)
+    register_chunk: int | None = Field(default=None, ge=1, le=252)
     verify_every: int = Field(default=3, ge=1)
 
 
@@ -149,7 +148,7 @@ def read_profile(path: Path) -> Profile:
         rate_hz=file.camera.rate_hz,
         beside=file.lanes.locate == "beside",
         loop=LoopConfig(
-            register=replace(RegisterConfig(), chunk=file.lanes.register_chunk),
+            register_chunk=file.lanes.register_chunk,
             tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
             resident=ResidentConfig(network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy),
             track=TrackConfig(ask_network=file.track.ask_network, network_iterations=file.track.network_iterations),

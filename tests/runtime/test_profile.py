@@ -51,7 +51,7 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert profile.period_ms == 40.0
     assert profile.beside
     loop = profile.loop
-    assert (loop.chunks_per_frame, loop.register.chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
+    assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
     assert (loop.track.ask_network, loop.track.network_iterations) == ("always", 1)
     assert (loop.tracker, loop.resident.network_iterations) == (TrackerKind.RESIDENT, 1)
     assert read_profile(write(tmp_path, changed("track.tracker", None))).loop.tracker is None
