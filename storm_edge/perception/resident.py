@@ -178,7 +178,8 @@ class ResidentTracks:
                 Recording(learning, stream=self._stream, as_graph=target.is_cuda and config.graph)
                 for learning in map(self._learning, range(count))
             ]
-            self._wait()
+        if target.is_cuda:
+            wp.synchronize_device(target)  # objects may have been made on another stream
         self.report = ResidentReport(
             device=target.alias,
             launches=launches,
@@ -217,12 +218,30 @@ class ResidentTracks:
         with self._lane():
             return self.objects[index].colour_log_odds()
 
+    def show(self, frame: Frame, *, is_sent: bool = False) -> None:
+        """Put a picture into `frame`, as the next `update` would.
+
+        Args:
+            frame: The image.
+            is_sent: Whether others read it on the device before that; it is there when this returns.
+
+        Raises:
+            FrameError: The frame has another size than the buffers.
+        """
+        with self._lane():
+            if is_sent or self._config.zero_copy:
+                self._wait()  # colours may still be learned of the last one
+            self.frame.write(frame)
+            if is_sent:
+                self.frame.send()
+                self._wait()
+
     def update(self, frame: Frame, *, is_written: bool = False) -> list[TrackStep | None]:
         """The pose of every object in the next frame; None for those that are skipped.
 
         Args:
             frame: The image.
-            is_written: Whether it is in the host's half of `frame` already.
+            is_written: Whether `show` was given it already.
 
         Raises:
             InputError: Nobody was started.
@@ -231,9 +250,9 @@ class ResidentTracks:
         if not any(item.is_active for item in self.objects):
             remedy = "call start() with a registered pose"
             raise InputError(bad("resident tracker", "no pose of any object", "one to start from", remedy))
+        if not is_written:
+            self.show(frame)
         with self._lane():
-            if not is_written:
-                self.frame.write(frame)
             for index, item in enumerate(self.objects):
                 starts = self.frame.starts_host[index * self._starts : (index + 1) * self._starts]
                 starts[0] = item.last

@@ -393,7 +393,7 @@ class _Bench:
                 if group is None:
                     buffers.upload(frame)
                 else:
-                    buffers = group.show(frame, is_read=False)
+                    buffers = group.show(frame, is_read=played == 0)  # where the track begins
                 uploaded = time.perf_counter()
                 track = step(shot, frame, buffers)
                 ended = time.perf_counter()

@@ -126,10 +126,7 @@ class ResidentGroup:
         """
         tracks = self._tracks_for(frame)
         self._written = frame
-        if is_read:
-            tracks.frame.upload(frame)
-        else:
-            tracks.frame.write(frame)
+        tracks.show(frame, is_sent=is_read)
         return tracks.frame
 
     def reopen(self) -> None:
@@ -150,6 +147,12 @@ class ResidentGroup:
             self._slots.remove(slot)
             self._looks_of_others += slot.item.second_looks
             self._tracks = self._written = self._stepped = None
+
+    def colours_of(self, slot: Slot) -> NDArray[np.float32] | None:
+        """What was learned of an object's colours; None before it began."""
+        if self._tracks is None or slot not in self._slots:
+            return slot.item.colour_log_odds()
+        return self._tracks.colour_log_odds(self._slots.index(slot))
 
     def step_of(self, slot: Slot, frame: Frame) -> TrackStep:
         """What became of an object in a frame; the first time that is asked, of all objects that have a pose."""
@@ -216,7 +219,7 @@ class Slot:
 
     def drop(self) -> None:
         """Its object is lost. The colours are read now: a search on another thread must not ask the device."""
-        self._colours = self.item.colour_log_odds()
+        self._colours = self.group.colours_of(self)
         self.begins = None
         self.item.pause()
 
