@@ -162,22 +162,18 @@ class ObjectLoop:
         if networks is not None:
             mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
             self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
-        self._tracker, scout = (
-            Tracker(
-                bundle,
-                GeometricRefiner(bundle.viewpoints, device=device),
-                self._network,
-                config=self._config.track,
-                device=device,
-            )
-            for _ in range(2)
-        )
+
+        def tracker() -> Tracker:
+            geometry = GeometricRefiner(bundle.viewpoints, device=device)
+            return Tracker(bundle, geometry, self._network, config=self._config.track, device=device)
+
+        self._tracker = tracker() if group is None else None
         self._verifying = Verifying(verifier, lane, device)
         self._slot = None if group is None else group.join(bundle, self._network)
         self._locator = Locator(
             bundle,
             self._registrar,
-            scout,
+            tracker(),
             finder=finder,
             vote=self._verifying.verify,
             nearby=self._config.nearby,
@@ -354,7 +350,10 @@ class ObjectLoop:
             self._trusted = step.T_cam_centre
 
     def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
-        return self._tracker.update(buffers) if self._slot is None else self._slot.step(frame)
+        if self._slot is not None:
+            return self._slot.step(frame)
+        assert self._tracker is not None
+        return self._tracker.update(buffers)
 
     def _hear_verifier(self) -> None:
         """What the lane came to since the last frame, about a frame before this one."""
@@ -409,10 +408,11 @@ class ObjectLoop:
         assert locator.found is not None
         assert locator.at_hand is not None
         frame, T = locator.found
-        if self._slot is None:
-            self._tracker, locator.scout = locator.scout, self._tracker
-        else:
+        if self._slot is not None:
             self._slot.begin(frame, T)
+        else:
+            assert self._tracker is not None
+            self._tracker, locator.scout = locator.scout, self._tracker
         self._step, self._step_stamp_ns = locator.step, frame.stamp_ns
         self._trusted, self._at_hand = T, (frame, *locator.at_hand)
         self._drop_work()
@@ -422,7 +422,11 @@ class ObjectLoop:
         """What is known of the object once it was followed."""
         if self._trusted is None:
             return None
-        colours = self._tracker.colour_log_odds() if self._slot is None else self._slot.colour_log_odds
+        if self._slot is not None:
+            colours = self._slot.colour_log_odds
+        else:
+            assert self._tracker is not None
+            colours = self._tracker.colour_log_odds()
         return Known(T_cam_centre=self._trusted, colour_log_odds=colours)
 
     def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:

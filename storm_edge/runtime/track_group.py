@@ -29,7 +29,7 @@ from storm_edge.kernels.device import require_device
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.resident import ResidentConfig, ResidentTracks, make_object
+from storm_edge.perception.resident import ResidentConfig, ResidentReport, ResidentTracks, make_object
 from storm_edge.perception.resident_object import ResidentObject
 from storm_edge.perception.track import TrackConfig, TrackStep
 from storm_edge.runtime.faults import ReopenableNetworks
@@ -84,6 +84,7 @@ class ResidentGroup:
         self._engine: Engine | None = None
         self._slots: list[Slot] = []
         self._tracks: ResidentTracks | None = None
+        self._report: ResidentReport | None = None
         self._written: Frame | None = None
         self._stepped: Frame | None = None
         self._steps: dict[Slot, TrackStep] = {}
@@ -95,9 +96,9 @@ class ResidentGroup:
         """How steps are run, for reports; JSON types."""
         looks = self._looks_of_others + sum(slot.item.second_looks for slot in self._slots)
         found: dict[str, object] = {"kind": TrackerKind.RESIDENT.value, "second_looks": looks}
-        if self._tracks is None:
-            return found | {"launches": "none: no frame was tracked"}
-        report = self._tracks.report
+        report = self._report
+        if report is None:
+            return found | {"launches": "none: there was no frame"}
         return found | {
             "launches": report.launches,
             "uploads": report.uploads,
@@ -194,6 +195,7 @@ class ResidentGroup:
                 device=self._device,
                 stream=self._stream,
             )
+            self._report = self._tracks.report
             self._written = None
         return self._tracks
 
