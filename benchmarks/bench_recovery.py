@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first recording")
     parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
-    parser.add_argument("--tracker", type=TrackerKind, default=TrackerKind.STEPWISE, choices=list(TrackerKind))
+    parser.add_argument("--tracker", default="stepwise", choices=[kind.value for kind in TrackerKind])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--name", default="recovery")
     options = parser.parse_args()
@@ -101,7 +101,7 @@ def main() -> None:
     folder = options.sets / "recovery"
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(options.first, options.first + options.count)
-    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle, options.tracker) for i in numbers]
+    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle, TrackerKind(options.tracker)) for i in numbers]
     with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
         done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
     sequences = [records for records in done if records is not None]
@@ -115,7 +115,7 @@ def main() -> None:
         options.name,
         {
             "bundle": options.bundle,
-            "tracker": options.tracker.value,
+            "tracker": options.tracker,
             "first_seed": first_seed,
             "without_depth": done.count(None),
             "report": asdict(report),
