@@ -201,7 +201,7 @@ def test_a_fault_beside_the_frames_rebuilds_the_lane_once_and_then_ends_the_run(
 def test_a_vote_that_hangs_ends_the_run_with_the_reason(staged: Staged) -> None:
     verifier = Verifier()
     try:
-        with BackgroundLane(QUICK, hang_s=0.3, first_hang_s=0.3) as lane:
+        with BackgroundLane(QUICK, hang_s=1.0) as lane:
             player = Player(staged, verifier, lane)
             player.play_until(lambda: bool(player.heard))
             verifier.may_answer.clear()
