@@ -1,6 +1,6 @@
 """Does the loop notice that it lost the object, and find it again? Held-out recordings with a full occlusion.
 
-    python -m benchmarks.bench_recovery SETS [--count 20] [--first 0] [--bundle none] [--jobs 2]
+    python -m benchmarks.bench_recovery SETS [--count 20] [--first 0] [--bundle none] [--tracker resident] [--jobs 2]
 
 writes ``SETS/recovery/000000 ...`` (kept for the next run), starts each at the first mask and lets the loop run to
 the end. A board hides the object for 10 to 40 frames while it moves on to another place and another side. The words
@@ -30,23 +30,26 @@ from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.object_loop import LoopConfig
 from storm_edge.runtime.sequence import Init, follow
+from storm_edge.runtime.track_group import TrackerKind
 
 FIRST_SEED = 20_000
 _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGISTERING": "r"}
 
 
-def run_one(task: tuple[Path, int, str]) -> list[FrameRecord] | None:
+def run_one(task: tuple[Path, int, str, TrackerKind]) -> list[FrameRecord] | None:
     """Make a recording if it is not there, run the loop over it, and compare with the truth.
 
     None for an object that shows no depth in its first picture (glass, chrome): nothing can start there.
     """
-    path, seed, networks = task
+    path, seed, networks, tracker = task
     if not path.is_dir():
         write_stage(path, recovery_sequence(seed).stage)
     scene = BopScene(path)
     bundle = onboarded(path)
-    (loop,) = make_loops([bundle], None if networks == "none" else NetworkBundle.load(networks))
+    config = LoopConfig(tracker=tracker)
+    (loop,) = make_loops([bundle], None if networks == "none" else NetworkBundle.load(networks), config=config)
     T = bundle.T_obj_centre
     model = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))
     records = []
@@ -90,6 +93,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first recording")
     parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
+    parser.add_argument("--tracker", default="stepwise", choices=[kind.value for kind in TrackerKind])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--name", default="recovery")
     options = parser.parse_args()
@@ -97,11 +101,11 @@ def main() -> None:
     folder = options.sets / "recovery"
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(options.first, options.first + options.count)
-    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in numbers]
+    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle, TrackerKind(options.tracker)) for i in numbers]
     with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
         done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
     sequences = [records for records in done if records is not None]
-    for (path, _, _), records in zip(tasks, done, strict=True):
+    for (path, *_), records in zip(tasks, done, strict=True):
         said = "no depth to start from" if records is None else report_recovery([records]).sentence()
         print(f"{path.name}: {said}\n{picture(records or [])}")
     report = report_recovery(sequences)
@@ -111,6 +115,7 @@ def main() -> None:
         options.name,
         {
             "bundle": options.bundle,
+            "tracker": options.tracker,
             "first_seed": first_seed,
             "without_depth": done.count(None),
             "report": asdict(report),

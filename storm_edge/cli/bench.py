@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, NO_NETWORKS, open_networks, open_scene
+from storm_edge.cli.scenes import LABELS, NO_NETWORKS, TrackerOption, open_networks, open_scene
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
@@ -89,6 +90,7 @@ def run(
     engines: Annotated[
         Path | None, typer.Option(help="Folder of all built engines. engines, or the profile's.", show_default=False)
     ] = None,
+    tracker: TrackerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
 ) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
@@ -99,6 +101,7 @@ def run(
     from storm_edge.runtime.object_loop import LoopConfig
     from storm_edge.runtime.pacing import Pacer
     from storm_edge.runtime.profile import check_camera
+    from storm_edge.runtime.track_group import TrackerKind
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=BENCH)
@@ -113,6 +116,9 @@ def run(
     networks = open_networks(bundle or "nano", backend=backend, engines=engines, device=device)
     wanted = bench.Mode(mode.value)
     Pacer(rate)
+    loop = LoopConfig() if machine is None else machine.loop
+    if tracker is not None:
+        loop = replace(loop, tracker=TrackerKind(tracker.value))
     plan = bench.BenchPlan(
         mode=wanted,
         frame_count=bench.FRAME_COUNTS[wanted] if frames is None else frames,
@@ -120,7 +126,7 @@ def run(
         rate_hz=rate,
         device=device,
         beside=rate is not None if machine is None else machine.beside,
-        loop=LoopConfig() if machine is None else machine.loop,
+        loop=loop,
     )
     with progress_bars() as report:
         recording, item = _open(scene, thing, unit, labels, plan, report)

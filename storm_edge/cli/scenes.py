@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,25 @@ BackendOption = Annotated[
     Backend,
     typer.Option(help="What runs the networks; the tensorrt ones run what storm-edge build made of a bundle."),
 ]
+
 EnginesOption = Annotated[Path, typer.Option("--engines", help="Folder of all built engines.")]
+
+
+class Tracker(str, Enum):
+    """How objects are followed."""
+
+    RESIDENT = "resident"
+    STEPWISE = "stepwise"
+
+
+TrackerOption = Annotated[
+    Tracker | None,
+    typer.Option(
+        help="How objects are followed: all in one step without the host in between (a CUDA graph if that can be), "
+        "or each by itself with as much work as it asks for. By default resident on CUDA, stepwise on a CPU.",
+        show_default=False,
+    ),
+]
 
 
 def open_scene(path: Path, labels: str | None) -> BopScene:

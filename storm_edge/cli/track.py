@@ -10,7 +10,15 @@ import typer
 
 from storm_edge.cli.console import end_now, progress_bars
 from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, NO_NETWORKS, BackendOption, EnginesOption, open_networks, open_scene
+from storm_edge.cli.scenes import (
+    LABELS,
+    NO_NETWORKS,
+    BackendOption,
+    EnginesOption,
+    TrackerOption,
+    open_networks,
+    open_scene,
+)
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
@@ -48,6 +56,7 @@ def command(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
+    tracker: TrackerOption = None,
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
     rate: Annotated[
         float | None,
@@ -61,9 +70,11 @@ def command(
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
     from storm_edge.runtime import sequence
+    from storm_edge.runtime.object_loop import LoopConfig
     from storm_edge.runtime.outputs import SUMMARY
     from storm_edge.runtime.pacing import NOMINAL_HZ, Pacer
     from storm_edge.runtime.scene_run import track_scene
+    from storm_edge.runtime.track_group import TrackerKind
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
@@ -78,6 +89,7 @@ def command(
             networks,
             out,
             init=sequence.Init(init.value),
+            config=LoopConfig(tracker=None if tracker is None else TrackerKind(tracker.value)),
             sam2=sam2,
             paths=objects,
             device=device,
@@ -91,8 +103,8 @@ def command(
 
 
 def describe(run: SceneRun) -> str:
-    """A line per object: its states and how long a frame took."""
-    from storm_edge.runtime.outputs import State, percentiles
+    """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
+    from storm_edge.runtime.outputs import State, describe_frames, describe_tracker, percentiles
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):
@@ -102,4 +114,8 @@ def describe(run: SceneRun) -> str:
         spent = percentiles([track.total_ms for track in mine if "track" in track.latency_ms])
         times = f"; track p50 {spent['p50']:.1f} ms, p99 {spent['p99']:.1f} ms" if spent else ""
         lines.append(f"{run.folder}: {name}, {len(mine)} frames: {states}{times}")
+    lines.append(f"{run.folder}: {describe_tracker(run.summary['tracker'])}")
+    frames = describe_frames(run.summary["faults"]["frames"])
+    if frames is not None:
+        lines.append(f"{run.folder}: {frames}")
     return "\n".join(lines)

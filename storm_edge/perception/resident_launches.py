@@ -22,10 +22,9 @@ from storm_edge.kernels.device import Device, WpArray
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
 from storm_edge.kernels.staging import Staging
-from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.descent import Descents, GeometricStep
 from storm_edge.perception.inputs import FrameBuffers, InputPreset, PairInputs
-from storm_edge.perception.judge import JudgeConfig, PoseJudge
+from storm_edge.perception.judge import PoseJudge
 
 Float64 = NDArray[np.float64]
 
@@ -177,40 +176,22 @@ class ObjectLaunches:
     """Polish and judge the hypotheses of one object, and learn its colours.
 
     Args:
-        bundle: The onboarded object.
-        mesh: Its mesh on the device, centred.
-        hypothesis_count: Poses that are polished together.
-        polish: Gauss-Newton steps.
-        occlusion_m: A reading this far in front of a point hides it [m].
-        gate_m: Plane distance that counts as wholly wrong [m].
-        judge: How poses are judged.
-
-    Attributes:
         descents: The poses and their evidence.
         judge: How far they are to be believed.
+        hypothesis_count: Poses that are polished together.
+        polish: Gauss-Newton steps.
+
+    Attributes:
+        descents: As given.
+        judge: As given.
+        hypothesis_count: As given.
     """
 
     def __init__(
-        self,
-        bundle: ObjectBundle,
-        mesh: MeshBuffers,
-        *,
-        hypothesis_count: int,
-        polish: Sequence[GeometricStep],
-        occlusion_m: float,
-        gate_m: float,
-        judge: JudgeConfig,
+        self, descents: Descents, judge: PoseJudge, *, hypothesis_count: int, polish: Sequence[GeometricStep]
     ) -> None:
-        self._count = hypothesis_count
+        self.descents, self.judge, self.hypothesis_count = descents, judge, hypothesis_count
         self._polish = tuple(polish)
-        self.descents = Descents(
-            bundle.viewpoints,
-            capacity=hypothesis_count,
-            occlusion_m=occlusion_m,
-            gate_m=gate_m,
-            device=mesh.device,
-        )
-        self.judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=hypothesis_count, config=judge)
 
     def enqueue(
         self, frame: FrameBuffers, sources: Sequence[tuple[WpArray, int]], results: Staging, first: int
@@ -223,7 +204,7 @@ class ObjectLaunches:
             results: As `result_staging` makes them.
             first: Row of the first hypothesis in the results.
         """
-        descents, count = self.descents, self._count
+        descents, count = self.descents, self.hypothesis_count
         descents.attach(frame)
         for n, (poses, index) in enumerate(sources):
             wp.copy(descents.pose_buffer, poses, dest_offset=n, src_offset=index, count=1)

@@ -92,6 +92,10 @@ class Tracker:
         residual = float(self._geometry.evidence(frame, T_cam_centre[None]).residual[0])
         return self._step(frame, T_cam_centre, residual, network_used=False)
 
+    def place(self, T_last: Float64, T_before: Float64) -> None:
+        """Go on from the last two poses of somebody else; what was learned stays."""
+        self._last, self._before = T_last, T_before
+
     def colour_log_odds(self) -> NDArray[np.float32] | None:
         """What tracking learned of the object's colours, see `nearby.nearby_mask`; None before `start`."""
         return self._geometry.colour_log_odds()

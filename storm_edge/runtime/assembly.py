@@ -17,9 +17,27 @@ from storm_edge.perception.sharpen import SharpenConfig
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.faults import LaneHealth, Rebuilder, ReopenableNetworks
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
+from storm_edge.runtime.track_group import ResidentGroup, TrackerKind
 
 LANE_CHUNK = 12
-"""Hypotheses per chunk of registrations that run beside the frames."""
+"""Hypotheses per chunk of registrations that run beside the frames, where nobody says otherwise: what fits between
+two frames must be small. Done in between, large chunks cost less in all."""
+
+
+def chunked(config: LoopConfig, *, beside: bool) -> tuple[LoopConfig, FindConfig]:
+    """The configuration of a loop and of its searches, with registrations in chunks of the size asked for.
+
+    Args:
+        config: Schedules; its ``register_chunk``, if it has one, is the size.
+        beside: Whether they run on a lane beside the frames.
+    """
+    finding = FindConfig()
+    chunk = config.register_chunk or (LANE_CHUNK if beside else None)
+    if chunk is None:
+        return config, finding
+    quick, careful = (replace(schedule, chunk=chunk) for schedule in (finding.quick, finding.careful))
+    config = replace(config, register=replace(config.register, chunk=chunk))
+    return config, replace(finding, quick=quick, careful=careful)
 
 
 def make_segmenter(
@@ -39,6 +57,16 @@ def make_segmenter(
     return Segmenter(networks, config=SegmentConfig(sharpen=sharpen), device=device, options=options)
 
 
+def make_group(
+    networks: NetworkBundle | None, config: LoopConfig, *, device: str, options: OrtOptions | None = None
+) -> ResidentGroup:
+    """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
+    schedule = config.resident
+    if config.track.ask_network == "never":
+        schedule = replace(schedule, network_iterations=0)
+    return ResidentGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
+
+
 def make_loops(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
@@ -49,6 +77,7 @@ def make_loops(
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
     health: LaneHealth | None = None,
+    group: ResidentGroup | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -62,6 +91,8 @@ def make_loops(
         paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
             read there, and made anew for those without.
         health: Of the lanes, where objects are added to a loop that runs; its own if None.
+        group: Of that loop, if its objects are followed together; a new one if None, where the configuration or the
+            device asks for one.
 
     Raises:
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
@@ -75,12 +106,9 @@ def make_loops(
     health = health or LaneHealth()
     segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
     config = config or LoopConfig()
-    finding = FindConfig()
-    if lane is not None:
-        # What fits between two frames must be small; done in between, large ones cost less in all.
-        config = replace(config, register=replace(config.register, chunk=LANE_CHUNK))
-        quick, careful = (replace(schedule, chunk=LANE_CHUNK) for schedule in (finding.quick, finding.careful))
-        finding = replace(finding, quick=quick, careful=careful)
+    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
+        group = make_group(networks, config, device=device, options=options)
+    config, finding = chunked(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None
@@ -103,6 +131,7 @@ def make_loops(
                 verifier=verifier,
                 lane=lane,
                 rebuilder=Rebuilder(health=health, own=own, shared=shared),
+                group=group,
             )
         )
     return loops

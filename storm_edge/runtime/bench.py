@@ -27,9 +27,10 @@ from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import Finder, Search
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.assembly import make_loops, make_segmenter
+from storm_edge.runtime.assembly import chunked, make_loops, make_segmenter
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.bench_recording import Recording, Shot
+from storm_edge.runtime.frame_loop import FrameLoop
 from storm_edge.runtime.memory import Memory, device_memory_mib, peak_mib, resident_mib
 from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 from storm_edge.runtime.outputs import State, Track
@@ -164,6 +165,8 @@ class BenchRun:
     """What happened how often: searches, losses."""
     start: str
     """Where the first pose came from: label, mask, or search."""
+    tracker: Mapping[str, object]
+    """How the object was followed, as in `summary.json`; empty where it was not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +231,7 @@ class _Bench:
         self.phases: dict[str, Phase] = {}
         self.counts: dict[str, int] = {}
         self.start = ""
+        self._followed: FrameLoop | None = None
         self._seen: list[_Seen] = []
         self._host_begin_mib: float | None = None
         self._lost_s: float | None = None
@@ -324,14 +328,18 @@ class _Bench:
             checked=self._check(),
             counts=self.counts,
             start=self.start,
+            tracker={} if self._followed is None else self._followed.tracker,
         )
 
     def _loops(self, lane: BackgroundLane | None, *, search: bool = True) -> list[ObjectLoop]:
         plan = self.plan
         if search:
-            return make_loops([self.bundle], self.networks, config=plan.loop, device=plan.device, lane=lane)
+            loops = make_loops([self.bundle], self.networks, config=plan.loop, device=plan.device, lane=lane)
+            self._followed = FrameLoop(loops, device=plan.device, lane=lane)
+            return loops
         options = OrtOptions(device=plan.device, spinning=False)
-        return [ObjectLoop(self.bundle, self.networks, config=plan.loop, device=plan.device, options=options)]
+        config, _ = chunked(plan.loop, beside=False)
+        return [ObjectLoop(self.bundle, self.networks, config=config, device=plan.device, options=options)]
 
     def _finder(self) -> Finder:
         options = OrtOptions(device=self.plan.device, spinning=False)
@@ -340,7 +348,15 @@ class _Bench:
             name = self.networks.name if self.networks is not None else "none"
             remedy = "use a bundle with som_reference, som_query and som_head"
             raise ConfigError(bad(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy))
-        return Finder(self.bundle, segmenter, networks=self.networks, device=self.plan.device, options=options)
+        _, config = chunked(self.plan.loop, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
+        return Finder(
+            self.bundle,
+            segmenter,
+            networks=self.networks,
+            config=config,
+            device=self.plan.device,
+            options=options,
+        )
 
     def _play(
         self,
@@ -359,6 +375,7 @@ class _Bench:
         phase = self.phases.setdefault(name, Phase(name=name))
         if plan.rate_hz is not None:
             phase.late_count = phase.late_count or 0
+        group = None if self._followed is None else self._followed.group
         buffers = FrameBuffers(*self.recording.size_px, plan.device)
         pacer = Pacer(plan.rate_hz)
         first, first_ns = self._next, self._next_ns  # a loop that is used again must not see time run backwards
@@ -373,7 +390,10 @@ class _Bench:
                 rest_s = None if plan.rate_hz is None else due.stamp_s + 1.0 / plan.rate_hz - time.perf_counter()
                 lane.arrive(number, next_due_s=None if rest_s is None else time.monotonic() + rest_s)
             with nullcontext() if lane is None else lane.tracking():
-                buffers.upload(frame)
+                if group is None:
+                    buffers.upload(frame)
+                else:
+                    buffers = group.show(frame, is_read=played == 0)  # where the track begins
                 uploaded = time.perf_counter()
                 track = step(shot, frame, buffers)
                 ended = time.perf_counter()

@@ -67,6 +67,11 @@ class _Bundle(_Part):
     networks: dict[str, str]
 
 
+class _Tracker(_Part):
+    kind: str | None = "stepwise"  # older records had no other
+    launches: str | None = None
+
+
 class _Object(_Part):
     id: str
     face_count: int
@@ -98,6 +103,7 @@ class BenchRecord(_Part):
     mode: str
     rate_hz: float | None
     locate: str
+    tracker: _Tracker = _Tracker()
     device: _Device
     machine: _Machine
     bundle: _Bundle
@@ -226,7 +232,18 @@ def comparison_table(comparison: Comparison) -> Table:
 def _differences(before: BenchRecord, after: BenchRecord) -> list[str]:
     """What must be equal for times to be comparable, and is not."""
     found = []
-    for what in ("mode", "rate_hz", "locate", "device", "machine", "bundle", "object", "recording", "board"):
+    for what in (
+        "mode",
+        "rate_hz",
+        "locate",
+        "tracker",
+        "device",
+        "machine",
+        "bundle",
+        "object",
+        "recording",
+        "board",
+    ):
         old, new = getattr(before, what), getattr(after, what)
         if old != new:
             found.append(f"{what} {_difference(old, new)}")

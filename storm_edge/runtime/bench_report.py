@@ -24,7 +24,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.runtime.bench import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Mode, Phase
 from storm_edge.runtime.bench_recording import Recording
 from storm_edge.runtime.board import BoardState, events_between
-from storm_edge.runtime.outputs import percentiles, versions
+from storm_edge.runtime.outputs import describe_tracker, percentiles, versions
 from storm_edge.runtime.profile import Profile
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def make_record(
         "mode": plan.mode.value,
         "rate_hz": plan.rate_hz,
         "locate": "beside" if plan.beside else "between",
+        "tracker": run.tracker,
         "device": describe_device(plan.device),
         "machine": describe_machine(),
         "bundle": _describe_bundle(networks),
@@ -224,6 +225,8 @@ def bench_sentences(record: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     right = "" if checked["right_share"] is None else f", {checked['right_share']:.0%} of them right"
     lines.append(f"checked: followed in {checked['followed_share']:.0%} of the frames{right} ({checked['against']})")
+    if record["tracker"]:
+        lines.append(describe_tracker(record["tracker"]))
     profile = record["profile"]
     if profile is not None:
         kept = {True: "kept", False: "EXCEEDED", None: "not known"}[profile["within_memory"]]

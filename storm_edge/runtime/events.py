@@ -16,7 +16,7 @@ class Voter(str, Enum):
     GEOMETRY = "geometry"
     """Depth, silhouette and contour against the rendered model, on every tracked frame."""
     NETWORK = "network"
-    """The tracking verifier against its memory of crops, every few frames and perhaps late."""
+    """The tracking verifier against its memory of crops, every few frames; from a lane some frames late."""
 
 
 @dataclass(frozen=True, kw_only=True)

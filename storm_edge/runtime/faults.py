@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -81,6 +81,13 @@ class LaneHealth:
             raise RunFault(bad(what, got, "engines that open", _REMEDY)) from again
 
 
+class Reopenable(Protocol):
+    """What holds engines that can be opened anew."""
+
+    def reopen(self) -> None:
+        """Do it; raises what opening raises."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReopenableNetworks(NetworkBundle):
     """A bundle whose engines can be opened anew while others hold them."""
@@ -127,6 +134,14 @@ class _ReopenableEngine:
     def spec(self) -> EngineSpec:
         return self._spec
 
+    @property
+    def capturable(self) -> bool:
+        return bool(getattr(self._engine, "capturable", False))
+
+    @property
+    def kind(self) -> str:
+        return type(self._engine).__name__
+
     def let_go(self) -> None:
         self._engine = None
 
@@ -162,6 +177,8 @@ class Rebuilder:
     """Engines that only this object uses."""
     shared: ReopenableNetworks | None = None
     """Engines that the searches of all objects use; on a lane they are used by its thread alone."""
+    group: Reopenable | None = None
+    """What follows this object together with others."""
 
     def absorb(self, lane: Lane, error: Exception) -> None:
         """See `LaneHealth.absorb`. Call it on the thread that did the work."""
@@ -171,3 +188,5 @@ class Rebuilder:
         for networks in (self.own, self.shared if lane is Lane.LOCATE else None):
             if networks is not None:
                 networks.reopen()
+        if lane is Lane.TRACK and self.group is not None:
+            self.group.reopen()

@@ -20,6 +20,7 @@ from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.frame_gate import Gate, admit
 from storm_edge.runtime.object_loop import ObjectLoop
 from storm_edge.runtime.outputs import Track
+from storm_edge.runtime.track_group import ResidentGroup, TrackerKind, the_one_group
 from storm_edge.runtime.turns import Wish, next_turn
 from storm_edge.runtime.watchdog import Watchdog
 
@@ -53,7 +54,18 @@ class FrameLoop:
         self._gone: dict[str, int] = {}  # unusable answers of objects that were removed
         for item in objects:
             self._objects.append(item)
+        self._group = the_one_group([item.group for item in self._objects])
         self._share_verifying()
+
+    @property
+    def group(self) -> ResidentGroup | None:
+        """What follows all objects together; None where each is followed by itself."""
+        return self._group
+
+    @property
+    def tracker(self) -> dict[str, object]:
+        """How objects are followed, for reports; JSON types."""
+        return {"kind": TrackerKind.STEPWISE.value} if self._group is None else self._group.report
 
     @property
     def objects(self) -> tuple[ObjectLoop, ...]:
@@ -83,12 +95,14 @@ class FrameLoop:
         """Follow one more object from the next frame on; where the lane is used it must have been made with it.
 
         Raises:
-            ConfigError: An object of that name is followed already.
+            ConfigError: An object of that name is followed already, or the others are in another group.
         """
         name = item.bundle.object_id
         if any(other.bundle.object_id == name for other in self._objects):
             raise ConfigError(bad("objects", f"{name} twice", "each once", "give the second one another name"))
+        self._group = the_one_group([*(other.group for other in self._objects), item.group])
         self._objects.append(item)
+        item.come_back()
         self._share_verifying()
 
     def remove(self, object_id: str) -> ObjectLoop:
@@ -125,15 +139,15 @@ class FrameLoop:
         if admitted is None:
             return None
         if self._lane is not None:
-            self._lane.arrive(frame.index, next_due_s=next_due_s)
+            self._lane.arrive(admitted.index, next_due_s=next_due_s)
         with nullcontext() if self._watchdog is None else self._watchdog.watching("track"):
             tracks = self._step(admitted, first)
-        return [replace(track, stamp_ns=frame.stamp_ns) for track in tracks]
+        return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]
 
     def _step(self, frame: Frame, first: First | None) -> list[Track]:
         with nullcontext() if self._lane is None else self._lane.tracking():
             began = time.perf_counter()
-            buffers = self._uploaded(frame)
+            buffers = self._uploaded(frame, is_read=first is not None)
             upload_ms = (time.perf_counter() - began) * 1e3
             given: dict[int, Track] = {}
             spent: dict[int, dict[str, float]] = {}
@@ -169,7 +183,9 @@ class FrameLoop:
         held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number
         return Wish(need=need, since_s=attempt.started_s, held=held, under_way=item.under_way)
 
-    def _uploaded(self, frame: Frame) -> FrameBuffers:
+    def _uploaded(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+        if self._group is not None and self._objects:
+            return self._objects[0].show(frame, is_read=is_read)
         if self._buffers is None or self._buffers.size_px != frame.size_px:
             self._buffers = FrameBuffers(*frame.size_px, self._device)
         self._buffers.upload(frame)

@@ -22,8 +22,9 @@ REGISTERING                 low score, Failed; came from a mask               SE
 SEARCHING, REGISTERING      Tick, the attempt took too long                   SEARCHING, Cancel, longer wait
 TRACKING                    Judged, a voter's average is low (a doubt)        SUSPECT
 TRACKING, SUSPECT           Tick, nobody judged for a while (a doubt)         SUSPECT
-TRACKING                    Judged, well                                      TRACKING, Remember now and then
-TRACKING, SUSPECT           Judged, faulty                                    SUSPECT in this frame
+TRACKING                    Judged, well, the newest frame                    TRACKING, Remember now and then
+TRACKING                    Judged, well, an older frame of this track        TRACKING
+TRACKING, SUSPECT           Judged, faulty                                    SUSPECT in the frame where it is heard
 SUSPECT                     Judged, every voter's average is trusted again    TRACKING
 TRACKING, SUSPECT           `lost_after` doubts in a row                      LOST, Drop
 LOST                        Tick                                              SEARCHING, as above; no wait if the
@@ -32,7 +33,9 @@ any                         Given, trusted / doubted or faulty                TR
 ==========================  ================================================  =====================================
 
 Everything else leaves the belief as it is: answers of attempts that are over, judgements of frames before the track
-began or older than the voter's last one. An attempt has a number, and at most one of its actions is under way.
+began or older than the voter's last one. A judgement of an older frame than the newest counts like any other, as the
+voter's newest opinion: it may raise a doubt, end its own, or lose the track, but never end another voter's doubt. An
+attempt has a number, and at most one of its actions is under way.
 """
 
 from __future__ import annotations
@@ -216,7 +219,7 @@ class Belief:
     remembered_frame: int = -1
     """Last frame given to the verifier's memory."""
     faulty_frame: int = -1
-    """Last frame in which a network gave no number: nothing that is said about it ends a doubt."""
+    """The newest frame when it was last heard that a network gave no number: nothing said in it ends the doubt."""
 
     @property
     def has_pose(self) -> bool:
@@ -296,13 +299,14 @@ def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belie
     others = tuple(o for o in belief.opinions if o.voter is not event.voter)
     belief = replace(belief, opinions=(*others, opinion), silences=0, heard_s=belief.time_s)
     if event.faulty:
-        belief = replace(belief, faulty_frame=max(event.frame, belief.faulty_frame))
+        belief = replace(belief, faulty_frame=belief.frame)
     belief, actions = _settle(belief, config)
     if belief.state is not State.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
         return belief, actions
     if belief.trusted_frame is None or event.frame > belief.trusted_frame:
         belief = replace(belief, trusted_frame=event.frame, trusted_s=belief.time_s)
-    if event.frame >= belief.remembered_frame + config.remember_every:
+    # Only the newest frame is still at hand; one whose vote comes late is made up for by the next.
+    if event.frame == belief.frame and event.frame >= belief.remembered_frame + config.remember_every:
         belief = replace(belief, remembered_frame=event.frame)
         actions = (*actions, Remember(frame=event.frame))
     return belief, actions

@@ -1,12 +1,14 @@
 """One object in the loop: does what the state machine asks for, and tells it what came of it.
 
-`machine` decides; here is the work behind its actions: tracking on every frame, and, while there is no pose, looking
-for the object in chunks, a few per frame, so that whatever else runs in the loop waits for no more than one chunk. A
-pose that was found belongs to an old frame; a second tracker, the scout, takes it forward over the frames kept since,
-and only when it has arrived and is still believed do the two change places.
+`machine` decides; here its actions are done: tracking on every frame, and, while there is no pose, looking for the
+object (`locating`) in chunks, a few per frame, so that whatever else runs in the loop waits for no more than one. A
+pose that was found belongs to an old frame; a second tracker, the scout, takes it forward, and only when it has
+arrived and is still believed it is the track: the two trackers change places, or the object's slot in the group that
+follows all of them together (`track_group`) begins there.
 
 A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
-With a verifier the track's crops are compared with remembered ones every few frames, a second voter beside geometry.
+With a verifier the track's crops are compared with remembered ones every few frames (`verifying`), a second voter
+beside geometry; where a lane does that its vote is heard some frames later, about the frame that it judged.
 A fault of a device or an engine is the matter of `faults`: the engines are opened anew and the work is done again, or
 counts as failed where it was a search.
 """
@@ -15,8 +17,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.errors import MaskError, UnitError, bad
+from storm_edge.errors import UnitError, bad
 from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -34,17 +36,17 @@ from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Known
 from storm_edge.perception.full_tom import TrackVerifier
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.nearby import NearbyConfig, nearby_mask
+from storm_edge.perception.nearby import NearbyConfig
 from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.register import RegisterConfig, Registrar
-from storm_edge.perception.segment import FrameLook, Segmentation
+from storm_edge.perception.resident import ResidentConfig
 from storm_edge.perception.track import TrackConfig, Tracker, TrackStep
-from storm_edge.perception.verify import Verification
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.events import (
     Action,
     Begin,
     Cancel,
+    Drop,
     Event,
     Failed,
     Forget,
@@ -52,9 +54,6 @@ from storm_edge.runtime.events import (
     Given,
     Judged,
     LookNearby,
-    MaskFound,
-    PoseForwarded,
-    PoseFound,
     Register,
     Remember,
     Search,
@@ -62,13 +61,15 @@ from storm_edge.runtime.events import (
     Voter,
 )
 from storm_edge.runtime.faults import Rebuilder
+from storm_edge.runtime.locating import Locator, Work
 from storm_edge.runtime.machine import Belief, MachineConfig, Step, advance
 from storm_edge.runtime.outputs import State, Track
 from storm_edge.runtime.scheduler import Lane
+from storm_edge.runtime.track_group import ResidentGroup, TrackerKind
 from storm_edge.runtime.turns import Need
+from storm_edge.runtime.verifying import Verifying, Vote
 
 Float64 = NDArray[np.float64]
-Work = Generator[str | None, None, Event]  # yields the kind of chunk it did
 Result = TypeVar("Result")
 
 _NEEDS = {
@@ -87,9 +88,17 @@ class LoopConfig:
     """Schedules, thresholds, and how much is done per frame."""
 
     register: RegisterConfig = field(default_factory=RegisterConfig)
-    """The schedule of registration."""
+    """The schedule of registration from a mask that is given, or around the last pose."""
+    register_chunk: int | None = None
+    """Hypotheses per chunk of all registrations, those of searches too; None leaves it to `assembly`, which makes
+    chunks smaller where a lane fits them in between the frames."""
+    tracker: TrackerKind | None = None
+    """How objects are followed; None takes the cheaper one of the device, see `TrackerKind.on`."""
     track: TrackConfig = field(default_factory=TrackConfig)
-    """How tracking shares the work between geometry and network."""
+    """How tracking shares the work between geometry and network: step by step, and in a second look at a frame in
+    doubt."""
+    resident: ResidentConfig = field(default_factory=ResidentConfig)
+    """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
     machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.65, longest_wait_s=0.1))
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
@@ -120,8 +129,10 @@ class ObjectLoop:
         finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
             around its last place only.
         verifier: The second voter; None leaves the judgement to geometry.
-        lane: Does the locating beside the frames; None does it in between, always in the same order.
+        lane: Does the locating and verifying beside the frames; None does the one in between, always in the same
+            order, and the other at once.
         rebuilder: Opens engines anew that failed; None has nothing to open, and tries again once.
+        group: What follows this object together with others; None follows it by itself, step by step.
     """
 
     def __init__(
@@ -136,29 +147,39 @@ class ObjectLoop:
         verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,
         rebuilder: Rebuilder | None = None,
+        group: ResidentGroup | None = None,
     ) -> None:
         self.bundle = bundle
+        self.group = group
         self._finder, self._verifier = finder, verifier
-        self._rebuilder = rebuilder or Rebuilder()
+        self._rebuilder = replace(rebuilder or Rebuilder(), group=group)
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
         self._config = config or LoopConfig()
         self.share_verifying(0, 1)
-        self._device = device
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
         self._network: PoseRefiner | None = None
         if networks is not None:
             mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
             self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
-        self._tracker, self._scout = (
-            Tracker(
-                bundle,
-                GeometricRefiner(bundle.viewpoints, device=device),
-                self._network,
-                config=self._config.track,
-                device=device,
-            )
-            for _ in range(2)
+
+        def tracker() -> Tracker:
+            geometry = GeometricRefiner(bundle.viewpoints, device=device)
+            return Tracker(bundle, geometry, self._network, config=self._config.track, device=device)
+
+        self._tracker = tracker() if group is None else None
+        self._verifying = Verifying(verifier, lane, device)
+        self._slot = None if group is None else group.join(bundle, self._network)
+        self._locator = Locator(
+            bundle,
+            self._registrar,
+            tracker(),
+            finder=finder,
+            vote=self._verifying.verify,
+            nearby=self._config.nearby,
+            frames_per_chunk=self._config.frames_per_chunk,
+            kept_frames=self._config.kept_frames,
+            device=device,
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._belief = Belief()
@@ -169,12 +190,7 @@ class ObjectLoop:
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
         self._work: Work | None = None
-        self._locate_buffers: FrameBuffers | None = None
-        self._kept: deque[Frame] = deque(maxlen=self._config.kept_frames)
-        self._found: tuple[Frame, Float64] | None = None
-        self._scout_index: int | None = None
-        self._masks: tuple[FrameLook, Segmentation] | None = None
-        self._at_hand: tuple[FrameBuffers, Float64] | None = None  # what `Remember` is about
+        self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `Remember` is about
 
     @property
     def belief(self) -> Belief:
@@ -210,6 +226,7 @@ class ObjectLoop:
         counts = Counter(self._registrar.unusable)
         counts.update({} if self._finder is None else self._finder.unusable)
         counts["refine"] += 0 if self._network is None else self._network.unusable
+        counts["refine"] += 0 if self._slot is None else self._slot.item.unusable
         counts["tom"] += 0 if self._verifier is None else self._verifier.unusable
         return dict(counts)
 
@@ -249,10 +266,16 @@ class ObjectLoop:
         self._tick(frame)
         spent = {}
         if self._belief.has_pose:
+            self._hear_verifier()
+        if self._belief.has_pose:
+            # The step of a group is done at the first question; each object bears its share of it.
+            others_ms = 0.0 if self.group is None else self.group.spent_ms
             self._follow(frame, buffers)
             spent["track"] = (time.perf_counter() - started) * 1e3
+            if self.group is not None:
+                spent["track"] += self.group.share_ms - (self.group.spent_ms - others_ms)
         if not self._belief.has_pose:
-            self._kept.append(frame)
+            self._locator.keep(frame)
             self._hear_lane()
         return spent
 
@@ -283,6 +306,20 @@ class ObjectLoop:
     def stop(self) -> None:
         """End what is under way; the object is not to be followed any more."""
         self._drop_work()
+        self._settle_verifier()
+        if self._slot is not None:
+            self._slot.leave()
+
+    def come_back(self) -> None:
+        """Be followed again after `stop`."""
+        if self._slot is not None:
+            self._slot.come_back()
+
+    def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+        """The buffers of the group's step with a picture in them; see `ResidentGroup.show`."""
+        group = self.group
+        assert group is not None
+        return self._surviving(Lane.TRACK, lambda: group.show(frame, is_read=is_read))
 
     def _tick(self, frame: Frame) -> None:
         self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
@@ -292,34 +329,44 @@ class ObjectLoop:
     ) -> Track:
         self._tick(frame)
         self._drop_work()  # it may be using the scout
+        self._settle_verifier()
         # Every track begins with the scout; the machine's Begin makes it the tracker.
-        self._step = self._surviving(Lane.TRACK, lambda: self._scout.start(buffers, T))
-        self._step_stamp_ns = frame.stamp_ns
-        self._found, self._at_hand = (frame, T), (buffers, T)
-        self._hear(Given(frame=frame.index, score=self._step.confidence, faulty=faulty))
+        step = self._surviving(Lane.TRACK, lambda: self._locator.given(frame, buffers, T))
+        self._hear(Given(frame=frame.index, score=step.confidence, faulty=faulty))
         return self.report(frame, {stage: (time.perf_counter() - started) * 1e3})
 
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
-        self._step = self._surviving(Lane.TRACK, lambda: self._tracker.update(buffers))
-        self._step_stamp_ns = frame.stamp_ns
-        self._at_hand = (buffers, self._step.T_cam_centre)
-        step = self._step
+        step = self._surviving(Lane.TRACK, lambda: self._tracked(frame, buffers))
+        self._step, self._step_stamp_ns = step, frame.stamp_ns
+        self._at_hand = (frame, buffers, step.T_cam_centre)
         self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
         due = frame.index % self._verify_every == self._verify_place
         due = due or self._belief.state is State.SUSPECT
-        votes = None
         if due and self._belief.has_pose:
-            votes = self._surviving(Lane.VERIFY, lambda: self._verify(buffers, step.T_cam_centre))
-        if votes is not None:
-            self._hear(Judged(frame=frame.index, voter=Voter.NETWORK, score=votes.score, faulty=votes.faulty))
+            self._hear_vote(
+                self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
+            )
         if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
             self._trusted = step.T_cam_centre
 
-    def _verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
-        """What the verifier thinks of a pose, None without one or without anything to compare with."""
-        if self._verifier is None or not len(self._verifier):
-            return None
-        return self._verifier.verify(buffers, T_cam_centre)
+    def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        if self._slot is not None:
+            return self._slot.step(frame)
+        assert self._tracker is not None
+        return self._tracker.update(buffers)
+
+    def _hear_verifier(self) -> None:
+        """What the lane came to since the last frame, about a frame before this one."""
+        while (vote := self._surviving(Lane.VERIFY, self._verifying.hear)) is not None:
+            self._hear_vote(vote)
+
+    def _hear_vote(self, vote: Vote | None) -> None:
+        if vote is not None:
+            found = vote.verification
+            self._hear(Judged(frame=vote.frame, voter=Voter.NETWORK, score=found.score, faulty=found.faulty))
+
+    def _settle_verifier(self) -> None:
+        self._surviving(Lane.VERIFY, self._verifying.settle)
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
@@ -329,28 +376,58 @@ class ObjectLoop:
 
     def _do(self, action: Action) -> None:
         if isinstance(action, LookNearby):
-            self._work = self._guarded(action.attempt, self._look_nearby(action.attempt))
+            self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self._known()))
+        elif isinstance(action, Search):
+            self._work = self._guarded(action.attempt, self._locator.search(action.attempt))
+        elif isinstance(action, Register):
+            known = self._known()
+            brief = known is not None and self._belief.failure_count < self._config.brief_searches
+            effort = BRIEF if brief else THOROUGH
+            work = self._locator.register_candidates(action.attempt, known, effort)
+            self._work = self._guarded(action.attempt, work)
         elif isinstance(action, Forward):
-            self._work = self._guarded(action.attempt, self._go_forward(action.attempt))
+            self._work = self._guarded(action.attempt, self._locator.go_forward(action.attempt))
         elif isinstance(action, Cancel):
             self._drop_work()
         elif isinstance(action, Begin):
-            assert self._found is not None
-            self._tracker, self._scout = self._scout, self._tracker
-            self._trusted = self._found[1]
-            self._kept.clear()
-            self._drop_work()
-            self._found, self._scout_index = None, None
-        elif isinstance(action, Search):
-            self._work = self._guarded(action.attempt, self._search(action.attempt))
-        elif isinstance(action, Register):
-            self._work = self._guarded(action.attempt, self._register_candidates(action.attempt))
-        elif isinstance(action, Remember) and self._verifier is not None:
+            self._begin_to_follow()
+        elif isinstance(action, Drop):
+            self._settle_verifier()  # whoever takes a pose forward asks it, too
+            if self._slot is not None:
+                self._surviving(Lane.TRACK, self._slot.drop)
+        elif isinstance(action, Remember):
             assert self._at_hand is not None
-            verifier, at_hand = self._verifier, self._at_hand
-            self._surviving(Lane.VERIFY, lambda: verifier.remember(*at_hand))
-        elif isinstance(action, Forget) and self._verifier is not None:
-            self._verifier.forget()
+            at_hand = self._at_hand
+            self._surviving(Lane.VERIFY, lambda: self._verifying.remember(*at_hand))
+        elif isinstance(action, Forget):
+            self._verifying.forget()
+
+    def _begin_to_follow(self) -> None:
+        """What the scout came to is the track from now on."""
+        locator = self._locator
+        assert locator.found is not None
+        assert locator.at_hand is not None
+        frame, T = locator.found
+        if self._slot is not None:
+            self._slot.begin(frame, T)
+        else:
+            assert self._tracker is not None
+            self._tracker, locator.scout = locator.scout, self._tracker
+        self._step, self._step_stamp_ns = locator.step, frame.stamp_ns
+        self._trusted, self._at_hand = T, (frame, *locator.at_hand)
+        self._drop_work()
+        locator.begun()
+
+    def _known(self) -> Known | None:
+        """What is known of the object once it was followed."""
+        if self._trusted is None:
+            return None
+        if self._slot is not None:
+            colours = self._slot.colour_log_odds
+        else:
+            assert self._tracker is not None
+            colours = self._tracker.colour_log_odds()
+        return Known(T_cam_centre=self._trusted, colour_log_odds=colours)
 
     def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:
         """Do work of a lane; after a fault once more, on engines that were opened anew."""
@@ -387,91 +464,6 @@ class ObjectLoop:
         if self._ticket is not None:
             self._ticket.cancel()
         self._ticket, self._work = None, None
-
-    def _look_nearby(self, attempt: int) -> Work:
-        """Registration of what has the object's colours around the last trusted pose."""
-        frame = self._kept[-1]
-        buffers = self._buffers_with(frame)
-        odds = self._tracker.colour_log_odds()
-        if odds is None or self._trusted is None:
-            return Failed(attempt=attempt)
-        mask = nearby_mask(buffers, odds, self._trusted, self.bundle.diameter_m, config=self._config.nearby)
-        yield "mask"
-        if mask is None:
-            return Failed(attempt=attempt)
-        try:
-            found = yield from self._registrar.chunks(buffers, mask, near=self._trusted)
-        except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
-            return Failed(attempt=attempt)
-        self._found, self._scout_index = (frame, found.T_cam_centre), None
-        return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
-
-    def _search(self, attempt: int) -> Work:
-        """Masks of the object in the whole image; without any, what stands out there is registered."""
-        self._masks = None
-        if self._finder is None:
-            return Failed(attempt=attempt)
-        frame = self._kept[-1]
-        self._masks = yield from self._finder.segment(frame)
-        return MaskFound(attempt=attempt, frame=frame.index)
-
-    def _register_candidates(self, attempt: int) -> Work:
-        """Registration of those masks, and the verdict which of them is the object, if any."""
-        assert self._finder is not None
-        assert self._masks is not None
-        look, segmentation = self._masks
-        brief = self._trusted is not None and self._belief.failure_count < self._config.brief_searches
-        known = None
-        if self._trusted is not None:
-            known = Known(T_cam_centre=self._trusted, colour_log_odds=self._tracker.colour_log_odds())
-        search = yield from self._finder.examine(
-            look,
-            segmentation,
-            self._buffers_with(look.frame),
-            known=known,
-            effort=BRIEF if brief else THOROUGH,
-        )
-        found = search.found
-        if found is None:
-            return Failed(attempt=attempt)
-        self._found, self._scout_index = (look.frame, found.T_cam_centre), None
-        return PoseFound(attempt=attempt, frame=look.frame.index, score=found.verdict)
-
-    def _go_forward(self, attempt: int) -> Work:
-        """The scout follows the found pose over the kept frames to the newest."""
-        if self._found is None:
-            return Failed(attempt=attempt)
-        # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
-        frame, T = self._found
-        buffers = self._buffers_with(frame)
-        if self._scout_index != frame.index:
-            self._step = self._scout.start(buffers, T)
-        count = 0
-        while (ahead := next((kept for kept in tuple(self._kept) if kept.index > frame.index), None)) is not None:
-            frame = ahead
-            buffers = self._buffers_with(frame)
-            self._step, self._step_stamp_ns = self._scout.update(buffers), frame.stamp_ns
-            count += 1
-            if count % self._config.frames_per_chunk == 0:
-                yield "frames"
-        assert self._step is not None
-        self._found, self._scout_index = (frame, self._step.T_cam_centre), frame.index
-        self._step_stamp_ns = frame.stamp_ns
-        self._at_hand = (buffers, self._step.T_cam_centre)
-        votes = self._verify(*self._at_hand)
-        return PoseForwarded(
-            attempt=attempt,
-            frame=frame.index,
-            score=self._step.confidence,
-            network_score=None if votes is None or votes.faulty else votes.score,
-            faulty=self._step.faulty or (votes is not None and votes.faulty),
-        )
-
-    def _buffers_with(self, frame: Frame) -> FrameBuffers:
-        if self._locate_buffers is None or self._locate_buffers.size_px != frame.size_px:
-            self._locate_buffers = FrameBuffers(*frame.size_px, self._device)
-        self._locate_buffers.upload(frame)
-        return self._locate_buffers
 
     def report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
         """What is known at this frame, after `advance` and `locate`."""

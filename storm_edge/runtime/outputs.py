@@ -179,6 +179,23 @@ def summarise(tracks: Sequence[Track], *, bundle: str, device: str, **more: Any)
     }
 
 
+def describe_frames(counts: Mapping[str, int]) -> str | None:
+    """What was out of the ordinary with a camera's frames, in words; None where nothing was.
+
+    Args:
+        counts: ``frames`` of the faults in `summary.json`.
+    """
+    found = [f"{what.replace('_', ' ')} {count}" for what, count in counts.items() if count]
+    return f"frames: {', '.join(found)}" if found else None
+
+
+def describe_tracker(tracker: Mapping[str, Any]) -> str:
+    """How objects were followed, in a line; ``tracker`` as in `summary.json`."""
+    if "launches" not in tracker:
+        return f"tracker {tracker['kind']}"
+    return f"tracker {tracker['kind']}, {tracker['launches']}; second looks: {tracker['second_looks']}"
+
+
 def write_summary(path: Path | str, summary: Mapping[str, Any]) -> None:
     """Write `summary.json`.
 

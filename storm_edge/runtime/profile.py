@@ -9,7 +9,7 @@ where the profile says how much the board sustains (docs/budgets.md); an estimat
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, bad
-from storm_edge.perception.register import RegisterConfig
+from storm_edge.perception.resident import ResidentConfig
 from storm_edge.perception.track import TrackConfig
 from storm_edge.runtime.object_loop import LoopConfig
+from storm_edge.runtime.track_group import TrackerKind
 
 REFINE_GMAC = 11.97
 """RefineNet, one pose and iteration (reference-networks, section 0)."""
@@ -46,15 +47,17 @@ class _Lanes(_Strict):
     locate: Literal["beside", "between"]
     chunks_per_frame: int = Field(default=5, ge=1)
     frames_per_chunk: int = Field(default=3, ge=1)
-    register_chunk: int = Field(default=42, ge=1, le=252)
+    register_chunk: int | None = Field(default=None, ge=1, le=252)
     verify_every: int = Field(default=3, ge=1)
 
 
 class _Track(_Strict):
     """``track``."""
 
+    tracker: Literal["resident", "stepwise"] | None = None
     ask_network: Literal["in doubt", "always", "never"] = "in doubt"
     network_iterations: int = Field(default=2, ge=1, le=10)
+    zero_copy: bool = False
 
 
 class _File(_Strict):
@@ -145,7 +148,9 @@ def read_profile(path: Path) -> Profile:
         rate_hz=file.camera.rate_hz,
         beside=file.lanes.locate == "beside",
         loop=LoopConfig(
-            register=replace(RegisterConfig(), chunk=file.lanes.register_chunk),
+            register_chunk=file.lanes.register_chunk,
+            tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
+            resident=ResidentConfig(network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy),
             track=TrackConfig(ask_network=file.track.ask_network, network_iterations=file.track.network_iterations),
             chunks_per_frame=file.lanes.chunks_per_frame,
             frames_per_chunk=file.lanes.frames_per_chunk,

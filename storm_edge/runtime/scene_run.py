@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from storm_edge.data.bop import BopScene
 from storm_edge.data.bop_results import BopEstimate, write_bop_csv
@@ -46,7 +47,7 @@ class SceneRun:
 
     tracks: list[Track]
     """Everything that was reported, frame by frame."""
-    summary: dict[str, object]
+    summary: dict[str, Any]
     """The content of `summary.json`."""
     folder: Path
     """Where it lies."""
@@ -144,6 +145,7 @@ def track_scene(
             device=device,
             scene=scene.path.name,
             init=init.value,
+            tracker=loop.tracker,
             faults=loop.faults,
             skipped_frames=0 if pacer is None else pacer.skipped,
             ended_by=None if ended is None else str(ended),

@@ -18,8 +18,11 @@ def options(scene: Path, thing: Path, tmp_path: Path) -> list[object]:
     return ["bench", scene, "--object", thing, *few, "--out", tmp_path / "out"]
 
 
-def test_a_run_leaves_a_record_and_a_plot(storm_edge: Command, options: list[object], tmp_path: Path) -> None:
-    ended = storm_edge(*options, "--rate", 20)
+@pytest.mark.parametrize("tracker", ["resident", "stepwise"])
+def test_a_run_leaves_a_record_and_a_plot(
+    storm_edge: Command, options: list[object], tmp_path: Path, tracker: str
+) -> None:
+    ended = storm_edge(*options, "--rate", 20, "--tracker", tracker)
     assert (ended.status, ended.err) == (0, "")
     for words in ("end to end", "p99", "jitter", "4 poses came after", "frames were skipped", "host memory", "right"):
         assert words in ended.out
@@ -27,6 +30,8 @@ def test_a_run_leaves_a_record_and_a_plot(storm_edge: Command, options: list[obj
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert (record["mode"], record["rate_hz"], record["device"]["kind"]) == ("track", 20.0, "cpu")
     assert record["checked"]["right_share"] == 1.0
+    assert record["tracker"]["kind"] == tracker
+    assert f"tracker {tracker}" in ended.out
     (phase,) = record["phases"]
     assert phase["frame_count"] == 4
     assert len(phase["samples_ms"]["end to end"]) == 4
@@ -158,7 +163,7 @@ def test_a_profile_is_timed(storm_edge: Command, options: list[object], tmp_path
     assert record["rate_hz"] == 20.0  # the profile's; the bundle is the option's
     assert record["bundle"]["name"] == "none"
     assert record["profile"]["machine"] == "here"
-    assert record["profile"]["loop"]["register"]["chunk"] == 8
+    assert record["profile"]["loop"]["register_chunk"] == 8
 
 
 @pytest.mark.parametrize(

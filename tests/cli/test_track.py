@@ -110,7 +110,8 @@ def test_a_scene_played_at_a_rate_accounts_for_every_frame(storm_edge: Command, 
     assert "--rate" in ended.err
 
 
-def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tracker", ["resident", "stepwise"])
+def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp_path: Path, tracker: str) -> None:
     """A second box of the same make stands beside the first, under a number of its own."""
     mesh, folder = box_mesh(), tmp_path / "pair"
     poses = {3: pose(0), 4: make_T(pose(0)[:3, :3], pose(0)[:3, 3] + [-0.18, 0.0, 0.05])}
@@ -128,8 +129,15 @@ def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp
     onboard(folder / "models" / "obj_000004.ply", "mm", view_subdivisions=1).save(tmp_path / "obj_000004")
     options = ["--object", thing, "--object", tmp_path / "obj_000004"]
     out = tmp_path / "out"
-    ended = storm_edge("track", folder, *options, "--init", "gt", "--bundle", "none", "--no-pictures", "--out", out)
+    more = ["--init", "gt", "--bundle", "none", "--no-pictures", "--tracker", tracker, "--out", out]
+    ended = storm_edge("track", folder, *options, *more)
     assert (ended.status, ended.err) == (0, "")
+    followed = json.loads((out / "summary.json").read_text())["tracker"]
+    assert followed["kind"] == tracker
+    assert f"tracker {tracker}" in ended.out
+    if tracker == "resident":
+        assert followed["launches"] == "eager: graphs are for CUDA"
+        assert followed["launches"] in ended.out
     lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
     assert [(line["frame"], line["object"]) for line in lines] == [
         (frame, f"obj_{number:06d}") for frame in range(3) for number in poses

@@ -231,7 +231,7 @@ def test_what_a_run_went_on_from_is_in_its_summary(tiny_networks: FaultyBundle, 
     assert summary["ended_by"] is None
     assert summary["skipped_frames"] == 0
     assert summary["faults"] == {
-        "frames": {"repeated": 0, "disordered": 0, "clock_jumps": 0, "camera_changes": 0},
+        "frames": {"repeated": 0, "disordered": 0, "restarts": 0, "clock_jumps": 0, "camera_changes": 0},
         "not_numbers": {"refine": 3 * 2 * 2, "score": 0, "tom": 0},
         "rebuilt": {"track": "Failed to allocate 412876800 bytes on device 'cuda:0'"},
         "stalls": 0,

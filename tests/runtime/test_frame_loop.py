@@ -20,12 +20,13 @@ from storm_edge.perception.find import Finder
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.verify import Verification
-from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.assembly import make_group, make_loops
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.frame_loop import FrameLoop
-from storm_edge.runtime.object_loop import ObjectLoop
+from storm_edge.runtime.object_loop import LoopConfig, ObjectLoop
 from storm_edge.runtime.outputs import State, Track
 from storm_edge.runtime.scheduler import ScheduleConfig
+from storm_edge.runtime.track_group import TrackerKind
 from tests.staged import K, Staged
 
 DEADLINE_S = 60.0
@@ -69,11 +70,13 @@ class Starting:
         return None if T is None else item.start(frame, buffers, T @ self._T_centre_obj)
 
 
-def test_objects_come_and_go_while_the_others_are_followed(staged: Staged) -> None:
+@pytest.mark.parametrize("kind", list(TrackerKind))
+def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind: TrackerKind) -> None:
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     frame = two_mugs(staged, T_b)
-    a, b = (ObjectLoop(named(staged, name).bundle, None) for name in "ab")
+    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.RESIDENT else None
+    a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
     loop, first = FrameLoop([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []
     for index in range(9):

@@ -279,6 +279,46 @@ def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
     assert loop.belief == before
 
 
+def test_a_late_vote_raises_a_doubt_ends_its_own_and_no_other() -> None:
+    loop = Loop().track()
+    late = loop.belief.frame - 2
+    loop.send(Judged(frame=late, voter=Voter.NETWORK, score=0.0))
+    assert loop.belief.state is State.SUSPECT
+    assert loop.follow([0.9]) == [State.SUSPECT], "geometry does not end the network's doubt"
+    loop.send(Judged(frame=late + 2, voter=Voter.NETWORK, score=0.9))
+    assert loop.belief.state is State.TRACKING
+    assert loop.follow([0.0]) == [State.TRACKING]  # half of the average
+    assert loop.follow([0.0]) == [State.SUSPECT]
+    loop.send(Judged(frame=loop.belief.frame - 2, voter=Voter.NETWORK, score=1.0))
+    assert loop.belief.state is State.SUSPECT, "nor does the network end geometry's"
+    for _ in range(3):
+        loop.tick()
+        loop.send(Judged(frame=loop.belief.frame - 1, voter=Voter.NETWORK, score=0.0))
+    assert loop.belief.state is State.LOST
+
+
+def test_a_late_vote_without_numbers_makes_the_frame_suspect_in_which_it_is_heard() -> None:
+    loop = Loop().track()
+    trusted = loop.belief.trusted_frame
+    loop.tick()
+    loop.send(Judged(frame=loop.belief.frame - 2, voter=Voter.NETWORK, score=0.9, faulty=True))
+    loop.judge(0.9)
+    assert loop.belief.state is State.SUSPECT
+    assert loop.belief.trusted_frame == trusted
+    assert loop.follow([0.9]) == [State.TRACKING]
+
+
+def test_an_old_frame_is_trusted_late_but_not_remembered() -> None:
+    """Its picture is no longer at hand."""
+    loop = Loop()
+    loop.tick()
+    loop.send(Given(frame=0, score=0.9))
+    loop.tick(15)
+    assert loop.send(Judged(frame=12, voter=Voter.NETWORK, score=0.9)) == ()
+    assert loop.belief.trusted_frame == 12
+    assert loop.judge(0.9) == (Remember(frame=15),)
+
+
 def test_silence_is_doubted_and_at_last_lost() -> None:
     loop = Loop().track()
     states = []
@@ -486,8 +526,14 @@ class AnyLoop(RuleBasedStateMachine):
             elif isinstance(action, Remember):
                 assert state is State.TRACKING
                 assert action.frame >= self.belief.since_frame
+                assert isinstance(event, (PoseForwarded, Given)) or action.frame == self.belief.frame  # is at hand
             elif isinstance(action, (LookNearby, Search)) and before.attempt is None:
                 assert self.belief.time_s >= before.search_from_s  # cool-down and back-off are kept
+        if isinstance(event, Judged) and self.belief.has_pose and self.belief.opinions != before.opinions:
+            heard = self.belief.opinion(event.voter)
+            assert heard is not None
+            assert heard.frame == event.frame
+            assert state is State.SUSPECT or not (event.faulty or heard.doubts)
         if state is State.TRACKING and before.state is State.SUSPECT:
             assert isinstance(event, (Judged, Given))  # trust comes from a judgement, not from time
             self.verified = True

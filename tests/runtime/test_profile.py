@@ -9,6 +9,7 @@ import yaml
 
 from storm_edge.errors import ConfigError
 from storm_edge.runtime.profile import check_camera, check_machine, read_profile
+from storm_edge.runtime.track_group import TrackerKind
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "runtime").glob("*.yaml"))
@@ -22,7 +23,7 @@ GOOD: dict[str, Any] = {
     "precision": "fp32",
     "camera": {"width_px": 640, "height_px": 480, "rate_hz": 25},
     "lanes": {"locate": "beside", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
-    "track": {"ask_network": "always", "network_iterations": 1},
+    "track": {"tracker": "resident", "zero_copy": True, "ask_network": "always", "network_iterations": 1},
     "sustained_gmac_s": 3000.0,
 }
 
@@ -50,8 +51,14 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert profile.period_ms == 40.0
     assert profile.beside
     loop = profile.loop
-    assert (loop.chunks_per_frame, loop.register.chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
+    assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
     assert (loop.track.ask_network, loop.track.network_iterations) == ("always", 1)
+    assert (loop.tracker, loop.resident.network_iterations, loop.resident.zero_copy) == (
+        TrackerKind.RESIDENT,
+        1,
+        True,
+    )
+    assert read_profile(write(tmp_path, changed("track.tracker", None))).loop.tracker is None
 
 
 def test_the_estimate_is_that_of_the_network_sizes(tmp_path: Path) -> None:
@@ -76,6 +83,7 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
     for path in SHIPPED:
         shipped = read_profile(path)
         assert shipped.backend.runs_engines == (shipped.device == "cuda")
+        assert shipped.loop.tracker is TrackerKind.on(shipped.device)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,7 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
         ("lanes.zebra", 1, "known keys are ['ask_network'"),
         ("precision", "fp61", "precision: 'fp61'"),
         ("device", "tpu", "device: 'tpu'"),
+        ("track.tracker", "psychic", "track.tracker: 'psychic'"),
         ("backend", "tensorflow", "backend: 'tensorflow'"),
         ("camera.rate_hz", 0, "camera.rate_hz: 0"),
         ("camera.rate_hz", float("nan"), "camera.rate_hz: nan"),

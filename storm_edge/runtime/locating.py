@@ -1,0 +1,168 @@
+"""The work of looking for one object, in chunks: around its last place, in the whole image, and forward to now.
+
+What is done when is the matter of `machine` and `object_loop`; here are the generators that do it. They run between
+the frames, or on the thread of a lane beside them, so that nothing here may be touched by others while one is under
+way. A pose that was found belongs to an old frame: a tracker of its own, the scout, takes it forward over the frames
+kept since.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.errors import MaskError, UnitError
+from storm_edge.frames import Frame
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.find import Effort, Finder, Known
+from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.perception.nearby import NearbyConfig, nearby_mask
+from storm_edge.perception.register import Registrar
+from storm_edge.perception.segment import FrameLook, Segmentation
+from storm_edge.perception.track import Tracker, TrackStep
+from storm_edge.perception.verify import Verification
+from storm_edge.runtime.events import Event, Failed, MaskFound, PoseForwarded, PoseFound
+
+Float64 = NDArray[np.float64]
+Work = Generator[str | None, None, Event]
+"""Yields the kind of chunk that it did."""
+Vote = Callable[[FrameBuffers, Float64], Verification | None]
+
+
+class Locator:
+    """Looks for one object.
+
+    Args:
+        bundle: The onboarded object.
+        registrar: Finds poses from masks.
+        scout: Takes poses forward; whoever begins to follow with it must leave another one here.
+        finder: Searches the whole image; None finds nothing there.
+        vote: The verifier's vote on a pose; None where it has none.
+        nearby: Where a lost object is looked for first.
+        frames_per_chunk: Frames that the scout follows in one chunk.
+        kept_frames: Frames kept for it.
+        device: Warp device name.
+
+    Attributes:
+        scout: As given.
+        found: The frame and the pose ``(4, 4)`` that were found, or come to.
+        step: What the scout said of it.
+        at_hand: The same frame on the device, and the pose.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        registrar: Registrar,
+        scout: Tracker,
+        *,
+        finder: Finder | None,
+        vote: Vote,
+        nearby: NearbyConfig,
+        frames_per_chunk: int,
+        kept_frames: int,
+        device: str,
+    ) -> None:
+        self.scout = scout
+        self.found: tuple[Frame, Float64] | None = None
+        self.step: TrackStep | None = None
+        self.at_hand: tuple[FrameBuffers, Float64] | None = None
+        self._bundle, self._registrar, self._finder, self._vote = bundle, registrar, finder, vote
+        self._nearby, self._frames_per_chunk, self._device = nearby, frames_per_chunk, device
+        self._kept: deque[Frame] = deque(maxlen=kept_frames)
+        self._buffers: FrameBuffers | None = None
+        self._scout_index: int | None = None
+        self._masks: tuple[FrameLook, Segmentation] | None = None
+
+    def keep(self, frame: Frame) -> None:
+        """One more frame without a pose."""
+        self._kept.append(frame)
+
+    def given(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
+        """A pose ``(4, 4)`` that somebody knows: what the scout says of it."""
+        self.step = self.scout.start(buffers, T_cam_centre)
+        self.found, self.at_hand = (frame, T_cam_centre), (buffers, T_cam_centre)
+        return self.step
+
+    def begun(self) -> None:
+        """What was found is followed now: forget it."""
+        self._kept.clear()
+        self.found, self._scout_index = None, None
+
+    def look_nearby(self, attempt: int, known: Known | None) -> Work:
+        """Registration of what has the object's colours around the last trusted pose."""
+        frame = self._kept[-1]
+        buffers = self._buffers_with(frame)
+        if known is None or known.colour_log_odds is None:
+            return Failed(attempt=attempt)
+        place, odds = known.T_cam_centre, known.colour_log_odds
+        mask = nearby_mask(buffers, odds, place, self._bundle.diameter_m, config=self._nearby)
+        yield "mask"
+        if mask is None:
+            return Failed(attempt=attempt)
+        try:
+            found = yield from self._registrar.chunks(buffers, mask, near=place)
+        except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
+            return Failed(attempt=attempt)
+        self.found, self._scout_index = (frame, found.T_cam_centre), None
+        return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
+
+    def search(self, attempt: int) -> Work:
+        """Masks of the object in the whole image; without any, what stands out there is registered."""
+        self._masks = None
+        if self._finder is None:
+            return Failed(attempt=attempt)
+        frame = self._kept[-1]
+        self._masks = yield from self._finder.segment(frame)
+        return MaskFound(attempt=attempt, frame=frame.index)
+
+    def register_candidates(self, attempt: int, known: Known | None, effort: Effort) -> Work:
+        """Registration of those masks, and the verdict which of them is the object, if any."""
+        assert self._finder is not None
+        assert self._masks is not None
+        look, segmentation = self._masks
+        buffers = self._buffers_with(look.frame)
+        search = yield from self._finder.examine(look, segmentation, buffers, known=known, effort=effort)
+        found = search.found
+        if found is None:
+            return Failed(attempt=attempt)
+        self.found, self._scout_index = (look.frame, found.T_cam_centre), None
+        return PoseFound(attempt=attempt, frame=look.frame.index, score=found.verdict)
+
+    def go_forward(self, attempt: int) -> Work:
+        """The scout follows the found pose over the kept frames to the newest."""
+        if self.found is None:
+            return Failed(attempt=attempt)
+        # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
+        frame, T = self.found
+        buffers = self._buffers_with(frame)
+        if self._scout_index != frame.index:
+            self.step = self.scout.start(buffers, T)
+        count = 0
+        while (ahead := next((kept for kept in tuple(self._kept) if kept.index > frame.index), None)) is not None:
+            frame = ahead
+            buffers = self._buffers_with(frame)
+            self.step = self.scout.update(buffers)
+            count += 1
+            if count % self._frames_per_chunk == 0:
+                yield "frames"
+        assert self.step is not None
+        self.found, self._scout_index = (frame, self.step.T_cam_centre), frame.index
+        self.at_hand = (buffers, self.step.T_cam_centre)
+        votes = self._vote(*self.at_hand)
+        return PoseForwarded(
+            attempt=attempt,
+            frame=frame.index,
+            score=self.step.confidence,
+            network_score=None if votes is None or votes.faulty else votes.score,
+            faulty=self.step.faulty or (votes is not None and votes.faulty),
+        )
+
+    def _buffers_with(self, frame: Frame) -> FrameBuffers:
+        if self._buffers is None or self._buffers.size_px != frame.size_px:
+            self._buffers = FrameBuffers(*frame.size_px, self._device)
+        self._buffers.upload(frame)
+        return self._buffers
