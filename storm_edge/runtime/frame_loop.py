@@ -139,7 +139,10 @@ class FrameLoop:
         if admitted is None:
             return None
         if self._lane is not None:
-            self._lane.arrive(admitted.index, next_due_s=next_due_s)
+            # Who follows nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
+            # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
+            followed = any(item.belief.has_pose for item in self._objects)
+            self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
         with nullcontext() if self._watchdog is None else self._watchdog.watching("track"):
             tracks = self._step(admitted, first)
         return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]

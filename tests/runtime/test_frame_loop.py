@@ -210,10 +210,11 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
     with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
         loop = FrameLoop(make_loops([staged.bundle], None, lane=lane), lane=lane)
         arrived: list[int] = []
+        held: list[bool] = []
         arrive = lane.arrive
 
         def noted(number: int, *, next_due_s: float | None = None) -> int | None:
-            assert next_due_s is not None
+            held.append(next_due_s is not None)
             arrived.append(number)
             return arrive(number, next_due_s=next_due_s)
 
@@ -230,5 +231,8 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
             time.sleep(max(0.0, due_s - time.monotonic()))
         assert states[-1] is State.TRACKING
         assert arrived == list(range(index))
+        assert not any(held), "nothing was followed, so nothing had to be kept out of the way of"
+        loop.step(at(frame, index), next_due_s=time.monotonic() + 0.03)
+        assert held.pop()
         assert lane.skipped == 0
     assert loop.faults["frames"]["repeated"] == index  # type: ignore[index]
