@@ -6,10 +6,13 @@ A run that a device or an engine ends for good leaves what it has up to there, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from storm_edge.data.bop import BopScene
 from storm_edge.data.bop_results import BopEstimate, write_bop_csv
@@ -108,34 +111,24 @@ def track_scene(
         pacer = Pacer(rate_hz, count=len(scene)) if paced else None
         followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
         tracks: list[Track] = []
-        painter: OverlayPainter | None = None
-        video: Video | None = None
-        sheet = []
         reasons: list[RunFault] = []
-        step = max(1, -(-len(scene) // _SHEET_PICTURES))
-        try:
-            with PoseLog(folder / POSES) as log:
-                for done, (frame, found) in enumerate(_until_fault(followed, reasons), start=1):
-                    for track in found:
-                        log.write(track)
-                    tracks += found
-                    if pictures:
-                        if painter is None or video is None:
-                            (folder / OVERLAYS).mkdir()
-                            painter = OverlayPainter(bundles, frame.size_px)
-                            video = Video(folder / VIDEO, frame.size_px, rate_hz=rate_hz)
-                        picture = painter.paint(frame, found)
-                        write_picture(folder / OVERLAYS / f"{frame.index:06d}.png", picture)
-                        video.write(picture)
-                        if (done - 1) % step == 0:
-                            sheet.append(picture)
-                    if progress is not None:
-                        progress(done, len(scene))
-        finally:
-            if video is not None:
-                video.close()
-        if sheet:
-            write_picture(folder / SHEET, contact_sheet(sheet))
+        painting = stack.enter_context(_Painting(folder, bundles, scene, rate_hz=rate_hz)) if pictures else None
+        later: list[tuple[int, list[Track]]] = []
+        with PoseLog(folder / POSES) as log:
+            for done, (frame, found) in enumerate(_until_fault(followed, reasons), start=1):
+                for track in found:
+                    log.write(track)
+                tracks += found
+                if paced:  # a picture takes longer than a frame: the next ones would be passed over for it
+                    later.append((frame.index, found))
+                elif painting is not None:
+                    painting.add(frame, found)
+                if progress is not None:
+                    progress(done, len(scene))
+        if painting is not None:
+            for index, found in later:
+                painting.add(scene.frame(index), found)
+            painting.finish()
         name = networks.name if networks is not None else "none"
         ended = reasons[0] if reasons else None
         summary = summarise(
@@ -157,6 +150,40 @@ def track_scene(
     if ended is not None:
         raise ended
     return SceneRun(tracks=tracks, summary=summary, folder=out)
+
+
+class _Painting(AbstractContextManager["_Painting"]):
+    """Overlays, one per frame, the video of them and a sheet of some."""
+
+    def __init__(self, folder: Path, bundles: Sequence[ObjectBundle], scene: BopScene, *, rate_hz: float) -> None:
+        self._folder, self._bundles, self._rate_hz = folder, bundles, rate_hz
+        self._every = max(1, -(-len(scene) // _SHEET_PICTURES))
+        self._painter: OverlayPainter | None = None
+        self._video: Video | None = None
+        self._sheet: list[NDArray[np.uint8]] = []
+        self._count = 0
+
+    def add(self, frame: Frame, tracks: Sequence[Track]) -> None:
+        """Paint what is known at a frame."""
+        if self._painter is None or self._video is None:
+            (self._folder / OVERLAYS).mkdir()
+            self._painter = OverlayPainter(self._bundles, frame.size_px)
+            self._video = Video(self._folder / VIDEO, frame.size_px, rate_hz=self._rate_hz)
+        picture = self._painter.paint(frame, tracks)
+        write_picture(self._folder / OVERLAYS / f"{frame.index:06d}.png", picture)
+        self._video.write(picture)
+        if self._count % self._every == 0:
+            self._sheet.append(picture)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write the sheet."""
+        if self._sheet:
+            write_picture(self._folder / SHEET, contact_sheet(self._sheet))
+
+    def __exit__(self, *error: object) -> None:
+        if self._video is not None:
+            self._video.close()
 
 
 def _until_fault(followed: Iterator[Followed], reasons: list[RunFault]) -> Iterator[Followed]:

@@ -96,12 +96,14 @@ def test_auto_needs_a_segmenter(
 def test_a_scene_played_at_a_rate_accounts_for_every_frame(storm_edge: Command, thing: Path, tmp_path: Path) -> None:
     scene = write_tiny_scene(tmp_path / "long", frame_count=12)
     out = tmp_path / "out"
-    options = ["--object", thing, "--init", "gt", "--bundle", "none", "--no-pictures", "--rate", 20, "--out", out]
+    options = ["--object", thing, "--init", "gt", "--bundle", "none", "--rate", 20, "--out", out]
     ended = storm_edge("track", scene, *options)
     assert (ended.status, ended.err) == (0, "")
     lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
     summary = json.loads((out / "summary.json").read_text())
     assert len(lines) + summary["skipped_frames"] == 12
+    painted = sorted(int(path.stem) for path in (out / "overlays").iterdir())
+    assert painted == [line["frame"] for line in lines]
     for line in lines:
         assert line["stamp_ns"] == round(1e9 * line["frame"] / 20)
     np.testing.assert_allclose(np.array(lines[0]["T_cam_obj"])[:3, 3], pose(0)[:3, 3], atol=0.005)
