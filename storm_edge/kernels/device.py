@@ -76,6 +76,32 @@ def host_form(dtype: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return np.dtype(wp.dtype_to_numpy(scalar)), tuple(getattr(dtype, "_shape_", ()))
 
 
+class HostSide:
+    """A Warp array as the host reads and writes it: in place on a CPU, by copies elsewhere.
+
+    Warp takes longer to make a NumPy view than small arrays take to be read, so it is made once.
+
+    Args:
+        array: It must stay where it is.
+    """
+
+    def __init__(self, array: WpArray) -> None:
+        self._array = array
+        self._view: NDArray[Any] | None = array.numpy() if array.device.is_cpu else None
+
+    def read(self, count: int) -> NDArray[Any]:
+        """The first ``count`` rows; on a CPU as they are in memory, to be copied by who keeps them. Waits."""
+        view = self._array.numpy() if self._view is None else self._view
+        return view[:count]
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Fill the first rows."""
+        if self._view is None:
+            put(values, self._array)
+        else:
+            self._view[: len(values)] = values
+
+
 def put(values: NDArray[Any], array: WpArray) -> None:
     """Copy host ``values`` into the first rows of ``array`` on any device; far quicker than `assign` on a CPU."""
     if array.device.is_cpu:
