@@ -14,6 +14,7 @@ from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels.evidence import contour_evidence, surface_evidence, weigh_sums
 from storm_edge.kernels.gauss_newton import closest_view, sum_rows, take_step
 from storm_edge.kernels.photometric import learn_exposure, photometric_row
+from storm_edge.kernels.picture import Picture
 from storm_edge.kernels.point_to_plane import point_to_plane_row
 from storm_edge.kernels.region import BIN_COUNT, count_colours, learn_colour, region_row
 
@@ -89,8 +90,7 @@ def gather_evidence(
 
 @wp.kernel
 def descend_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
+    picture: wp.array(dtype=Picture),
     camera: wp.array(dtype=wp.vec4),
     known: SparseObject,
     steps: wp.array(dtype=StepNumbers),
@@ -107,8 +107,7 @@ def descend_kernel(
     """Find the views, take all steps, and gather the evidence where they end; one thread per hypothesis.
 
     Args:
-        rgb: Colour image, ``(H, W, 3)``.
-        depth: z-depth [m], 0 = no reading, ``(H, W)``.
+        picture: The image.
         camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
         known: The object.
         steps: What to do, one after the other; may be longer than ``step_count``.
@@ -123,6 +122,8 @@ def descend_kernel(
         terms: Out: its terms, ``(N, TERM_COUNT)``.
     """
     n = wp.tid()
+    rgb = picture[0].rgb
+    depth = picture[0].depth
     views[n] = closest_view(poses[n], known.directions)
     for k in range(step_count):
         step = steps[k]
@@ -157,8 +158,7 @@ def descend_kernel(
 
 @wp.kernel
 def learn_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
+    picture: wp.array(dtype=Picture),
     camera: wp.array(dtype=wp.vec4),
     known: SparseObject,
     rate: float,
@@ -184,6 +184,8 @@ def learn_kernel(
     The other arguments are those of `descend_kernel`; ``known.exposure`` and ``known.log_odds`` are written.
     """
     n = wp.tid()
+    rgb = picture[0].rgb
+    depth = picture[0].depth
     views[n] = closest_view(poses[n], known.directions)
     gather_evidence(n, rgb, depth, camera, poses, views, known, colours_known, evidence, terms)
     learn_exposure(rate, evidence, known.exposure)

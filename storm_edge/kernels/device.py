@@ -102,6 +102,33 @@ class HostSide:
             self._view[: len(values)] = values
 
 
+class Shown:
+    """An array whose content is replaced from the host as a whole, without a copy where that can be.
+
+    Args:
+        own: Memory for what must be copied: on another device, or in another form than kernels read.
+    """
+
+    def __init__(self, own: WpArray) -> None:
+        self._own, self._host = own, HostSide(own)
+        self._dtype, shape = host_form(own.dtype)
+        self._shape = (*own.shape, *shape)
+        self._kept: NDArray[Any] | None = None
+
+    def showing(self, values: NDArray[Any]) -> WpArray:
+        """``values`` as a Warp array: on a CPU their own memory, kept alive until the next call."""
+        flags = values.flags
+        as_is = flags.c_contiguous and flags.aligned and values.dtype == self._dtype and values.shape == self._shape
+        if self._own.device.is_cpu and as_is:
+            self._kept = values
+            address = values.__array_interface__["data"][0]
+            return wp.array(
+                ptr=address, dtype=self._own.dtype, shape=self._own.shape, device=self._own.device, copy=False
+            )
+        self._host.write(values)
+        return self._own
+
+
 def put(values: NDArray[Any], array: WpArray) -> None:
     """Copy host ``values`` into the first rows of ``array`` on any device; far quicker than `assign` on a CPU."""
     if array.device.is_cpu:

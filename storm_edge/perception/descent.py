@@ -19,6 +19,7 @@ from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels.device import Device, HostSide, WpArray
 from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
+from storm_edge.kernels.picture import PictureSlot
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
 from storm_edge.objects.viewpoints import SparseViewpoints
 
@@ -121,7 +122,8 @@ class Descents:
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
         device: Warp device of all buffers.
-        at_once: Whether `descend` and `learn_at` are one launch each (`kernels.at_once`): on a CPU if None.
+        at_once: Whether `descend` and `learn_at` may be one launch each where that pays, on a CPU
+            (`kernels.at_once`).
 
     Attributes:
         pose_buffer: The poses, ``(capacity,)`` mat44.
@@ -136,7 +138,7 @@ class Descents:
         occlusion_m: float,
         gate_m: float,
         device: Device,
-        at_once: bool | None = None,
+        at_once: bool = True,
     ) -> None:
         def upload(array: NDArray[np.float32], dtype: Any) -> WpArray:
             return wp.array(array, dtype=dtype, device=device)
@@ -150,7 +152,7 @@ class Descents:
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
-        self._at_once = device.is_cpu if at_once is None else at_once
+        self._picture = PictureSlot(device) if at_once and device.is_cpu else None
         self._directions = upload(viewpoints.directions, wp.vec3)
         self._contour = [
             upload(viewpoints.contour_points, wp.vec3),
@@ -177,10 +179,11 @@ class Descents:
         self._terms = zeros((capacity, ev.TERM_COUNT), wp.float64)
         self._camera_host, self._poses_host = HostSide(self._camera), HostSide(self.pose_buffer)
         self._sums_host, self._terms_host = HostSide(self._sums), HostSide(self._terms)
-        self._evidence_host = HostSide(self.evidence_buffer)
         self._frame: RgbdBuffers | None = None
+        self._images: tuple[WpArray, WpArray] = (None, None)  # a frame that is uploaded again has others
         self._camera_values: tuple[float, ...] | None = None
         self._commands: dict[Hashable, Any] = {}
+        self._lasting: dict[Hashable, Any] = {}  # commands that read their image through the slot
         self._known = self._sparse_object()
 
     def _sparse_object(self) -> Any:
@@ -209,8 +212,12 @@ class Descents:
         self._launch("camera", gn.camera_kernel, 1, lambda: [frame.K_device, self._camera])
 
     def _use(self, frame: RgbdBuffers) -> None:
-        if self._frame is None or self._frame.rgb is not frame.rgb or self._frame.depth is not frame.depth:
+        rgb, depth = self._images
+        if rgb is not frame.rgb or depth is not frame.depth:
+            self._images = frame.rgb, frame.depth
             self._commands.clear()  # they hold the addresses of the old images
+            if self._picture is not None:
+                self._picture.show(frame.rgb, frame.depth)
         self._frame = frame
 
     def place(self, T_cam_centre: ArrayLike) -> None:
@@ -240,13 +247,16 @@ class Descents:
             InputError: More poses than the capacity.
         """
         count = self._count = self._put(T_cam_centre)
-        if self._at_once:
+        picture = self._picture
+        if picture is not None:
             self._launch(
                 ("descend", schedule, self.colours_known, self.exposure_known),
                 at_once.descend_kernel,
                 count,
                 lambda: [
-                    *self._seen_at_once(),
+                    picture.array,
+                    self._camera,
+                    self._known,
                     schedule.numbers,
                     len(schedule.steps),
                     self.colours_known,
@@ -258,6 +268,7 @@ class Descents:
                     self.evidence_buffer,
                     self._terms,
                 ],
+                self._lasting,
             )
         else:
             self.placed(count)
@@ -278,13 +289,16 @@ class Descents:
             The terms there, judged by the colours that were known before, ``(TERM_COUNT,)``.
         """
         self._count = self._put(T_cam_centre)
-        if self._at_once:
+        picture = self._picture
+        if picture is not None:
             self._launch(
-                ("learn at once", rate, self.colours_known),
+                ("learn", rate, self.colours_known),
                 at_once.learn_kernel,
                 1,
                 lambda: [
-                    *self._seen_at_once(),
+                    picture.array,
+                    self._camera,
+                    self._known,
                     rate,
                     _GAP_PX,
                     _LINE_PX,
@@ -296,6 +310,7 @@ class Descents:
                     self.evidence_buffer,
                     self._terms,
                 ],
+                self._lasting,
             )
             self.colours_known = self.exposure_known = True
         else:
@@ -304,10 +319,6 @@ class Descents:
             self._weigh()
             self._learn_there(rate)
         return np.array(self._terms_host.read(1)[0])
-
-    def _seen_at_once(self) -> list[Any]:
-        assert self._frame is not None
-        return [self._frame.rgb, self._frame.depth, self._camera, self._known]
 
     def _weigh(self) -> None:
         """Terms of the sums in ``evidence_buffer``. Enqueues only."""
@@ -404,7 +415,7 @@ class Descents:
     def evidence(self) -> Float64:
         """Sums of `kernels.evidence` at the present poses, ``(N, SUM_COUNT)``. Waits for the device."""
         self.enqueue_evidence()
-        return np.array(self._evidence_host.read(self._count), dtype=np.float64)
+        return np.array(self.evidence_buffer.numpy()[: self._count], dtype=np.float64)
 
     def enqueue_evidence(self) -> None:
         """Put the sums of `kernels.evidence` at the present poses into ``evidence_buffer``. Enqueues only."""
@@ -507,12 +518,18 @@ class Descents:
         self.colours_known = True
 
     def _launch(
-        self, name: Hashable, kernel: Any, dim: int | tuple[int, ...], inputs: Callable[[], Sequence[Any]]
+        self,
+        name: Hashable,
+        kernel: Any,
+        dim: int | tuple[int, ...],
+        inputs: Callable[[], Sequence[Any]],
+        commands: dict[Hashable, Any] | None = None,
     ) -> None:
         """Launch, packing the arguments only the first time: on a CPU packing takes longer than small kernels do."""
         key = (name, dim)
-        command = self._commands.get(key)
+        commands = self._commands if commands is None else commands
+        command = commands.get(key)
         if command is None:
             command = wp.launch(kernel, dim=dim, inputs=inputs(), device=self._device, record_cmd=True)
-            self._commands[key] = command
+            commands[key] = command
         command.launch()

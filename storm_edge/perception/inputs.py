@@ -20,7 +20,7 @@ from storm_edge.frames import Frame
 from storm_edge.kernels import crop_window
 from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers, Window
-from storm_edge.kernels.device import Device, WpArray, require_device, thread_span
+from storm_edge.kernels.device import Device, HostSide, Shown, WpArray, require_device, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.network_input import write_observed, write_rendered
 from storm_edge.kernels.raster import Lighting, Visibility
@@ -101,6 +101,9 @@ def crop_windows(
 class FrameBuffers:
     """One RGB-D image on the device; allocated for one size, `upload` replaces the picture.
 
+    On a CPU kernels read a frame's own memory, where that has the form: the frame must stay as it is until the next
+    `upload`, and ``rgb`` and ``depth`` are other arrays after each.
+
     Args:
         height: Rows of the images [px].
         width: Columns of the images [px].
@@ -133,6 +136,8 @@ class FrameBuffers:
             wp.zeros((height, width), dtype=wp.float32, device=self.device),
             wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
         )
+        self._rgb, self._depth = Shown(self.rgb), Shown(self.depth)
+        self._K_host = HostSide(self.K_device)
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
 
@@ -143,11 +148,11 @@ class FrameBuffers:
             FrameError: The frame has another size than these buffers.
         """
         self._check_size(frame)
-        self.rgb.assign(frame.rgb)
-        self.depth.assign(frame.depth_m)
-        if not np.array_equal(self.K, frame.K):
+        self.rgb = self._rgb.showing(frame.rgb)
+        self.depth = self._depth.showing(frame.depth_m)
+        if not (self.K == frame.K).all():
             self.K = np.array(frame.K, dtype=np.float64)
-            self.K_device.assign(self.K[None])
+            self._K_host.write(self.K[None])
         self.forget_filtered()
 
     def _check_size(self, frame: Frame) -> None:
@@ -230,6 +235,7 @@ class PairInputs:
         self._span = thread_span(device, size_px)
         self._commands = Commands(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
+        self._poses_host = HostSide(self.poses)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
         self.K_crop: WpArray = wp.zeros(batch, dtype=wp.mat33f, device=device)
         shape = (batch, 6, size_px, size_px)
@@ -257,11 +263,10 @@ class PairInputs:
         count = len(T_cam_centre) if count is None else count
         if not 0 < count <= self.batch:
             raise InputError(bad("pose count", count, f"1..{self.batch}", "make the batch of the inputs larger"))
-        poses = self.poses[:count]
         if isinstance(T_cam_centre, np.ndarray):
-            poses.assign(np.ascontiguousarray(T_cam_centre[:count], dtype=np.float32))
+            self._poses_host.write(T_cam_centre[:count])
         else:
-            wp.copy(poses, T_cam_centre, count=count)
+            wp.copy(self.poses, T_cam_centre, count=count)
         rule, preset, mesh = self._rule, self.preset, self.mesh
         crop_window.launch_windows(
             self.poses,
@@ -292,6 +297,7 @@ class PairInputs:
             write_observed,
             dim,
             [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
+            changing=2,
         )
 
     def _looked_at(self, frame: FrameBuffers, count: int) -> Window | None:

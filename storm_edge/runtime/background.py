@@ -194,8 +194,8 @@ class BackgroundLane:
             next_due_s: When the next one is expected, by `time.monotonic` [s]; None where nobody knows.
         """
         with self._news:
+            # Nothing may begin for it that could not before, so the thread is not woken.
             skipped = self._scheduler.arrive(frame, time.monotonic(), next_due_s)
-            self._news.notify_all()
         self._watch()
         return skipped
 
@@ -208,14 +208,14 @@ class BackgroundLane:
         """
         with self._news:
             grant = self._scheduler.choose(time.monotonic(), (Lane.TRACK,))
-            self._news.notify_all()
+            self._wake()
         try:
             yield None if grant is None else grant.task
         finally:
             if grant is not None:
                 with self._news:
                     self._scheduler.ended(grant, time.monotonic())
-                    self._news.notify_all()
+                    self._wake()
 
     def close(self) -> None:
         """End the thread after the chunk that runs, unless that hangs; what still waits is not done."""
@@ -229,6 +229,11 @@ class BackgroundLane:
             self._watch()
         self._open, self._thread = False, None
         sys.setswitchinterval(self._switch_s)
+
+    def _wake(self) -> None:
+        """Have the thread look again, if it waits with work: woken for nothing it would take the interpreter."""
+        if self._waiting and self._running is None:
+            self._news.notify_all()
 
     def _start_thread(self) -> None:
         self._thread = threading.Thread(target=self._run, name="locate", daemon=True)
