@@ -166,6 +166,7 @@ def launch_agreement(
         _agreement,
         (count, depth.shape[1]),
         [depth, colour, window, observed_depth, observed_rgb, mask, int(mask_given), tau_m, sums],
+        changing=(3, 4, 5),
     )
 
 

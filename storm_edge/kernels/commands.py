@@ -23,16 +23,19 @@ class Commands:
         self._device = device
         self._known: dict[Any, tuple[Any, list[Any]]] = {}
 
-    def launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], *, changing: int = 0) -> None:
+    def launch(
+        self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], *, changing: Sequence[int] = ()
+    ) -> None:
         """Launch on the current stream. Enqueues only.
 
         Args:
             kernel: The kernel.
             dim: Threads.
             inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
-            changing: How many of the first are arrays that may be others every time: the images of a frame.
+            changing: Places of arrays that may be others every time, as the images of a frame are.
         """
-        key = (kernel, dim, *[value if isinstance(value, _PLAIN) else id(value) for value in inputs[changing:]])
+        lasting = [None if i in changing else value for i, value in enumerate(inputs)] if changing else inputs
+        key = (kernel, dim, *[value if isinstance(value, _PLAIN) else id(value) for value in lasting])
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MOST:
@@ -41,7 +44,7 @@ class Commands:
             # The arrays are kept with it: an identity says nothing once its owner is gone.
             known = self._known[key] = (command, list(inputs))
         command, packed = known
-        for i in range(changing):
+        for i in changing:
             if packed[i] is not inputs[i]:
                 command.set_param_at_index(i, inputs[i])
                 packed[i] = inputs[i]

@@ -105,6 +105,8 @@ class HostSide:
 class Shown:
     """An array whose content is replaced from the host as a whole, without a copy where that can be.
 
+    A copy of a VGA frame is 2 MB, of which tracking then reads a few per cent.
+
     Args:
         own: Memory for what must be copied: on another device, or in another form than kernels read.
     """
@@ -113,18 +115,17 @@ class Shown:
         self._own, self._host = own, HostSide(own)
         self._dtype, shape = host_form(own.dtype)
         self._shape = (*own.shape, *shape)
-        self._kept: NDArray[Any] | None = None
 
     def showing(self, values: NDArray[Any]) -> WpArray:
-        """``values`` as a Warp array: on a CPU their own memory, kept alive until the next call."""
+        """``values`` as a Warp array: on a CPU their own memory, which lives as long as that array."""
         flags = values.flags
         as_is = flags.c_contiguous and flags.aligned and values.dtype == self._dtype and values.shape == self._shape
         if self._own.device.is_cpu and as_is:
-            self._kept = values
+            own = self._own
             address = values.__array_interface__["data"][0]
-            return wp.array(
-                ptr=address, dtype=self._own.dtype, shape=self._own.shape, device=self._own.device, copy=False
-            )
+            shown = wp.array(ptr=address, dtype=own.dtype, shape=own.shape, device=own.device, copy=False)
+            shown.memory = values
+            return shown
         self._host.write(values)
         return self._own
 

@@ -33,24 +33,21 @@ class PictureSlot:
 
     def __init__(self, device: Device) -> None:
         self.array: WpArray = wp.array([Picture()], dtype=Picture, device=device)
-        self._shown: tuple[WpArray, WpArray] | None = None
+        self._shown: tuple[WpArray, WpArray] = (None, None)
+        self._form: tuple[Any, ...] | None = None
         self._fields = self.array.numpy()
         self._addresses = [self._fields[name]["data"] for name in ("rgb", "depth")]
 
     def show(self, rgb: WpArray, depth: WpArray) -> None:
         """Colour ``(H, W, 3)`` uint8 and depth [m] ``(H, W)`` float32 from now on; both are kept alive."""
-        before, self._shown = self._shown, (rgb, depth)
-        if before is not None and before[0] is rgb and before[1] is depth:
+        if self._shown[0] is rgb and self._shown[1] is depth:
             return
-        if (
-            before is not None
-            and before[0].strides == rgb.strides
-            and before[1].strides == depth.strides
-            and before[0].shape == rgb.shape
-        ):
-            for address, image in zip(self._addresses, self._shown, strict=True):
-                address[0] = image.ptr
-            return
-        picture: Any = Picture()
-        picture.rgb, picture.depth = rgb, depth
-        self._fields[0] = picture.numpy_value()
+        self._shown = rgb, depth
+        form = rgb.shape, rgb.strides, depth.shape, depth.strides
+        if form != self._form:
+            self._form = form
+            picture: Any = Picture()
+            picture.rgb, picture.depth = rgb, depth
+            self._fields[0] = picture.numpy_value()
+        else:  # all that differs from frame to frame
+            self._addresses[0][0], self._addresses[1][0] = rgb.ptr, depth.ptr

@@ -101,7 +101,7 @@ def crop_windows(
 class FrameBuffers:
     """One RGB-D image on the device; allocated for one size, `upload` replaces the picture.
 
-    On a CPU kernels read a frame's own memory, where that has the form: the frame must stay as it is until the next
+    On a CPU kernels read a frame's own memory, where that has the form: what is in it must stay until the next
     `upload`, and ``rgb`` and ``depth`` are other arrays after each.
 
     Args:
@@ -297,7 +297,7 @@ class PairInputs:
             write_observed,
             dim,
             [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
-            changing=2,
+            changing=(0, 1),
         )
 
     def _looked_at(self, frame: FrameBuffers, count: int) -> Window | None:
