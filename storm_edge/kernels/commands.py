@@ -34,8 +34,10 @@ class Commands:
             inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
             changing: Places of arrays that may be others every time, as the images of a frame are.
         """
-        lasting = [None if i in changing else value for i, value in enumerate(inputs)] if changing else inputs
-        key = (kernel, dim, *[value if isinstance(value, _PLAIN) else id(value) for value in lasting])
+        told_by = [value if isinstance(value, _PLAIN) else id(value) for value in inputs]
+        for i in changing:
+            told_by[i] = 0
+        key = (kernel, dim, *told_by)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MOST:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import warp as wp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from storm_edge.errors import FrameError, InputError, bad
 from storm_edge.frames import Frame
@@ -24,7 +24,6 @@ from storm_edge.kernels.device import Device, HostSide, Shown, WpArray, require_
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.network_input import write_observed, write_rendered
 from storm_edge.kernels.raster import Lighting, Visibility
-from storm_edge.kernels.reference.crop_window import plain_windows
 
 Float64 = NDArray[np.float64]
 
@@ -78,24 +77,6 @@ DEFAULT = InputPreset(
     depth_filter=None,
 )
 """Our rules, which the nano networks are trained with: raw depth, model and image in exactly the same window."""
-
-
-def crop_windows(
-    T_cam_centre: ArrayLike, K: ArrayLike, *, diameter_m: float, crop_ratio: float, size_px: int
-) -> tuple[Float64, Float64]:
-    """Our crop windows of poses on the host.
-
-    Args:
-        T_cam_centre: Poses of the centred mesh [m] with ``z > 0``, ``(N, 4, 4)``.
-        K: Intrinsics of the image [px], ``(3, 3)``.
-        diameter_m: Diameter of the object [m].
-        crop_ratio: Side of the window at the object's distance, in diameters.
-        size_px: Side of the crop [px].
-
-    Returns:
-        Windows ``(su, tu, sv, tv)`` as `kernels.crop` reads them, ``(N, 4)``, and ``K_crop``, ``(N, 3, 3)``.
-    """
-    return plain_windows(T_cam_centre, K, reach_m=0.5 * diameter_m * crop_ratio, size_px=size_px)
 
 
 class FrameBuffers:

@@ -63,22 +63,16 @@ def admit(gate: Gate, frame: Frame) -> tuple[Gate, Frame | None]:
         return replace(gate, repeated=gate.repeated + 1), None
     steps, advance_ns = frame.index - last.index, frame.stamp_ns - last.stamp_ns
     expected_ns = steps * gate.period_ns
-    period_ns, offset_ns, jumped = gate.period_ns, gate.offset_ns, False
     if 0 < advance_ns <= max(LEAP_NS, expected_ns + LEAP_NS):
         period_ns = min(max(advance_ns // steps, 1), LEAP_NS)
+        gate = replace(gate, period_ns=period_ns)
     else:
-        jumped = True
-        offset_ns += last.stamp_ns + min(expected_ns, LEAP_NS) - frame.stamp_ns
-    changed = frame.size_px != last.size_px or not (frame.K is last.K or np.array_equal(frame.K, last.K))
-    gate = replace(
-        gate,
-        last=frame,
-        offset_ns=offset_ns,
-        period_ns=period_ns,
-        clock_jumps=gate.clock_jumps + jumped,
-        camera_changes=gate.camera_changes + changed,
-    )
-    return gate, frame if offset_ns == 0 else replace(frame, stamp_ns=frame.stamp_ns + offset_ns)
+        advance_ns = min(expected_ns, LEAP_NS)
+        offset_ns = last.stamp_ns + gate.offset_ns + advance_ns - frame.stamp_ns
+        gate = replace(gate, offset_ns=offset_ns, clock_jumps=gate.clock_jumps + 1)
+    changed = frame.size_px != last.size_px or not np.array_equal(frame.K, last.K)
+    gate = replace(gate, last=frame, camera_changes=gate.camera_changes + changed)
+    return gate, replace(frame, stamp_ns=frame.stamp_ns + gate.offset_ns)
 
 
 def _same_picture(frame: Frame, other: Frame) -> bool:
