@@ -32,7 +32,7 @@ class Commands:
             kernel: The kernel.
             dim: Threads.
             inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
-            changing: Places of arrays that may be others every time, as the images of a frame are.
+            changing: Places of arguments that may be others every time, as the images of a frame are.
         """
         told_by = [value if isinstance(value, _PLAIN) else id(value) for value in inputs]
         for i in changing:

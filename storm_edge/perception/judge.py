@@ -186,7 +186,7 @@ class PoseJudge:
                 count,
                 [self._picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
                 + [self._model, self._T, self._buffers, self._scores],
-                changing=(2,),
+                changing=(2, 4),
             )
             score, visible, colour, occluded = self._scores_host.read(count).T.copy()
             return Judgement(score=score, visible=visible, colour=colour, occluded=occluded)
