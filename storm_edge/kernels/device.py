@@ -109,25 +109,38 @@ class Shown:
 
     Args:
         own: Memory for what must be copied: on another device, or in another form than kernels read.
+
+    Attributes:
+        address: Where the content is.
     """
 
     def __init__(self, own: WpArray) -> None:
         self._own, self._host = own, HostSide(own)
         self._dtype, shape = host_form(own.dtype)
         self._shape = (*own.shape, *shape)
+        self._array: WpArray | None = own
+        self._values: NDArray[Any] | None = None
+        self.address: int = own.ptr
 
-    def showing(self, values: NDArray[Any]) -> WpArray:
-        """``values`` as a Warp array: on a CPU their own memory, which lives as long as that array."""
+    def show(self, values: NDArray[Any]) -> None:
+        """Take ``values``: on a CPU where they lie, and for as long as nothing else is shown."""
         flags = values.flags
         as_is = flags.c_contiguous and flags.aligned and values.dtype == self._dtype and values.shape == self._shape
-        if self._own.device.is_cpu and as_is:
+        if as_is and self._own.device.is_cpu:
+            self._values, self._array = values, None
+            self.address = values.__array_interface__["data"][0]
+        else:
+            self._host.write(values)
+            self._values, self._array, self.address = None, self._own, self._own.ptr
+
+    @property
+    def array(self) -> WpArray:
+        """What is shown, as a Warp array; the memory lives as long as it. Another one after each `show`."""
+        if self._array is None:
             own = self._own
-            address = values.__array_interface__["data"][0]
-            shown = wp.array(ptr=address, dtype=own.dtype, shape=own.shape, device=own.device, copy=False)
-            shown.memory = values
-            return shown
-        self._host.write(values)
-        return self._own
+            self._array = wp.array(ptr=self.address, dtype=own.dtype, shape=own.shape, device=own.device, copy=False)
+            self._array.memory = self._values
+        return self._array
 
 
 def put(values: NDArray[Any], array: WpArray) -> None:

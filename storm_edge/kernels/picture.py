@@ -49,5 +49,9 @@ class PictureSlot:
             picture: Any = Picture()
             picture.rgb, picture.depth = rgb, depth
             self._fields[0] = picture.numpy_value()
-        else:  # all that differs from frame to frame
-            self._addresses[0][0], self._addresses[1][0] = rgb.ptr, depth.ptr
+        else:
+            self.point(rgb.ptr, depth.ptr)
+
+    def point(self, rgb_address: int, depth_address: int) -> None:
+        """The same sizes in other memory, which the caller keeps alive: all that differs from frame to frame."""
+        self._addresses[0][0], self._addresses[1][0] = rgb_address, depth_address

@@ -83,12 +83,16 @@ class Descended(NamedTuple):
 
 
 class RgbdBuffers(Protocol):
-    """The part of `perception.inputs.FrameBuffers` that is read here."""
+    """The part of `perception.inputs.FrameBuffers` that is read here; its ``picture`` is, too, where it has one."""
 
-    rgb: WpArray
-    """Colour, ``(H, W, 3)`` uint8."""
-    depth: WpArray
-    """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
+    @property
+    def rgb(self) -> WpArray:
+        """Colour, ``(H, W, 3)`` uint8."""
+
+    @property
+    def depth(self) -> WpArray:
+        """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
+
     K: Float64
     """Intrinsics [px], ``(3, 3)``."""
 
@@ -152,7 +156,8 @@ class Descents:
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
-        self._picture = PictureSlot(device) if at_once and device.is_cpu else None
+        self._own_picture = PictureSlot(device) if at_once and device.is_cpu else None
+        self._picture: PictureSlot | None = None
         self._directions = upload(viewpoints.directions, wp.vec3)
         self._contour = [
             upload(viewpoints.contour_points, wp.vec3),
@@ -212,13 +217,12 @@ class Descents:
         self._launch("camera", gn.camera_kernel, 1, lambda: [frame.K_device, self._camera])
 
     def _use(self, frame: RgbdBuffers) -> None:
-        rgb, depth = self._images
-        if rgb is not frame.rgb or depth is not frame.depth:
-            self._images = frame.rgb, frame.depth
-            self._commands.clear()  # they hold the addresses of the old images
-            if self._picture is not None:
-                self._picture.show(frame.rgb, frame.depth)
         self._frame = frame
+        if self._own_picture is not None:
+            self._picture = getattr(frame, "picture", None)
+            if self._picture is None:
+                self._picture = self._own_picture
+                self._picture.show(frame.rgb, frame.depth)
 
     def place(self, T_cam_centre: ArrayLike) -> None:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)`` and find their views.
@@ -250,7 +254,7 @@ class Descents:
         picture = self._picture
         if picture is not None:
             self._launch(
-                ("descend", schedule, self.colours_known, self.exposure_known),
+                ("descend", picture, schedule, self.colours_known, self.exposure_known),
                 at_once.descend_kernel,
                 count,
                 lambda: [
@@ -292,7 +296,7 @@ class Descents:
         picture = self._picture
         if picture is not None:
             self._launch(
-                ("learn", rate, self.colours_known),
+                ("learn", picture, rate, self.colours_known),
                 at_once.learn_kernel,
                 1,
                 lambda: [
@@ -527,9 +531,19 @@ class Descents:
     ) -> None:
         """Launch, packing the arguments only the first time: on a CPU packing takes longer than small kernels do."""
         key = (name, dim)
-        commands = self._commands if commands is None else commands
+        if commands is None:
+            commands = self._part_commands()
         command = commands.get(key)
         if command is None:
             command = wp.launch(kernel, dim=dim, inputs=inputs(), device=self._device, record_cmd=True)
             commands[key] = command
         command.launch()
+
+    def _part_commands(self) -> dict[Hashable, Any]:
+        """Commands that hold the addresses of images: none of them if those are not the frame's any more."""
+        assert self._frame is not None
+        images = self._frame.rgb, self._frame.depth
+        if images[0] is not self._images[0] or images[1] is not self._images[1]:
+            self._images = images
+            self._commands.clear()
+        return self._commands

@@ -23,6 +23,7 @@ from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBu
 from storm_edge.kernels.device import Device, HostSide, Shown, WpArray, require_device, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.network_input import write_observed, write_rendered
+from storm_edge.kernels.picture import PictureSlot
 from storm_edge.kernels.raster import Lighting, Visibility
 
 Float64 = NDArray[np.float64]
@@ -92,8 +93,7 @@ class FrameBuffers:
         images: Arrays to use as ``rgb``, ``depth`` and ``K_device``; made here if not given.
 
     Attributes:
-        rgb: Colour, ``(H, W, 3)`` uint8.
-        depth: z-depth as it came [m], ``(H, W)`` float32, 0 = no reading.
+        picture: Both, for kernels that read them there; None on another device than a CPU.
         K: Intrinsics on the host [px], ``(3, 3)`` float64.
         K_device: The same, ``(1,)`` mat33d.
     """
@@ -109,18 +109,30 @@ class FrameBuffers:
         self.size_px = (height, width)
         self.device: Device = require_device(device) if isinstance(device, str) else device
         self.K: Float64 = np.eye(3)
-        self.rgb: WpArray
-        self.depth: WpArray
         self.K_device: WpArray
-        self.rgb, self.depth, self.K_device = images or (
+        rgb, depth, self.K_device = images or (
             wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device),
             wp.zeros((height, width), dtype=wp.float32, device=self.device),
             wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
         )
-        self._rgb, self._depth = Shown(self.rgb), Shown(self.depth)
+        self._rgb, self._depth = Shown(rgb), Shown(depth)
+        self.picture: PictureSlot | None = None
+        if self.device.is_cpu:
+            self.picture = PictureSlot(self.device)
+            self.picture.show(rgb, depth)
         self._K_host = HostSide(self.K_device)
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
+
+    @property
+    def rgb(self) -> WpArray:
+        """Colour, ``(H, W, 3)`` uint8."""
+        return self._rgb.array
+
+    @property
+    def depth(self) -> WpArray:
+        """z-depth as it came [m], ``(H, W)`` float32, 0 = no reading."""
+        return self._depth.array
 
     def upload(self, frame: Frame) -> None:
         """Replace the picture.
@@ -129,8 +141,10 @@ class FrameBuffers:
             FrameError: The frame has another size than these buffers.
         """
         self._check_size(frame)
-        self.rgb = self._rgb.showing(frame.rgb)
-        self.depth = self._depth.showing(frame.depth_m)
+        self._rgb.show(frame.rgb)
+        self._depth.show(frame.depth_m)
+        if self.picture is not None:
+            self.picture.point(self._rgb.address, self._depth.address)
         if not (self.K == frame.K).all():
             self.K = np.array(frame.K, dtype=np.float64)
             self._K_host.write(self.K[None])

@@ -20,7 +20,6 @@ from storm_edge.kernels import judge_at_once as judging
 from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.picture import PictureSlot
 from storm_edge.kernels.raster import Renderer
 from storm_edge.perception.inputs import FrameBuffers
 
@@ -130,7 +129,7 @@ class PoseJudge:
         self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
         self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
-        self._picture = PictureSlot(mesh.device) if at_once and mesh.device.is_cpu else None
+        self._at_once = at_once and mesh.device.is_cpu
         self._model, self._buffers = self._model_at_once(), self._buffers_at_once()
 
     def _model_at_once(self) -> Any:
@@ -178,13 +177,13 @@ class PoseJudge:
         """`judge` for a batch."""
         count = len(T_cam_centre)
         self._T_host.write(T_cam_centre)
-        if self._picture is not None:
-            self._picture.show(frame.rgb, frame.depth)
+        if self._at_once:
+            assert frame.picture is not None
             given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
             self._commands.launch(
                 judging.judge_kernel,
                 count,
-                [self._picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
+                [frame.picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
                 + [self._model, self._T, self._buffers, self._scores],
                 changing=(2, 4),
             )

@@ -89,12 +89,16 @@ def test_an_image_is_shown_where_it_lies_if_it_has_the_form():
     own = wp.zeros((2, 3), dtype=wp.float32, device="cpu")
     shown = Shown(own)
     image = np.arange(6, dtype=np.float32).reshape(2, 3)
-    there = shown.showing(image)
-    assert there.ptr == image.ctypes.data
+    shown.show(image)
+    there = shown.array
+    assert there.ptr == shown.address == image.ctypes.data
+    assert shown.array is there
     np.testing.assert_array_equal(there.numpy(), image)
     for other in (image.astype(np.float64), np.asfortranarray(image), np.repeat(image, 2, axis=1)[:, ::2]):
-        copied = shown.showing(other)
+        shown.show(other)
+        copied = shown.array
         assert copied is own
+        assert shown.address == own.ptr
         np.testing.assert_array_equal(copied.numpy(), image)
     np.testing.assert_array_equal(there.numpy(), image)
 
@@ -103,8 +107,10 @@ def test_an_image_that_is_shown_lives_as_long_as_it_is_looked_at():
     shown = Shown(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
     image = np.ones((2, 3), dtype=np.float32)
     alive = weakref.ref(image)
-    there = shown.showing(image)
+    shown.show(image)
+    there = shown.array
     del image
+    shown.show(np.zeros((2, 3), dtype=np.float32))
     assert alive() is not None
     del there
     assert alive() is None
