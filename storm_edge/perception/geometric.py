@@ -205,6 +205,9 @@ def _turns(angle_deg: float) -> Float64:
     return turns
 
 
+_SHARES = np.array([[0.5], [1.0]])
+
+
 def motion_starts(T_last: Float64, T_before: Float64) -> Float64:
     """Where to look next: the last pose, and half and all of the last motion further, ``(3, 4, 4)``."""
     R, t = T_last[:3, :3], T_last[:3, 3]
@@ -213,8 +216,7 @@ def motion_starts(T_last: Float64, T_before: Float64) -> Float64:
     starts = np.empty((3, 4, 4))
     starts[:] = T_last
     starts[1:, :3, :3] = np.array([_turn(0.5 * x, 0.5 * y, 0.5 * z), _turn(x, y, z)]) @ R
-    starts[1, :3, 3] += 0.5 * shift
-    starts[2, :3, 3] += shift
+    starts[1:, :3, 3] += _SHARES * shift
     return starts
 
 

@@ -120,6 +120,7 @@ class FrameBuffers:
         if self.device.is_cpu:
             self.picture = PictureSlot(self.device)
             self.picture.show(rgb, depth)
+        self._K_bytes = b""
         self._K_host = HostSide(self.K_device)
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
@@ -145,7 +146,9 @@ class FrameBuffers:
         self._depth.show(frame.depth_m)
         if self.picture is not None:
             self.picture.point(self._rgb.address, self._depth.address)
-        if not (self.K == frame.K).all():
+        K_bytes = frame.K.tobytes()
+        if K_bytes != self._K_bytes:
+            self._K_bytes = K_bytes
             self.K = np.array(frame.K, dtype=np.float64)
             self._K_host.write(self.K[None])
         self.forget_filtered()

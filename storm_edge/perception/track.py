@@ -9,6 +9,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -108,7 +109,8 @@ class Tracker:
         found = self._geometry.refine(frame, motion_starts(self._last, self._before))
         wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
         network_used = self._network is not None and wanted
-        faulty = not (np.isfinite(found.T_cam_centre).all() and found.T_cam_centre[2, 3] > 0.0)
+        # The sum is a number where all entries are: a rotation and a place in front of the camera do not overflow.
+        faulty = not (math.isfinite(found.T_cam_centre.sum()) and found.T_cam_centre[2, 3] > 0.0)
         if faulty:
             found = replace(found, T_cam_centre=self._last, residual=1.0, trusted=False)
         if self._network is not None and network_used:
