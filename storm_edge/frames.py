@@ -13,7 +13,7 @@ from storm_edge.geometry.camera import check_K
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One RGB-D image, depth aligned to colour."""
+    """One RGB-D image, depth aligned to colour. Its arrays are read where they lie, and kept: do not write to it."""
 
     rgb: NDArray[np.uint8]
     """Colour, RGB, shape ``(H, W, 3)``."""

@@ -25,14 +25,18 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
+from storm_edge.kernels.commands import Commands
+
 GOOD, GOOD_WEIGHT, CONFLICT, SPILL, OCCLUDED, UNKNOWN = range(6)
 MODEL_SUM, OBSERVED_SUM, MODEL_SQUARE, OBSERVED_SQUARE, PRODUCT = 6, 9, 12, 15, 18
 SUM_COUNT = 21
 """Columns of the sums: six classes (GOOD_WEIGHT is ``sum(1 - (dz/tau)^2)`` over GOOD), then five RGB moments."""
 
 
-@wp.kernel
-def _agreement(
+@wp.func
+def agreement_row(
+    n: int,
+    i: int,
     depth: wp.array3d(dtype=wp.float32),
     colour: wp.array4d(dtype=wp.float32),
     window: wp.array(dtype=wp.vec4f),
@@ -43,7 +47,7 @@ def _agreement(
     tau: float,
     sums: wp.array2d(dtype=wp.float32),
 ):
-    n, i = wp.tid()
+    """Add row ``i`` of crop ``n`` to its sums; arguments as those of `launch_agreement`."""
     width = depth.shape[2]
     w = window[n]  # u_src = w[0] * j + w[1], v_src = w[2] * i + w[3]
     v = int(wp.rint(w[2] * float(i) + w[3]))
@@ -110,6 +114,22 @@ def _agreement(
         wp.atomic_add(sums, n, 18 + c, product[c])
 
 
+@wp.kernel
+def _agreement(
+    depth: wp.array3d(dtype=wp.float32),
+    colour: wp.array4d(dtype=wp.float32),
+    window: wp.array(dtype=wp.vec4f),
+    observed_depth: wp.array2d(dtype=wp.float32),
+    observed_rgb: wp.array3d(dtype=wp.uint8),
+    mask: wp.array2d(dtype=wp.uint8),
+    mask_given: int,
+    tau: float,
+    sums: wp.array2d(dtype=wp.float32),
+):
+    n, i = wp.tid()
+    agreement_row(n, i, depth, colour, window, observed_depth, observed_rgb, mask, mask_given, tau, sums)
+
+
 def launch_agreement(
     depth: Any,
     colour: Any,
@@ -123,6 +143,7 @@ def launch_agreement(
     sums: Any,
     count: int,
     device: Any,
+    commands: Commands | None = None,
 ) -> None:
     """Fill ``sums[:count]``; launches only.
 
@@ -138,14 +159,14 @@ def launch_agreement(
         sums: Output ``(N, SUM_COUNT)`` float32, see the column names of this module.
         count: How many of the N crops are filled.
         device: Warp device of all arrays.
+        commands: The caller's, where it comes with the same arrays again.
     """
     sums.zero_()
-    wp.launch(
+    (commands or Commands(device)).launch(
         _agreement,
-        dim=(count, depth.shape[1]),
-        inputs=[depth, colour, window, observed_depth, observed_rgb, mask, int(mask_given), tau_m],
-        outputs=[sums],
-        device=device,
+        (count, depth.shape[1]),
+        [depth, colour, window, observed_depth, observed_rgb, mask, int(mask_given), tau_m, sums],
+        changing=(3, 4, 5),
     )
 
 

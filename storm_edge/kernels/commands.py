@@ -7,6 +7,7 @@ import warp as wp
 
 from storm_edge.kernels.device import Device
 
+_PLAIN = (int, float)
 _MOST = 64
 """Commands kept; a caller that comes with new arrays every time must not fill the memory."""
 
@@ -20,22 +21,33 @@ class Commands:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._known: dict[Any, tuple[Any, Sequence[Any]]] = {}
+        self._known: dict[Any, tuple[Any, list[Any]]] = {}
 
-    def launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any]) -> None:
+    def launch(
+        self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], *, changing: Sequence[int] = ()
+    ) -> None:
         """Launch on the current stream. Enqueues only.
 
         Args:
             kernel: The kernel.
             dim: Threads.
             inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
+            changing: Places of arguments that may be others every time, as the images of a frame are.
         """
-        key = (kernel, dim, *[value if isinstance(value, int | float) else id(value) for value in inputs])
+        told_by = [value if isinstance(value, _PLAIN) else id(value) for value in inputs]
+        for i in changing:
+            told_by[i] = 0
+        key = (kernel, dim, *told_by)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MOST:
                 self._known.clear()
             command = wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
             # The arrays are kept with it: an identity says nothing once its owner is gone.
-            known = self._known[key] = (command, inputs)
-        known[0].launch()
+            known = self._known[key] = (command, list(inputs))
+        command, packed = known
+        for i in changing:
+            if packed[i] is not inputs[i]:
+                command.set_param_at_index(i, inputs[i])
+                packed[i] = inputs[i]
+        command.launch()

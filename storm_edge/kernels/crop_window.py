@@ -20,8 +20,9 @@ from storm_edge.kernels.device import WpArray
 wp.set_module_options({"enable_backward": False})
 
 
-@wp.kernel
-def place_windows(
+@wp.func
+def place_window(
+    n: int,
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33d),
     reach_m: wp.float64,
@@ -32,8 +33,7 @@ def place_windows(
     windows: wp.array(dtype=wp.vec4f),
     K_crop: wp.array(dtype=wp.mat33f),
 ):
-    """Observed window and rendering intrinsics of every pose."""
-    n = wp.tid()
+    """Observed window and rendering intrinsics of pose ``n``."""
     T = T_cam_obj[n]
     k = K[0]
     x = wp.float64(T[0, 3])
@@ -83,6 +83,23 @@ def place_windows(
         zero, wp.float32(fy / sv), wp.float32((k[1, 2] - ov) / sv),
         zero, zero, wp.float32(1.0),
     )  # fmt: skip
+
+
+@wp.kernel
+def place_windows(
+    T_cam_obj: wp.array(dtype=wp.mat44f),
+    K: wp.array(dtype=wp.mat33d),
+    reach_m: wp.float64,
+    size_px: int,
+    image_height: int,
+    image_width: int,
+    upstream: bool,
+    windows: wp.array(dtype=wp.vec4f),
+    K_crop: wp.array(dtype=wp.mat33f),
+):
+    """`place_window`, one thread per pose."""
+    n = wp.tid()
+    place_window(n, T_cam_obj, K, reach_m, size_px, image_height, image_width, upstream, windows, K_crop)
 
 
 def launch_windows(

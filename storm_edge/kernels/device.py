@@ -76,6 +76,73 @@ def host_form(dtype: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return np.dtype(wp.dtype_to_numpy(scalar)), tuple(getattr(dtype, "_shape_", ()))
 
 
+class HostSide:
+    """A Warp array as the host reads and writes it: in place on a CPU, by copies elsewhere.
+
+    Warp takes longer to make a NumPy view than small arrays take to be read, so it is made once.
+
+    Args:
+        array: It must stay where it is.
+    """
+
+    def __init__(self, array: WpArray) -> None:
+        self._array = array
+        self._view: NDArray[Any] | None = array.numpy() if array.device.is_cpu else None
+
+    def read(self, count: int) -> NDArray[Any]:
+        """The first ``count`` rows; on a CPU as they are in memory, to be copied by who keeps them. Waits."""
+        view = self._array.numpy() if self._view is None else self._view
+        return view[:count]
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Fill the first rows."""
+        if self._view is None:
+            put(values, self._array)
+        else:
+            self._view[: len(values)] = values
+
+
+class Shown:
+    """An array whose content is replaced from the host as a whole, without a copy where that can be.
+
+    A copy of a VGA frame is 2 MB, of which tracking then reads a few per cent.
+
+    Args:
+        own: Memory for what must be copied: on another device, or in another form than kernels read.
+
+    Attributes:
+        address: Where the content is.
+    """
+
+    def __init__(self, own: WpArray) -> None:
+        self._own, self._host = own, HostSide(own)
+        self._dtype, shape = host_form(own.dtype)
+        self._shape = (*own.shape, *shape)
+        self._array: WpArray | None = own
+        self._values: NDArray[Any] | None = None
+        self.address: int = own.ptr
+
+    def show(self, values: NDArray[Any]) -> None:
+        """Take ``values``: on a CPU where they lie, and for as long as nothing else is shown."""
+        flags = values.flags
+        as_is = flags.c_contiguous and flags.aligned and values.dtype == self._dtype and values.shape == self._shape
+        if as_is and self._own.device.is_cpu:
+            self._values, self._array = values, None
+            self.address = values.__array_interface__["data"][0]
+        else:
+            self._host.write(values)
+            self._values, self._array, self.address = None, self._own, self._own.ptr
+
+    @property
+    def array(self) -> WpArray:
+        """What is shown, as a Warp array; the memory lives as long as it. Another one after each `show`."""
+        if self._array is None:
+            own = self._own
+            self._array = wp.array(ptr=self.address, dtype=own.dtype, shape=own.shape, device=own.device, copy=False)
+            self._array.memory = self._values
+        return self._array
+
+
 def put(values: NDArray[Any], array: WpArray) -> None:
     """Copy host ``values`` into the first rows of ``array`` on any device; far quicker than `assign` on a CPU."""
     if array.device.is_cpu:

@@ -21,8 +21,10 @@ LINE_PX = 8
 """Pixels judged on either side of the contour."""
 
 
-@wp.kernel
-def surface_evidence_kernel(
+@wp.func
+def surface_evidence(
+    n: int,
+    p: int,
     rgb: wp.array3d(dtype=wp.uint8),
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
@@ -36,9 +38,11 @@ def surface_evidence_kernel(
     occlusion_m: float,
     sums: wp.array2d(dtype=wp.float32),
 ):
-    """Depth and colours; one thread per hypothesis and surface point, adds to ``sums``, which start as 0.
+    """Depth and colours at one surface point, added to ``sums``, which start as 0.
 
     Args:
+        n: Hypothesis.
+        p: Which point.
         rgb: Colour image, ``(H, W, 3)``.
         depth: z-depth [m], 0 = no reading, ``(H, W)``.
         camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
@@ -52,7 +56,6 @@ def surface_evidence_kernel(
         occlusion_m: A reading this far in front of a point hides it [m].
         sums: Output, ``(N, SUM_COUNT)``.
     """
-    n, p = wp.tid()
     T = poses[n]
     R = rotation_of(T)
     view = views[n]
@@ -87,7 +90,31 @@ def surface_evidence_kernel(
 
 
 @wp.kernel
-def contour_evidence_kernel(
+def surface_evidence_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    tones: wp.array2d(dtype=wp.float32),
+    axis: wp.vec3,
+    gate_m: float,
+    occlusion_m: float,
+    sums: wp.array2d(dtype=wp.float32),
+):
+    """`surface_evidence`, one thread per hypothesis and surface point."""
+    n, p = wp.tid()
+    surface_evidence(
+        n, p, rgb, depth, camera, poses, views, points, normals, tones, axis, gate_m, occlusion_m, sums
+    )  # fmt: skip
+
+
+@wp.func
+def contour_evidence(
+    n: int,
+    p: int,
     rgb: wp.array3d(dtype=wp.uint8),
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
@@ -100,12 +127,11 @@ def contour_evidence_kernel(
     occlusion_m: float,
     sums: wp.array2d(dtype=wp.float32),
 ):
-    """Sides of the contour; one thread per hypothesis and line, adds to ``sums``.
+    """Sides of the contour at one line, added to ``sums``.
 
     A line's score is the mean probability that its pixels are on the side of the contour where the pose puts them.
-    The arguments are those of `kernels.region.region_rows_kernel`, ``sums`` is ``(N, SUM_COUNT)``.
+    The arguments are those of `kernels.region.region_row`, ``sums`` is ``(N, SUM_COUNT)``.
     """
-    n, p = wp.tid()
     T = poses[n]
     R = rotation_of(T)
     view = views[n]
@@ -135,3 +161,82 @@ def contour_evidence_kernel(
     if count > 0.0:
         wp.atomic_add(sums, n, LINES, 1.0)
         wp.atomic_add(sums, n, LINE_SCORE, score / count)
+
+
+@wp.kernel
+def contour_evidence_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    log_odds: wp.array(dtype=wp.float32),
+    occlusion_m: float,
+    sums: wp.array2d(dtype=wp.float32),
+):
+    """`contour_evidence`, one thread per hypothesis and line."""
+    n, p = wp.tid()
+    contour_evidence(
+        n, p, rgb, depth, camera, poses, views, points, normals, distances, log_odds, occlusion_m, sums
+    )  # fmt: skip
+
+
+RESIDUAL, DEPTH_TERM, CONTOUR_TERM, COLOUR_TERM, INLIER_SHARE, HIDDEN_SHARE = range(6)
+TERM_COUNT = 6
+"""Columns of the terms that `weigh_sums` makes, see `perception.geometric`."""
+
+CONTRAST_FLOOR = 0.03**2
+"""Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
+
+
+@wp.func
+def weigh_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
+    """The terms of hypothesis ``n``: `perception.geometric.weigh` on the device, in float64 like there."""
+    one = wp.float64(1.0)
+    zero = wp.float64(0.0)
+    judged = wp.float64(sums[n, JUDGED])
+    lines = wp.float64(sums[n, LINES])
+    inliers = wp.float64(sums[n, INLIERS])
+    hidden = wp.float64(sums[n, HIDDEN])
+    depth = wp.float64(sums[n, PLANE_DISTANCE]) / wp.max(judged, one)
+    right_side = wp.float64(sums[n, LINE_SCORE]) / wp.max(lines, one)
+    contour = wp.min(wp.float64(2.0) * (one - right_side), one)
+
+    count = wp.max(inliers, one)
+    mean_m = wp.float64(sums[n, MODEL_SUM]) / count
+    mean_o = wp.float64(sums[n, IMAGE_SUM]) / count
+    variance_m = wp.max(wp.float64(sums[n, MODEL_SQUARE]) / count - mean_m * mean_m, zero)
+    variance_o = wp.max(wp.float64(sums[n, IMAGE_SQUARE]) / count - mean_o * mean_o, zero)
+    covariance = wp.float64(sums[n, PRODUCT]) / count - mean_m * mean_o
+    correlation = covariance / wp.sqrt(wp.max(variance_m * variance_o, wp.float64(1.0e-12)))
+    colour = wp.min(one - correlation, one)
+
+    # A term that rests on few points says little: eight of them count half.
+    eight = wp.float64(8.0)
+    depth_weight = judged / (judged + eight)
+    contour_weight = zero
+    if colours_known:
+        contour_weight = lines / (lines + eight)
+    contrast = variance_m / (variance_m + wp.float64(wp.static(CONTRAST_FLOOR)))
+    colour_weight = inliers / (inliers + eight) * contrast
+    total = depth_weight + contour_weight + colour_weight
+    residual = one
+    if total > zero:
+        weighted = depth * depth_weight + contour * contour_weight + colour * colour_weight
+        residual = weighted / wp.max(total, wp.float64(1.0e-9))
+    terms[n, RESIDUAL] = residual
+    terms[n, DEPTH_TERM] = depth
+    terms[n, CONTOUR_TERM] = contour
+    terms[n, COLOUR_TERM] = colour
+    terms[n, INLIER_SHARE] = inliers / wp.max(judged, one)
+    terms[n, HIDDEN_SHARE] = hidden / wp.max(judged + hidden, one)
+
+
+@wp.kernel
+def weigh_kernel(sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
+    """`weigh_sums`, one thread per hypothesis; ``terms`` is ``(N, TERM_COUNT)``."""
+    n = wp.tid()
+    weigh_sums(n, sums, colours_known, terms)

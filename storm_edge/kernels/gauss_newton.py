@@ -22,14 +22,15 @@ vec6f = wp.types.vector(length=6, dtype=wp.float32)
 vec8f = wp.types.vector(length=ROW_LENGTH, dtype=wp.float32)
 
 
-@wp.kernel
-def sum_rows_kernel(
+@wp.func
+def sum_rows(
+    n: int,
+    a: int,
     rows: wp.array3d(dtype=wp.float32),
     row_count: int,
     sums: wp.array3d(dtype=wp.float32),
 ):
-    """``[J r valid]^T [J r valid]``: one thread per hypothesis and row of it, in a fixed order on every device."""
-    n, a = wp.tid()
+    """Row ``a`` of ``[J r valid]^T [J r valid]`` of hypothesis ``n``, in a fixed order on every device."""
     total = vec8f()
     for p in range(row_count):
         factor = rows[n, p, a]
@@ -37,6 +38,17 @@ def sum_rows_kernel(
             total[b] += factor * rows[n, p, b]
     for b in range(wp.static(ROW_LENGTH)):
         sums[n, a, b] = total[b]
+
+
+@wp.kernel
+def sum_rows_kernel(
+    rows: wp.array3d(dtype=wp.float32),
+    row_count: int,
+    sums: wp.array3d(dtype=wp.float32),
+):
+    """`sum_rows`, one thread per hypothesis and row of the matrix."""
+    n, a = wp.tid()
+    sum_rows(n, a, rows, row_count, sums)
 
 
 @wp.func
@@ -127,8 +139,9 @@ def find_views_kernel(
     views[n] = closest_view(poses[n], directions)
 
 
-@wp.kernel
-def step_kernel(
+@wp.func
+def take_step(
+    n: int,
     sums: wp.array3d(dtype=wp.float32),
     tikhonov_rotation: float,
     tikhonov_translation: float,
@@ -136,11 +149,10 @@ def step_kernel(
     poses: wp.array(dtype=wp.mat44),
     views: wp.array(dtype=wp.int32),
 ):
-    """Solve the regularised normal equations of each hypothesis, move its pose, and choose its next view.
+    """Solve the regularised normal equations of hypothesis ``n``, move its pose, and choose its next view.
 
     ``tikhonov_rotation`` is in 1/rad^2, ``tikhonov_translation`` in 1/m^2.
     """
-    n = wp.tid()
     A = mat66f()
     b = vec6f()
     for i in range(6):
@@ -168,3 +180,17 @@ def step_kernel(
     )  # fmt: skip
     poses[n] = T_new
     views[n] = closest_view(T_new, directions)
+
+
+@wp.kernel
+def step_kernel(
+    sums: wp.array3d(dtype=wp.float32),
+    tikhonov_rotation: float,
+    tikhonov_translation: float,
+    directions: wp.array(dtype=wp.vec3),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+):
+    """`take_step`, one thread per hypothesis."""
+    n = wp.tid()
+    take_step(n, sums, tikhonov_rotation, tikhonov_translation, directions, poses, views)

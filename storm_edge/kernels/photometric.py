@@ -38,8 +38,10 @@ def tone(rgb: wp.array3d(dtype=wp.uint8), axis: wp.vec3, v: float, u: float) -> 
     return ((1.0 - b) * top + b * bottom) / 255.0
 
 
-@wp.kernel
-def photometric_rows_kernel(
+@wp.func
+def photometric_row(
+    n: int,
+    row: int,
     rgb: wp.array3d(dtype=wp.uint8),
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
@@ -56,9 +58,11 @@ def photometric_rows_kernel(
     agreement_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and surface point used.
+    """The row of one surface point.
 
     Args:
+        n: Hypothesis.
+        row: Which of the points used.
         rgb: Colour image, ``(H, W, 3)``.
         depth: z-depth [m], 0 = no reading, ``(H, W)``.
         camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
@@ -75,11 +79,10 @@ def photometric_rows_kernel(
         agreement_m: Points whose reading is farther than this from the model are hidden or misplaced: no row [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, row = wp.tid()
     p = row * every
-    row += first_row
+    into = row + first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, row, zero, zero, 0.0, 0.0)
+    write_row(rows, n, into, zero, zero, 0.0, 0.0)
     T = poses[n]
     R = rotation_of(T)
     arm = R * points[views[n], p]
@@ -107,11 +110,37 @@ def photometric_rows_kernel(
     slope_x = (right - left) / (2.0 * blur_px) * cam[0] * inv_z
     slope_y = (below - above) / (2.0 * blur_px) * cam[1] * inv_z
     g = wp.vec3(slope_x, slope_y, -(slope_x * X[0] + slope_y * X[1]) * inv_z) * (weight / deviation)
-    write_row(rows, n, row, wp.cross(arm, g), g, r * weight, 1.0)
+    write_row(rows, n, into, wp.cross(arm, g), g, r * weight, 1.0)
 
 
 @wp.kernel
-def learn_exposure_kernel(
+def photometric_rows_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    tones: wp.array2d(dtype=wp.float32),
+    axis: wp.vec3,
+    exposure: wp.array(dtype=wp.vec2),
+    every: int,
+    first_row: int,
+    blur_px: float,
+    deviation: float,
+    agreement_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """`photometric_row`, one thread per hypothesis and surface point used."""
+    n, row = wp.tid()
+    photometric_row(
+        n, row, rgb, depth, camera, poses, views, points, tones, axis, exposure, every, first_row, blur_px, deviation,
+        agreement_m, rows,
+    )  # fmt: skip
+
+
+@wp.func
+def learn_exposure(
     rate: float,
     sums: wp.array2d(dtype=wp.float32),
     exposure: wp.array(dtype=wp.vec2),
@@ -132,3 +161,13 @@ def learn_exposure_kernel(
     covariance = sums[0, ev.PRODUCT] / n - model * image
     gain = wp.clamp(covariance / wp.max(variance, 1.0e-4), LEAST_GAIN, MOST_GAIN)
     exposure[0] = (1.0 - rate) * exposure[0] + rate * wp.vec2(gain, image - gain * model)
+
+
+@wp.kernel
+def learn_exposure_kernel(
+    rate: float,
+    sums: wp.array2d(dtype=wp.float32),
+    exposure: wp.array(dtype=wp.vec2),
+):
+    """`learn_exposure` in one thread."""
+    learn_exposure(rate, sums, exposure)

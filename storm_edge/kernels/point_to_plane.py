@@ -25,8 +25,10 @@ def write_row(rows: wp.array3d(dtype=wp.float32), n: int, p: int, J_w: wp.vec3, 
     rows[n, p, 7] = valid
 
 
-@wp.kernel
-def point_to_plane_rows_kernel(
+@wp.func
+def point_to_plane_row(
+    n: int,
+    row: int,
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
     poses: wp.array(dtype=wp.mat44),
@@ -41,9 +43,11 @@ def point_to_plane_rows_kernel(
     occlusion_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and surface point used.
+    """The row of one surface point.
 
     Args:
+        n: Hypothesis.
+        row: Which of the points used.
         depth: z-depth [m], 0 = no reading, ``(H, W)``.
         camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
         poses: ``T_cam_centre``, ``(N,)``.
@@ -58,11 +62,10 @@ def point_to_plane_rows_kernel(
         occlusion_m: A reading this far in front of the model at its own pixel means the point is hidden [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, row = wp.tid()
     p = row * every
-    row += first_row
+    into = row + first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, row, zero, zero, 0.0, 0.0)
+    write_row(rows, n, into, zero, zero, 0.0, 0.0)
     T = poses[n]
     R = rotation_of(T)
     arm = R * points[views[n], p]
@@ -107,4 +110,28 @@ def point_to_plane_rows_kernel(
     normal = R * normals[views[n], p]
     weight = 1.0 / (deviation * X[2])
     r = wp.dot(normal, X - P)
-    write_row(rows, n, row, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)
+    write_row(rows, n, into, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)
+
+
+@wp.kernel
+def point_to_plane_rows_kernel(
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    every: int,
+    first_row: int,
+    reach_m: float,
+    stride_m: float,
+    deviation: float,
+    occlusion_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """`point_to_plane_row`, one thread per hypothesis and surface point used."""
+    n, row = wp.tid()
+    point_to_plane_row(
+        n, row, depth, camera, poses, views, points, normals, every, first_row, reach_m, stride_m, deviation,
+        occlusion_m, rows,
+    )  # fmt: skip

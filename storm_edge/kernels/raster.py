@@ -158,19 +158,20 @@ def surface_at(
     return surface
 
 
-@wp.kernel
-def project_vertices(
+@wp.func
+def project_span(
+    n: int,
+    first: int,
+    end: int,
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33f),
     lights: wp.array(dtype=wp.vec4f),
     vertices: wp.array(dtype=wp.vec3f),
     normals: wp.array(dtype=wp.vec3f),
     near_m: float,
-    span: int,
     screen: wp.array2d(dtype=wp.vec4f),
 ):
-    """(u, v, 1/z, brightness) of every vertex; 1/z = 0 marks one too near, or too far out for exact edges."""
-    n, chunk = wp.tid()
+    """(u, v, 1/z, brightness) of some vertices; 1/z = 0 marks one too near, or too far out for exact edges."""
     T = T_cam_obj[n]
     k = K[n]
     light = lights[n]
@@ -180,7 +181,7 @@ def project_vertices(
         T[0, 1] * light[0] + T[1, 1] * light[1] + T[2, 1] * light[2],
         T[0, 2] * light[0] + T[1, 2] * light[1] + T[2, 2] * light[2],
     )
-    for i in range(chunk * span, wp.min((chunk + 1) * span, vertices.shape[0])):
+    for i in range(first, wp.min(end, vertices.shape[0])):
         p = wp.transform_point(T, vertices[i])
         brightness = light[3] + wp.max(wp.dot(normals[i], to_light), 0.0)
         w = 1.0 / wp.max(p[2], near_m)
@@ -194,21 +195,38 @@ def project_vertices(
 
 
 @wp.kernel
-def cover_pixels(
+def project_vertices(
+    T_cam_obj: wp.array(dtype=wp.mat44f),
+    K: wp.array(dtype=wp.mat33f),
+    lights: wp.array(dtype=wp.vec4f),
+    vertices: wp.array(dtype=wp.vec3f),
+    normals: wp.array(dtype=wp.vec3f),
+    near_m: float,
+    span: int,
+    screen: wp.array2d(dtype=wp.vec4f),
+):
+    """`project_span`, one thread per pose and span."""
+    n, chunk = wp.tid()
+    project_span(n, chunk * span, (chunk + 1) * span, T_cam_obj, K, lights, vertices, normals, near_m, screen)
+
+
+@wp.func
+def cover_span(
+    n: int,
+    first: int,
+    end: int,
     screen: wp.array2d(dtype=wp.vec4f),
     faces: wp.array(dtype=wp.vec3i),
-    span: int,
     keys: wp.array3d(dtype=wp.uint64),
 ):
-    """Let every triangle claim the pixels it covers; ``keys`` starts as 0 and holds the nearest claim.
+    """Let some triangles claim the pixels they cover; ``keys`` starts as 0 and holds the nearest claim.
 
     A triangle of a model at crop size covers about one pixel, so on a CPU a mispredicted branch costs more than the
     arithmetic it saves. Hence integer bounds, one loop instead of two, and a claim of 0 where nothing is covered.
     """
-    n, chunk = wp.tid()
     last_row = keys.shape[1] - 1
     last_column = keys.shape[2] - 1
-    for f in range(chunk * span, wp.min((chunk + 1) * span, faces.shape[0])):
+    for f in range(first, wp.min(end, faces.shape[0])):
         face = faces[f]
         a = screen[n, face[0]]
         b = screen[n, face[1]]
@@ -244,6 +262,18 @@ def cover_pixels(
                 at_end = column == end_column
                 column = wp.where(at_end, first_column, column + 1)
                 row = wp.where(at_end, row + 1, row)
+
+
+@wp.kernel
+def cover_pixels(
+    screen: wp.array2d(dtype=wp.vec4f),
+    faces: wp.array(dtype=wp.vec3i),
+    span: int,
+    keys: wp.array3d(dtype=wp.uint64),
+):
+    """`cover_span`, one thread per pose and span."""
+    n, chunk = wp.tid()
+    cover_span(n, chunk * span, (chunk + 1) * span, screen, faces, keys)
 
 
 @wp.kernel

@@ -85,8 +85,10 @@ def is_hidden(depth: wp.array2d(dtype=wp.float32), y: int, x: int, radius_px: in
     return False
 
 
-@wp.kernel
-def region_rows_kernel(
+@wp.func
+def region_row(
+    n: int,
+    row: int,
     rgb: wp.array3d(dtype=wp.uint8),
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
@@ -104,9 +106,11 @@ def region_rows_kernel(
     occlusion_m: float,
     rows: wp.array3d(dtype=wp.float32),
 ):
-    """One thread per hypothesis and line used.
+    """The row of one line.
 
     Args:
+        n: Hypothesis.
+        row: Which of the lines used.
         rgb: Colour image, ``(H, W, 3)``.
         depth: z-depth [m], 0 = no reading, ``(H, W)``; only asked whether something stands before the contour.
         camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
@@ -124,11 +128,10 @@ def region_rows_kernel(
         occlusion_m: A reading this far in front of the contour hides the line [m].
         rows: Output, ``(N, at least first_row + P, 8)``.
     """
-    n, row = wp.tid()
     p = row * every
-    row += first_row
+    into = row + first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, row, zero, zero, 0.0, 0.0)
+    write_row(rows, n, into, zero, zero, 0.0, 0.0)
     T = poses[n]
     R = rotation_of(T)
     view = views[n]
@@ -188,11 +191,39 @@ def region_rows_kernel(
         -(normal[0] * cam[0] * X[0] + normal[1] * cam[1] * X[1]) * inv_z * inv_z,
     )
     weight = wp.sqrt(variance_floor / variance) / deviation_px
-    write_row(rows, n, row, wp.cross(arm, g) * weight, g * weight, -mean * scale * weight, 1.0)
+    write_row(rows, n, into, wp.cross(arm, g) * weight, g * weight, -mean * scale * weight, 1.0)
 
 
 @wp.kernel
-def count_colours_kernel(
+def region_rows_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    log_odds: wp.array(dtype=wp.float32),
+    every: int,
+    first_row: int,
+    scale_px: int,
+    deviation_px: float,
+    variance_floor: float,
+    occlusion_m: float,
+    rows: wp.array3d(dtype=wp.float32),
+):
+    """`region_row`, one thread per hypothesis and line used."""
+    n, row = wp.tid()
+    region_row(
+        n, row, rgb, depth, camera, poses, views, points, normals, distances, log_odds, every, first_row, scale_px,
+        deviation_px, variance_floor, occlusion_m, rows,
+    )  # fmt: skip
+
+
+@wp.func
+def count_colours(
+    p: int,
     rgb: wp.array3d(dtype=wp.uint8),
     depth: wp.array2d(dtype=wp.float32),
     camera: wp.array(dtype=wp.vec4),
@@ -207,22 +238,22 @@ def count_colours_kernel(
     agreement_m: float,
     counts: wp.array2d(dtype=wp.float32),
 ):
-    """Count the colours of object and surroundings at hypothesis 0; one thread per line and surface point.
+    """Count the colours of object and surroundings at one line and one surface point of hypothesis 0.
 
     The background comes from the outer half of the lines. The foreground does not come from their inner half, as in
     SRT3D: where a hand covers the object, that half shows the hand, and once its colour counts as the object's the
     pose is drawn under it. It comes from 3x3 patches around surface points where measured depth agrees with the pose.
 
     Args:
+        p: Which line and point.
         surface: Surface points [m], centre frame, ``(V, P)``.
         gap_px: Pixels left out next to the contour, where colours mix.
         length_px: Pixels used at most on a line.
         agreement_m: Largest difference of measured and model depth on the object [m]; no reading agrees too.
         counts: Foreground and background counts, added to, ``(2, BIN_COUNT + 1)``; the last entry is the total.
 
-    The other arguments are those of `region_rows_kernel`.
+    The other arguments are those of `region_row`.
     """
-    p = wp.tid()
     T = poses[0]
     R = rotation_of(T)
     view = views[0]
@@ -261,6 +292,30 @@ def count_colours_kernel(
 
 
 @wp.kernel
+def count_colours_kernel(
+    rgb: wp.array3d(dtype=wp.uint8),
+    depth: wp.array2d(dtype=wp.float32),
+    camera: wp.array(dtype=wp.vec4),
+    poses: wp.array(dtype=wp.mat44),
+    views: wp.array(dtype=wp.int32),
+    points: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
+    distances: wp.array2d(dtype=wp.vec2),
+    surface: wp.array2d(dtype=wp.vec3),
+    gap_px: float,
+    length_px: float,
+    agreement_m: float,
+    counts: wp.array2d(dtype=wp.float32),
+):
+    """`count_colours`, one thread per line and surface point."""
+    p = wp.tid()
+    count_colours(
+        p, rgb, depth, camera, poses, views, points, normals, distances, surface, gap_px, length_px, agreement_m,
+        counts,
+    )  # fmt: skip
+
+
+@wp.kernel
 def count_masked_colours_kernel(
     rgb: wp.array3d(dtype=wp.uint8),
     mask: wp.array2d(dtype=wp.uint8),
@@ -281,22 +336,23 @@ def count_masked_colours_kernel(
     wp.atomic_add(counts, side, BIN_COUNT, 1.0)
 
 
-@wp.kernel
-def learn_colours_kernel(
+@wp.func
+def learn_colour(
+    k: int,
     rate: float,
     counts: wp.array2d(dtype=wp.float32),
     histograms: wp.array2d(dtype=wp.float32),
     log_odds: wp.array(dtype=wp.float32),
 ):
-    """Blend the counts into the histograms, refresh the table, and clear the counts; one thread per colour bin.
+    """Blend the counts of one colour bin into the histograms, refresh the table, and clear the counts.
 
     Args:
+        k: Which bin.
         rate: Share of the new counts, 1 replaces the histograms.
         counts: As `count_colours_kernel` left them, ``(2, BIN_COUNT + 1)``; bins are cleared, not totals.
         histograms: Foreground and background probability per bin, ``(2, BIN_COUNT)``, in and out.
         log_odds: Output, ``(BIN_COUNT,)``.
     """
-    k = wp.tid()
     for side in range(2):
         total = counts[side, BIN_COUNT]
         if total > 0.0:
@@ -305,3 +361,15 @@ def learn_colours_kernel(
     # The floor says how much a never-seen colour is worth: nothing, on both sides, is no evidence.
     floor = wp.static(0.1 / BIN_COUNT)
     log_odds[k] = wp.log((histograms[0, k] + floor) / (histograms[1, k] + floor))
+
+
+@wp.kernel
+def learn_colours_kernel(
+    rate: float,
+    counts: wp.array2d(dtype=wp.float32),
+    histograms: wp.array2d(dtype=wp.float32),
+    log_odds: wp.array(dtype=wp.float32),
+):
+    """`learn_colour`, one thread per colour bin."""
+    k = wp.tid()
+    learn_colour(k, rate, counts, histograms, log_odds)

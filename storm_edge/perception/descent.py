@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.errors import InputError, MaskError, bad
+from storm_edge.kernels import at_once, region
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
-from storm_edge.kernels import region
-from storm_edge.kernels.device import Device, WpArray
+from storm_edge.kernels.device import Device, HostSide, WpArray
 from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
+from storm_edge.kernels.picture import PictureSlot
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
 from storm_edge.objects.viewpoints import SparseViewpoints
 
@@ -60,13 +61,38 @@ class GeometricStep:
     """Resistance of the step to translation [1/m^2]."""
 
 
-class RgbdBuffers(Protocol):
-    """The part of `perception.inputs.FrameBuffers` that is read here."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Schedule:
+    """Steps to be taken one after the other; made once by `Descents.schedule`."""
 
-    rgb: WpArray
-    """Colour, ``(H, W, 3)`` uint8."""
-    depth: WpArray
-    """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
+    steps: tuple[GeometricStep, ...]
+    """The steps."""
+    numbers: WpArray
+    """The same on the device, at least one `kernels.at_once.StepNumbers`."""
+
+
+class Descended(NamedTuple):
+    """Where a descent ended."""
+
+    poses: Float64
+    """``(N, 4, 4)``."""
+    terms: Float64
+    """What `geometric.weigh` makes of the evidence there, ``(N, TERM_COUNT)`` of `kernels.evidence`."""
+    hessian: Float64
+    """Left-hand side of the last step of the first pose, without regularisation, ``(6, 6)``."""
+
+
+class RgbdBuffers(Protocol):
+    """The part of `perception.inputs.FrameBuffers` that is read here; its ``picture`` is, too, where it has one."""
+
+    @property
+    def rgb(self) -> WpArray:
+        """Colour, ``(H, W, 3)`` uint8."""
+
+    @property
+    def depth(self) -> WpArray:
+        """z-depth [m], 0 = no reading, ``(H, W)`` float32."""
+
     K: Float64
     """Intrinsics [px], ``(3, 3)``."""
 
@@ -90,8 +116,9 @@ class Descents:
     """Up to ``capacity`` poses that go downhill together.
 
     Call order: `look` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
-    `learn` keeps the colour statistics, which all poses share. Where nothing may wait, or a CUDA graph is captured:
-    `attach`, write ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_learning`; these only enqueue.
+    `learn` keeps the colour statistics, which all poses share. `descend` does all that at once, and `learn_at` the
+    lesson: on a CPU in a launch each. Where nothing may wait, or a CUDA graph is captured: `attach`, write
+    ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_learning`; these only enqueue.
 
     Args:
         viewpoints: The object.
@@ -99,6 +126,8 @@ class Descents:
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
         device: Warp device of all buffers.
+        at_once: Whether `descend` and `learn_at` may be one launch each where that pays, on a CPU
+            (`kernels.at_once`).
 
     Attributes:
         pose_buffer: The poses, ``(capacity,)`` mat44.
@@ -106,7 +135,14 @@ class Descents:
     """
 
     def __init__(
-        self, viewpoints: SparseViewpoints, *, capacity: int, occlusion_m: float, gate_m: float, device: Device
+        self,
+        viewpoints: SparseViewpoints,
+        *,
+        capacity: int,
+        occlusion_m: float,
+        gate_m: float,
+        device: Device,
+        at_once: bool = True,
     ) -> None:
         def upload(array: NDArray[np.float32], dtype: Any) -> WpArray:
             return wp.array(array, dtype=dtype, device=device)
@@ -120,6 +156,8 @@ class Descents:
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
+        self._own_picture = PictureSlot(device) if at_once and device.is_cpu else None
+        self._picture: PictureSlot | None = None
         self._directions = upload(viewpoints.directions, wp.vec3)
         self._contour = [
             upload(viewpoints.contour_points, wp.vec3),
@@ -143,24 +181,48 @@ class Descents:
         self._log_odds = zeros(region.BIN_COUNT, wp.float32)
         self._exposure = zeros(1, wp.vec2)
         self._variance_floor = region.ideal_variance()
+        self._terms = zeros((capacity, ev.TERM_COUNT), wp.float64)
+        self._camera_host, self._poses_host = HostSide(self._camera), HostSide(self.pose_buffer)
+        self._sums_host, self._terms_host = HostSide(self._sums), HostSide(self._terms)
         self._frame: RgbdBuffers | None = None
+        self._images: tuple[WpArray, WpArray] = (None, None)  # a frame that is uploaded again has others
+        self._camera_values: tuple[float, ...] | None = None
         self._commands: dict[Hashable, Any] = {}
+        self._lasting: dict[Hashable, Any] = {}  # commands that read their image through the slot
+        self._known = self._sparse_object()
+
+    def _sparse_object(self) -> Any:
+        known = at_once.SparseObject()
+        known.directions = self._directions
+        known.contour_points, known.contour_normals, known.contour_distances = self._contour
+        known.surface_points, known.surface_normals = self._surface
+        known.tones, known.axis = self._tones, self._axis
+        known.exposure, known.log_odds = self._exposure, self._log_odds
+        known.variance_floor = self._variance_floor
+        known.occlusion_m, known.gate_m, known.agreement_m = self._occlusion_m, self._gate_m, _AGREEMENT_M
+        return known
 
     def look(self, frame: RgbdBuffers) -> None:
         """Use this frame from now on. The same buffers with new content cost nothing."""
         self._use(frame)
-        K = frame.K
-        self._write(self._camera, np.array([[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]], dtype=np.float32))
+        (fx, _, cx), (_, fy, cy), _ = frame.K.tolist()
+        if self._camera_values != (fx, fy, cx, cy):
+            self._camera_values = (fx, fy, cx, cy)
+            self._camera_host.write(np.array([self._camera_values], dtype=np.float32))
 
     def attach(self, frame: ResidentRgbd) -> None:
         """`look` with the intrinsics read on the device, where they may change without a word. Enqueues only."""
         self._use(frame)
+        self._camera_values = None
         self._launch("camera", gn.camera_kernel, 1, lambda: [frame.K_device, self._camera])
 
     def _use(self, frame: RgbdBuffers) -> None:
-        if self._frame is None or self._frame.rgb is not frame.rgb or self._frame.depth is not frame.depth:
-            self._commands.clear()  # they hold the addresses of the old images
         self._frame = frame
+        if self._own_picture is not None:
+            self._picture = getattr(frame, "picture", None)
+            if self._picture is None:
+                self._picture = self._own_picture
+                self._picture.show(frame.rgb, frame.depth)
 
     def place(self, T_cam_centre: ArrayLike) -> None:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)`` and find their views.
@@ -168,11 +230,124 @@ class Descents:
         Raises:
             InputError: More poses than the capacity.
         """
-        T = np.asarray(T_cam_centre, dtype=np.float32).reshape(-1, 4, 4)
+        self.placed(self._put(T_cam_centre))
+
+    def _put(self, T_cam_centre: ArrayLike) -> int:
+        T = np.asarray(T_cam_centre).reshape(-1, 4, 4)
         if len(T) > self.capacity:
             raise InputError(bad("poses", len(T), f"at most {self.capacity}", "make the refiner with a larger batch"))
-        self._write(self.pose_buffer, T)
-        self.placed(len(T))
+        self._poses_host.write(T)
+        return len(T)
+
+    def schedule(self, steps: Sequence[GeometricStep]) -> Schedule:
+        """Steps as `descend` takes them; keep what this returns."""
+        numbers = [self._numbers(step) for step in steps] or [at_once.StepNumbers()]
+        return Schedule(steps=tuple(steps), numbers=wp.array(numbers, dtype=at_once.StepNumbers, device=self._device))
+
+    def descend(self, T_cam_centre: ArrayLike, schedule: Schedule) -> Descended:
+        """Put poses ``(N, 4, 4)`` or ``(4, 4)``, take the steps, and judge where they end. Waits for the device.
+
+        Raises:
+            InputError: More poses than the capacity.
+        """
+        count = self._count = self._put(T_cam_centre)
+        picture = self._picture
+        if picture is not None:
+            self._launch(
+                ("descend", picture, schedule, self.colours_known, self.exposure_known),
+                at_once.descend_kernel,
+                count,
+                lambda: [
+                    picture.array,
+                    self._camera,
+                    self._known,
+                    schedule.numbers,
+                    len(schedule.steps),
+                    self.colours_known,
+                    self.exposure_known,
+                    self.pose_buffer,
+                    self._views,
+                    self._rows,
+                    self._sums,
+                    self.evidence_buffer,
+                    self._terms,
+                ],
+                self._lasting,
+            )
+        else:
+            self.placed(count)
+            for step in schedule.steps:
+                self.step(step)
+            self.enqueue_evidence()
+            self._weigh()
+        return Descended(
+            np.array(self._poses_host.read(count), dtype=np.float64),
+            np.array(self._terms_host.read(count)),
+            np.array(self._sums_host.read(1)[0, :6, :6], dtype=np.float64),
+        )
+
+    def learn_at(self, T_cam_centre: ArrayLike, rate: float) -> Float64:
+        """Put a pose ``(4, 4)`` and `learn` there.
+
+        Returns:
+            The terms there, judged by the colours that were known before, ``(TERM_COUNT,)``.
+        """
+        self._count = self._put(T_cam_centre)
+        picture = self._picture
+        if picture is not None:
+            self._launch(
+                ("learn", picture, rate, self.colours_known),
+                at_once.learn_kernel,
+                1,
+                lambda: [
+                    picture.array,
+                    self._camera,
+                    self._known,
+                    rate,
+                    _GAP_PX,
+                    _LINE_PX,
+                    self.colours_known,
+                    self.pose_buffer,
+                    self._views,
+                    self._colour_counts,
+                    self._histograms,
+                    self.evidence_buffer,
+                    self._terms,
+                ],
+                self._lasting,
+            )
+            self.colours_known = self.exposure_known = True
+        else:
+            self.placed(1)
+            self.enqueue_evidence()
+            self._weigh()
+            self._learn_there(rate)
+        return np.array(self._terms_host.read(1)[0])
+
+    def _weigh(self) -> None:
+        """Terms of the sums in ``evidence_buffer``. Enqueues only."""
+        colours = self.colours_known
+        self._launch(
+            ("weigh", colours), ev.weigh_kernel, self._count, lambda: [self.evidence_buffer, colours, self._terms]
+        )
+
+    def _numbers(self, step: GeometricStep) -> Any:
+        numbers = at_once.StepNumbers()
+        numbers.every, numbers.scale_px, numbers.contour_px = step.every, step.scale_px, step.contour_px
+        numbers.reach_m, numbers.stride_m = step.reach_m, step.reach_m / _SEARCH_STEPS
+        numbers.depth_deviation = step.depth_deviation
+        numbers.uses_print = int(self._uses_print(step))
+        numbers.blur_px, numbers.print_deviation = self._blur_px(step), step.print_deviation * self._contrast
+        numbers.tikhonov_rotation = step.tikhonov_rotation
+        numbers.tikhonov_translation = step.tikhonov_translation
+        return numbers
+
+    def _uses_print(self, step: GeometricStep) -> bool:
+        return step.print_deviation > 0.0 and self._contrast > _LEAST_CONTRAST
+
+    @staticmethod
+    def _blur_px(step: GeometricStep) -> float:
+        return max(0.5 * step.scale_px, 1.0)
 
     def placed(self, count: int) -> None:
         """Find the views of the first ``count`` poses, which are in ``pose_buffer`` already. Enqueues only."""
@@ -208,7 +383,7 @@ class Descents:
                 ),
             )
             row_count += used
-        if self.exposure_known and step.print_deviation > 0.0 and self._contrast > _LEAST_CONTRAST:
+        if self.exposure_known and self._uses_print(step):
             print_row = row_count
             self._launch(
                 ("photometric", step),
@@ -216,7 +391,7 @@ class Descents:
                 dim,
                 lambda: (
                     [frame.rgb, frame.depth, *seen, self._surface[0], self._tones, self._axis, self._exposure]
-                    + [step.every, print_row, max(0.5 * step.scale_px, 1.0), step.print_deviation * self._contrast]
+                    + [step.every, print_row, self._blur_px(step), step.print_deviation * self._contrast]
                     + [_AGREEMENT_M, self._rows]
                 ),
             )
@@ -239,11 +414,7 @@ class Descents:
 
     def poses(self) -> Float64:
         """Where the poses are now, ``(N, 4, 4)``. Waits for the device."""
-        return np.array(self.pose_buffer.numpy()[: self._count], dtype=np.float64)
-
-    def normal_matrices(self) -> Float64:
-        """Left-hand sides of the last step without regularisation, ``(N, 6, 6)``. Waits for the device."""
-        return np.array(self._sums.numpy()[: self._count, :6, :6], dtype=np.float64)
+        return np.array(self._poses_host.read(self._count), dtype=np.float64)
 
     def evidence(self) -> Float64:
         """Sums of `kernels.evidence` at the present poses, ``(N, SUM_COUNT)``. Waits for the device."""
@@ -350,20 +521,29 @@ class Descents:
         self._colour_counts.zero_()
         self.colours_known = True
 
-    def _write(self, target: WpArray, values: NDArray[np.float32]) -> None:
-        """Fill the first entries of a device array from the host."""
-        if self._device.is_cpu:
-            target.numpy()[: len(values)] = values
-        else:
-            wp.copy(target, wp.array(values, dtype=target.dtype, device=self._device), count=len(values))
-
     def _launch(
-        self, name: Hashable, kernel: Any, dim: int | tuple[int, ...], inputs: Callable[[], Sequence[Any]]
+        self,
+        name: Hashable,
+        kernel: Any,
+        dim: int | tuple[int, ...],
+        inputs: Callable[[], Sequence[Any]],
+        commands: dict[Hashable, Any] | None = None,
     ) -> None:
         """Launch, packing the arguments only the first time: on a CPU packing takes longer than small kernels do."""
         key = (name, dim)
-        command = self._commands.get(key)
+        if commands is None:
+            commands = self._part_commands()
+        command = commands.get(key)
         if command is None:
             command = wp.launch(kernel, dim=dim, inputs=inputs(), device=self._device, record_cmd=True)
-            self._commands[key] = command
+            commands[key] = command
         command.launch()
+
+    def _part_commands(self) -> dict[Hashable, Any]:
+        """Commands that hold the addresses of images: none of them if those are not the frame's any more."""
+        assert self._frame is not None
+        images = self._frame.rgb, self._frame.depth
+        if images[0] is not self._images[0] or images[1] is not self._images[1]:
+            self._images = images
+            self._commands.clear()
+        return self._commands

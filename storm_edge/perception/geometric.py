@@ -21,9 +21,11 @@ colour   one minus the correlation of the model's colours with the image; counts
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +34,7 @@ from storm_edge.geometry.se3 import exp_so3, log_so3, make_T
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels.device import require_device
 from storm_edge.objects.viewpoints import SparseViewpoints
-from storm_edge.perception.descent import Descents, GeometricStep, RgbdBuffers
+from storm_edge.perception.descent import Descended, Descents, GeometricStep, RgbdBuffers, Schedule
 
 Float64 = NDArray[np.float64]
 Steps = Sequence[GeometricStep]
@@ -43,9 +45,6 @@ COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviatio
 MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, print_deviation=1.5)
 FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
 FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
-
-_CONTRAST_FLOOR = 0.03**2
-"""Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +115,11 @@ class Evidence:
     hidden: Float64
     """Share of the surface points with a reading that something nearer hides."""
 
-    def part(self, of: slice) -> Evidence:
-        """The same for some of the poses."""
-        return Evidence(**{field.name: getattr(self, field.name)[of] for field in fields(self)})
+    @classmethod
+    def of_terms(cls, terms: Float64) -> Evidence:
+        """From the terms of `kernels.evidence`, ``(N, TERM_COUNT)``."""
+        residual, depth, contour, colour, inliers, hidden = terms.T
+        return cls(residual=residual, depth=depth, contour=contour, colour=colour, inliers=inliers, hidden=hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,8 @@ class GeometricResult:
 def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
     """Turn sums of `kernels.evidence` ``(N, SUM_COUNT)`` into the terms of the residual.
 
+    `kernels.evidence.weigh_sums` says the same on the device.
+
     Args:
         sums: As the kernel left them.
         colours_known: Whether colour statistics were learned; without them the contour term is left out.
@@ -174,7 +177,7 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
     # A term that rests on few points says little: eight of them count half.
     depth_weight = judged / (judged + 8.0)
     contour_weight = lines / (lines + 8.0) if colours_known else np.zeros_like(lines)
-    colour_weight = inliers / (inliers + 8.0) * (variance_m / (variance_m + _CONTRAST_FLOOR))
+    colour_weight = inliers / (inliers + 8.0) * (variance_m / (variance_m + ev.CONTRAST_FLOOR))
     total = depth_weight + contour_weight + colour_weight
     weighted = depth * depth_weight + contour * contour_weight + colour * colour_weight
     residual = np.where(total > 0.0, weighted / np.maximum(total, 1e-9), 1.0)
@@ -190,16 +193,58 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
 
 def turned(T_cam_centre: Float64, angle_deg: float) -> Float64:
     """The pose turned both ways about each axis of the object, ``(6, 4, 4)``."""
+    return T_cam_centre @ _turns(angle_deg)
+
+
+@functools.cache
+def _turns(angle_deg: float) -> Float64:
+    """Turns both ways about each axis, ``(6, 4, 4)``."""
     w = np.deg2rad(angle_deg) * np.concatenate([np.eye(3), -np.eye(3)])
-    return make_T(T_cam_centre[:3, :3] @ exp_so3(w), T_cam_centre[:3, 3])
+    turns = make_T(exp_so3(w), np.zeros(3))
+    turns.flags.writeable = False
+    return turns
+
+
+_SHARES = np.array([[0.5], [1.0]])
 
 
 def motion_starts(T_last: Float64, T_before: Float64) -> Float64:
     """Where to look next: the last pose, and half and all of the last motion further, ``(3, 4, 4)``."""
-    w = log_so3(T_last[:3, :3] @ T_before[:3, :3].T)
-    v = T_last[:3, 3] - T_before[:3, 3]
-    share = np.array([0.0, 0.5, 1.0])[:, None]
-    return make_T(exp_so3(share * w) @ T_last[:3, :3], T_last[:3, 3] + share * v)
+    R, t = T_last[:3, :3], T_last[:3, 3]
+    x, y, z = _rotation_vector(R @ T_before[:3, :3].T)
+    shift = t - T_before[:3, 3]
+    starts = np.empty((3, 4, 4))
+    starts[:] = T_last
+    starts[1:, :3, :3] = np.array([_turn(0.5 * x, 0.5 * y, 0.5 * z), _turn(x, y, z)]) @ R
+    starts[1:, :3, 3] += _SHARES * shift
+    return starts
+
+
+def _rotation_vector(R: Float64) -> tuple[float, float, float]:
+    """`se3.log_so3` in plain numbers, many times quicker than NumPy on a single matrix."""
+    (r00, r01, r02), (r10, r11, r12), (r20, r21, r22) = R.tolist()
+    x, y, z = 0.5 * (r21 - r12), 0.5 * (r02 - r20), 0.5 * (r10 - r01)
+    sine, cosine = math.sqrt(x * x + y * y + z * z), 0.5 * (r00 + r11 + r22 - 1.0)
+    if sine <= 1e-7:
+        x, y, z = log_so3(R).tolist()
+        return x, y, z
+    scale = math.atan2(sine, cosine) / sine
+    return x * scale, y * scale, z * scale
+
+
+def _turn(x: float, y: float, z: float) -> list[list[float]]:
+    """`se3.exp_so3` likewise, ``(3, 3)``."""
+    angle = math.sqrt(x * x + y * y + z * z)
+    if angle < 1e-6:
+        a, b = 1.0 - angle * angle / 6.0, 0.5 - angle * angle / 24.0
+    else:
+        a, b = math.sin(angle) / angle, (1.0 - math.cos(angle)) / (angle * angle)
+    xx, yy, zz = x * x, y * y, z * z
+    return [
+        [1.0 - b * (yy + zz), b * x * y - a * z, b * x * z + a * y],
+        [b * x * y + a * z, 1.0 - b * (xx + zz), b * y * z - a * x],
+        [b * x * z - a * y, b * y * z + a * x, 1.0 - b * (xx + yy)],
+    ]
 
 
 class GeometricRefiner:
@@ -231,6 +276,15 @@ class GeometricRefiner:
             gate_m=self.config.gate_m,
             device=require_device(device),
         )
+        config = self.config
+        self._schedules: dict[Steps, Schedule] = {}
+        self._judge_only = self._schedule(())
+        self._small, self._narrow = self._schedule(config.small), self._schedule(config.narrow)
+        self._search_stages = (
+            (self._schedule(config.spread), config.gather_count),
+            (self._schedule(config.gather), 1),
+        )
+        self._finish = self._schedule(config.finish)
         self._usual = 1.0
         self._frame_count = 0
         self._pause = 0
@@ -246,12 +300,11 @@ class GeometricRefiner:
         """
         descents, config = self._descents, self.config
         descents.look(frame)
-        descents.place(T_cam_centre)
         anew = forget or not descents.exposure_known
-        sums = descents.learn(1.0 if anew else config.learning_rate)
+        terms = descents.learn_at(T_cam_centre, 1.0 if anew else config.learning_rate)
         if anew:  # judged by what was just learned: before, there was nothing to judge the contour by
-            sums = descents.evidence()
-        residual = float(self._weigh(sums).residual[0])
+            terms = descents.descend(T_cam_centre, self._judge_only).terms[0]
+        residual = float(terms[ev.RESIDUAL])
         if anew:
             self._pause = 0
         rate = 1.0 if anew else config.usual_rates[residual > self._usual]
@@ -264,8 +317,7 @@ class GeometricRefiner:
     def evidence(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> Evidence:
         """Judge poses ``(N, 4, 4)``, ``N <= batch``, without moving them."""
         self._descents.look(frame)
-        self._descents.place(T_cam_centre)
-        return self._weigh(self._descents.evidence())
+        return Evidence.of_terms(self._descents.descend(T_cam_centre, self._judge_only).terms)
 
     def refine(self, frame: RgbdBuffers, starts: ArrayLike) -> GeometricResult:
         """Refine one pose.
@@ -275,53 +327,55 @@ class GeometricRefiner:
             starts: The expected pose ``(4, 4)``, or it and others to try when the fit is bad ``(S, 4, 4)``,
                 ``S + 6 <= batch``; `motion_starts` makes them from the last two poses.
         """
-        config = self.config
+        config, descents = self.config, self._descents
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
         self._frame_count += 1
         self._pause = max(self._pause - 1, 0)
-        self._descents.look(frame)
+        descents.look(frame)
 
         # Begin where the image agrees most; where starts agree alike, with the first.
-        begun = self._descend(starts, ())
-        lead = np.where(np.arange(len(starts)) == 0, config.first_lead, 0.0)
-        chosen = int(np.argmin(begun.evidence.residual - lead))
-        start, before = starts[chosen : chosen + 1], begun.only(chosen)
+        begun = descents.descend(starts, self._judge_only)
+        residuals = begun.terms[:, ev.RESIDUAL].copy()
+        residuals[0] -= config.first_lead
+        chosen = int(residuals.argmin())
+        start, before = starts[chosen : chosen + 1], _one(begun, chosen)
 
         effort: Effort = "small"
         iterations = 0
-        found: list[_Descended] = []
-        if before.residual <= self._usual + config.narrow_margin:
-            found.append(self._descend(start, config.small))
+        found: list[Descended] = []
+        if _residual(before) <= self._usual + config.narrow_margin:
+            found.append(descents.descend(start, self._small))
             iterations += len(config.small)
-        if not found or found[0].residual > self._usual + config.small_margin:
-            found.append(self._descend(start, config.narrow))
+        if not found or _residual(found[0]) > self._usual + config.small_margin:
+            found.append(descents.descend(start, self._narrow))
             iterations += len(config.narrow)
             effort = "narrow"
         best = min(found, key=_residual)
-        if best.residual > self._usual + config.narrow_margin and not self._is_paused(best.residual):
+        if _residual(best) > self._usual + config.narrow_margin and not self._is_paused(_residual(best)):
             best = self._search(np.concatenate([starts, turned(start[0], config.turn_deg)]), best)
             iterations += len(config.spread) + len(config.gather) + len(config.finish)
             effort = "wide"
         if config.probe_every and self._frame_count % config.probe_every == 0:
             axis = self._frame_count // config.probe_every % 3
             both_ways = turned(best.poses[0], config.probe_deg)[axis::3]
-            probes = self._descend(both_ways, config.narrow)
-            probe = probes.only(int(np.argmin(probes.evidence.residual)))
+            probes = descents.descend(both_ways, self._narrow)
+            probe = _one(probes, int(probes.terms[:, ev.RESIDUAL].argmin()))
             iterations += len(config.narrow)
-            best = probe if probe.residual < best.residual - config.probe_gain else best
+            best = probe if _residual(probe) < _residual(best) - config.probe_gain else best
 
-        accepted = best.residual <= before.residual + config.tolerance
+        accepted = _residual(best) <= _residual(before) + config.tolerance
         final = best if accepted else before
+        residual, depth, contour, colour, inliers, hidden = final.terms[0].tolist()
         return GeometricResult(
             T_cam_centre=final.poses[0],
             accepted=accepted,
-            residual=final.residual,
-            trusted=final.residual <= max(self._usual + config.trust_margin, config.trust_below),
-            depth_residual_m=float(final.evidence.depth[0]) * config.gate_m,
-            contour=float(final.evidence.contour[0]),
-            colour=float(final.evidence.colour[0]),
-            inliers=float(final.evidence.inliers[0]),
-            hidden=float(final.evidence.hidden[0]),
+            residual=residual,
+            trusted=residual <= max(self._usual + config.trust_margin, config.trust_below),
+            depth_residual_m=depth * config.gate_m,
+            contour=contour,
+            colour=colour,
+            inliers=inliers,
+            hidden=hidden,
             hessian=best.hessian,
             iterations=iterations,
             effort=effort,
@@ -353,60 +407,47 @@ class GeometricRefiner:
             descents.learn_from_mask(mask)
         poses = np.array(T_cam_centre, dtype=np.float64).reshape(-1, 4, 4)
         residuals = np.empty(len(poses))
-        steps = [schedule[i * len(schedule) // iterations] for i in range(iterations)]
+        steps = self._schedule(tuple(schedule[i * len(schedule) // iterations] for i in range(iterations)))
         for first in range(0, len(poses), descents.capacity):
             part = slice(first, first + descents.capacity)
-            before = self._descend(poses[part], ()).evidence.residual
-            moved = self._descend(poses[part], steps)
-            better = moved.evidence.residual <= before
+            before = descents.descend(poses[part], self._judge_only).terms[:, ev.RESIDUAL]
+            moved = descents.descend(poses[part], steps)
+            after = moved.terms[:, ev.RESIDUAL]
+            better = after <= before
             poses[part] = np.where(better[:, None, None], moved.poses, poses[part])
-            residuals[part] = np.where(better, moved.evidence.residual, before)
+            residuals[part] = np.where(better, after, before)
         return poses, residuals
 
-    def _search(self, starts: Float64, so_far: _Descended) -> _Descended:
+    def _schedule(self, steps: Steps) -> Schedule:
+        """These steps on the device."""
+        steps = tuple(steps)
+        if steps not in self._schedules:
+            self._schedules[steps] = self._descents.schedule(steps)
+        return self._schedules[steps]
+
+    def _search(self, starts: Float64, so_far: Descended) -> Descended:
         """The wide search: all starts a little, the best of them further, the last one to the end."""
         config = self.config
         poses = starts
-        for steps, count in ((config.spread, config.gather_count), (config.gather, 1)):
-            reached = self._descend(poses, steps)
-            poses = reached.poses[np.argsort(reached.evidence.residual, kind="stable")[:count]]
-        found = self._descend(poses, config.finish)
-        if found.residual > so_far.residual - config.small_margin:
-            self._pause, self._futile_residual = config.wide_pause, so_far.residual
+        for steps, count in self._search_stages:
+            reached = self._descents.descend(poses, steps)
+            poses = reached.poses[np.argsort(reached.terms[:, ev.RESIDUAL], kind="stable")[:count]]
+        found = self._descents.descend(poses, self._finish)
+        if _residual(found) > _residual(so_far) - config.small_margin:
+            self._pause, self._futile_residual = config.wide_pause, _residual(so_far)
         return min(found, so_far, key=_residual)
 
     def _is_paused(self, residual: float) -> bool:
         """Whether a search lately found nothing better than this residual."""
         return self._pause > 0 and residual <= self._futile_residual + self.config.small_margin
 
-    def _descend(self, T_cam_centre: Float64, steps: Steps) -> _Descended:
-        descents = self._descents
-        descents.place(T_cam_centre)
-        for step in steps:
-            descents.step(step)
-        return _Descended(descents.poses(), self._weigh(descents.evidence()), descents.normal_matrices()[0])
 
-    def _weigh(self, sums: Float64) -> Evidence:
-        return weigh(sums, colours_known=self._descents.colours_known)
+def _one(descended: Descended, index: int) -> Descended:
+    """One of the poses; the normal matrix stays that of the first."""
+    one = slice(index, index + 1)
+    return Descended(descended.poses[one], descended.terms[one], descended.hessian)
 
 
-class _Descended(NamedTuple):
-    """Where a descent ended."""
-
-    poses: Float64
-    evidence: Evidence
-    hessian: Float64
-
-    def only(self, index: int) -> _Descended:
-        """One of the poses."""
-        one = slice(index, index + 1)
-        return _Descended(self.poses[one], self.evidence.part(one), self.hessian)
-
-    @property
-    def residual(self) -> float:
-        """Of the first pose."""
-        return float(self.evidence.residual[0])
-
-
-def _residual(descended: _Descended) -> float:
-    return descended.residual
+def _residual(descended: Descended) -> float:
+    """Of the first pose."""
+    return float(descended.terms[0, ev.RESIDUAL])

@@ -13,18 +13,18 @@ from typing import Literal
 
 import numpy as np
 import warp as wp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from storm_edge.errors import FrameError, InputError, bad
 from storm_edge.frames import Frame
 from storm_edge.kernels import crop_window
 from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers, Window
-from storm_edge.kernels.device import Device, WpArray, require_device, thread_span
+from storm_edge.kernels.device import Device, HostSide, Shown, WpArray, require_device, thread_span
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.network_input import write_observed, write_rendered
+from storm_edge.kernels.picture import PictureSlot
 from storm_edge.kernels.raster import Lighting, Visibility
-from storm_edge.kernels.reference.crop_window import plain_windows
 
 Float64 = NDArray[np.float64]
 
@@ -80,26 +80,11 @@ DEFAULT = InputPreset(
 """Our rules, which the nano networks are trained with: raw depth, model and image in exactly the same window."""
 
 
-def crop_windows(
-    T_cam_centre: ArrayLike, K: ArrayLike, *, diameter_m: float, crop_ratio: float, size_px: int
-) -> tuple[Float64, Float64]:
-    """Our crop windows of poses on the host.
-
-    Args:
-        T_cam_centre: Poses of the centred mesh [m] with ``z > 0``, ``(N, 4, 4)``.
-        K: Intrinsics of the image [px], ``(3, 3)``.
-        diameter_m: Diameter of the object [m].
-        crop_ratio: Side of the window at the object's distance, in diameters.
-        size_px: Side of the crop [px].
-
-    Returns:
-        Windows ``(su, tu, sv, tv)`` as `kernels.crop` reads them, ``(N, 4)``, and ``K_crop``, ``(N, 3, 3)``.
-    """
-    return plain_windows(T_cam_centre, K, reach_m=0.5 * diameter_m * crop_ratio, size_px=size_px)
-
-
 class FrameBuffers:
     """One RGB-D image on the device; allocated for one size, `upload` replaces the picture.
+
+    On a CPU kernels read a frame's own memory, where that has the form: what is in it must stay until the next
+    `upload`, and ``rgb`` and ``depth`` are other arrays after each.
 
     Args:
         height: Rows of the images [px].
@@ -108,8 +93,7 @@ class FrameBuffers:
         images: Arrays to use as ``rgb``, ``depth`` and ``K_device``; made here if not given.
 
     Attributes:
-        rgb: Colour, ``(H, W, 3)`` uint8.
-        depth: z-depth as it came [m], ``(H, W)`` float32, 0 = no reading.
+        picture: Both, for kernels that read them there; None on another device than a CPU.
         K: Intrinsics on the host [px], ``(3, 3)`` float64.
         K_device: The same, ``(1,)`` mat33d.
     """
@@ -125,16 +109,31 @@ class FrameBuffers:
         self.size_px = (height, width)
         self.device: Device = require_device(device) if isinstance(device, str) else device
         self.K: Float64 = np.eye(3)
-        self.rgb: WpArray
-        self.depth: WpArray
         self.K_device: WpArray
-        self.rgb, self.depth, self.K_device = images or (
+        rgb, depth, self.K_device = images or (
             wp.zeros((height, width, 3), dtype=wp.uint8, device=self.device),
             wp.zeros((height, width), dtype=wp.float32, device=self.device),
             wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
         )
+        self._rgb, self._depth = Shown(rgb), Shown(depth)
+        self.picture: PictureSlot | None = None
+        if self.device.is_cpu:
+            self.picture = PictureSlot(self.device)
+            self.picture.show(rgb, depth)
+        self._K_bytes = b""
+        self._K_host = HostSide(self.K_device)
         self._filters: dict[DepthFilter, DepthFilterBuffers] = {}
         self._filtered_windows: dict[DepthFilter, Window] = {}
+
+    @property
+    def rgb(self) -> WpArray:
+        """Colour, ``(H, W, 3)`` uint8."""
+        return self._rgb.array
+
+    @property
+    def depth(self) -> WpArray:
+        """z-depth as it came [m], ``(H, W)`` float32, 0 = no reading."""
+        return self._depth.array
 
     def upload(self, frame: Frame) -> None:
         """Replace the picture.
@@ -143,11 +142,15 @@ class FrameBuffers:
             FrameError: The frame has another size than these buffers.
         """
         self._check_size(frame)
-        self.rgb.assign(frame.rgb)
-        self.depth.assign(frame.depth_m)
-        if not np.array_equal(self.K, frame.K):
+        self._rgb.show(frame.rgb)
+        self._depth.show(frame.depth_m)
+        if self.picture is not None:
+            self.picture.point(self._rgb.address, self._depth.address)
+        K_bytes = frame.K.tobytes()
+        if K_bytes != self._K_bytes:
+            self._K_bytes = K_bytes
             self.K = np.array(frame.K, dtype=np.float64)
-            self.K_device.assign(self.K[None])
+            self._K_host.write(self.K[None])
         self.forget_filtered()
 
     def _check_size(self, frame: Frame) -> None:
@@ -230,6 +233,7 @@ class PairInputs:
         self._span = thread_span(device, size_px)
         self._commands = Commands(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
+        self._poses_host = HostSide(self.poses)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
         self.K_crop: WpArray = wp.zeros(batch, dtype=wp.mat33f, device=device)
         shape = (batch, 6, size_px, size_px)
@@ -257,11 +261,10 @@ class PairInputs:
         count = len(T_cam_centre) if count is None else count
         if not 0 < count <= self.batch:
             raise InputError(bad("pose count", count, f"1..{self.batch}", "make the batch of the inputs larger"))
-        poses = self.poses[:count]
         if isinstance(T_cam_centre, np.ndarray):
-            poses.assign(np.ascontiguousarray(T_cam_centre[:count], dtype=np.float32))
+            self._poses_host.write(T_cam_centre[:count])
         else:
-            wp.copy(poses, T_cam_centre, count=count)
+            wp.copy(self.poses, T_cam_centre, count=count)
         rule, preset, mesh = self._rule, self.preset, self.mesh
         crop_window.launch_windows(
             self.poses,
@@ -292,6 +295,7 @@ class PairInputs:
             write_observed,
             dim,
             [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
+            changing=(0, 1),
         )
 
     def _looked_at(self, frame: FrameBuffers, count: int) -> Window | None:

@@ -6,7 +6,9 @@ from `kernels.agreement`; here they become scores.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -14,16 +16,14 @@ from numpy.typing import NDArray
 
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import crop_window
+from storm_edge.kernels import judge_at_once as judging
 from storm_edge.kernels.commands import Commands
-from storm_edge.kernels.device import WpArray, put
+from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
-from storm_edge.perception.inputs import FrameBuffers, crop_windows
+from storm_edge.perception.inputs import FrameBuffers
 
 Float64 = NDArray[np.float64]
-
-_CONTRAST_FLOOR = 0.02**2
-"""Colour variance [0, 1]^2 below which a pattern counts as noise and correlation fades to 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Judgement:
 def judge_sums(
     sums: NDArray[np.floating], mask_px: NDArray[np.floating] | None, *, colour_weight: float
 ) -> Judgement:
-    """Scores from the sums of `kernels.agreement`.
+    """Scores from the sums of `kernels.agreement`; `kernels.judge_at_once.score_sums` says the same.
 
     Args:
         sums: ``(N, SUM_COUNT)``.
@@ -75,12 +75,12 @@ def judge_sums(
     expected = good + s[:, ag.CONFLICT] + s[:, ag.SPILL] + uncovered
     visible = s[:, ag.GOOD_WEIGHT] / np.maximum(expected, 1.0)
 
-    n = np.maximum(good, 1.0)[:, None]
-    mean_m, mean_o = s[:, ag.MODEL_SUM : ag.MODEL_SUM + 3] / n, s[:, ag.OBSERVED_SUM : ag.OBSERVED_SUM + 3] / n
-    var_m = (s[:, ag.MODEL_SQUARE : ag.MODEL_SQUARE + 3] / n - mean_m**2).clip(min=0.0).sum(axis=1)
-    var_o = (s[:, ag.OBSERVED_SQUARE : ag.OBSERVED_SQUARE + 3] / n - mean_o**2).clip(min=0.0).sum(axis=1)
-    covariance = (s[:, ag.PRODUCT : ag.PRODUCT + 3] / n - mean_m * mean_o).sum(axis=1)
-    colour = covariance / (np.sqrt(var_m * var_o) + _CONTRAST_FLOOR)
+    # Sum of the model, of the image, of their squares, and of the product; RGB each.
+    moments = s[:, ag.MODEL_SUM :].reshape(-1, 5, 3) / np.maximum(good, 1.0)[:, None, None]
+    means = moments[:, :2]
+    variances = np.maximum(moments[:, 2:4] - means * means, 0.0).sum(axis=2)
+    covariance = (moments[:, 4] - means[:, 0] * means[:, 1]).sum(axis=1)
+    colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.CONTRAST_FLOOR)
 
     model = covered + s[:, ag.SPILL] + s[:, ag.OCCLUDED]
     return Judgement(
@@ -91,6 +91,11 @@ def judge_sums(
     )
 
 
+def _joined(parts: Sequence[Judgement]) -> Judgement:
+    names = ("score", "visible", "colour", "occluded")
+    return Judgement(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
 class PoseJudge:
     """Renders batches of poses of one object and judges them; buffers are allocated here.
 
@@ -99,14 +104,17 @@ class PoseJudge:
         diameter_m: Its diameter.
         batch: Most poses per call of the renderer.
         config: How to judge.
+        at_once: Whether `judge` may be one launch per batch where that pays, on a CPU (`kernels.judge_at_once`).
 
     Attributes:
         sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.
     """
 
-    def __init__(self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig) -> None:
+    def __init__(
+        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, at_once: bool = True
+    ) -> None:
         self._config = config
-        self._diameter_m = diameter_m
+        self._reach_m = 0.5 * diameter_m * config.crop_ratio
         self._device = mesh.device
         self._commands = Commands(mesh.device)
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
@@ -116,7 +124,29 @@ class PoseJudge:
         self._window = wp.empty(batch, dtype=wp.vec4f, device=mesh.device)
         self.sums_buffer: WpArray = wp.zeros((batch, ag.SUM_COUNT), dtype=wp.float32, device=mesh.device)
         self._no_mask = wp.zeros((1, 1), dtype=wp.uint8, device=mesh.device)
+        self._T_host, self._window_host = HostSide(self._T), HostSide(self._window)
+        self._sums_host = HostSide(self.sums_buffer)
+        self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
+        self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
+        self._at_once = at_once and mesh.device.is_cpu
+        self._model, self._buffers = self._model_at_once(), self._buffers_at_once()
+
+    def _model_at_once(self) -> Any:
+        mesh, model = self._renderer.mesh, judging.JudgedMesh()
+        model.vertices, model.normals, model.colours = mesh.vertices, mesh.normals, mesh.colours
+        model.faces, model.uv, model.texture = mesh.faces, mesh.uv, mesh.texture
+        model.has_texture, model.lights = int(mesh.has_texture), self._renderer.lights
+        model.near_m, model.reach_m = self._renderer.visibility.near_m, self._reach_m
+        model.tau_m, model.colour_weight = self.tau_m, self._config.colour_weight
+        return model
+
+    def _buffers_at_once(self) -> Any:
+        renderer, buffers = self._renderer, judging.JudgeBuffers()
+        buffers.window, buffers.K_crop = self._window, self._K
+        buffers.screen, buffers.keys = renderer.visibility.screen, renderer.visibility.keys
+        buffers.colour, buffers.depth, buffers.sums = renderer.colour, renderer.depth, self.sums_buffer
+        return buffers
 
     def judge(
         self,
@@ -134,22 +164,38 @@ class PoseJudge:
             mask: Object mask on the device, ``(H, W)`` uint8, or None.
             mask_area_px: Number of mask pixels in the image.
         """
-        config = self._config
-        T_all = np.asarray(T_cam_centre, dtype=np.float64)
-        sums = np.empty((len(T_all), ag.SUM_COUNT), dtype=np.float32)
-        windows, K_crops = crop_windows(
-            T_all, frame.K, diameter_m=self._diameter_m, crop_ratio=config.crop_ratio, size_px=config.size_px
-        )
-        for start in range(0, len(T_all), self._batch):
-            part = slice(start, min(start + self._batch, len(T_all)))
-            count = part.stop - start
-            put(T_all[part], self._T)
-            put(K_crops[part], self._K)
-            put(windows[part], self._window)
-            self._sum(frame, self._T, count, mask)
-            sums[part] = self.sums_buffer.numpy()[:count]
-        mask_px = None if mask is None else mask_area_px / (windows[:, 0] * windows[:, 2])
-        return judge_sums(sums, mask_px, colour_weight=config.colour_weight)
+        T_all = np.asarray(T_cam_centre)
+        parts = [
+            self._judge(frame, T_all[start : start + self._batch], mask, mask_area_px)
+            for start in range(0, len(T_all), self._batch)
+        ]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _judge(
+        self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating], mask: WpArray | None, mask_area_px: float
+    ) -> Judgement:
+        """`judge` for a batch."""
+        count = len(T_cam_centre)
+        self._T_host.write(T_cam_centre)
+        if self._at_once:
+            assert frame.picture is not None
+            given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
+            self._commands.launch(
+                judging.judge_kernel,
+                count,
+                [frame.picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
+                + [self._model, self._T, self._buffers, self._scores],
+                changing=(2, 4),
+            )
+            score, visible, colour, occluded = self._scores_host.read(count).T.copy()
+            return Judgement(score=score, visible=visible, colour=colour, occluded=occluded)
+        self._place(frame, self._T, count)
+        self._sum(frame, self._T, count, mask)
+        mask_px = None
+        if mask is not None:
+            scale = self._window_host.read(count)[:, ::2].astype(np.float64)
+            mask_px = mask_area_px / (scale[:, 0] * scale[:, 1])
+        return judge_sums(self._sums_host.read(count), mask_px, colour_weight=self._config.colour_weight)
 
     def enqueue(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
         """Put the sums of the first ``count`` poses, mat44f on the device, into ``sums_buffer``. Enqueues only.
@@ -159,10 +205,14 @@ class PoseJudge:
             T_cam_centre: Poses of the centred mesh, at least ``count``; there is no mask.
             count: At most the batch.
         """
+        self._place(frame, T_cam_centre, count)
+        self._sum(frame, T_cam_centre, count, None)
+
+    def _place(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
         crop_window.launch_windows(
             T_cam_centre,
             frame.K_device,
-            reach_m=0.5 * self._diameter_m * self._config.crop_ratio,
+            reach_m=self._reach_m,
             size_px=self._config.size_px,
             image_size_px=frame.size_px,
             upstream=False,
@@ -171,7 +221,6 @@ class PoseJudge:
             count=count,
             commands=self._commands,
         )
-        self._sum(frame, T_cam_centre, count, None)
 
     def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
         self._renderer.launch(T, self._K, count)
@@ -187,4 +236,5 @@ class PoseJudge:
             sums=self.sums_buffer,
             count=count,
             device=self._device,
+            commands=self._commands,
         )

@@ -9,6 +9,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -22,7 +23,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricRefiner, motion_starts
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
-from storm_edge.perception.networks import PoseRefiner, are_poses
+from storm_edge.perception.networks import PoseRefiner
 from storm_edge.perception.trust import trust
 
 Float64 = NDArray[np.float64]
@@ -112,7 +113,8 @@ class Tracker:
         found = self._geometry.refine(frame, motion_starts(self._last, self._before))
         wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
         network_used = self._network is not None and wanted
-        faulty = not are_poses(found.T_cam_centre[None])[0]
+        # The sum is a number where all entries are: a rotation and a place in front of the camera do not overflow.
+        faulty = not (math.isfinite(found.T_cam_centre.sum()) and found.T_cam_centre[2, 3] > 0.0)
         if faulty:
             found = replace(found, T_cam_centre=self._last, residual=1.0, trusted=False)
         if self._network is not None and network_used:
@@ -136,7 +138,7 @@ class Tracker:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
             T_cam_centre=pose,
-            confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
+            confidence=float(trust(judged.visible[0], residual, judged.occluded[0])),
             residual=residual,
             network_used=network_used,
             faulty=faulty,

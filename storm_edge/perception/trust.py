@@ -28,6 +28,7 @@ def trust(visible: ArrayLike, residual: ArrayLike, occluded: ArrayLike) -> NDArr
         residual: Geometric residual, `geometric.Evidence`, ``(...)``.
         occluded: Share of the model that something nearer hides, `judge.Judgement`, ``(...)``.
     """
-    agreement = np.minimum(np.asarray(visible, dtype=np.float64), 1.0 - np.asarray(residual, dtype=np.float64))
-    seen = (1.0 - np.asarray(occluded, dtype=np.float64)) / FULL_TRUST_SEEN
-    return np.asarray(np.clip(agreement, 0.0, 1.0) * np.clip(seen, 0.0, 1.0))
+    agreement = np.minimum(visible, np.subtract(1.0, residual))
+    seen = np.subtract(1.0, occluded) / FULL_TRUST_SEEN
+    # On single numbers these are many times quicker than `np.clip`.
+    return np.asarray(np.minimum(np.maximum(agreement, 0.0), 1.0) * np.minimum(np.maximum(seen, 0.0), 1.0))

@@ -11,7 +11,7 @@ What an engine answers that is no number is not remembered and has no vote, and 
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.kernels.device import HostSide
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers, PairInputs
@@ -65,9 +66,9 @@ def weigh_votes(geometry: float, appearance: float | None, config: VerifyConfig)
     """The renderer's vote ``geometry`` (0..1) and TOM's logit ``appearance``, where there is one, as one score."""
     logit = config.geometry_scale * (geometry - config.geometry_zero)
     if appearance is not None:
-        limited = float(np.clip(appearance, -config.appearance_limit, config.appearance_limit))
+        limited = min(max(appearance, -config.appearance_limit), config.appearance_limit)
         logit += config.appearance_weight * limited
-    return Verification(score=float(1.0 / (1.0 + np.exp(-logit))), appearance=appearance, geometry=geometry)
+    return Verification(score=1.0 / (1.0 + math.exp(-logit)), appearance=appearance, geometry=geometry)
 
 
 class Verifier:
@@ -105,7 +106,8 @@ class Verifier:
         self._inputs = PairInputs(mesh, diameter_m=d, network="refine", batch=1, size_px=networks.size_px)
         # Colour speaks apart: TOM sees it, and a plain object has no pattern that could agree.
         self._judge = PoseJudge(mesh, diameter_m=d, batch=1, config=JudgeConfig(colour_weight=0.0))
-        self._memory: deque[Float32] = deque(maxlen=MEMORY)
+        self._crop = HostSide(self._inputs.observed)
+        self._memory: Float32 = np.empty((0, 0), dtype=np.float32)
 
     def __len__(self) -> int:
         """Crops in the memory."""
@@ -113,7 +115,7 @@ class Verifier:
 
     def forget(self) -> None:
         """Empty the memory."""
-        self._memory.clear()
+        self._memory = self._memory[:0]
 
     def remember(self, frame: FrameBuffers, T_cam_centre: Float64) -> None:
         """Keep the crop at a pose that is believed.
@@ -124,7 +126,10 @@ class Verifier:
         """
         described = self._described(frame, T_cam_centre)
         if described is not None:
-            self._memory.append(described[1])
+            kept = (
+                self._memory[-(MEMORY - 1) :] if len(self._memory) else np.empty((0, len(described[1])), np.float32)
+            )
+            self._memory = np.concatenate([kept, described[1][None]])
 
     def verify(self, frame: FrameBuffers, T_cam_centre: Float64) -> Verification:
         """Both votes on a pose.
@@ -139,14 +144,14 @@ class Verifier:
         return replace(votes, faulty=self.unusable > unusable)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
-        described = self._described(frame, T_cam_centre) if self._memory else None
+        memory = self._memory
+        described = self._described(frame, T_cam_centre) if len(memory) else None
         if described is None:
             return None
-        memory = np.stack(self._memory)
         current = np.repeat(described[0][None], len(memory), axis=0)
         logits = np.sort(self._compare.run({"current": current, "memory": memory})["logit"])
         vote = float(logits[-self._config.closest :].mean())
-        if not np.isfinite(vote):
+        if not math.isfinite(vote):
             self.unusable += 1
             return None
         return vote
@@ -154,7 +159,7 @@ class Verifier:
     def _described(self, frame: FrameBuffers, T_cam_centre: Float64) -> tuple[Float32, Float32] | None:
         """The crop at a pose as current one and for the memory, both ``(C,)``; None where they are no numbers."""
         self._inputs.fill(frame, T_cam_centre[None])
-        out = self._encode.run({"crop": self._inputs.observed.numpy()})
+        out = self._encode.run({"crop": self._crop.read(1)})
         current, memory = out["current"][0], out["memory"][0]
         if not (np.isfinite(current).all() and np.isfinite(memory).all()):
             self.unusable += 1

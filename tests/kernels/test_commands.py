@@ -42,3 +42,24 @@ def test_new_arrays_every_time_are_not_kept_for_ever() -> None:
         commands.launch(clean_kernel, (2, 3), [depth(1.0 + number), 1e6, out])
         np.testing.assert_array_equal(out.numpy(), np.float32(1.0 + number))
         assert len(commands._known) <= module._MOST
+
+
+def test_an_array_that_changes_every_time_is_one_launch() -> None:
+    commands = Commands(require_device("cpu"))
+    out = depth(0.0)
+    for value in (1.0, 2.0, 3.0):
+        commands.launch(clean_kernel, (2, 3), [depth(value), 9.0, out], changing=(0,))
+        np.testing.assert_array_equal(out.numpy(), np.float32(value))
+    assert len(commands._known) == 1
+    commands.launch(clean_kernel, (2, 3), [depth(4.0), 3.5, out], changing=(0,))  # another number is another launch
+    np.testing.assert_array_equal(out.numpy(), np.float32(0.0))
+    assert len(commands._known) == 2
+
+
+def test_a_number_that_changes_every_time_is_one_launch() -> None:
+    commands = Commands(require_device("cpu"))
+    out = depth(0.0)
+    for far_m, expected in ((5.0, 3.0), (2.0, 0.0), (4.0, 3.0)):
+        commands.launch(clean_kernel, (2, 3), [depth(3.0), far_m, out], changing=(0, 1))
+        np.testing.assert_array_equal(out.numpy(), np.float32(expected))
+    assert len(commands._known) == 1

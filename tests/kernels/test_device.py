@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import warp as wp
 
 import storm_edge.kernels
 from storm_edge.errors import BackendError
-from storm_edge.kernels.device import put, require_device, thread_span
+from storm_edge.kernels.device import HostSide, Shown, put, require_device, thread_span
 
 ORIN_SM = 87
 
@@ -73,3 +74,43 @@ def test_put_fills_the_first_rows_only():
 @pytest.mark.gpu
 def test_put_on_cuda(cuda):
     np.testing.assert_array_equal(put_and_read(cuda), put_and_read("cpu"))
+
+
+def test_the_host_side_of_an_array_reads_and_writes_what_kernels_see():
+    array = wp.zeros(3, dtype=wp.mat33f, device="cpu")
+    host = HostSide(array)
+    host.write(np.arange(18.0).reshape(2, 3, 3))
+    np.testing.assert_array_equal(array.numpy(), put_and_read("cpu"))
+    array.fill_(4.0)
+    np.testing.assert_array_equal(host.read(2), np.full((2, 3, 3), 4.0))
+
+
+def test_an_image_is_shown_where_it_lies_if_it_has_the_form():
+    own = wp.zeros((2, 3), dtype=wp.float32, device="cpu")
+    shown = Shown(own)
+    image = np.arange(6, dtype=np.float32).reshape(2, 3)
+    shown.show(image)
+    there = shown.array
+    assert there.ptr == shown.address == image.ctypes.data
+    assert shown.array is there
+    np.testing.assert_array_equal(there.numpy(), image)
+    for other in (image.astype(np.float64), np.asfortranarray(image), np.repeat(image, 2, axis=1)[:, ::2]):
+        shown.show(other)
+        copied = shown.array
+        assert copied is own
+        assert shown.address == own.ptr
+        np.testing.assert_array_equal(copied.numpy(), image)
+    np.testing.assert_array_equal(there.numpy(), image)
+
+
+def test_an_image_that_is_shown_lives_as_long_as_it_is_looked_at():
+    shown = Shown(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
+    image = np.ones((2, 3), dtype=np.float32)
+    alive = weakref.ref(image)
+    shown.show(image)
+    there = shown.array
+    del image
+    shown.show(np.zeros((2, 3), dtype=np.float32))
+    assert alive() is not None
+    del there
+    assert alive() is None

@@ -19,7 +19,7 @@ from storm_edge.kernels.raster import render
 from storm_edge.kernels.reference import crop, depth, raster
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows
 from storm_edge.kernels.reference.network_input import network_input
-from storm_edge.perception.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs, crop_windows
+from storm_edge.perception.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
 from tests.kernels.shapes import K_CAMERA, poses, quad, sphere
 
 RADIUS_M = 0.08
@@ -171,7 +171,7 @@ def test_host_windows_are_the_ones_that_are_filled(scene):
     mesh, frame, T = scene
     pair = PairInputs(MeshBuffers.from_mesh(mesh), diameter_m=DIAMETER_M, batch=4, size_px=80)
     pair.fill(uploaded(frame), T)
-    windows, K_crop = crop_windows(T, K_SMALL, diameter_m=DIAMETER_M, crop_ratio=1.2, size_px=80)
+    windows, K_crop = plain_windows(T, K_SMALL, reach_m=0.6 * DIAMETER_M, size_px=80)
     np.testing.assert_allclose(pair.windows.numpy()[:3], windows, atol=1e-4)
     np.testing.assert_allclose(pair.K_crop.numpy()[:3], K_crop, rtol=1e-6, atol=1e-4)
 

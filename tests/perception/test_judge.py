@@ -87,3 +87,52 @@ def test_the_true_pose_wins(staged: Staged, with_mask: bool, rng: np.random.Gene
     assert np.argmax(judged.score) == len(wrong)
     assert judged.visible[-1] > 0.9
     assert judged.colour[-1] > 0.8
+
+
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_at_once_is_what_the_parts_are(staged: Staged, with_mask: bool, rng: np.random.Generator) -> None:
+    """One launch per batch, as on a CPU, and a launch for each part, as on CUDA: the same scores."""
+    T = staged.T_cam_centre
+    poses = [T]
+    poses += [
+        make_T(exp_so3(0.4 * rng.normal(size=3)) @ T[:3, :3], T[:3, 3] * rng.uniform(0.9, 1.1, 3)) for _ in "1234"
+    ]
+    mask = staged.mask()
+    frame = staged.buffers(staged.frame(hidden=(slice(200, 260), slice(300, 340))))
+    judged = [
+        PoseJudge(
+            MeshBuffers.from_mesh(staged.bundle.mesh_lod),
+            diameter_m=staged.bundle.diameter_m,
+            batch=3,
+            config=JudgeConfig(size_px=48),
+            at_once=at_once,
+        ).judge(
+            frame,
+            np.stack(poses),
+            mask=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device="cpu") if with_mask else None,
+            mask_area_px=float(mask.sum()),
+        )
+        for at_once in (True, False)
+    ]
+    for name, value in vars(judged[0]).items():
+        assert value.shape == (len(poses),)
+        np.testing.assert_allclose(value, vars(judged[1])[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert judged[0].visible[0] > judged[0].visible[1:].max()
+    assert judged[0].occluded[0] > 0.01 or with_mask
+
+
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_a_pose_that_is_no_number_scores_nothing(staged: Staged, with_mask: bool) -> None:
+    mask = staged.mask()
+    judged = PoseJudge(
+        MeshBuffers.from_mesh(staged.bundle.mesh_lod),
+        diameter_m=staged.bundle.diameter_m,
+        batch=2,
+        config=JudgeConfig(size_px=48),
+    ).judge(
+        staged.buffers(),
+        np.full((1, 4, 4), np.nan),
+        mask=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device="cpu") if with_mask else None,
+        mask_area_px=float(mask.sum()),
+    )
+    assert [float(value[0]) for value in vars(judged).values()] == [0.0] * 4

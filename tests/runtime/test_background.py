@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from storm_edge.frames import Frame
 from storm_edge.perception.find import Finder
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.runtime.assembly import make_loops
-from storm_edge.runtime.background import BackgroundLane, Ticket
+from storm_edge.runtime.background import NICER, BackgroundLane, Ticket
 from storm_edge.runtime.object_loop import ObjectLoop
 from storm_edge.runtime.outputs import State
 from storm_edge.runtime.scheduler import Lane, ScheduleConfig
@@ -292,3 +293,49 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
                 track_until_it_raises()
     finally:
         gate.set()
+
+
+def test_frames_do_not_wake_a_thread_that_has_nothing_to_do() -> None:
+    """Woken for nothing it would take the interpreter from the loop, three times a frame."""
+    asked: list[str] = []
+    with BackgroundLane() as lane:
+        choose = lane._scheduler.choose
+
+        def spy(*arguments: object, **named: object) -> object:
+            asked.append(threading.current_thread().name)
+            return choose(*arguments, **named)  # type: ignore[arg-type]
+
+        lane._scheduler.choose = spy  # type: ignore[method-assign, assignment]
+        for frame in range(20):
+            lane.arrive(frame, next_due_s=time.monotonic() + 1.0)
+            with lane.tracking():
+                pass
+            time.sleep(0.001)
+        assert "locate" not in asked
+        wait_for(lane.submit(counting("x", 1, [])))
+        assert "locate" in asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_the_thread_gives_way_to_the_loop() -> None:
+    def ask() -> Generator[None, None, int]:
+        yield
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with BackgroundLane() as lane:
+        ticket = lane.submit(ask())
+        wait_for(ticket)
+        assert ticket.answer() == min(before + NICER, 19)
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_a_system_that_has_no_such_priority_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse, raising=False)
+    with BackgroundLane() as lane:
+        ticket = lane.submit(counting("x", 2, []))
+        wait_for(ticket)
+        assert ticket.answer() == 2
