@@ -14,7 +14,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.recording import Recording
 from storm_edge.kernels.staging import Staging
+from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.geometric import GeometricConfig, weigh
 from storm_edge.perception.inputs import DEFAULT, PARITY
@@ -328,7 +329,7 @@ class ResidentTracks:
 
     def _lane(self) -> AbstractContextManager[Any]:
         """The lane's stream as the current one."""
-        return nullcontext() if self._stream is None else wp.ScopedStream(self._stream, sync_enter=False)
+        return on_stream(self._stream)
 
     def _wait(self) -> None:
         if self._stream is not None:

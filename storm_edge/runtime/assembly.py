@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from storm_edge.engines.backend import Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
+from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import FindConfig, Finder
 from storm_edge.perception.full_tom import open_verifier
@@ -38,6 +40,15 @@ def chunked(config: LoopConfig, *, beside: bool) -> tuple[LoopConfig, FindConfig
     quick, careful = (replace(schedule, chunk=chunk) for schedule in (finding.quick, finding.careful))
     config = replace(config, register=replace(config.register, chunk=chunk))
     return config, replace(finding, quick=quick, careful=careful)
+
+
+def streams_of(device: str, networks: NetworkBundle | None) -> LaneStreams:
+    """The streams of the lanes: one for all where networks run in ONNX Runtime, whose sessions know a single one.
+
+    Raises:
+        BackendError: The device is not available.
+    """
+    return lane_streams(device, shared=networks is not None and networks.backend is Backend.ONNXRUNTIME)
 
 
 def make_segmenter(
@@ -99,13 +110,32 @@ def make_loops(
         ObjectBundleError: What is kept of an object was made by other networks.
         BackendError: The device is not available.
     """
-    # Threads that wait actively between calls would take the core that searches and other objects need.
-    options = OrtOptions(device=device, spinning=False)
+    stream = streams_of(device, networks).track
+    with on_stream(stream):
+        # Threads that wait actively between calls would take the core that searches and other objects need.
+        options = OrtOptions(device=device, spinning=False, stream=stream)
+        loops = _make_loops(bundles, networks, config or LoopConfig(), lane, sam2, paths, health, group, options)
+    if stream is not None:
+        settle(device)
+    return loops
+
+
+def _make_loops(
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    config: LoopConfig,
+    lane: BackgroundLane | None,
+    sam2: bool,
+    paths: Sequence[Path | None] | None,
+    health: LaneHealth | None,
+    group: ResidentGroup | None,
+    options: OrtOptions,
+) -> list[ObjectLoop]:
+    device = options.device
     # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
     shared = None if networks is None else ReopenableNetworks.around(networks)
     health = health or LaneHealth()
     segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
-    config = config or LoopConfig()
     if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
         group = make_group(networks, config, device=device, options=options)
     config, finding = chunked(config, beside=lane is not None)

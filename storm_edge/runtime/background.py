@@ -22,9 +22,10 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from storm_edge.errors import RunFault, bad
+from storm_edge.kernels.streams import on_stream
 from storm_edge.runtime.scheduler import Grant, Lane, ScheduleConfig, Scheduler
 
 Answer = TypeVar("Answer")
@@ -129,11 +130,18 @@ class BackgroundLane:
         config: When chunks may begin, where the frame loop says when frames come.
         hang_s: A chunk of a kind that was done before is lost after this time [s].
         first_hang_s: A chunk of a kind never done before, which may have kernels to compile, after this [s].
+        stream: CUDA stream that chunks launch on, see `kernels.streams`; None on a CPU.
     """
 
     def __init__(
-        self, config: ScheduleConfig | None = None, *, hang_s: float = 20.0, first_hang_s: float = 180.0
+        self,
+        config: ScheduleConfig | None = None,
+        *,
+        hang_s: float = 20.0,
+        first_hang_s: float = 180.0,
+        stream: Any = None,
     ) -> None:
+        self._stream = stream
         self._hang_s, self._first_hang_s = hang_s, first_hang_s
         self._scheduler = Scheduler(config)
         self._numbers = itertools.count()
@@ -251,7 +259,8 @@ class BackgroundLane:
         _give_way()
         while (begun := self._next(me)) is not None:
             ticket, grant = begun
-            done, next_kind = ticket._advance()
+            with on_stream(self._stream):
+                done, next_kind = ticket._advance()
             with self._news:
                 if self._thread is not me:  # it was given up meanwhile
                     return

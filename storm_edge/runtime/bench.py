@@ -24,10 +24,11 @@ from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.errors import ConfigError, InputError, bad
 from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert, transform
+from storm_edge.kernels.streams import on_stream, settle
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.find import Finder, Search
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.assembly import chunked, make_loops, make_segmenter
+from storm_edge.runtime.assembly import chunked, make_loops, make_segmenter, streams_of
 from storm_edge.runtime.background import BackgroundLane, Ticket
 from storm_edge.runtime.bench_recording import Recording, Shot
 from storm_edge.runtime.frame_loop import FrameLoop
@@ -238,6 +239,7 @@ class _Bench:
         self._next = self._next_ns = 0
         self._had_pose = False
         self._progress = progress
+        self._streams = streams_of(plan.device, networks)
         rounds = 2 * _ROUNDS if plan.mode is Mode.TRACK_WHILE_LOCATING else 1
         phases = 2 if plan.mode is Mode.TRACK_WHILE_LOCATING else 1
         self._total = phases * plan.frame_count + rounds * plan.warm_up_count
@@ -247,7 +249,7 @@ class _Bench:
         """Modes track and recover."""
         with ExitStack() as stack:
             beside = self.plan.mode is Mode.RECOVER and self.plan.beside
-            lane = stack.enter_context(BackgroundLane()) if beside else None
+            lane = stack.enter_context(BackgroundLane(stream=self._streams.beside)) if beside else None
             (loop,) = self._loops(lane)
             self._play(self.plan.mode.value, _Follower(self, loop), self.plan.frame_count)
         if self.plan.mode is Mode.RECOVER:
@@ -297,7 +299,7 @@ class _Bench:
         while left > 0:
             count = min(share, left)
             self._play("alone", _Follower(self, loop), count)
-            with BackgroundLane() as lane:
+            with BackgroundLane(stream=self._streams.beside) as lane:
                 seeker = _Seeker(lane, finder, self.recording.size_px, self.plan.device)
                 self._play("while locating", _Follower(self, loop), count, after=seeker.go_on, lane=lane)
                 seeker.finish()
@@ -335,14 +337,27 @@ class _Bench:
         plan = self.plan
         if search:
             loops = make_loops([self.bundle], self.networks, config=plan.loop, device=plan.device, lane=lane)
-            self._followed = FrameLoop(loops, device=plan.device, lane=lane)
+            self._followed = FrameLoop(loops, device=plan.device, lane=lane, stream=self._streams.track)
             return loops
-        options = OrtOptions(device=plan.device, spinning=False)
         config, _ = chunked(plan.loop, beside=False)
-        return [ObjectLoop(self.bundle, self.networks, config=config, device=plan.device, options=options)]
+        with on_stream(self._streams.track):
+            return [
+                ObjectLoop(
+                    self.bundle, self.networks, config=config, device=plan.device, options=self._engine_options()
+                )
+            ]
+
+    def _engine_options(self) -> OrtOptions:
+        return OrtOptions(device=self.plan.device, spinning=False, stream=self._streams.track)
 
     def _finder(self) -> Finder:
-        options = OrtOptions(device=self.plan.device, spinning=False)
+        with on_stream(self._streams.track):
+            finder = self._made_finder(self._engine_options())
+        if self._streams.track is not None:
+            settle(self.plan.device)
+        return finder
+
+    def _made_finder(self, options: OrtOptions) -> Finder:
         segmenter = make_segmenter(self.networks, device=self.plan.device, options=options)
         if segmenter is None:
             name = self.networks.name if self.networks is not None else "none"
@@ -389,7 +404,8 @@ class _Bench:
             if lane is not None:
                 rest_s = None if plan.rate_hz is None else due.stamp_s + 1.0 / plan.rate_hz - time.perf_counter()
                 lane.arrive(number, next_due_s=None if rest_s is None else time.monotonic() + rest_s)
-            with nullcontext() if lane is None else lane.tracking():
+            tracking = nullcontext() if lane is None else lane.tracking()
+            with tracking, on_stream(self._streams.track):
                 if group is None:
                     buffers.upload(frame)
                 else:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 from storm_edge.errors import ConfigError, bad
 from storm_edge.frames import Frame
+from storm_edge.kernels.streams import on_stream
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.frame_gate import Gate, admit
@@ -36,6 +38,7 @@ class FrameLoop:
         device: Warp device name.
         lane: The lane that these objects were made with, if any.
         watchdog: Looks on.
+        stream: CUDA stream that frames are followed on, see `kernels.streams`; None on a CPU.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class FrameLoop:
         device: str = "cpu",
         lane: BackgroundLane | None = None,
         watchdog: Watchdog | None = None,
+        stream: Any = None,
     ) -> None:
+        self._stream = stream
         self._device, self._lane, self._watchdog = device, lane, watchdog
         self._objects: list[ObjectLoop] = []
         self._gate = Gate()
@@ -143,7 +148,8 @@ class FrameLoop:
             # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
             followed = any(item.belief.has_pose for item in self._objects)
             self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
-        with nullcontext() if self._watchdog is None else self._watchdog.watching("track"):
+        watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
+        with watched, on_stream(self._stream):
             tracks = self._step(admitted, first)
         return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]
 

@@ -21,7 +21,7 @@ from storm_edge.errors import RunFault
 from storm_edge.files import whole_folder
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.assembly import make_loops, streams_of
 from storm_edge.runtime.background import BackgroundLane
 from storm_edge.runtime.frame_loop import FrameLoop
 from storm_edge.runtime.object_loop import LoopConfig
@@ -102,12 +102,13 @@ def track_scene(
     """
     ended: RunFault | None = None
     with whole_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
-        lane = stack.enter_context(BackgroundLane()) if paced else None
+        streams = streams_of(device, networks)
+        lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if paced else None
         watchdog = None
         if on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), hang_s=hang_s))
         loops = make_loops(bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths)
-        loop = FrameLoop(loops, device=device, lane=lane, watchdog=watchdog)
+        loop = FrameLoop(loops, device=device, lane=lane, watchdog=watchdog, stream=streams.track)
         pacer = Pacer(rate_hz, count=len(scene)) if paced else None
         followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
         tracks: list[Track] = []

@@ -12,12 +12,10 @@ and launches are made again around the same objects, whose poses and colours go 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
-import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
@@ -25,7 +23,6 @@ from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.engines.spec import Engine
 from storm_edge.errors import ConfigError, bad
 from storm_edge.frames import Frame
-from storm_edge.kernels.device import require_device
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.networks import PoseRefiner
@@ -59,7 +56,7 @@ class ResidentGroup:
         config: The schedule of a step.
         second_look: How the ordinary tracker looks at frames in doubt.
         device: Warp device name.
-        options: Where and how RefineNet runs.
+        options: Where and how RefineNet runs; its ``stream`` is the one of all steps, made here if not given.
     """
 
     def __init__(
@@ -78,9 +75,8 @@ class ResidentGroup:
             self._networks = ReopenableNetworks.around(networks)
         self._second_look = second_look or TrackConfig()
         self._device = device
-        target = require_device(device)
-        self._stream: Any = wp.Stream(target) if target.is_cuda else None
-        self._options = replace(options or OrtOptions(device=device), stream=self._stream)
+        self._options = options or OrtOptions(device=device)
+        self._stream: Any = self._options.stream
         self._engine: Engine | None = None
         self._slots: list[Slot] = []
         self._tracks: ResidentTracks | None = None
