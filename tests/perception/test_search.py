@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -18,12 +19,21 @@ from storm_edge.kernels import region
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
 from storm_edge.perception.evidence import Evidence, compare_colours
-from storm_edge.perception.find import BRIEF, THOROUGH, Finder, Finding, Known, deserving
-from storm_edge.perception.segment import Candidate, ObjectLook, Segmentation, SegmentConfig, Segmenter, Source
+from storm_edge.perception.find import BRIEF, THOROUGH, Effort, Finder, Finding, Known, deserving
+from storm_edge.perception.segment import (
+    Candidate,
+    FrameLook,
+    ObjectLook,
+    Segmentation,
+    SegmentConfig,
+    Segmenter,
+    Source,
+)
 from storm_edge.perception.verify import MEMORY, Verifier
 from tests.staged import TABLE_DEPTH_M, Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
+Result = TypeVar("Result")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +119,7 @@ def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks
     assert mask_iou(best.mask, staged.mask()) > 0.5
 
 
-def finished(work: Generator[str, None, Segmentation]) -> tuple[list[str], Segmentation]:
+def finished(work: Generator[str, None, Result]) -> tuple[list[str], Result]:
     """The kinds of chunks, and what they came to."""
     kinds = []
     while True:
@@ -226,3 +236,27 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
         assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
     assert verdicts[0] == pytest.approx(verdicts[1])
     assert verdicts[0] > verdicts[2] > verdicts[3]
+
+
+@pytest.mark.parametrize(
+    ("effort", "marked", "opinion", "closer"),
+    [(BRIEF, True, 0.9, 0), (BRIEF, False, 0.9, 1), (BRIEF, False, 0.1, 0), (THOROUGH, True, 0.1, 1)],
+)
+def test_a_brief_search_looks_closer_only_where_nothing_is_marked_and_all_is_not_denied(
+    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch,
+    effort: Effort, marked: bool, opinion: float, closer: int,
+) -> None:  # fmt: skip
+    frame = staged.frame()
+    look, segmentation = finished(finder.segment(frame))[1]
+    said = replace(segmentation, opinion=opinion, candidates=segmentation.candidates if marked else ())
+    looks = []
+
+    def find_closer(look: FrameLook, wanted: ObjectLook, first: Segmentation) -> Generator[str, None, Segmentation]:
+        looks.append(first)
+        yield "segment closer"
+        return segmentation
+
+    monkeypatch.setattr(finder._segmenter, "find_closer", find_closer)
+    search = finished(finder.examine(look, said, staged.buffers(frame), effort=effort))[1]
+    assert len(looks) == closer
+    assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
