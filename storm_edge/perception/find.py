@@ -50,8 +50,7 @@ class Effort:
     """How much is tried before a search gives up."""
 
     close: bool
-    """Whether the segmenter looks at parts of the image, too (`perception.close_look`), though it marked something
-    in the whole."""
+    """Whether the segmenter looks at parts of the image, too (`perception.close_look`)."""
     candidates: int
     """Most candidates of the segmenter that are registered."""
     least_opinion: float
@@ -264,9 +263,9 @@ class Finder:
         self._odds = None if known is None else known.colour_log_odds
         last = None if known is None else known.T_cam_centre
         tried: list[Finding] = []
-        doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
-        if effort.close or not (doubted or segmentation.candidates):
+        if effort.close:
             segmentation = yield from self._segmenter.find_closer(look, self.look, segmentation)
+        doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
         if not doubted:
             yield from self._try(segmentation.candidates[: effort.candidates], tried, look, buffers, last)
         if effort.stand_outs and max((finding.verdict for finding in tried), default=0.0) < config.likely:

@@ -240,9 +240,9 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
 
 @pytest.mark.parametrize(
     ("effort", "marked", "opinion", "closer"),
-    [(BRIEF, True, 0.9, 0), (BRIEF, False, 0.9, 1), (BRIEF, False, 0.1, 0), (THOROUGH, True, 0.1, 1)],
+    [(BRIEF, True, 0.9, 0), (BRIEF, False, 0.9, 0), (BRIEF, True, 0.1, 0), (THOROUGH, False, 0.1, 1)],
 )
-def test_a_brief_search_looks_closer_only_where_nothing_is_marked_and_all_is_not_denied(
+def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
     staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch,
     effort: Effort, marked: bool, opinion: float, closer: int,
 ) -> None:  # fmt: skip
