@@ -42,7 +42,7 @@ CONFIG = MachineConfig(
     lost_after=3,
     silence_s=0.5,
     found_above=0.35,
-    forwarded_above=0.55,
+    forwarded_above=0.6,
     forward_slack=1,
     nearby_for_s=2.0,
     cool_down_s=0.1,
@@ -148,7 +148,7 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        PoseForwarded(attempt=1, frame=0, score=0.54),
+        PoseForwarded(attempt=1, frame=0, score=0.59),
         PoseForwarded(attempt=1, frame=0, score=0.9, network_score=0.59),
         Failed(attempt=1),
     ],
