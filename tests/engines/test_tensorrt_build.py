@@ -14,6 +14,7 @@ from storm_edge.engines.targets import resolve_target
 from storm_edge.engines.tensorrt_build import build_engine, build_memory_bytes
 from storm_edge.engines.tensorrt_engine import Profile, TensorRtEngine, profile_for
 from storm_edge.errors import BackendError, EngineError
+from storm_edge.runtime.memory import resident_mib
 from tests.engines.tensorrt import SM86, doubled, exported, mixed_types, package
 
 PROFILES = {"track": (1, 1, 4)}
@@ -21,6 +22,7 @@ PROFILES = {"track": (1, 1, 4)}
 
 def test_a_graph_becomes_an_engine_with_its_progress_shown(tmp_path: Path) -> None:
     shares: list[float] = []
+    before_mib = resident_mib() or 0.0  # of the tests before it; the guess is what a build adds
     built = build_engine(
         package("tensorrt_rtx"),
         doubled(tmp_path / "doubled.onnx"),
@@ -29,7 +31,7 @@ def test_a_graph_becomes_an_engine_with_its_progress_shown(tmp_path: Path) -> No
         progress=lambda stage, share: shares.append(share),
     )
     assert len(built.data) > 1000
-    assert built.peak_bytes < built.estimate_bytes  # the guess is to be on the safe side
+    assert built.peak_bytes - before_mib * 2**20 < built.estimate_bytes  # the guess is to be on the safe side
     assert shares
     assert max(shares) == 1.0
 
