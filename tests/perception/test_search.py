@@ -130,7 +130,7 @@ def finished(work: Generator[str, None, Result]) -> tuple[list[str], Result]:
 
 
 def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: NetworkBundle) -> None:
-    """16 px across, 4 at the working size."""
+    """16 px across, 4 at the working size. Overlap seen: 0.58 from afar, 0.82 closer (x86-64 CPU)."""
     T = staged.T_cam_centre.copy()
     T[:3, 3] *= 8.0
     frame = staged.frame(T)
