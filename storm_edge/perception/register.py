@@ -24,6 +24,7 @@ from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.chunks import exhaust
 from storm_edge.perception.geometric import GeometricRefiner
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.judge import JudgeConfig, PoseJudge
@@ -155,13 +156,7 @@ class Registrar:
 
     def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
         """Exhaust `chunks`."""
-        work = self.chunks(frame, mask, near=near)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                result: Registration = done.value
-                return result
+        return exhaust(self.chunks(frame, mask, near=near))
 
     def chunks(
         self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None

@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.kernels.streams import on_stream, settle
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.chunks import exhaust
 from storm_edge.perception.find import Finder, Search
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.runtime.assembly import chunked, make_loops, make_segmenter, streams_of
@@ -274,9 +274,9 @@ class _Bench:
 
         def step(shot: Shot, frame: Frame, buffers: FrameBuffers) -> Track:
             began = time.perf_counter()
-            look, segmentation = _exhausted(finder.segment(frame))
+            look, segmentation = exhaust(finder.segment(frame))
             segmented = time.perf_counter()
-            found = _exhausted(finder.examine(look, segmentation, buffers)).found
+            found = exhaust(finder.examine(look, segmentation, buffers)).found
             ended = time.perf_counter()
             T = None if found is None else found.T_cam_centre @ invert(self.bundle.T_obj_centre)
             return Track(
@@ -547,15 +547,6 @@ class _Seeker:
         self._buffers.upload(frame)
         yield "upload"
         return (yield from self._finder.chunks(frame, self._buffers))
-
-
-def _exhausted(work: Generator[str, None, object]) -> Any:
-    """What a generator comes to."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return done.value
 
 
 def _right_share(bundle: ObjectBundle, believed: list[_Seen]) -> float | None:

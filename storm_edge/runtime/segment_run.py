@@ -22,6 +22,7 @@ from storm_edge.errors import ConfigError, bad
 from storm_edge.files import whole_folder
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.chunks import exhaust
 from storm_edge.perception.find import FindConfig, Finder, Known
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import ObjectLook, Segmenter, Source
@@ -111,13 +112,14 @@ class _Verified:
 
 
 class _Raw:
-    """By segmentation alone."""
+    """By segmentation alone, with a closer look where that shows more."""
 
     def __init__(self, segmenter: Segmenter, look: ObjectLook) -> None:
         self._segmenter, self._look = segmenter, look
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
-        found = self._segmenter.find(self._segmenter.look(frame), self._look)
+        look = self._segmenter.look(frame)
+        found = exhaust(self._segmenter.find_closer(look, self._look, self._segmenter.find(look, self._look)))
         doubted = self._segmenter.config.source is Source.NETWORK and found.present < _PRESENT
         if found.best is None or doubted:
             return None, found.best.score if found.best else 0.0
