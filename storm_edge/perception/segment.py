@@ -31,7 +31,8 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.close_look import parts_of, paste
 from storm_edge.perception.full_som import FullSomConfig
-from storm_edge.perception.maps import make_maps
+from storm_edge.perception.maps import make_maps, sigmoid
+from storm_edge.perception.nearby import log_odds_of
 from storm_edge.perception.sharpen import SharpenConfig, Sharpener
 
 Float32 = NDArray[np.float32]
@@ -39,6 +40,7 @@ Float64 = NDArray[np.float64]
 
 _TENSOR = "tensor."  # before the names of tensors in a packed look
 _LARGE = 1 << 18
+_MOST_ODDS, _SMOOTH_PX = 3.0, 5  # a colour's log odds count no more than this, averaged over a square of this side
 
 
 class Source(str, Enum):
@@ -285,12 +287,14 @@ class Segmenter:
             last = self._last = self._look(frame)
         return last
 
-    def find(self, look: FrameLook, wanted: ObjectLook) -> Segmentation:
+    def find(self, look: FrameLook, wanted: ObjectLook, colour_log_odds: Float32 | None = None) -> Segmentation:
         """Look for one object.
 
         Args:
             look: The frame, from `look`.
             wanted: The object, from `study`.
+            colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of `kernels.region`;
+                they count in candidates, not in the map that is returned.
         """
         frame, small = look.frame, look.small
         found, present = self._map(look, wanted)
@@ -301,6 +305,9 @@ class Segmenter:
         else:
             whole, at_work = found, small.letterbox.shrink(found)
             cells = inputs.halved(at_work)
+        if colour_log_odds is not None:
+            whole = with_colours(whole, frame, colour_log_odds)
+            at_work = small.letterbox.shrink(whole)
         candidates = [] if present == 0.0 else self._candidates(look, whole, at_work, wanted.diameter_m)
         opinion = present
         if present is None:
@@ -308,7 +315,11 @@ class Segmenter:
         return Segmentation(candidates=tuple(candidates), probability=cells, present=present, opinion=opinion)
 
     def find_closer(
-        self, look: FrameLook, wanted: ObjectLook, first: Segmentation
+        self,
+        look: FrameLook,
+        wanted: ObjectLook,
+        first: Segmentation,
+        colour_log_odds: Float32 | None = None,
     ) -> Generator[str, None, Segmentation]:
         """Look again and closer, at parts of the image (`perception.close_look`): some 0.2 s, in chunks.
 
@@ -319,6 +330,7 @@ class Segmenter:
             look: The frame, from `look`.
             wanted: The object, from `study`.
             first: What `find` said of both.
+            colour_log_odds: As there.
 
         Yields:
             The kind of work a chunk did.
@@ -338,8 +350,12 @@ class Segmenter:
             paste(whole, part_look.small.letterbox.enlarge(found, part_look.frame.size_px), window)
             yield "segment closer"
         at_work = look.small.letterbox.shrink(whole)
+        cells = inputs.halved(at_work)
+        if colour_log_odds is not None:
+            whole = with_colours(whole, look.frame, colour_log_odds)
+            at_work = look.small.letterbox.shrink(whole)
         candidates = self._candidates(look, whole, at_work, wanted.diameter_m)
-        return replace(first, candidates=tuple(candidates), probability=inputs.halved(at_work))
+        return replace(first, candidates=tuple(candidates), probability=cells)
 
     def _look(self, frame: Frame) -> FrameLook:
         small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
@@ -389,6 +405,27 @@ def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: O
     networks.require(wanted, what="SAM2", remedy=remedy)
     encoder, decoder = (networks.open(network, options) for network in wanted)
     return Sharpener(encoder, decoder, config)
+
+
+def made_of(look: FrameLook, mask: NDArray[np.bool_]) -> Segmentation:
+    """A mask ``(H, W)`` from elsewhere, which must mark something, as the one candidate in a frame."""
+    cells = inputs.halved(look.small.letterbox.shrink(mask.astype(np.float32)))
+    only = Candidate(mask=mask, grown=mask, score=1.0, box=_box(mask))
+    return Segmentation(candidates=(only,), probability=cells, present=1.0)
+
+
+def with_colours(probability: Float32, frame: Frame, colour_log_odds: Float32) -> Float32:
+    """A map ``(H, W)`` as what was likely before, and learned colours as evidence: their log odds add up.
+
+    Args:
+        probability: The map.
+        frame: The image.
+        colour_log_odds: By colour bin, ``(BIN_COUNT,)``.
+    """
+    odds = np.clip(log_odds_of(frame.rgb, colour_log_odds), -_MOST_ODDS, _MOST_ODDS)
+    smooth = cv2.blur(odds, (_SMOOTH_PX, _SMOOTH_PX))  # single pixels say little
+    prior = np.clip(probability, np.float32(0.01), np.float32(0.99))
+    return sigmoid(np.log(prior / (1.0 - prior)) + np.asarray(smooth, dtype=np.float32))
 
 
 def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: float, config: SegmentConfig) -> Float64:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frames import Frame
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.perception.dead_ends import DeadEnds
 from storm_edge.perception.find import Effort, Finder, Known
+from storm_edge.perception.find import Search as Searched
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.nearby import NearbyConfig, nearby_mask
 from storm_edge.perception.register import Registrar
@@ -51,6 +53,7 @@ class Locator:
         found: The frame and the pose ``(4, 4)`` that were found, or come to.
         step: What the scout said of it.
         at_hand: The same frame on the device, and the pose.
+        dead_ends: What searches turned down since it was followed.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Locator:
         device: str,
     ) -> None:
         self.scout = scout
+        self.dead_ends = DeadEnds()
         self.found: tuple[Frame, Float64] | None = None
         self.step: TrackStep | None = None
         self.at_hand: tuple[FrameBuffers, Float64] | None = None
@@ -90,6 +94,7 @@ class Locator:
     def begun(self) -> None:
         """What was found is followed now: forget it."""
         self._kept.clear()
+        self.dead_ends.clear()
         self.found, self._scout_index = None, None
 
     def look_nearby(self, attempt: int, known: Known | None) -> Work:
@@ -103,6 +108,9 @@ class Locator:
         yield "mask"
         if mask is None:
             return Failed(attempt=attempt)
+        if self._finder is not None:
+            search = yield from self._finder.examine_mask(frame, buffers, mask, known=known)
+            return self._answer(attempt, frame, search)
         try:
             found = yield from self._registrar.chunks(buffers, mask, near=place)
         except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
@@ -110,13 +118,13 @@ class Locator:
         self.found, self._scout_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
-    def search(self, attempt: int) -> Work:
+    def search(self, attempt: int, known: Known | None) -> Work:
         """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
         if self._finder is None:
             return Failed(attempt=attempt)
         frame = self._kept[-1]
-        self._masks = yield from self._finder.segment(frame)
+        self._masks = yield from self._finder.segment(frame, known)
         return MaskFound(attempt=attempt, frame=frame.index)
 
     def register_candidates(self, attempt: int, known: Known | None, effort: Effort) -> Work:
@@ -126,11 +134,7 @@ class Locator:
         look, segmentation = self._masks
         buffers = self._buffers_with(look.frame)
         search = yield from self._finder.examine(look, segmentation, buffers, known=known, effort=effort)
-        found = search.found
-        if found is None:
-            return Failed(attempt=attempt)
-        self.found, self._scout_index = (look.frame, found.T_cam_centre), None
-        return PoseFound(attempt=attempt, frame=look.frame.index, score=found.verdict)
+        return self._answer(attempt, look.frame, search)
 
     def go_forward(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
@@ -160,6 +164,12 @@ class Locator:
             network_score=None if votes is None or votes.faulty else votes.score,
             faulty=self.step.faulty or (votes is not None and votes.faulty),
         )
+
+    def _answer(self, attempt: int, frame: Frame, search: Searched) -> Event:
+        if search.found is None:
+            return Failed(attempt=attempt)
+        self.found, self._scout_index = (frame, search.found.T_cam_centre), None
+        return PoseFound(attempt=attempt, frame=frame.index, score=search.found.verdict)
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:
         if self._buffers is None or self._buffers.size_px != frame.size_px:

@@ -7,8 +7,8 @@ once or many frames later. One machine per object.
 ==========================  ================================================  =====================================
 state                       event                                             next state, actions
 ==========================  ================================================  =====================================
-SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby; Search in two
-                                                                              attempts of three
+SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby; Search if that
+                                                                              failed before
 SEARCHING, no attempt       Tick, the wait is over, none is known             SEARCHING, Search
 SEARCHING, near last pose   PoseFound, score high enough                      REGISTERING, Forward
 SEARCHING, near last pose   PoseFound with a low score, Failed                SEARCHING, Search
@@ -114,9 +114,9 @@ class MachineConfig:
     nearby_for_s: float = 10.0
     """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
     frames and its failed attempts must fit in."""
-    nearby_every: int = 3
-    """Which attempts begin there: the first after the loss of a track that had settled, and every so manieth. What
-    hides for longer comes back elsewhere, and the whole image holds the old place too."""
+    nearby_attempts: int | None = 1
+    """How many attempts after the loss of a track that had settled begin there; None for all. What hides for longer
+    comes back elsewhere, and the whole image holds the old place too."""
     cool_down_s: float = 0.1
     """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
     longest_wait_s: float = 0.2
@@ -130,10 +130,12 @@ class MachineConfig:
 
     def __post_init__(self) -> None:
         positive = ("silence_s", "cool_down_s", "longest_wait_s", "settled_s", "attempt_timeout_s", "lost_after")
-        for name in (*positive, "nearby_every"):
+        for name in positive:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ConfigError(bad(name, f"{value:g}", "more than 0", "correct the value"))
+        if self.nearby_attempts is not None and self.nearby_attempts < 0:
+            raise ConfigError(bad("nearby_attempts", self.nearby_attempts, "0 or more, or None", "correct the value"))
 
     def of(self, voter: Voter) -> VoteConfig:
         """How a voter is read."""
@@ -351,7 +353,7 @@ def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief,
 def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     number = belief.attempt_count + 1
     recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.nearby_for_s
-    nearby = recent and belief.failure_count % config.nearby_every == 0
+    nearby = recent and (config.nearby_attempts is None or belief.failure_count < config.nearby_attempts)
     attempt = Attempt(
         number=number,
         step=Step.NEARBY if nearby else Step.SEARCH,

@@ -99,7 +99,9 @@ class LoopConfig:
     doubt."""
     resident: ResidentConfig = field(default_factory=ResidentConfig)
     """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
-    machine: MachineConfig = field(default_factory=lambda: MachineConfig(found_above=0.65, longest_wait_s=0.1))
+    machine: MachineConfig = field(
+        default_factory=lambda: MachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
+    )
     """When a pose is doubted, dropped and searched for."""
     nearby: NearbyConfig = field(default_factory=NearbyConfig)
     """Where a lost object is looked for first."""
@@ -111,8 +113,8 @@ class LoopConfig:
     """Frames that the scout follows in one chunk."""
     kept_frames: int = 60
     """Frames kept for the scout: 2 s at 30 Hz, 2 MiB each at 640x480."""
-    brief_searches: int = 12
-    """Failed attempts in a row, after a loss, from which on searches of the image are thorough."""
+    thorough_every: int = 30
+    """After a loss every so manieth attempt in a row searches the image thoroughly; the others are brief."""
     verify_every: int = 3
     """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
 
@@ -185,7 +187,7 @@ class ObjectLoop:
         self._belief = Belief()
         machine = self._config.machine
         # Without a finder the old place is all there is to look at.
-        self._machine = machine if finder is not None else replace(machine, nearby_every=1)
+        self._machine = machine if finder is not None else replace(machine, nearby_attempts=None)
         self._step: TrackStep | None = None
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
@@ -378,10 +380,10 @@ class ObjectLoop:
         if isinstance(action, LookNearby):
             self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self._known()))
         elif isinstance(action, Search):
-            self._work = self._guarded(action.attempt, self._locator.search(action.attempt))
+            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self._known()))
         elif isinstance(action, Register):
             known = self._known()
-            brief = known is not None and self._belief.failure_count < self._config.brief_searches
+            brief = known is not None and (self._belief.failure_count + 1) % self._config.thorough_every
             effort = BRIEF if brief else THOROUGH
             work = self._locator.register_candidates(action.attempt, known, effort)
             self._work = self._guarded(action.attempt, work)
@@ -427,7 +429,8 @@ class ObjectLoop:
         else:
             assert self._tracker is not None
             colours = self._tracker.colour_log_odds()
-        return Known(T_cam_centre=self._trusted, colour_log_odds=colours)
+        dead_ends = self._locator.dead_ends
+        return Known(T_cam_centre=self._trusted, colour_log_odds=colours, dead_ends=dead_ends)
 
     def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:
         """Do work of a lane; after a fault once more, on engines that were opened anew."""

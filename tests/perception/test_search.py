@@ -9,15 +9,18 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import EngineError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.export.nano_search import export_nano_som, export_nano_tom
+from storm_edge.frames import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import region
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
+from storm_edge.perception.dead_ends import DeadEnds
 from storm_edge.perception.evidence import Evidence, compare_colours
 from storm_edge.perception.find import BRIEF, THOROUGH, Effort, Finder, Finding, Known, deserving
 from storm_edge.perception.segment import (
@@ -28,6 +31,8 @@ from storm_edge.perception.segment import (
     SegmentConfig,
     Segmenter,
     Source,
+    made_of,
+    with_colours,
 )
 from storm_edge.perception.verify import MEMORY, Verifier
 from tests.staged import TABLE_DEPTH_M, Staged
@@ -227,11 +232,12 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
     frame = staged.frame()
     at_first = finder.search(frame, staged.buffers(frame)).found
     assert at_first is not None
+    look, segmentation = finished(finder.segment(frame))[1]
     verdicts = []
     for odds in (None, 2.0, -0.2, -3.0):
         colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
         known = Known(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
-        search = finder.search(frame, staged.buffers(frame), known=known)
+        search = finished(finder.examine(look, segmentation, staged.buffers(frame), known=known))[1]
         verdicts.append(search.verdict)
         assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
     assert verdicts[0] == pytest.approx(verdicts[1])
@@ -251,7 +257,9 @@ def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
     said = replace(segmentation, opinion=opinion, candidates=segmentation.candidates if marked else ())
     looks = []
 
-    def find_closer(look: FrameLook, wanted: ObjectLook, first: Segmentation) -> Generator[str, None, Segmentation]:
+    def find_closer(
+        look: FrameLook, wanted: ObjectLook, first: Segmentation, colours: object
+    ) -> Generator[str, None, Segmentation]:
         looks.append(first)
         yield "segment closer"
         return segmentation
@@ -260,3 +268,95 @@ def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
     search = finished(finder.examine(look, said, staged.buffers(frame), effort=effort))[1]
     assert len(looks) == closer
     assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
+
+
+def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
+    """Log odds of colours as tracking learns them: in favour where the mug has more of a colour than the wall."""
+    mask = staged.mask()
+    coarse = (frame.rgb >> np.uint8(8 - region.BIN_BITS)).astype(np.int64)
+    bins = (coarse[..., 0] << 2 * region.BIN_BITS) | (coarse[..., 1] << region.BIN_BITS) | coarse[..., 2]
+    inside, outside = (np.bincount(bins[where], minlength=region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
+    return np.log(inside / inside.sum() / (outside / outside.sum())).astype(np.float32)
+
+
+def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> None:
+    frame, mask = staged.frame(), staged.mask()
+    unsure = np.full(mask.shape, 0.4, dtype=np.float32)
+    assert mask_iou(with_colours(unsure, frame, learned(staged, frame)) > 0.5, mask) > 0.9
+
+
+def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
+    """Bayes' rule: odds 1 to 4 before, evidence of 2 to 1 for every colour, odds 1 to 2 after."""
+    frame = staged.frame()
+    odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
+    before = np.full(frame.size_px, 0.2, dtype=np.float32)
+    assert with_colours(before, frame, odds) == pytest.approx(1.0 / 3.0, abs=1e-5)
+    overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
+    assert with_colours(before, frame, overwhelming).max() < 0.9, "no colour decides by itself"
+
+
+def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
+    """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
+    frame, mask = staged.frame(), staged.mask()
+    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    alone = segmenter.find(look, wanted)
+    known = segmenter.find(look, wanted, learned(staged, frame))
+    assert alone.best is not None
+    assert known.best is not None
+    assert mask_iou(known.best.mask, mask) > 0.9
+    assert mask_iou(alone.best.mask, mask) < 0.8
+    assert np.array_equal(known.probability, alone.probability), "the map is the segmenter's own"
+
+
+def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    dead_ends = DeadEnds()
+    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
+    first = finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF)
+    assert first.found is not None
+    assert not dead_ends.holds(frame, first.found.candidate.mask), "what was found is none"
+    for candidate in first.segmentation.candidates:
+        dead_ends.add(frame, candidate.mask)
+    assert finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF).tried == ()
+    assert finder.search(frame, staged.buffers(frame), known=known, effort=THOROUGH).found is not None
+
+
+def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame(hidden=(slice(0, 240), slice(0, 640)))
+    rgb = frame.rgb.copy()
+    rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
+    other = replace(frame, rgb=rgb)
+    dead_ends = DeadEnds()
+    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
+    look = finished(finder.segment(other))[1][0]
+    marked = made_of(look, staged.mask() & (np.arange(480) >= 240)[:, None])
+    search = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    assert search.found is None
+    assert search.tried
+    assert dead_ends.holds(other, marked.candidates[0].mask)
+    again = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    assert again.tried == ()
+
+
+def test_a_brief_search_leaves_care_out_where_it_is_sure(
+    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = staged.frame()
+    asked = []
+    careful = finder._careful.chunks
+    monkeypatch.setattr(finder._careful, "chunks", lambda *a, **k: (asked.append(1), careful(*a, **k))[1])
+    found = finder.search(frame, staged.buffers(frame), effort=BRIEF).found
+    assert found is not None
+    assert not asked
+    assert np.linalg.norm(found.T_cam_centre[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.005
+    assert finder.search(frame, staged.buffers(frame), effort=THOROUGH).found is not None
+    assert asked
+
+
+def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, finder: Finder) -> None:
+    frame, known = staged.frame(), Known(T_cam_centre=staged.T_cam_centre)
+    right = finished(finder.examine_mask(frame, staged.buffers(frame), staged.mask(), known=known))[1]
+    assert right.found is not None
+    wall = np.zeros((480, 640), dtype=bool)
+    wall[20:120, 20:120] = True
+    assert finished(finder.examine_mask(frame, staged.buffers(frame), wall, known=known))[1].found is None

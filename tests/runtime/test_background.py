@@ -13,7 +13,7 @@ import pytest
 
 from storm_edge.errors import BackendError
 from storm_edge.frames import Frame
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import Finder, Known
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.runtime.assembly import make_loops
 from storm_edge.runtime.background import NICER, BackgroundLane, Ticket
@@ -271,7 +271,9 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
         def __init__(self) -> None:
             pass
 
-        def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        def segment(
+            self, frame: Frame, known: Known | None = None
+        ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
             gate.wait(DEADLINE_S)
             yield "look"
             raise AssertionError

@@ -16,7 +16,7 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
-from storm_edge.perception.find import Finder
+from storm_edge.perception.find import Finder, Known
 from storm_edge.perception.inputs import FrameBuffers
 from storm_edge.perception.segment import FrameLook, Segmentation
 from storm_edge.perception.verify import Verification
@@ -146,7 +146,9 @@ class SlowFinder(Finder):
     def unusable(self) -> dict[str, int]:
         return {}
 
-    def segment(self, frame: Frame) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+    def segment(
+        self, frame: Frame, known: Known | None = None
+    ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
         for _ in range(self._chunks):
             self._log.append(self._name)
             yield "look"

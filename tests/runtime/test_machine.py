@@ -349,8 +349,9 @@ def test_after_a_loss_the_last_pose_is_looked_at_first_and_at_once() -> None:
     assert loop.belief.state is State.SEARCHING
 
 
-def test_the_old_place_is_looked_at_in_every_third_attempt() -> None:
-    loop = Loop().track().lose()
+@pytest.mark.parametrize(("attempts", "nearby"), [(1, 1), (2, 2), (None, 4), (0, 0)])
+def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, nearby: int) -> None:
+    loop = Loop(replace(CONFIG, nearby_attempts=attempts)).track().lose()
     begun = []
     for _ in range(4):
         actions = loop.tick()
@@ -359,7 +360,7 @@ def test_the_old_place_is_looked_at_in_every_third_attempt() -> None:
         begun.append(type(actions[0]))
         while loop.belief.attempt is not None:
             loop.send(Failed(attempt=loop.number))
-    assert begun == [LookNearby, Search, Search, LookNearby]
+    assert begun == [LookNearby] * nearby + [Search] * (4 - nearby)
 
 
 def test_found_nearby_is_verified_like_any_other_pose() -> None:
@@ -384,7 +385,7 @@ def test_nothing_nearby_goes_on_to_the_whole_image_without_a_wait() -> None:
 
 
 def test_an_old_pose_is_no_prior() -> None:
-    loop = Loop().track().lose()
+    loop = Loop(replace(CONFIG, nearby_attempts=None)).track().lose()
     searches = []
     for _ in range(int(3 * RATE_HZ)):
         for action in loop.tick():
@@ -462,6 +463,8 @@ def test_configurations_that_cannot_work_are_refused() -> None:
         VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.0)
     with pytest.raises(ConfigError, match="attempt_timeout_s: got inf"):
         MachineConfig(attempt_timeout_s=float("inf"))
+    with pytest.raises(ConfigError, match="nearby_attempts: got -1"):
+        MachineConfig(nearby_attempts=-1)
 
 
 # Whatever happens ------------------------------------------------------------------------------------------------
