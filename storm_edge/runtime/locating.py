@@ -80,6 +80,7 @@ class Locator:
         self._buffers: FrameBuffers | None = None
         self._scout_index: int | None = None
         self._masks: tuple[FrameLook, Segmentation] | None = None
+        self._led_by: tuple[Frame, NDArray[np.bool_]] | None = None  # the mask that led to what was found
 
     def keep(self, frame: Frame) -> None:
         """One more frame without a pose."""
@@ -95,7 +96,7 @@ class Locator:
         """What was found is followed now: forget it."""
         self._kept.clear()
         self.dead_ends.clear()
-        self.found, self._scout_index = None, None
+        self.found, self._scout_index, self._led_by = None, None, None
 
     def look_nearby(self, attempt: int, known: Known | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
@@ -121,6 +122,9 @@ class Locator:
     def search(self, attempt: int, known: Known | None) -> Work:
         """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
+        if self._led_by is not None:  # found, but not believed when it was taken forward
+            self.dead_ends.add(*self._led_by)
+            self._led_by = None
         if self._finder is None:
             return Failed(attempt=attempt)
         frame = self._kept[-1]
@@ -169,6 +173,7 @@ class Locator:
         if search.found is None:
             return Failed(attempt=attempt)
         self.found, self._scout_index = (frame, search.found.T_cam_centre), None
+        self._led_by = frame, search.found.candidate.mask
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.verdict)
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:

@@ -43,6 +43,7 @@ CONFIG = MachineConfig(
     silence_s=0.5,
     found_above=0.35,
     forwarded_above=0.6,
+    forwarded_mean_above=0.75,
     forward_slack=1,
     nearby_for_s=2.0,
     cool_down_s=0.1,
@@ -149,7 +150,9 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
     "answer",
     [
         PoseForwarded(attempt=1, frame=0, score=0.59),
-        PoseForwarded(attempt=1, frame=0, score=0.9, network_score=0.59),
+        PoseForwarded(attempt=1, frame=0, score=0.92, network_score=0.59),  # a mean of 0.755, but one of them doubts
+        PoseForwarded(attempt=1, frame=0, score=0.49, network_score=1.0),
+        PoseForwarded(attempt=1, frame=0, score=0.68, network_score=0.78),
         Failed(attempt=1),
     ],
 )
@@ -161,6 +164,24 @@ def test_a_pose_that_is_not_verified_is_never_tracked(answer: Event) -> None:
     assert loop.send(answer) == ()
     assert loop.belief.state is State.SEARCHING
     assert loop.belief.attempt is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PoseForwarded(attempt=1, frame=0, score=0.6),
+        PoseForwarded(attempt=1, frame=0, score=0.52, network_score=0.98),
+        PoseForwarded(attempt=1, frame=0, score=0.9, network_score=0.6),
+    ],
+)
+def test_votes_that_agree_are_believed_together(answer: Event) -> None:
+    """Where the network is sure a track's own bound is enough for geometry."""
+    loop = Loop()
+    loop.tick()
+    loop.send(MaskFound(attempt=1, frame=0))
+    loop.send(PoseFound(attempt=1, frame=0, score=0.8))
+    loop.send(answer)
+    assert loop.belief.state is State.TRACKING
 
 
 def test_a_registration_with_a_low_score_is_not_worth_forwarding() -> None:
