@@ -200,6 +200,19 @@ class ObjectLoop:
         return self._belief
 
     @property
+    def known(self) -> Known | None:
+        """What is known of the object since it was followed; None before."""
+        if self._trusted is None:
+            return None
+        if self._slot is not None:
+            colours = self._slot.colour_log_odds
+        else:
+            assert self._tracker is not None
+            colours = self._tracker.colour_log_odds()
+        dead_ends = self._locator.dead_ends
+        return Known(T_cam_centre=self._trusted, colour_log_odds=colours, dead_ends=dead_ends)
+
+    @property
     def searches(self) -> bool:
         """Whether it can find the object in a whole image."""
         return self._finder is not None
@@ -378,11 +391,11 @@ class ObjectLoop:
 
     def _do(self, action: Action) -> None:
         if isinstance(action, LookNearby):
-            self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self._known()))
+            self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self.known))
         elif isinstance(action, Search):
-            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self._known()))
+            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
         elif isinstance(action, Register):
-            known = self._known()
+            known = self.known
             brief = known is not None and (self._belief.failure_count + 1) % self._config.thorough_every
             effort = BRIEF if brief else THOROUGH
             work = self._locator.register_candidates(action.attempt, known, effort)
@@ -419,18 +432,6 @@ class ObjectLoop:
         self._trusted, self._at_hand = T, (frame, *locator.at_hand)
         self._drop_work()
         locator.begun()
-
-    def _known(self) -> Known | None:
-        """What is known of the object once it was followed."""
-        if self._trusted is None:
-            return None
-        if self._slot is not None:
-            colours = self._slot.colour_log_odds
-        else:
-            assert self._tracker is not None
-            colours = self._tracker.colour_log_odds()
-        dead_ends = self._locator.dead_ends
-        return Known(T_cam_centre=self._trusted, colour_log_odds=colours, dead_ends=dead_ends)
 
     def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:
         """Do work of a lane; after a fault once more, on engines that were opened anew."""

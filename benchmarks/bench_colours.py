@@ -1,0 +1,104 @@
+"""What do the colours that tracking learned bring to a search? Pictures after a loss.
+
+    python -m benchmarks.bench_colours SETS [--count 100] [--first 0] [--bundle nano] [--jobs 2]
+
+Each recording of `bench_recovery` (made where it is missing) is followed until the object is lost. Then the segmenter
+is asked for it in three pictures, 8 frames apart, from where 60 % of it are visible again: by its map alone, and with
+the colours that were learned up to the loss. A candidate is right if its mask overlaps the truth by half.
+Record: ``records/colours.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.common import write_record
+from storm_edge.data.bop import BopScene
+from storm_edge.data.synthetic.occlusions import recovery_sequence
+from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import MaskError
+from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.perception.segment import Segmenter
+from storm_edge.runtime.assembly import make_loops
+from storm_edge.runtime.outputs import State
+from storm_edge.runtime.sequence import Init, follow
+
+CLEARLY = 0.6
+STEP, PICTURES = 8, 3
+RIGHT = 0.5
+WAYS = ("map alone", "with colours")
+
+
+def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]]:
+    """Overlaps of the candidates of each picture, best first, by both ways; nothing where it was never lost."""
+    path, seed, name = task
+    if not path.is_dir():
+        write_stage(path, recovery_sequence(seed).stage)
+    scene, bundle, networks = BopScene(path), onboarded(path), NetworkBundle.load(name)
+    (loop,) = make_loops([bundle], networks)
+    lost = None
+    try:
+        for frame, (said,) in follow(scene, [loop], init=Init.MASK):
+            if said.state is State.LOST:
+                lost = frame.index
+                break
+    except MaskError:  # an object that shows no depth
+        return []
+    known = loop.known
+    if lost is None or known is None:
+        return []
+    segmenter = Segmenter(networks)
+    wanted = segmenter.study(bundle)
+    shares = [scene.mask_visib(i).sum() / max(scene.mask(i).sum(), 1) for i in scene.frame_ids]
+    hidden = next((i for i in range(lost, len(shares)) if shares[i] == 0.0), len(shares))
+    back = next((i for i in range(hidden, len(shares)) if shares[i] >= CLEARLY), len(shares))
+    found = []
+    for i in range(back, min(back + STEP * PICTURES, len(shares)), STEP):
+        look, truth = segmenter.look(scene.frame(i)), scene.mask_visib(i)
+        alone, both = segmenter.find(look, wanted), segmenter.find(look, wanted, known.colour_log_odds)
+        found.append(
+            ([mask_iou(c.mask, truth) for c in alone.candidates], [mask_iou(c.mask, truth) for c in both.candidates])
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", type=Path, help="folder for the recordings")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
+    parser.add_argument("--bundle", default="nano")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--name", default="colours")
+    options = parser.parse_args()
+
+    folder = options.sets / "recovery"
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(options.first, options.first + options.count)
+    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in numbers]
+    with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
+        done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
+    pictures = [picture for found in done for picture in found]
+    report: dict[str, object] = {"pictures": len(pictures), "right_from_iou": RIGHT}
+    for way, overlaps in zip(WAYS, zip(*pictures, strict=True), strict=True):
+        first = np.mean([bool(ious) and ious[0] >= RIGHT for ious in overlaps])
+        some = np.mean([max(ious, default=0.0) >= RIGHT for ious in overlaps])
+        best = np.mean([max(ious[:2], default=0.0) for ious in overlaps])
+        report[way] = {
+            "first_right": round(float(first), 4),
+            "one_right": round(float(some), 4),
+            "mean_iou_better_of_two": round(float(best), 4),
+        }
+        print(f"{way}: first right {first:.1%}, one right {some:.1%}, better of the first two overlaps by {best:.3f}")
+    write_record(options.name, {"bundle": options.bundle, "first_seed": FIRST_SEED + options.first, **report})
+
+
+if __name__ == "__main__":
+    main()
