@@ -64,6 +64,26 @@ def colour_bin(rgb: wp.array3d(dtype=wp.uint8), y: int, x: int) -> int:
     return (((r << wp.static(BIN_BITS)) | g) << wp.static(BIN_BITS)) | b
 
 
+def colour_bins(rgb: np.ndarray) -> np.ndarray:
+    """Indices of pixels' colours in the tables, int32 ``(...)``: `colour_bin` in NumPy.
+
+    Args:
+        rgb: Pixels ``(..., 3)``, uint8.
+    """
+    coarse = (rgb >> np.uint8(8 - BIN_BITS)).astype(np.int32)
+    return np.asarray((((coarse[..., 0] << BIN_BITS) | coarse[..., 1]) << BIN_BITS) | coarse[..., 2])
+
+
+def log_odds_of(rgb: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """What learned colours say of pixels: log of foreground over background probability, float32 ``(...)``.
+
+    Args:
+        rgb: Pixels ``(..., 3)``, uint8.
+        log_odds: By colour bin, ``(BIN_COUNT,)``.
+    """
+    return np.asarray(log_odds[colour_bins(rgb)])
+
+
 @wp.func
 def is_inside(u: float, v: float, margin: float, width: int, height: int) -> bool:
     """Whether a position keeps ``margin`` [px] from the image's border; false for NaN, which must not become an

@@ -21,12 +21,12 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frames import Frame
+from storm_edge.kernels.region import log_odds_of
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.chunks import exhaust
 from storm_edge.perception.dead_ends import DeadEnds
 from storm_edge.perception.evidence import Evidence, Witness, verdict
 from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.nearby import log_odds_of
 from storm_edge.perception.register import DEFAULT, RegisterConfig, Registrar, Stage
 from storm_edge.perception.segment import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter, made_of
 from storm_edge.perception.stand_outs import stand_outs

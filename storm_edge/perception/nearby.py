@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
-from storm_edge.kernels import region
+from storm_edge.kernels.region import log_odds_of
 from storm_edge.perception.inputs import FrameBuffers
 
 Float64 = NDArray[np.float64]
@@ -81,15 +81,3 @@ def nearby_mask(
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = joined
     return mask
-
-
-def log_odds_of(rgb: NDArray[np.uint8], colour_log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What learned colours say of pixels: log of foreground over background probability ``(...)``.
-
-    Args:
-        rgb: Pixels ``(..., 3)``.
-        colour_log_odds: By colour bin, ``(BIN_COUNT,)``, see `kernels.region`.
-    """
-    coarse = (rgb >> np.uint8(8 - region.BIN_BITS)).astype(np.int32)
-    bins = (coarse[..., 0] << 2 * region.BIN_BITS) | (coarse[..., 1] << region.BIN_BITS) | coarse[..., 2]
-    return np.asarray(colour_log_odds[bins])

@@ -28,11 +28,11 @@ from storm_edge.errors import EngineError, ObjectBundleError, bad
 from storm_edge.frames import Frame
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.region import log_odds_of
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.perception.close_look import parts_of, paste
 from storm_edge.perception.full_som import FullSomConfig
 from storm_edge.perception.maps import make_maps, sigmoid
-from storm_edge.perception.nearby import log_odds_of
 from storm_edge.perception.sharpen import SharpenConfig, Sharpener
 
 Float32 = NDArray[np.float32]

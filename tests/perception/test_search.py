@@ -273,8 +273,7 @@ def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
 def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
     """Log odds of colours as tracking learns them: in favour where the mug has more of a colour than the wall."""
     mask = staged.mask()
-    coarse = (frame.rgb >> np.uint8(8 - region.BIN_BITS)).astype(np.int64)
-    bins = (coarse[..., 0] << 2 * region.BIN_BITS) | (coarse[..., 1] << region.BIN_BITS) | coarse[..., 2]
+    bins = region.colour_bins(frame.rgb)
     inside, outside = (np.bincount(bins[where], minlength=region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
     return np.log(inside / inside.sum() / (outside / outside.sum())).astype(np.float32)
 

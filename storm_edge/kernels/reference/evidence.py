@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels import evidence as ev
-from storm_edge.kernels.reference.region import colour_bins, is_hidden
+from storm_edge.kernels.reference.region import is_hidden
+from storm_edge.kernels.region import colour_bins
 
 Float64 = NDArray[np.float64]
 

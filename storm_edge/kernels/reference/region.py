@@ -8,22 +8,16 @@ from numpy.typing import NDArray
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels.region import (
-    BIN_BITS,
     BIN_COUNT,
     DISPLACEMENT_COUNT,
     SEGMENT_COUNT,
     SUPPORT,
+    colour_bins,
     smoothed_step,
 )
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
-
-
-def colour_bins(rgb: UInt8) -> NDArray[np.int64]:
-    """Bin of every pixel, ``(...)`` from ``(..., 3)``."""
-    r, g, b = np.moveaxis(rgb.astype(np.int64) >> (8 - BIN_BITS), -1, 0)
-    return np.asarray((((r << BIN_BITS) | g) << BIN_BITS) | b)
 
 
 def is_hidden(depth: NDArray[np.float32], y: int, x: int, radius_px: int, nearest_m: float) -> bool:
