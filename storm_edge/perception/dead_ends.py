@@ -40,19 +40,22 @@ class DeadEndConfig:
     """So does a mean difference of red, green and blue of no more than this, of 255."""
 
 
+_MOST_PX = 10_000  # kept of a place; of a larger one every so manieth row and column
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Place:
     rows: slice
     columns: slice
+    step: int
     mask: NDArray[np.bool_]
     depth_m: NDArray[np.float32]
     rgb: NDArray[np.uint8]
-    area_px: int
     stamp_ns: int
 
 
 class DeadEnds:
-    """What was turned down of one object; pictures of it are copies, some 100 kB each."""
+    """What was turned down of one object; pictures of it are copies, up to 80 kB each."""
 
     def __init__(self, config: DeadEndConfig | None = None) -> None:
         self._config = config or DeadEndConfig()
@@ -63,16 +66,17 @@ class DeadEnds:
         v, u = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(v):
             return
-        rows, columns = slice(int(v[0]), int(v[-1]) + 1), slice(int(u[0]), int(u[-1]) + 1)
-        part = mask[rows, columns].copy()
+        box_px = int(v[-1] + 1 - v[0]) * int(u[-1] + 1 - u[0])
+        step = max(int(np.ceil(np.sqrt(box_px / _MOST_PX))), 1)
+        rows, columns = slice(int(v[0]), int(v[-1]) + 1, step), slice(int(u[0]), int(u[-1]) + 1, step)
         self._places.append(
             _Place(
                 rows=rows,
                 columns=columns,
-                mask=part,
+                step=step,
+                mask=mask[rows, columns].copy(),
                 depth_m=frame.depth_m[rows, columns].copy(),
                 rgb=frame.rgb[rows, columns].copy(),
-                area_px=int(part.sum()),
                 stamp_ns=frame.stamp_ns,
             )
         )
@@ -94,8 +98,8 @@ class DeadEnds:
         if mask.shape != frame.depth_m.shape or place.rows.stop > mask.shape[0] or place.columns.stop > mask.shape[1]:
             return False
         now = mask[place.rows, place.columns]
-        common_px = int((now & place.mask).sum())
-        if common_px < config.overlap * (area_px + place.area_px - common_px):
+        common = int((now & place.mask).sum())
+        if common == 0 or common < config.overlap * (area_px / place.step**2 + int(place.mask.sum()) - common):
             return False
         either = now | place.mask
         depth_m, was_m = frame.depth_m[place.rows, place.columns][either], place.depth_m[either]

@@ -118,3 +118,22 @@ def test_an_empty_mask_and_an_image_of_another_size_are_no_error(ends: DeadEnds)
     small = Frame(rgb=np.zeros((20, 20, 3), np.uint8), depth_m=np.ones((20, 20), np.float32), K=K)
     assert not ends.holds(small, np.ones((20, 20), dtype=bool))
     assert not ends.holds(picture(), np.zeros((80, 100), dtype=bool))
+
+
+@pytest.mark.parametrize("scale", [1, 3, 8])
+def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
+    """A close object in a large image; what is kept does not grow with it."""
+    frame, later = (
+        Frame(
+            rgb=np.kron(shot.rgb, np.ones((scale, scale, 1), np.uint8)),
+            depth_m=np.kron(shot.depth_m, np.ones((scale, scale), np.float32)),
+            K=K,
+        )
+        for shot in (picture(), picture(noise_seed=1))
+    )
+    mask = np.kron(MASK, np.ones((scale, scale), bool))
+    ends = DeadEnds()
+    ends.add(frame, mask)
+    assert ends.holds(later, mask)
+    assert not ends.holds(later, np.roll(mask, 25 * scale, axis=1))
+    assert ends._places[0].mask.size <= 10_000
