@@ -43,7 +43,7 @@ CONFIG = MachineConfig(
     silence_s=0.5,
     found_above=0.35,
     forwarded_above=0.6,
-    forwarded_mean_above=0.75,
+    forwarded_mean_above=0.78,
     forward_slack=1,
     nearby_for_s=2.0,
     cool_down_s=0.1,
@@ -150,7 +150,8 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
     "answer",
     [
         PoseForwarded(attempt=1, frame=0, score=0.59),
-        PoseForwarded(attempt=1, frame=0, score=0.92, network_score=0.59),  # a mean of 0.755, but one of them doubts
+        PoseForwarded(attempt=1, frame=0, score=1.0, network_score=0.59),  # together enough, but one doubts
+        PoseForwarded(attempt=1, frame=0, score=0.58, network_score=0.97),
         PoseForwarded(attempt=1, frame=0, score=0.49, network_score=1.0),
         PoseForwarded(attempt=1, frame=0, score=0.68, network_score=0.78),
         Failed(attempt=1),
@@ -170,12 +171,12 @@ def test_a_pose_that_is_not_verified_is_never_tracked(answer: Event) -> None:
     "answer",
     [
         PoseForwarded(attempt=1, frame=0, score=0.6),
-        PoseForwarded(attempt=1, frame=0, score=0.52, network_score=0.98),
-        PoseForwarded(attempt=1, frame=0, score=0.9, network_score=0.6),
+        PoseForwarded(attempt=1, frame=0, score=0.63, network_score=0.98),
+        PoseForwarded(attempt=1, frame=0, score=1.0, network_score=0.6),
     ],
 )
 def test_votes_that_agree_are_believed_together(answer: Event) -> None:
-    """Where the network is sure a track's own bound is enough for geometry."""
+    """Where one is surer, less of the other is enough."""
     loop = Loop()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
