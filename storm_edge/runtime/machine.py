@@ -105,14 +105,14 @@ class MachineConfig:
     """A voter's opinion is forgotten after this time [s]; when nobody has one, that is a doubt."""
     found_above: float = 0.35
     """A found pose with a lower score is not worth tracking forward."""
-    forwarded_above: float = 0.65
-    """Geometric score from which a pose that was tracked forward is believed where no network votes, more than a
-    track needs to go on: wrong ones had up to 0.68 in 250 recordings, a twentieth of the right ones less than
-    0.67."""
+    forwarded_above: float = 0.6
+    """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
+    the object was never followed or no network votes."""
     forwarded_mean_above: float = 0.82
-    """Mean of both votes from which it is where both speak. Either alone takes wrong places for the object: a stone
-    in place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came
-    to 0.8, a twentieth of the right ones is below this bound and costs another attempt."""
+    """Mean of both votes from which it is after a loss. Either alone takes wrong places for the object: a stone in
+    place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
+    0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
+    no memory to compare with, and a search that was thorough."""
     forward_slack: int = 1
     """A forwarded pose counts as present when it is at most this many frames behind the newest."""
     nearby_for_s: float = 10.0
@@ -386,7 +386,7 @@ def _answered(
         return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
     if isinstance(event, PoseForwarded) and attempt.step is Step.FORWARD:
         network = event.network_score
-        if not _is_believed(event, config):
+        if not _is_believed(belief, event, config):
             return _next_try(belief, attempt, config)
         if belief.frame - event.frame > config.forward_slack:
             return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
@@ -394,15 +394,14 @@ def _answered(
     return belief, ()
 
 
-def _is_believed(event: PoseForwarded, config: MachineConfig) -> bool:
+def _is_believed(belief: Belief, event: PoseForwarded, config: MachineConfig) -> bool:
     """Whether a pose that was tracked forward may be the track."""
-    if event.score < config.geometry.trust_above:
+    network = event.network_score
+    if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
         return False
-    if event.network_score is None:
+    if network is None or belief.trusted_frame is None:
         return event.score >= config.forwarded_above
-    if event.network_score < config.network.trust_above:
-        return False
-    return 0.5 * (event.score + event.network_score) >= config.forwarded_mean_above
+    return 0.5 * (event.score + network) >= config.forwarded_mean_above
 
 
 def _work(belief: Belief, attempt: Attempt, step: Step, frame: int) -> Belief:

@@ -146,43 +146,51 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
     assert loop.belief.state is State.TRACKING
 
 
+def forwarded(loop: Loop, score: float, network: float | None) -> State:
+    """The state after the attempt under way found a pose and took it forward."""
+    frame = loop.belief.frame
+    if loop.belief.attempt is not None and loop.belief.attempt.step is Step.SEARCH:
+        loop.send(MaskFound(attempt=loop.number, frame=frame))
+    loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.8))
+    loop.send(PoseForwarded(attempt=loop.number, frame=frame, score=score, network_score=network))
+    return loop.belief.state
+
+
 @pytest.mark.parametrize(
-    "answer",
-    [
-        PoseForwarded(attempt=1, frame=0, score=0.59),
-        PoseForwarded(attempt=1, frame=0, score=1.0, network_score=0.59),  # together enough, but one doubts
-        PoseForwarded(attempt=1, frame=0, score=0.58, network_score=0.97),
-        PoseForwarded(attempt=1, frame=0, score=0.49, network_score=1.0),
-        PoseForwarded(attempt=1, frame=0, score=0.68, network_score=0.78),
-        Failed(attempt=1),
-    ],
+    ("score", "network"), [(0.59, None), (0.59, 1.0), (1.0, 0.59)], ids=["geometry alone", "geometry", "network"]
 )
-def test_a_pose_that_is_not_verified_is_never_tracked(answer: Event) -> None:
+def test_a_pose_that_is_not_verified_is_never_tracked(score: float, network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    loop.send(MaskFound(attempt=1, frame=0))
-    loop.send(PoseFound(attempt=1, frame=0, score=0.8))
-    assert loop.send(answer) == ()
-    assert loop.belief.state is State.SEARCHING
+    assert forwarded(loop, score, network) is State.SEARCHING
     assert loop.belief.attempt is None
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        PoseForwarded(attempt=1, frame=0, score=0.6),
-        PoseForwarded(attempt=1, frame=0, score=0.63, network_score=0.98),
-        PoseForwarded(attempt=1, frame=0, score=1.0, network_score=0.6),
-    ],
-)
-def test_votes_that_agree_are_believed_together(answer: Event) -> None:
-    """Where one is surer, less of the other is enough."""
+@pytest.mark.parametrize("network", [None, 0.6, 1.0])
+def test_a_first_pose_is_believed_by_geometry_and_a_network_that_does_not_doubt(network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    loop.send(MaskFound(attempt=1, frame=0))
-    loop.send(PoseFound(attempt=1, frame=0, score=0.8))
-    loop.send(answer)
-    assert loop.belief.state is State.TRACKING
+    assert forwarded(loop, 0.6, network) is State.TRACKING
+
+
+@pytest.mark.parametrize(
+    ("score", "network", "state"),
+    [
+        (0.58, 0.97, State.SEARCHING),
+        (0.68, 0.78, State.SEARCHING),
+        (0.49, 1.0, State.SEARCHING),
+        (1.0, 0.59, State.SEARCHING),
+        (0.59, None, State.SEARCHING),
+        (0.6, None, State.TRACKING),
+        (0.59, 0.98, State.TRACKING),
+        (0.96, 0.6, State.TRACKING),
+    ],
+)
+def test_after_a_loss_both_votes_together_must_be_sure(score: float, network: float | None, state: State) -> None:
+    """Their mean decides, 0.78 here, where neither is below what a track needs."""
+    loop = Loop().track().lose()
+    loop.tick()
+    assert forwarded(loop, score, network) is state
 
 
 def test_a_registration_with_a_low_score_is_not_worth_forwarding() -> None:
