@@ -55,31 +55,41 @@ class _Place:
 
 
 class DeadEnds:
-    """What was turned down of one object; pictures of it are copies, up to 80 kB each."""
+    """What was turned down of one object; pictures of it are copies, up to 80 kB each, in memory taken once: blocks
+    that come and go between images of a megabyte leave holes in which those do not fit."""
 
     def __init__(self, config: DeadEndConfig | None = None) -> None:
         self._config = config or DeadEndConfig()
-        self._places: deque[_Place] = deque(maxlen=self._config.most)
+        most = self._config.most
+        self._places: deque[_Place] = deque(maxlen=most)
+        self._mask = np.zeros((most, _MOST_PX), dtype=np.bool_)
+        self._depth_m = np.zeros((most, _MOST_PX), dtype=np.float32)
+        self._rgb = np.zeros((most, _MOST_PX, 3), dtype=np.uint8)
+        self._next = 0
 
     def add(self, frame: Frame, mask: NDArray[np.bool_]) -> None:
         """Remember that what a mask ``(H, W)`` marks in a frame is not the object."""
         v, u = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(v):
             return
-        box_px = int(v[-1] + 1 - v[0]) * int(u[-1] + 1 - u[0])
-        step = max(int(np.ceil(np.sqrt(box_px / _MOST_PX))), 1)
+        step = 1
+        while (height := len(range(v[0], v[-1] + 1, step))) * (width := len(range(u[0], u[-1] + 1, step))) > _MOST_PX:
+            step += 1
         rows, columns = slice(int(v[0]), int(v[-1]) + 1, step), slice(int(u[0]), int(u[-1]) + 1, step)
-        self._places.append(
-            _Place(
-                rows=rows,
-                columns=columns,
-                step=step,
-                mask=mask[rows, columns].copy(),
-                depth_m=frame.depth_m[rows, columns].copy(),
-                rgb=frame.rgb[rows, columns].copy(),
-                stamp_ns=frame.stamp_ns,
-            )
+        slot, size, self._next = self._next, height * width, (self._next + 1) % self._config.most
+        place = _Place(
+            rows=rows,
+            columns=columns,
+            step=step,
+            mask=self._mask[slot, :size].reshape(height, width),
+            depth_m=self._depth_m[slot, :size].reshape(height, width),
+            rgb=self._rgb[slot, :size].reshape(height, width, 3),
+            stamp_ns=frame.stamp_ns,
         )
+        place.mask[:] = mask[rows, columns]
+        place.depth_m[:] = frame.depth_m[rows, columns]
+        place.rgb[:] = frame.rgb[rows, columns]
+        self._places.append(place)  # the oldest, whose memory this was, goes
 
     def holds(self, frame: Frame, mask: NDArray[np.bool_]) -> bool:
         """Whether what a mask ``(H, W)`` marks in a frame was turned down lately and looks as it did."""
