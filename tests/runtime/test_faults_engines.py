@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from tests.faulty import FaultyBundle, Plan
 from tests.runtime.test_faults_numbers import Player
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene
+
+DEADLINE_S = 60.0
 
 ALWAYS = LoopConfig(track=TrackConfig(ask_network="always"))
 
@@ -170,7 +173,8 @@ def test_on_a_lane_the_second_fault_ends_the_run_where_frames_are_tracked(staged
         loop = FrameLoop(make_loops([staged.bundle], networks, lane=lane), lane=lane)
 
         def play() -> None:
-            for index in range(2000):
+            deadline = time.monotonic() + DEADLINE_S
+            for index in itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count()):
                 loop.step(frame(index))
                 time.sleep(0.002)
 

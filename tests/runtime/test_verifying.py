@@ -27,6 +27,17 @@ QUICK = ScheduleConfig(silence_s=0.02)
 """Frames come far apart here: chunks run as soon as nobody tracks."""
 
 
+def mark(rgb: np.ndarray, number: int) -> None:
+    """Write a frame's number into its first pixel: a quick machine plays more frames than a byte can count."""
+    rgb[0, 0] = number & 255, number >> 8 & 255, number >> 16
+
+
+def number_of(frame: FrameBuffers) -> int:
+    """The number that `mark` wrote."""
+    red, green, blue = frame.rgb.numpy()[0, 0].tolist()
+    return int(red | green << 8 | blue << 16)
+
+
 class Verifier:
     """Answers when it is let, and writes down which frames it saw: they are marked by their first pixel."""
 
@@ -48,11 +59,11 @@ class Verifier:
         self.remembered.clear()
 
     def remember(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> None:
-        self.remembered.append(int(frame.rgb.numpy()[0, 0, 0]))
+        self.remembered.append(number_of(frame))
 
     def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> Verification:
         self.threads.add(threading.current_thread().name)
-        self.asked.append(int(frame.rgb.numpy()[0, 0, 0]))
+        self.asked.append(number_of(frame))
         score = self.score
         assert self.may_answer.wait(DEADLINE_S)
         if self.faults:
@@ -100,7 +111,7 @@ class Player:
 
     def _upload(self) -> Frame:
         rgb = self._still.rgb.copy()
-        rgb[0, 0] = self._next
+        mark(rgb, self._next)
         frame = replace(self._still, rgb=rgb, index=self._next, stamp_ns=self._next * 33_333_333)
         self._buffers.upload(frame)
         self._next += 1
