@@ -23,16 +23,16 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.judgement import Judgement, judge_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.runtime.outputs import POSES
-from storm_edge.runtime.scene_run import track_scene
-from storm_edge.runtime.sequence import Init
+from storm_edge.replay.follow import Init
+from storm_edge.replay.outputs import POSES
+from storm_edge.replay.track_scene import track_scene
 
 
 def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[Judgement], list[str]]:

@@ -5,8 +5,8 @@
 A held-out recording (made where it is missing) is played to and fro as a camera would: frames come when they are due,
 the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 % of the period
 on average, measured first with nothing else running. Then runs alternate, three each, ``--frames`` of each kind in
-all: alone, and with the lane of `storm_edge.runtime.background` never idle: an object that is in no frame is searched
-for in the whole image, then registered on the tracked object's mask, then searched for again.
+all: alone, and with the lane of `storm_edge.live.lanes.background` never idle: an object that is in no frame is
+searched for in the whole image, then registered on the tracked object's mask, then searched for again.
 
 Reported: frames dropped, the time of a tracked frame (`FrameLoop.step`: upload to pose) and from the frame's stamp to
 the pose, searches and registrations begun and ended, resident memory along the run. A frame whose pose is wrong by a
@@ -39,25 +39,25 @@ from rich.table import Table
 
 from benchmarks.bench_recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.bench.memory import resident_mib
+from storm_edge.bench.recording import to_and_fro
+from storm_edge.bop.scene import BopScene
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
+from storm_edge.live import faults
+from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.factory import LANE_CHUNK, make_loops, make_segmenter
+from storm_edge.live.lanes.background import BackgroundLane, Ticket
+from storm_edge.live.session import FrameLoop
+from storm_edge.live.track_report import State, Track
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.find import FindConfig, Finder
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.register import RegisterConfig, Registrar
-from storm_edge.runtime import faults
-from storm_edge.runtime.assembly import LANE_CHUNK, make_loops, make_segmenter
-from storm_edge.runtime.background import BackgroundLane, Ticket
-from storm_edge.runtime.bench_recording import to_and_fro
-from storm_edge.runtime.frame_loop import FrameLoop
-from storm_edge.runtime.memory import resident_mib
-from storm_edge.runtime.object_loop import ObjectLoop
-from storm_edge.runtime.outputs import State, Track
-from storm_edge.runtime.pacing import Pacer
+from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
+from storm_edge.replay.pacing import Pacer
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 RUNS = 3
 RATES_HZ = (30.0, 15.0, 10.0)

@@ -19,16 +19,16 @@ from rich.progress import track
 
 from benchmarks.bench_recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.perception.segment import Segmenter
-from storm_edge.runtime.assembly import make_loops
-from storm_edge.runtime.outputs import State
-from storm_edge.runtime.sequence import Init, follow
+from storm_edge.live.factory import make_loops
+from storm_edge.live.track_report import State
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.replay.follow import Init, follow
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 CLEARLY = 0.6
 STEP, PICTURES = 8, 3

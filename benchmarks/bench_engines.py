@@ -24,10 +24,10 @@ from rich.table import Table
 
 from benchmarks.common import percentiles, write_record
 from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import exported_graphs
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Engine
 from storm_edge.export.compare import compare
 
 WARM_UP, LAUNCHES = 20, 300

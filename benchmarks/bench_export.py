@@ -28,31 +28,31 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import measure, write_record
+from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import collect
 from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
 from storm_edge.calib.sets import CalibrationSet, load_set
 from storm_edge.calib.synthetic import synthetic_recordings
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.data.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.backends.targets import Target
+from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.cache import EngineStore, State
 from storm_edge.engines.exported import exported_graphs
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.store import EngineStore, State
-from storm_edge.engines.targets import Target
-from storm_edge.engines.tensorrt_api import load_tensorrt
 from storm_edge.evaluate.judgement import judge_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import export_bundle
+from storm_edge.live.executor import LoopConfig
 from storm_edge.objects.onboard import onboard
-from storm_edge.perception.register import REFINE_FIRST
-from storm_edge.perception.track import TrackConfig
-from storm_edge.runtime.object_loop import LoopConfig
-from storm_edge.runtime.outputs import POSES
-from storm_edge.runtime.scene_run import track_scene
-from storm_edge.runtime.sequence import Init
+from storm_edge.pipeline.register.registrar import REFINE_FIRST
+from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.replay.follow import Init
+from storm_edge.replay.outputs import POSES
+from storm_edge.replay.track_scene import track_scene
+from storm_edge.synthetic.pairs import PairConfig, PairSampler
+from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ("sm86", "sm89")

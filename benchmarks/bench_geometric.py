@@ -25,19 +25,19 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import measure, percentiles, write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
-from storm_edge.data.synthetic.scenes import Actor, StagePhotographer, held_out_sequences, held_out_stage
+from storm_edge.bop.scene import BopScene
 from storm_edge.evaluate.metrics import ModelPoints, auc, depth_residual_m, mask_iou, rotation_error_deg
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.raster import render
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
-from storm_edge.perception.descent import GeometricStep
-from storm_edge.perception.geometric import GeometricConfig, GeometricRefiner, motion_starts
-from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.descent import GeometricStep
+from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts
+from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.synthetic.scenes import Actor, StagePhotographer, held_out_sequences, held_out_stage
 
 Float64 = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ import warp as wp
 from scipy.spatial import ConvexHull
 
 from benchmarks.common import measure, write_record
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.geometry.camera import crop_K
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import make_T, random_rotation
@@ -28,7 +28,7 @@ from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilterBuffers
 from storm_edge.kernels.device import Device, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer, render
-from storm_edge.perception.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
 
 RADIUS_M, DISTANCE_M = 0.05, 0.6
 K = np.array([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]])

@@ -24,15 +24,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import percentiles, write_record
-from storm_edge.data.ply import write_ply
-from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
-from storm_edge.data.synthetic.scenes import Actor, LabelledFrame, StagePhotographer, held_out_stage, write_stage
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import ModelPoints
+from storm_edge.live.factory import make_loops
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.assembly import make_loops
+from storm_edge.objects.ply import write_ply
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.synthetic.scenes import Actor, LabelledFrame, StagePhotographer, held_out_stage, write_stage
 
 _STAGE_SEED = 10_003
 _OBJECT_SEED = HELD_OUT_FROM + 5

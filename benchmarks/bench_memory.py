@@ -19,13 +19,13 @@ from rich.progress import track
 
 from benchmarks.bench_recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.frames import Frame
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.runtime.assembly import make_loops
+from storm_edge.frame import Frame
+from storm_edge.live.factory import make_loops
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 RECORDING = 10
 WARM_UP = 1000

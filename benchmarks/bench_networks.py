@@ -12,9 +12,9 @@ import argparse
 import numpy as np
 
 from benchmarks.common import measure, write_record
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Engine
+from storm_edge.engines.contract import Engine
 
 BATCHES = (1, 8, 32, 64)
 

@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import measure, write_record
-from storm_edge.data.bop import MM_PER_M
-from storm_edge.data.ply import write_ply
-from storm_edge.data.synthetic.demo import write_demo
-from storm_edge.data.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.bop.scene import MM_PER_M
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.runtime.outputs import POSES
+from storm_edge.objects.ply import write_ply
+from storm_edge.replay.outputs import POSES
+from storm_edge.synthetic.demo import write_demo
+from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
 
 FACE_COUNTS = (1_000, 5_000, 20_000)
 _TIMEOUT_S = 120.0

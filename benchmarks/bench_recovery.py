@@ -25,25 +25,25 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.recovery import FrameRecord, report_recovery
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
+from storm_edge.live.batched_group import TrackerKind
+from storm_edge.live.executor import LoopConfig
+from storm_edge.live.factory import make_loops
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.session import FrameLoop
+from storm_edge.live.track_report import State, Track
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.runtime.assembly import make_loops
-from storm_edge.runtime.background import BackgroundLane
-from storm_edge.runtime.frame_loop import FrameLoop
-from storm_edge.runtime.object_loop import LoopConfig
-from storm_edge.runtime.outputs import State, Track
-from storm_edge.runtime.pacing import Pacer
-from storm_edge.runtime.sequence import Init, follow
-from storm_edge.runtime.track_group import TrackerKind
+from storm_edge.replay.follow import Init, follow
+from storm_edge.replay.pacing import Pacer
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 FIRST_SEED = 20_000
 _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGISTERING": "r"}

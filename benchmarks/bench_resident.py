@@ -2,12 +2,13 @@
 
     python -m benchmarks.bench_resident [--device cuda] [--bundle nano] [--frames 60] [--objects 1 2 4]
 
-The hand-held mug of `bench_latency`, held in memory, followed there and back again by ``perception.resident``, once
-per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a whole
-step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the truth
-before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network, nor
-waiting for them: Python, argument packing, and copying the frame into the staging buffer. For comparison, the step of
-``perception.track`` with one object. The record is ``records/resident-<device>.json``.
+The hand-held mug of `bench_latency`, held in memory, followed there and back again by ``pipeline.track.batched``,
+once per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a
+whole step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the
+truth before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network,
+nor waiting for them: Python, argument packing, and copying the frame into the staging buffer. For comparison, the
+step of
+``pipeline.track.stepwise`` with one object. The record is ``records/resident-<device>.json``.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from rich.table import Table
 
 from benchmarks.bench_latency import make_stage, onboarded
 from benchmarks.common import percentiles, write_record
-from storm_edge.data.synthetic.scenes import LabelledFrame, StagePhotographer
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.geometric import GeometricRefiner
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.resident import ResidentConfig, ResidentTracks
-from storm_edge.perception.track import Tracker
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.track.batched import ResidentConfig, ResidentTracks
+from storm_edge.pipeline.track.stepwise import Tracker
+from storm_edge.synthetic.scenes import LabelledFrame, StagePhotographer
 
 _WARM_UP = 5
 
@@ -159,7 +160,7 @@ def run_adaptive(
     device: str,
     options: OrtOptions,
 ) -> Samples:
-    """Times of `perception.track` on one object, upload included."""
+    """Times of `pipeline.track.stepwise` on one object, upload included."""
     mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
     network = None
     if networks is not None:
@@ -225,7 +226,7 @@ def main() -> None:
                 )
                 report(str(objects), str(iterations), launches, samples)
     adaptive = run_adaptive(bundle, frames, networks, options.device, engine_options)
-    report("1", "as needed", "perception.track", adaptive)
+    report("1", "as needed", "pipeline.track.stepwise", adaptive)
     Console(width=140).print(table)
     print(write_record(f"resident-{'cuda' if device.is_cuda else 'cpu'}", results))
 

@@ -24,16 +24,16 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.common import write_record
-from storm_edge.data.synthetic.patches import PooledObject
-from storm_edge.data.synthetic.queries import held_out_clutter
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.masks import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.viewpoints import build_viewpoints
-from storm_edge.perception.find import FindConfig, Finder
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.synthetic.patches import PooledObject
+from storm_edge.synthetic.queries import held_out_clutter
 
 MIN_VISIBLE = 0.5
 MIN_PX = 500

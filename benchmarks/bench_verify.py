@@ -24,14 +24,14 @@ from rich.table import Table
 
 from benchmarks.bench_recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
 from storm_edge.geometry.se3 import exp_so3
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.verify import Verifier
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.verify.verifier import Verifier
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 Float64 = NDArray[np.float64]
 

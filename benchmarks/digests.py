@@ -2,7 +2,8 @@
 
     python -m benchmarks.digests SETS [--real DATA] [--recoveries 20] [--jobs 2] [--against FILE] [--json FILE]
 
-runs ``storm-edge track`` over the real recordings `cup` and `mustard` (first pose from the mask, and found by itself),
+runs ``storm-edge track`` over the real recordings `cup` and `mustard` (first pose from the mask, and found by
+itself),
 ``storm-edge demo``, and ``storm-edge track`` over ``SETS/recovery/000000 ...``, which are made where they are not
 there. Every run is one process of the command line, so that the digests need nothing of the code's inside. With
 ``--against`` it compares with an earlier file, names the first frame that differs, and exits 1 if any does.
@@ -22,8 +23,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from storm_edge.data.synthetic.occlusions import recovery_sequence
-from storm_edge.data.synthetic.scenes import write_stage
+from storm_edge.synthetic.occlusions import recovery_sequence
+from storm_edge.synthetic.scenes import write_stage
 
 FIRST_SEED = 20_000
 _KEPT = ("frame", "object", "state", "T_cam_obj", "confidence", "pose_age_ms")

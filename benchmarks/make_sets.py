@@ -4,7 +4,7 @@
 
 leaves ``OUT/scenes/000000 ...`` (one picture each) and ``OUT/sequences/000000 ...``, every one with its own model in
 ``models/obj_000001.ply``. What exists is kept, so an interrupted run goes on. The objects come from seeds that
-training never uses (`storm_edge.data.synthetic.objects.HELD_OUT_FROM`).
+training never uses (`storm_edge.synthetic.objects.HELD_OUT_FROM`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from storm_edge.data.synthetic.scenes import held_out_scenes, held_out_sequences, write_stage
+from storm_edge.synthetic.scenes import held_out_scenes, held_out_sequences, write_stage
 
 
 def write_one(task: tuple[Path, int, int]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Buffers, Engine, EngineSpec
+from storm_edge.engines.contract import Buffers, Engine, EngineSpec
 
 
 @dataclass

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from storm_edge.data.ply import write_ply
 from storm_edge.engines.bundle import NetworkBundle, write_manifest
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
+from storm_edge.objects.ply import write_ply
 from tests.engines.tiny import Shape, save
 
 K = np.array([[300.0, 0.0, 159.5], [0.0, 300.0, 119.5], [0.0, 0.0, 1.0]])

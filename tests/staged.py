@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from storm_edge.data.ply import write_ply
-from storm_edge.data.synthetic.objects import make_object
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.perception.inputs import FrameBuffers
+from storm_edge.objects.ply import write_ply
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.synthetic.objects import make_object
 
 K = np.array([[570.0, 0.0, 319.5], [0.0, 570.0, 239.5], [0.0, 0.0, 1.0]])
 TABLE_DEPTH_M = 0.9

@@ -9,14 +9,17 @@ import pytest
 
 ROBOT_ROOMS = (
     "errors",
-    "frames",
+    "frame",
     "geometry",
     "kernels",
     "objects",
-    "data",
+    "bop",
+    "synthetic",
     "engines",
-    "perception",
-    "runtime",
+    "pipeline",
+    "live",
+    "replay",
+    "bench",
     "evaluate",
 )
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.calib.sets import RowSource, Tensors
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Buffers, Engine, EngineSpec
+from storm_edge.engines.contract import Buffers, Engine, EngineSpec
 
 _PER_STRATUM = 8
 

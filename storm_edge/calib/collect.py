@@ -14,23 +14,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
-from storm_edge.data.bop import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import InputError, MaskError, UnitError, bad
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.full_tom import open_verifier
-from storm_edge.perception.geometric import GeometricRefiner
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.maps import NETWORKS
-from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.register import RegisterConfig, Registrar, Stage
-from storm_edge.perception.segment import ObjectLook, Segmenter
-from storm_edge.perception.sharpen import Sharpener
-from storm_edge.perception.track import TrackConfig, Tracker
-from storm_edge.runtime.sequence import label_indices
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, Stage
+from storm_edge.pipeline.segment.maps import NETWORKS
+from storm_edge.pipeline.segment.segmenter import ObjectLook, Segmenter
+from storm_edge.pipeline.segment.sharpen import Sharpener
+from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.pipeline.verify.full_tom import open_verifier
+from storm_edge.replay.follow import label_indices
 
 Float64 = NDArray[np.float64]
 

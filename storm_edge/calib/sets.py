@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storm_edge.engines.onnx_runtime import file_sha256
+from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.errors import EngineError, InputError, bad
 from storm_edge.files import sha256, whole_folder
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import Recording
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
 from storm_edge.objects.onboard import onboard
+from storm_edge.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
 
 _FIRST_SEED = 500_000  # evaluation draws its scenes from other seeds, so that nothing is judged on what it was fit to
 

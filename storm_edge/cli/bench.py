@@ -21,10 +21,10 @@ from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
+    from storm_edge.bench.recording import Recording
+    from storm_edge.bench.runner import BenchPlan
+    from storm_edge.live.profile import Profile
     from storm_edge.objects.bundle import ObjectBundle
-    from storm_edge.runtime.bench import BenchPlan
-    from storm_edge.runtime.bench_recording import Recording
-    from storm_edge.runtime.profile import Profile
 
 
 class _RunsByDefault(TyperGroup):
@@ -94,14 +94,14 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
 ) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
+    from storm_edge.bench import runner as bench
+    from storm_edge.bench.board import read_board
+    from storm_edge.bench.report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
     from storm_edge.kernels.device import require_device
-    from storm_edge.runtime import bench
-    from storm_edge.runtime.bench_report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
-    from storm_edge.runtime.board import read_board
-    from storm_edge.runtime.object_loop import LoopConfig
-    from storm_edge.runtime.pacing import Pacer
-    from storm_edge.runtime.profile import check_camera
-    from storm_edge.runtime.track_group import TrackerKind
+    from storm_edge.live.batched_group import TrackerKind
+    from storm_edge.live.executor import LoopConfig
+    from storm_edge.live.profile import check_camera
+    from storm_edge.replay.pacing import Pacer
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=BENCH)
@@ -150,10 +150,10 @@ def run(
 
 def _profile(path: Path) -> Profile:
     """The profile, if this machine has what it asks for."""
+    from storm_edge.bench.memory import device_memory_mib
+    from storm_edge.bench.report import physical_memory_mib, usable_cores
     from storm_edge.kernels.device import require_device
-    from storm_edge.runtime.bench_report import physical_memory_mib, usable_cores
-    from storm_edge.runtime.memory import device_memory_mib
-    from storm_edge.runtime.profile import check_machine, read_profile
+    from storm_edge.live.profile import check_machine, read_profile
 
     profile = read_profile(path)
     require_device(profile.device)
@@ -168,10 +168,10 @@ def _open(
     scene: Path | None, thing: Path | None, unit: Unit | None, labels: str | None, plan: BenchPlan, report: Report
 ) -> tuple[Recording, ObjectBundle]:
     """The frames to play and the object in them."""
-    from storm_edge.data.bop import BopScene
+    from storm_edge.bench.recording import load_recording, write_demo_recording
+    from storm_edge.bench.runner import Mode as BenchMode
+    from storm_edge.bop.scene import BopScene
     from storm_edge.objects.onboard import onboard
-    from storm_edge.runtime.bench import Mode as BenchMode
-    from storm_edge.runtime.bench_recording import load_recording, write_demo_recording
 
     whole = plan.mode is BenchMode.RECOVER
     if (scene is None) != (thing is None):
@@ -212,7 +212,7 @@ def compare(
     """
     from dataclasses import asdict
 
-    from storm_edge.runtime import bench_compare
+    from storm_edge.bench import compare as bench_compare
 
     found = bench_compare.compare(bench_compare.read_record(before), bench_compare.read_record(after), force=force)
     if as_json:

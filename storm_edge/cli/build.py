@@ -39,12 +39,12 @@ def command(
     check: Annotated[bool, typer.Option("--check", help="Say what is stale and why; build nothing.")] = False,
 ) -> None:
     """Build what is not built yet, or not from this. With --check, exit status 1 if anything is to be built."""
+    from storm_edge.engines.backends.targets import resolve_target
+    from storm_edge.engines.backends.tensorrt_api import load_tensorrt
     from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.engines.cache import EngineStore, State
+    from storm_edge.engines.cache_report import write_engine_report
     from storm_edge.engines.exported import exported_graphs
-    from storm_edge.engines.report import write_engine_report
-    from storm_edge.engines.store import EngineStore, State
-    from storm_edge.engines.targets import resolve_target
-    from storm_edge.engines.tensorrt_api import load_tensorrt
 
     graphs = exported_graphs(bundle, precision.value)
     store = EngineStore(out, NetworkBundle.load(bundle).name)

@@ -17,10 +17,10 @@ from storm_edge.files import check_replaceable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from storm_edge.data.bop import BopScene
+    from storm_edge.bop.scene import BopScene
     from storm_edge.evaluate.judgement import Judgement
+    from storm_edge.live.track_report import Track
     from storm_edge.objects.bundle import ObjectBundle
-    from storm_edge.runtime.outputs import Track
 
 PLOT = "plot.png"
 
@@ -35,14 +35,14 @@ def command(
     engines: EnginesOption = ENGINES,
 ) -> None:
     """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""
-    from storm_edge.data.bop import BopScene
-    from storm_edge.data.synthetic.demo import write_demo
+    from storm_edge.bop.scene import BopScene
     from storm_edge.kernels.device import require_device
     from storm_edge.objects.onboard import onboard
-    from storm_edge.runtime.outputs import SUMMARY
-    from storm_edge.runtime.plots import plot_run
-    from storm_edge.runtime.scene_run import SHEET, VIDEO, track_scene
-    from storm_edge.runtime.sequence import Init
+    from storm_edge.replay.follow import Init
+    from storm_edge.replay.outputs import SUMMARY
+    from storm_edge.replay.plots import plot_run
+    from storm_edge.replay.track_scene import SHEET, VIDEO, track_scene
+    from storm_edge.synthetic.demo import write_demo
 
     check_replaceable(out, marker=SUMMARY)
     require_device(device)
@@ -97,7 +97,8 @@ def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
 
     from rich.table import Table
 
-    from storm_edge.runtime.outputs import State, percentiles
+    from storm_edge.live.track_report import State
+    from storm_edge.percentiles import percentiles
 
     add_s_m = {j.frame_id: j.add_s_m for j in judgements}
     table = Table(title=f"storm-edge demo: {tracks[0].object_id}, {len(tracks)} frames", title_justify="left")

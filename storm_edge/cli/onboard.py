@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from storm_edge.objects.bundle import ObjectBundle
     from storm_edge.objects.onboard import Symmetries
-    from storm_edge.perception.segment import Segmenter
+    from storm_edge.pipeline.segment.segmenter import Segmenter
 
     Float32 = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, what networks keep of it."""
     from storm_edge.objects.bundle import DESCRIPTION
-    from storm_edge.perception.looks import make_look
+    from storm_edge.pipeline.segment.template_cache import make_look
 
     check_replaceable(out, marker=DESCRIPTION)
     segmenters = _segmenters(bundles)
@@ -93,8 +93,8 @@ def command(
 def _segmenters(names: list[str] | None) -> dict[str, Segmenter]:
     """By name of their bundles; each is opened, so that what is refused is refused before the work begins."""
     from storm_edge.engines.bundle import NetworkBundle
-    from storm_edge.perception.maps import NETWORKS
-    from storm_edge.perception.segment import Segmenter
+    from storm_edge.pipeline.segment.maps import NETWORKS
+    from storm_edge.pipeline.segment.segmenter import Segmenter
 
     if names is None:
         shipped = NetworkBundle.load(SHIPPED)
@@ -177,7 +177,7 @@ def _stated(options: list[str]) -> Symmetries:
 
 def _listed(model: Path, object_id: str) -> Symmetries:
     """The symmetries that a `models_info.json` beside the model lists for it."""
-    from storm_edge.data.bop import read_models_info
+    from storm_edge.bop.scene import read_models_info
     from storm_edge.objects.bundle import number_in
     from storm_edge.objects.onboard import Symmetries
 

@@ -12,7 +12,7 @@ from storm_edge.cli.console import say
 from storm_edge.engines.backend import ENGINES, Backend
 
 if TYPE_CHECKING:
-    from storm_edge.data.bop import BopScene
+    from storm_edge.bop.scene import BopScene
     from storm_edge.engines.bundle import NetworkBundle
 
 LABELS = "scene_gt.json"
@@ -47,7 +47,7 @@ def open_scene(path: Path, labels: str | None) -> BopScene:
     """A BOP scene with the named label file, or `scene_gt.json`; where only pseudo labels are there, those, and it
     says so.
     """
-    from storm_edge.data.bop import BopScene
+    from storm_edge.bop.scene import BopScene
 
     if labels is None and not (path / LABELS).is_file() and (path / PSEUDO_LABELS).is_file():
         say(f"{path}: no {LABELS}, so the labels of {PSEUDO_LABELS} are used; they are estimates, not measurements")

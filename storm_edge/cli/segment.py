@@ -16,7 +16,7 @@ from storm_edge.errors import ConfigError, bad
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
-    from storm_edge.runtime.segment_run import SegmentRun
+    from storm_edge.replay.segment_scene import SegmentRun
 
 
 class Framing(str, Enum):
@@ -56,15 +56,15 @@ def command(
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
 ) -> None:
     """Find objects in the images of a scene by their models alone, and leave their masks."""
-    from storm_edge.engines.onnx_runtime import OrtOptions
+    from storm_edge.engines.backends.onnxruntime import OrtOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.perception import full_som
-    from storm_edge.perception.full_som import FullSomConfig
-    from storm_edge.perception.looks import load_look
-    from storm_edge.perception.segment import SegmentConfig, Segmenter, Source
-    from storm_edge.perception.sharpen import SharpenConfig
-    from storm_edge.runtime.outputs import SUMMARY
-    from storm_edge.runtime.segment_run import segment_scene
+    from storm_edge.pipeline.segment import full_som
+    from storm_edge.pipeline.segment.full_som import FullSomConfig
+    from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+    from storm_edge.pipeline.segment.sharpen import SharpenConfig
+    from storm_edge.pipeline.segment.template_cache import load_look
+    from storm_edge.replay.outputs import SUMMARY
+    from storm_edge.replay.segment_scene import segment_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)

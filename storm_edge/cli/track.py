@@ -23,7 +23,7 @@ from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
-    from storm_edge.runtime.scene_run import SceneRun
+    from storm_edge.replay.track_scene import SceneRun
 
 
 class Init(str, Enum):
@@ -69,12 +69,12 @@ def command(
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
-    from storm_edge.runtime import sequence
-    from storm_edge.runtime.object_loop import LoopConfig
-    from storm_edge.runtime.outputs import SUMMARY
-    from storm_edge.runtime.pacing import NOMINAL_HZ, Pacer
-    from storm_edge.runtime.scene_run import track_scene
-    from storm_edge.runtime.track_group import TrackerKind
+    from storm_edge.live.batched_group import TrackerKind
+    from storm_edge.live.executor import LoopConfig
+    from storm_edge.replay import follow as sequence
+    from storm_edge.replay.outputs import SUMMARY
+    from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
+    from storm_edge.replay.track_scene import track_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
@@ -104,7 +104,9 @@ def command(
 
 def describe(run: SceneRun) -> str:
     """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
-    from storm_edge.runtime.outputs import State, describe_frames, describe_tracker, percentiles
+    from storm_edge.live.track_report import State
+    from storm_edge.percentiles import percentiles
+    from storm_edge.replay.outputs import describe_frames, describe_tracker
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):

@@ -34,12 +34,12 @@ def require_backend(backend: Backend, device: str) -> None:
         BackendError: The package is not installed, or the device is none of its.
     """
     if backend.runs_engines:
-        from storm_edge.engines.gpu import open_gpu
-        from storm_edge.engines.tensorrt_api import load_tensorrt
+        from storm_edge.engines.backends.gpu import open_gpu
+        from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 
         load_tensorrt(backend.value)
         open_gpu(device)
     elif backend is Backend.TORCH:
-        from storm_edge.engines.torch_engine import require_torch
+        from storm_edge.engines.backends.torch import require_torch
 
         require_torch(device)

@@ -22,7 +22,7 @@ and verifier they are, our own (``nano``, as above) or STORM's (``full``):
 
 Instead of the two score files there may be one, ``score`` (rendered, observed -> score). The manifest says what the
 files' tensors are called and how their images are laid out, so that the files NVIDIA publishes are used as they are.
-Above this room only `perception.maps` and the choice of a verifier know which tier of networks they run.
+Above this room only `pipeline.segment.maps` and the choice of a verifier know which tier of networks they run.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backends.channels_last import ChannelsLastEngine
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions, file_sha256
+from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import graph_of
-from storm_edge.engines.layout import ChannelsLastEngine
-from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions, file_sha256
-from storm_edge.engines.spec import Engine
 from storm_edge.errors import EngineError, bad
 
 Tier = Literal["nano", "full"]
@@ -251,14 +251,14 @@ class NetworkBundle:
 
     def _engine(self, network: str, file: NetworkFile, options: OrtOptions) -> Engine:
         if self.backend.runs_engines:
-            from storm_edge.engines.store import EngineStore
-            from storm_edge.engines.tensorrt_engine import open_engine
+            from storm_edge.engines.backends.tensorrt import open_engine
+            from storm_edge.engines.cache import EngineStore
 
             folder, graph = graph_of(file.path, file.sha256)
             store = EngineStore(self.engine_folder, _read_manifest(folder, folder).name)
             return open_engine(store, graph, flavour=self.backend.value, device=options.device, names=file.names)
         if self.backend is Backend.TORCH:
-            from storm_edge.engines.torch_engine import TorchEngine
+            from storm_edge.engines.backends.torch import TorchEngine
 
             return TorchEngine(file.path, name=network, device=options.device, names=file.names)
         return OnnxRuntimeEngine(file.path, name=network, options=options, names=file.names)

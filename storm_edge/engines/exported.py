@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storm_edge.engines.onnx_runtime import file_sha256
+from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.errors import EngineError, bad
 
 FOLDER = "recipes"

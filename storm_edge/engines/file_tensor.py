@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.spec import EngineSpec, TensorSpec
-from storm_edge.engines.views import view_of
+from storm_edge.engines.backends.array_view import view_of
+from storm_edge.engines.contract import EngineSpec, TensorSpec
 from storm_edge.errors import EngineError, bad
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.data.bop import BopScene
+from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, SceneError, bad
 from storm_edge.evaluate.metrics import (
     ModelPoints,

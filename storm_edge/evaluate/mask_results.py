@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storm_edge.data.bop import BopScene, read_mask
+from storm_edge.bop.scene import BopScene, read_mask
 from storm_edge.errors import FrameError, InputError, bad
 from storm_edge.evaluate.judgement import label_ids
 from storm_edge.evaluate.masks import BoolImage, MaskJudgement, judge_masks

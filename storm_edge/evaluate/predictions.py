@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storm_edge.data.bop_results import read_bop_csv
+from storm_edge.bop.results import read_bop_csv
 from storm_edge.errors import InputError, bad
 from storm_edge.geometry.se3 import is_rigid
 

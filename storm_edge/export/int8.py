@@ -33,7 +33,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
 from storm_edge.export.compare import compare, worst_rms
 from storm_edge.export.half import has_weights, matching
 from storm_edge.export.recipe import Int8Plan

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
-from storm_edge.engines.layout import ChannelsLastEngine
-from storm_edge.engines.onnx_runtime import OnnxRuntimeEngine, OrtOptions
-from storm_edge.engines.spec import Engine
+from storm_edge.engines.backends.channels_last import ChannelsLastEngine
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions
+from storm_edge.engines.contract import Engine
 from storm_edge.export.recipe import Recipe
 
 

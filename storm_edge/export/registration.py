@@ -14,17 +14,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
+from storm_edge.bop.scene import BopScene
+from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.onnx_runtime import OrtOptions
-from storm_edge.engines.spec import Engine
+from storm_edge.engines.contract import Engine
 from storm_edge.evaluate.metrics import RECALL_SHARE, ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.register import REFINE_FIRST, Registrar
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
+from storm_edge.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
 
 _FIRST_SEED = 700_000  # not those of benchmarks, calibration or training
 SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storm_edge.export.results import CARD, PAGE, REPORT, ExportReport, GraphReport, NetworkReport, as_json
-from storm_edge.pages import page, table
+from storm_edge.html_page import page, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
+from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.engines.bundle import MANIFEST, write_manifest
+from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
-from storm_edge.engines.onnx_runtime import file_sha256
-from storm_edge.engines.spec import Engine
 from storm_edge.errors import ConfigError, EngineError, bad
 from storm_edge.export.precision import REDUCED, Precision, open_graphs, varies
 from storm_edge.export.recipe import Recipe

@@ -14,11 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.data.synthetic.objects import HELD_OUT_FROM
-from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.data.synthetic.queries import QueryConfig, QuerySampler
-from storm_edge.data.synthetic.verification import GOOD_COUNT, GroupSampler
-from storm_edge.engines.spec import Engine
+from storm_edge.engines.contract import Engine
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
 from storm_edge.export.registration import Outcome, register_pictures
@@ -26,6 +22,10 @@ from storm_edge.export.tracking import track_recordings
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
 from storm_edge.kernels.segment_inputs import VIEW_COUNT
+from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.pairs import PairConfig, PairSampler
+from storm_edge.synthetic.queries import QueryConfig, QuerySampler
+from storm_edge.synthetic.verification import GOOD_COUNT, GroupSampler
 
 Tensors = dict[str, NDArray[Any]]
 Engines = Mapping[str, Engine]

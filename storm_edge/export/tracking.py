@@ -15,22 +15,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.data.bop import BopScene
-from storm_edge.data.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
-from storm_edge.engines.spec import Engine
+from storm_edge.bop.scene import BopScene
+from storm_edge.engines.contract import Engine
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.registration import SCHEDULE, GivenBundle
-from storm_edge.frames import Frame
+from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.perception.geometric import GeometricRefiner
-from storm_edge.perception.inputs import FrameBuffers
-from storm_edge.perception.networks import PoseRefiner
-from storm_edge.perception.register import Registrar
-from storm_edge.perception.track import TrackConfig, Tracker
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
 
 _FIRST_SEED = 60_000  # not those of benchmarks, calibration or training
 _FRAMES = 20

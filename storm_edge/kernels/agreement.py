@@ -1,7 +1,8 @@
 """How well rendered poses agree with the observed image: pixel classes by depth and mask, and colour moments.
 
-One pass over N rendered crops gives everything a hypothesis can be judged by without a network; `perception.judge`
-turns the sums into scores. The classes of a pixel that the model covers, with ``dz = observed - rendered`` depth and
+One pass over N rendered crops gives everything a hypothesis can be judged by without a network;
+`pipeline.refine.judge` turns the sums into scores. The classes of a pixel that the model covers, with ``dz =
+observed - rendered`` depth and
 a gate ``tau``:
 
 =========  ==========================================  ==============================================
@@ -25,7 +26,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.kernels.commands import Commands
+from storm_edge.kernels.launch_cache import Commands
 
 GOOD, GOOD_WEIGHT, CONFLICT, SPILL, OCCLUDED, UNKNOWN = range(6)
 MODEL_SUM, OBSERVED_SUM, MODEL_SQUARE, OBSERVED_SQUARE, PRODUCT = 6, 9, 12, 15, 18

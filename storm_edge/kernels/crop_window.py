@@ -14,8 +14,8 @@ integers must fall to the same side. `storm_edge.kernels.reference.crop_window` 
 
 import warp as wp
 
-from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import WpArray
+from storm_edge.kernels.launch_cache import Commands
 
 wp.set_module_options({"enable_backward": False})
 

@@ -1,7 +1,8 @@
 """What speaks for a pose: depth, contour and colour agreement of the sparse points, as sums per hypothesis.
 
 The same points that the Gauss-Newton rows come from are looked up once more at the final pose, nothing is rendered.
-`perception.geometric` turns the sums into one residual. `kernels.agreement` renders and asks every pixel the same.
+`pipeline.refine.geometric` turns the sums into one residual. `kernels.agreement` renders and asks every pixel the
+same.
 """
 
 import warp as wp
@@ -186,7 +187,7 @@ def contour_evidence_kernel(
 
 RESIDUAL, DEPTH_TERM, CONTOUR_TERM, COLOUR_TERM, INLIER_SHARE, HIDDEN_SHARE = range(6)
 TERM_COUNT = 6
-"""Columns of the terms that `weigh_sums` makes, see `perception.geometric`."""
+"""Columns of the terms that `weigh_sums` makes, see `pipeline.refine.geometric`."""
 
 CONTRAST_FLOOR = 0.03**2
 """Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
@@ -194,7 +195,7 @@ CONTRAST_FLOOR = 0.03**2
 
 @wp.func
 def weigh_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
-    """The terms of hypothesis ``n``: `perception.geometric.weigh` on the device, in float64 like there."""
+    """The terms of hypothesis ``n``: `pipeline.refine.geometric.weigh` on the device, in float64 like there."""
     one = wp.float64(1.0)
     zero = wp.float64(0.0)
     judged = wp.float64(sums[n, JUDGED])

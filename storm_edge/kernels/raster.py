@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.errors import InputError, bad
 from storm_edge.geometry.mesh import Mesh
-from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.device import WpArray, thread_span
+from storm_edge.kernels.launch_cache import Commands
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 
 # fuse_fp off: two triangles must get exactly opposite edge values for their common edge, or pixels fall between them.

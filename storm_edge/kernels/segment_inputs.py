@@ -1,6 +1,7 @@
 """What the nano segmenter sees: the image at its working size, the object's views, and where its colours are.
 
-Training (`data.synthetic.queries`) and run time (`perception.segment`) both make their inputs here, so they are the
+Training (`synthetic.queries`) and run time (`pipeline.segment.segmenter`) both make their inputs here, so they are
+the
 same. Three kinds, all channels first, float32:
 
 - *image channels* ``(8, 120, 160)`` depend on the frame alone, so that several objects share what comes of them;

@@ -6,7 +6,7 @@ parts in the form they are exported in (reference-networks 4):
 - `Sam2ImageEncoder`, once per image: constants in place of resized position embeddings, 1x1 convolutions that follow
   each other multiplied out;
 - `Sam2MaskDecoder`, once per prompt: three fixed prompt slots, all four masks as they come. Which one counts is
-  decided outside, by `storm_edge.perception.sharpen`.
+  decided outside, by `storm_edge.pipeline.segment.sharpen`.
 
 Memory and video are left out. 2.0 and 2.1 differ only there, so one form serves both.
 """

@@ -58,7 +58,7 @@ class StoredLook:
     network: str
     """Fingerprint of the network that made it, hexadecimal."""
     data: bytes
-    """Whatever `perception.looks` packs."""
+    """Whatever `pipeline.segment.template_cache` packs."""
 
 
 @dataclass(frozen=True, kw_only=True)

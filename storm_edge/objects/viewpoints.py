@@ -1,8 +1,8 @@
 """Sparse viewpoint models: per viewing direction a few hundred contour and surface points of the object.
 
 Made once per object at onboarding by rendering it from an icosphere of directions; read every frame by
-`perception.geometric`, which takes the view nearest to the current one and never renders. The idea is that of SRT3D
-and ICG (Stoiber et al., IJCV and CVPR 2022). All points are in the centre frame, in metres.
+`pipeline.refine.geometric`, which takes the view nearest to the current one and never renders. The idea is that of
+SRT3D and ICG (Stoiber et al., IJCV and CVPR 2022). All points are in the centre frame, in metres.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _IMAGES = ("rendered", "observed", "image", "objects", "views", "mask", "crops")
 
 
 class PairSource(Protocol):
-    """What draws pairs or sets; `storm_edge.data.synthetic.pairs.PairSampler` is one."""
+    """What draws pairs or sets; `storm_edge.synthetic.pairs.PairSampler` is one."""
 
     def refine_batch(self, n: int) -> Arrays:
         """``rendered``, ``observed`` ``(n, 6, S, S)``, ``trans_target``, ``rot_target`` ``(n, 3)``."""
@@ -37,14 +37,14 @@ class PairSource(Protocol):
 
 
 class QuerySource(Protocol):
-    """What draws pictures for the segmenter; `storm_edge.data.synthetic.queries.QuerySampler` is one."""
+    """What draws pictures for the segmenter; `storm_edge.synthetic.queries.QuerySampler` is one."""
 
     def query_batch(self, n: int) -> Arrays:
         """``image``, ``objects``, ``views``, ``mask``, ``present``; see there."""
 
 
 class GroupSource(Protocol):
-    """What draws groups of crops; `storm_edge.data.synthetic.verification.GroupSampler` is one."""
+    """What draws groups of crops; `storm_edge.synthetic.verification.GroupSampler` is one."""
 
     def group_batch(self, n: int) -> Arrays:
         """``crops`` ``(n, G, 6, S, S)``, ``good`` ``(n, G)``."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.collect import Recording, collect
 from storm_edge.calib.sets import RowSource
-from storm_edge.data.bop import BopScene
 from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.errors import InputError
 from storm_edge.objects.bundle import ObjectBundle

@@ -16,8 +16,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.engines import stand_in
+from tests.engines.backends.test_tensorrt import NANO
 from tests.engines.tensorrt import StandIn, as_exported, install_stand_in
-from tests.engines.test_tensorrt_engine import NANO
 from tests.tiny_scene import write_tiny_scene
 
 PROFILES = {"track": (1, 1, 8), "register": (1, 42, 64)}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from storm_edge.data.synthetic import demo as demo_data
+from storm_edge.bench import recording as bench_recording
 from storm_edge.objects import onboard as onboarding
-from storm_edge.runtime import bench_recording
+from storm_edge.synthetic import demo as demo_data
 from tests.cli.conftest import Command
 from tests.tiny_scene import write_tiny_scene
 
@@ -70,7 +70,7 @@ def test_without_a_scene_the_demo_is_rendered(
 
 
 def test_the_demo_recording_ends_before_the_mug_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from storm_edge.data.synthetic import scenes
+    from storm_edge.synthetic import scenes
 
     counts = []
     monkeypatch.setattr(scenes, "write_stage", lambda path, stage: counts.append(stage.frame_count))

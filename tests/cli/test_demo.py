@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storm_edge.data.synthetic import demo as demo_data
 from storm_edge.objects import onboard as onboarding
+from storm_edge.synthetic import demo as demo_data
 from tests.cli.conftest import Command
 from tests.tiny_scene import write_tiny_scene
 

@@ -11,8 +11,8 @@ import trimesh
 from storm_edge.cli import onboard as onboard_command
 from storm_edge.objects import onboard as onboarding
 from storm_edge.objects.bundle import ObjectBundle, stored_looks
-from storm_edge.perception.looks import load_look
-from storm_edge.perception.segment import Segmenter
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_cache import load_look
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.full_tier import CONTEXT, load_full, write_full_bundle

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.data.bop import BopScene
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.perception.looks import make_look
-from storm_edge.perception.segment import Segmenter
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_cache import make_look
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.full_tier import write_full_bundle

@@ -3,7 +3,7 @@
 Names, arguments and answers are TensorRT 10's, held to the real packages by `test_stand_in.py`: what breaks a rule is
 answered with False or None and a line for the logger, as TensorRT does it, and is kept in `broken`. A plan is the
 ONNX file behind a line of JSON, and loads in the version it was built by alone. Addresses are taken at their word and
-read and written as host memory, so `HostGpu` goes with it in place of `engines.gpu.Gpu`.
+read and written as host memory, so `HostGpu` goes with it in place of `engines.backends.gpu.Gpu`.
 
 What it cannot show: speed, TensorRT's own arithmetic, and races between streams.
 """
@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime as ort
 import warp as wp
 
-from storm_edge.engines.targets import Target
+from storm_edge.engines.backends.targets import Target
 
 __version__ = "10.3.0.26"
 
@@ -438,7 +438,7 @@ class HostStream:
 
 
 class HostGpu:
-    """`engines.gpu.Gpu` on host memory."""
+    """`engines.backends.gpu.Gpu` on host memory."""
 
     def __init__(self, *, eager: bool = True) -> None:
         self.device = wp.get_device("cpu")

@@ -12,13 +12,13 @@ import onnx
 import pytest
 from onnx import helper
 
-from storm_edge.engines import gpu, targets
+from storm_edge.engines.backends import gpu, targets
+from storm_edge.engines.backends.onnxruntime import file_sha256
+from storm_edge.engines.backends.targets import Target
+from storm_edge.engines.backends.tensorrt_api import TensorRt, load_tensorrt
 from storm_edge.engines.bundle import MANIFEST, NetworkBundle, write_manifest
+from storm_edge.engines.cache import EngineStore, Standing
 from storm_edge.engines.exported import ExportedGraph, GraphFile, GraphNote, NetworkNote, exported_graphs, write_note
-from storm_edge.engines.onnx_runtime import file_sha256
-from storm_edge.engines.store import EngineStore, Standing
-from storm_edge.engines.targets import Target
-from storm_edge.engines.tensorrt_api import TensorRt, load_tensorrt
 from storm_edge.errors import BackendError
 from tests.engines import stand_in, tiny
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from storm_edge.engines.bundle import MANIFEST, NetworkBundle, add_to_manifest, write_manifest
-from storm_edge.engines.scoring import open_scorer
 from storm_edge.errors import EngineError
+from storm_edge.pipeline.refine.set_scorer import open_scorer
 from tests.engines import tiny
 
 SIZE_PX = 16

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from storm_edge.data.synthetic.objects import HELD_OUT_FROM
-from storm_edge.data.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.data.synthetic.queries import QueryConfig, QuerySampler
-from storm_edge.data.synthetic.verification import GOOD_COUNT, GroupSampler
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.scoring import open_scorer
 from storm_edge.evaluate.recovery import auroc
+from storm_edge.pipeline.refine.set_scorer import open_scorer
+from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.pairs import PairConfig, PairSampler
+from storm_edge.synthetic.queries import QueryConfig, QuerySampler
+from storm_edge.synthetic.verification import GOOD_COUNT, GroupSampler
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.data.bop import BopScene
+from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, SceneError
 from storm_edge.evaluate.judgement import Judgement, judge_scene
 from storm_edge.evaluate.poses import score_poses

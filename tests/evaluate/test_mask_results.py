@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.data.bop import BopScene, mask_name, write_mask
+from storm_edge.bop.scene import BopScene, mask_name, write_mask
 from storm_edge.errors import FrameError, InputError, SceneError
 from storm_edge.evaluate.mask_results import judge_mask_scene, read_mask_results
 from storm_edge.evaluate.masks import score_masks

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import Recording, collect
-from storm_edge.data.bop import BopScene
+from storm_edge.engines.backends.targets import Target
+from storm_edge.engines.backends.tensorrt_api import TensorRt
+from storm_edge.engines.backends.tensorrt_build import build_engine
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.exported import exported_graphs
-from storm_edge.engines.targets import Target
-from storm_edge.engines.tensorrt_api import TensorRt
-from storm_edge.engines.tensorrt_build import build_engine
 from storm_edge.export.recipe import Gates, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import export_bundle
 from storm_edge.objects.onboard import onboard

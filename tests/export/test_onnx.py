@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.scoring import open_scorer
 from storm_edge.errors import CheckpointError, EngineError, OutputError
 from storm_edge.export import onnx as export
 from storm_edge.networks.foundationpose import SIZE_PX as OFFICIAL_SIZE_PX
 from storm_edge.networks.foundationpose import RefineNet, ScoreNet
 from storm_edge.networks.nano import SIZE_PX, NanoConfig, NanoRefineNet, NanoScoreNet
+from storm_edge.pipeline.refine.set_scorer import open_scorer
 
 TINY = NanoConfig(stem=4, encoder=8, cells=8, context=8, features=8)
 # Largest difference from torch: 1e-6 for nano, 3e-6 for the official networks (CPU).

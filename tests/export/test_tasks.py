@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.engines.spec import EngineSpec
+from storm_edge.engines.contract import EngineSpec
 from storm_edge.export.recipe import Gates, Recipe, Source
 from storm_edge.export.tasks import Task, make_task
 

@@ -8,9 +8,9 @@ import warp as wp
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels.commands import Commands
 from storm_edge.kernels.crop_window import launch_windows
 from storm_edge.kernels.device import require_device
+from storm_edge.kernels.launch_cache import Commands
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows, window_square
 from tests.kernels.shapes import K_CAMERA, poses
 

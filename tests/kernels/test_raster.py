@@ -223,7 +223,7 @@ def test_a_real_bottle_is_where_its_label_says(shared_data):
 
     Measured: IoU 0.999 (the mask is this dataset's own rendering of the pose), median depth difference 1.4 mm.
     """
-    from storm_edge.data.bop import BopScene
+    from storm_edge.bop.scene import BopScene
     from storm_edge.objects.mesh_io import load_mesh
 
     scene = BopScene(shared_data / "mustard")

@@ -1,0 +1,1 @@
+"""Latency benchmarks: runner, report, comparison, and the state of the board."""

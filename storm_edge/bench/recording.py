@@ -1,0 +1,143 @@
+"""What `storm-edge bench` plays: a scene's frames in memory, so that no disc is timed, with what is known of each.
+
+A recording is played to and fro, so that the object never jumps and a run may be longer than the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.bop.scene import BopScene
+from storm_edge.errors import SceneError, bad
+from storm_edge.frame import Frame
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.replay.follow import label_indices
+
+Float64 = NDArray[np.float64]
+
+MOST_BYTES = 512 * 2**20
+"""Frames are loaded up to this; 250 of 640x480."""
+CLEARLY_VISIBLE = 0.5
+"""Share of the silhouette from which on a frame is one in which the object can be followed."""
+_PER_PIXEL = 3 + 4  # colour and depth [bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One frame and what the scene says of the object in it."""
+
+    frame: Frame
+    """The images."""
+    T_cam_obj: Float64 | None
+    """Label of the object [m] ``(4, 4)``; None where there is none."""
+    mask: NDArray[np.bool_] | None
+    """Its visible part, ``(H, W)``; None where there is no mask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Frames that are played to and fro."""
+
+    name: str
+    """Name of the scene."""
+    shots: tuple[Shot, ...]
+    """In order."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width [px]."""
+        return self.shots[0].frame.size_px
+
+    def at(self, number: int) -> Shot:
+        """The shot that is seen at a frame of a run of any length."""
+        return self.shots[to_and_fro(number, len(self.shots))]
+
+
+def to_and_fro(number: int, length: int) -> int:
+    """Place in a row of ``length`` after ``number`` steps that turn round at both ends."""
+    if length == 1:
+        return 0
+    place = number % (2 * length - 2)
+    return min(place, 2 * length - 2 - place)
+
+
+def load_recording(
+    scene: BopScene,
+    bundle: ObjectBundle,
+    *,
+    clear: bool,
+    masked: bool = False,
+    most: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """Read the frames that are to be played.
+
+    Args:
+        scene: The scene.
+        bundle: The object that is followed in it.
+        clear: Only the first run of frames in which at least `CLEARLY_VISIBLE` of the object is seen; where the
+            scene does not say how much is seen, all frames count.
+        masked: Only frames with a mask.
+        most: Frames at most.
+        progress: Called with frames done and frames in all.
+
+    Raises:
+        SceneError: No frame is left, or one cannot be read.
+    """
+    (index,) = label_indices(scene, [bundle])
+    chosen: list[int] = []
+    for frame_id in scene.frame_ids:
+        share = scene.visible_share(frame_id, index) if clear else None
+        if masked and not scene.has_mask(frame_id, index):
+            continue
+        if share is not None and share < CLEARLY_VISIBLE:
+            if chosen:
+                break
+            continue
+        chosen.append(frame_id)
+    if not chosen:
+        got = "no frame with a mask" if masked else "no frame in which half of the object is seen"
+        raise SceneError(bad(scene.path, got, "at least one", "give a recording of the object"))
+    chosen = chosen[:most]
+    shots: list[Shot] = []
+    loaded = 0
+    for done, frame_id in enumerate(chosen, start=1):
+        frame = scene.frame(frame_id)
+        loaded += _PER_PIXEL * frame.depth_m.size
+        if loaded > MOST_BYTES:
+            break
+        if shots and frame.size_px != shots[0].frame.size_px:
+            got, expected = f"{frame.size_px} at image {frame_id}", f"{shots[0].frame.size_px} [px] in all images"
+            raise SceneError(bad(scene.path, got, expected, "time one size at a time"))
+        labels = scene.ground_truth(frame_id) if scene.has_ground_truth else []
+        shots.append(
+            Shot(
+                frame=frame,
+                T_cam_obj=labels[index].T_cam_obj if index < len(labels) else None,
+                mask=scene.mask_visib(frame_id, index) if scene.has_mask(frame_id, index) else None,
+            )
+        )
+        if progress is not None:
+            progress(done, len(chosen))
+    return Recording(name=scene.path.name, shots=tuple(shots))
+
+
+def write_demo_recording(path: Path, *, whole: bool) -> None:
+    """Render the scene of `storm-edge demo`; unless ``whole``, only up to where a board comes and hides the mug.
+
+    Raises:
+        OutputError: The folder exists or cannot be written.
+    """
+    from dataclasses import replace
+
+    from storm_edge.synthetic.demo import HIDDEN_FRAMES, demo_stage
+    from storm_edge.synthetic.scenes import write_stage
+
+    stage = demo_stage()
+    # The board is in front of part of the mug for about a dozen frames before it hides all of it.
+    write_stage(path, stage if whole else replace(stage, frame_count=HIDDEN_FRAMES.start - 17))

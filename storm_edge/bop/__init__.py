@@ -1,0 +1,1 @@
+"""BOP scenes and results, read and written; millimetres and image conventions are converted here."""

@@ -1,1 +1,0 @@
-"""BOP scenes in and out, and the synthetic RGB-D generator."""

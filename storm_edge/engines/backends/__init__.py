@@ -1,0 +1,1 @@
+"""What runs a network: ONNX Runtime, TensorRT, and PyTorch on development machines."""

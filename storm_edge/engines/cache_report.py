@@ -1,0 +1,70 @@
+"""What a folder of engines holds, for people and for programs: sizes, and what building them took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from storm_edge.engines.cache import write_whole
+from storm_edge.html_page import page, table
+
+REPORT = "engines.json"
+PAGE = "engines.html"  # `report.html` may be that of the export, for a bundle may lie where its engines do
+_MIB = 2**20
+
+
+def write_engine_report(folder: Path) -> Path:
+    """Write ``engines.json`` and ``engines.html`` about all engines of a bundle.
+
+    Args:
+        folder: ``ENGINES/<bundle>`` of `engines.cache`.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: They cannot be written; what was there stays.
+    """
+    engines = [row for path in sorted(folder.glob("*/*/*.json")) if (row := _row(path)) is not None]
+    write_whole(folder / REPORT, (json.dumps({"bundle": folder.name, "engines": engines}, indent=2) + "\n").encode())
+    header = (
+        "graph", "precision", "for", "built by", "engine [MiB]", "built in [s]", "peak memory [MiB]",
+        "expected peak [MiB]", "cosine to FP32", "built at",
+    )  # fmt: skip
+    rows = [
+        (
+            e["graph"],
+            e["precision"],
+            f"{e['sm']} ({e['gpu']})",
+            f"{e['flavour']} {e['version']}",
+            f"{e['engine_bytes'] / _MIB:.1f}",
+            f"{e['build_seconds']:.1f}",
+            f"{e['build_peak_bytes'] / _MIB:.0f}" if e["build_peak_bytes"] else "not told",
+            f"{e['build_estimate_bytes'] / _MIB:.0f}",
+            "-" if e["cosine_to_fp32"] is None else f"{e['cosine_to_fp32']:.5f}",
+            e["file"],
+        )
+        for e in engines
+    ]
+    heaviest = max((e["build_peak_bytes"] for e in engines), default=0)
+    total = sum(e["engine_bytes"] for e in engines)
+    said = (
+        f"<p>{len(engines)} engines, {total / _MIB:.1f} MiB; the heaviest build took {heaviest / _MIB:.0f} MiB of "
+        "memory, the builder included. Engines of older networks or recipes stay until they are deleted.</p>"
+    )
+    write_whole(folder / PAGE, page(f"Engines of {folder.name}", [said, table(header, rows)]).encode())
+    return folder / PAGE
+
+
+def _row(path: Path) -> dict[str, Any] | None:
+    """An engine, None where its manifest is damaged: it is no engine then."""
+    names = ("engine_bytes", "build_seconds", "build_peak_bytes", "build_estimate_bytes", "cosine_to_fp32")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        key = {name: manifest["key"][name] for name in ("graph", "precision", "sm", "gpu", "flavour", "version")}
+        figures = {name: manifest[name] for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    file = path.with_suffix(".engine").relative_to(path.parents[2])
+    return {**key, **figures, "file": str(file)}

@@ -1,0 +1,156 @@
+"""A whole judgement of a pose in one launch, from its crop window to its scores: for CPUs, as
+`kernels.fused.descent`.
+
+Called by `pipeline.refine.judge`, whose `judge_sums` says in NumPy what becomes of the sums.
+"""
+
+import warp as wp
+
+from storm_edge.kernels import agreement as ag
+from storm_edge.kernels.agreement import agreement_row
+from storm_edge.kernels.crop_window import place_window
+from storm_edge.kernels.image_descriptor import Picture
+from storm_edge.kernels.raster import cover_span, project_span, surface_at
+
+# fuse_fp as in `raster`, or pixels fall between triangles.
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+SCORE, VISIBLE, COLOUR, HIDDEN = range(4)
+SCORE_COUNT = 4
+"""Columns of the scores, see `pipeline.refine.judge.Judgement`."""
+
+CONTRAST_FLOOR = 0.02**2
+"""Colour variance [0, 1]^2 below which a pattern counts as noise and correlation fades to 0."""
+
+
+@wp.struct
+class JudgedMesh:
+    """The model, as `kernels.mesh_buffers` has it, and how it is drawn and judged."""
+
+    vertices: wp.array(dtype=wp.vec3f)
+    normals: wp.array(dtype=wp.vec3f)
+    colours: wp.array(dtype=wp.vec3f)
+    faces: wp.array(dtype=wp.vec3i)
+    uv: wp.array(dtype=wp.vec2f)
+    texture: wp.array2d(dtype=wp.vec3f)
+    has_texture: int
+    lights: wp.array(dtype=wp.vec4f)
+    near_m: float
+    reach_m: wp.float64
+    tau_m: float
+    colour_weight: wp.float64
+
+
+@wp.struct
+class JudgeBuffers:
+    """What lies between the passes, of all poses; see `kernels.raster` and `kernels.agreement`."""
+
+    window: wp.array(dtype=wp.vec4f)
+    K_crop: wp.array(dtype=wp.mat33f)
+    screen: wp.array2d(dtype=wp.vec4f)
+    keys: wp.array3d(dtype=wp.uint64)
+    colour: wp.array4d(dtype=wp.float32)
+    depth: wp.array3d(dtype=wp.float32)
+    sums: wp.array2d(dtype=wp.float32)
+
+
+@wp.func
+def score_sums(
+    n: int,
+    sums: wp.array2d(dtype=wp.float32),
+    mask_px: wp.float64,
+    colour_weight: wp.float64,
+    scores: wp.array2d(dtype=wp.float64),
+):
+    """Scores of pose ``n``: `pipeline.refine.judge.judge_sums`, in float64 like there; ``mask_px`` is 0 without a
+    mask."""
+    one = wp.float64(1.0)
+    zero = wp.float64(0.0)
+    good = wp.float64(sums[n, ag.GOOD])
+    spill = wp.float64(sums[n, ag.SPILL])
+    occluded = wp.float64(sums[n, ag.OCCLUDED])
+    conflict = wp.float64(sums[n, ag.CONFLICT])
+    covered = good + conflict + wp.float64(sums[n, ag.UNKNOWN])
+    uncovered = wp.max(mask_px - covered, zero)
+    expected = good + conflict + spill + uncovered
+    visible = wp.float64(sums[n, ag.GOOD_WEIGHT]) / wp.max(expected, one)
+
+    count = wp.max(good, one)
+    variance_m = wp.float64(0.0)
+    variance_o = wp.float64(0.0)
+    covariance = wp.float64(0.0)
+    for c in range(3):
+        mean_m = wp.float64(sums[n, ag.MODEL_SUM + c]) / count
+        mean_o = wp.float64(sums[n, ag.OBSERVED_SUM + c]) / count
+        variance_m += wp.max(wp.float64(sums[n, ag.MODEL_SQUARE + c]) / count - mean_m * mean_m, zero)
+        variance_o += wp.max(wp.float64(sums[n, ag.OBSERVED_SQUARE + c]) / count - mean_o * mean_o, zero)
+        covariance += wp.float64(sums[n, ag.PRODUCT + c]) / count - mean_m * mean_o
+    colour = covariance / (wp.sqrt(variance_m * variance_o) + wp.float64(wp.static(CONTRAST_FLOOR)))
+    scores[n, SCORE] = visible + colour_weight * colour
+    scores[n, VISIBLE] = visible
+    scores[n, COLOUR] = colour
+    scores[n, HIDDEN] = occluded / wp.max(covered + spill + occluded, one)
+
+
+@wp.kernel
+def judge_kernel(
+    picture: wp.array(dtype=Picture),
+    K: wp.array(dtype=wp.mat33d),
+    mask: wp.array2d(dtype=wp.uint8),
+    mask_given: int,
+    mask_area_px: wp.float64,
+    mesh: JudgedMesh,
+    T_cam_obj: wp.array(dtype=wp.mat44f),
+    buffers: JudgeBuffers,
+    scores: wp.array2d(dtype=wp.float64),
+):
+    """Place the window of a pose, draw the model there, compare, and score; one thread per pose.
+
+    Args:
+        picture: The image.
+        K: Its intrinsics [px], ``(1,)``.
+        mask: Object mask, non-zero = object, ``(H, W)``; ignored unless ``mask_given``.
+        mask_given: Whether ``mask`` means anything.
+        mask_area_px: Its pixels, 0 without one.
+        mesh: The model.
+        T_cam_obj: Poses of it [m], ``(N,)``.
+        buffers: For N poses.
+        scores: Out, ``(N, SCORE_COUNT)``.
+    """
+    n = wp.tid()
+    seen = picture[0]
+    keys = buffers.keys
+    rows = keys.shape[1]
+    columns = keys.shape[2]
+    place_window(n, T_cam_obj, K, mesh.reach_m, rows, 0, 0, False, buffers.window, buffers.K_crop)
+    for row in range(rows):
+        for column in range(columns):
+            keys[n, row, column] = wp.uint64(0)
+    project_span(
+        n, 0, mesh.vertices.shape[0], T_cam_obj, buffers.K_crop, mesh.lights, mesh.vertices, mesh.normals,
+        mesh.near_m, buffers.screen,
+    )  # fmt: skip
+    cover_span(n, 0, mesh.faces.shape[0], buffers.screen, mesh.faces, keys)
+    for column in range(wp.static(ag.SUM_COUNT)):
+        buffers.sums[n, column] = 0.0
+    k = buffers.K_crop[n]
+    for row in range(rows):
+        for column in range(columns):
+            key = keys[n, row, column]
+            z = float(0.0)
+            if key != wp.uint64(0):
+                surface = surface_at(
+                    key, float(column), float(row), n, k, buffers.screen, mesh.faces, mesh.colours, mesh.uv,
+                    mesh.texture, mesh.has_texture != 0,
+                )  # fmt: skip
+                for c in range(3):
+                    buffers.colour[n, row, column, c] = surface.colour[c]
+                z = surface.point[2]
+            buffers.depth[n, row, column] = z
+        agreement_row(
+            n, row, buffers.depth, buffers.colour, buffers.window, seen.depth, seen.rgb, mask, mask_given,
+            mesh.tau_m, buffers.sums,
+        )  # fmt: skip
+    window = buffers.window[n]
+    area = wp.float64(window[0]) * wp.float64(window[2])
+    score_sums(n, buffers.sums, mask_area_px / area, mesh.colour_weight, scores)

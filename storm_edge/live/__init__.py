@@ -1,0 +1,1 @@
+"""What a robot runs: sessions over frames, the state machine of each object, lanes, faults."""

@@ -1,0 +1,252 @@
+"""Objects that are followed together: one step of `pipeline.track.batched` per frame, whoever asks first.
+
+Every object loop has a slot. The first that asks what became of its object in a frame has the step done for all that
+have a pose; the others find their answers there. A slot whose object is lost, or not found yet, is skipped. Where a
+pose begins is only noted (`Slot.begin`); the step of the next frame starts the slot before anything else, so that the
+device is used in one place alone, and what fails there is a fault of the track lane.
+
+Objects come and go between frames, a camera changes its size, engines are opened anew after a fault: then the buffers
+and launches are made again around the same objects, whose poses and colours go on.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import Engine
+from storm_edge.errors import ConfigError, bad
+from storm_edge.frame import Frame
+from storm_edge.live.faults import ReopenableNetworks
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.track.batched import ResidentConfig, ResidentReport, ResidentTracks, make_object
+from storm_edge.pipeline.track.batched_object import ResidentObject
+from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
+
+Float64 = NDArray[np.float64]
+
+
+class TrackerKind(str, Enum):
+    """How objects are followed from frame to frame."""
+
+    RESIDENT = "resident"
+    """All objects in one step without the host in between, as one CUDA graph where that can be."""
+    STEPWISE = "stepwise"
+    """Each object by itself, with as much work as it asks for."""
+
+    @classmethod
+    def on(cls, device: str) -> TrackerKind:
+        """The cheaper one there: what a GPU waits for costs nothing on a CPU (`benchmarks/bench_resident.py`)."""
+        return cls.STEPWISE if device == "cpu" else cls.RESIDENT
+
+
+class ResidentGroup:
+    """The objects of one camera; not to be shared between threads.
+
+    Args:
+        networks: Bundle with RefineNet, or None to track by geometry alone.
+        config: The schedule of a step.
+        second_look: How the ordinary tracker looks at frames in doubt.
+        device: Warp device name.
+        options: Where and how RefineNet runs; its ``stream`` is the one of all steps, made here if not given.
+    """
+
+    def __init__(
+        self,
+        networks: NetworkBundle | None,
+        *,
+        config: ResidentConfig | None = None,
+        second_look: TrackConfig | None = None,
+        device: str = "cpu",
+        options: OrtOptions | None = None,
+    ) -> None:
+        self._config = config or ResidentConfig()
+        if networks is None or "refine" not in networks.networks:
+            self._networks = None
+        else:
+            self._networks = ReopenableNetworks.around(networks)
+        self._second_look = second_look or TrackConfig()
+        self._device = device
+        self._options = options or OrtOptions(device=device)
+        self._stream: Any = self._options.stream
+        self._engine: Engine | None = None
+        self._slots: list[Slot] = []
+        self._tracks: ResidentTracks | None = None
+        self._report: ResidentReport | None = None
+        self._written: Frame | None = None
+        self._stepped: Frame | None = None
+        self._steps: dict[Slot, TrackStep] = {}
+        self._looks_of_others = 0
+        self.spent_ms = self.share_ms = 0.0
+
+    @property
+    def report(self) -> dict[str, object]:
+        """How steps are run, for reports; JSON types."""
+        looks = self._looks_of_others + sum(slot.item.second_looks for slot in self._slots)
+        found: dict[str, object] = {"kind": TrackerKind.RESIDENT.value, "second_looks": looks}
+        report = self._report
+        if report is None:
+            return found | {"launches": "none: there was no frame"}
+        return found | {
+            "launches": report.launches,
+            "uploads": report.uploads,
+            "network_iterations": report.network_iterations,
+            "hypotheses": report.hypothesis_count,
+        }
+
+    def join(self, bundle: ObjectBundle, network: PoseRefiner | None) -> Slot:
+        """A place for one more object; ``network`` is for its second looks."""
+        item = make_object(
+            bundle,
+            self._config,
+            self._networks,
+            device=self._device,
+            second_look=self._second_look,
+            network=network,
+        )
+        return Slot(self, item)
+
+    def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+        """The buffers of the step with a picture in them.
+
+        Args:
+            frame: The image.
+            is_read: Whether somebody reads them before the step; then they are sent to the device as well.
+        """
+        tracks = self._tracks_for(frame)
+        self._written = frame
+        tracks.show(frame, is_sent=is_read)
+        return tracks.frame
+
+    def reopen(self) -> None:
+        """Open the engine anew, and make buffers and launches again at the next frame."""
+        self._tracks = self._written = self._stepped = None
+        if self._networks is not None:
+            self._networks.reopen()
+
+    def enter(self, slot: Slot) -> None:
+        """Follow a slot from the next frame on."""
+        if slot not in self._slots:
+            self._slots.append(slot)
+            self._tracks = self._written = self._stepped = None
+
+    def leave(self, slot: Slot) -> None:
+        """Follow a slot no longer."""
+        if slot in self._slots:
+            self._slots.remove(slot)
+            self._looks_of_others += slot.item.second_looks
+            self._tracks = self._written = self._stepped = None
+
+    def colours_of(self, slot: Slot) -> NDArray[np.float32] | None:
+        """What was learned of an object's colours; None before it began."""
+        if self._tracks is None or slot not in self._slots:
+            return slot.item.colour_log_odds()
+        return self._tracks.colour_log_odds(self._slots.index(slot))
+
+    def step_of(self, slot: Slot, frame: Frame) -> TrackStep:
+        """What became of an object in a frame; the first time that is asked, of all objects that have a pose."""
+        if self._stepped is not frame:
+            began = time.perf_counter()
+            self._step(frame)
+            spent_ms = (time.perf_counter() - began) * 1e3
+            self.spent_ms += spent_ms
+            self.share_ms = spent_ms / len(self._steps)
+            self._stepped = frame
+        return self._steps[slot]
+
+    def _step(self, frame: Frame) -> None:
+        tracks = self._tracks_for(frame)
+        is_written = self._written is frame
+        for index, slot in enumerate(self._slots):
+            if slot.begins is not None:
+                began_at, T = slot.begins
+                tracks = self._tracks_for(began_at)
+                tracks.start(began_at, T, index)
+                slot.begins = None
+                is_written = False
+        if tracks.frame.size_px != frame.size_px:
+            tracks = self._tracks_for(frame)
+        steps = tracks.update(frame, is_written=is_written)
+        self._steps = {slot: step for slot, step in zip(self._slots, steps, strict=True) if step is not None}
+
+    def _tracks_for(self, frame: Frame) -> ResidentTracks:
+        """Buffers of the frame's size, with all slots in them."""
+        if self._tracks is None or self._tracks.frame.size_px != frame.size_px:
+            if self._networks is not None and self._engine is None and self._config.network_iterations > 0:
+                self._engine = self._networks.open("refine", self._options)
+            self._tracks = ResidentTracks(
+                [slot.item for slot in self._slots],
+                self._networks,
+                size_px=frame.size_px,
+                config=self._config,
+                engine=self._engine,
+                device=self._device,
+                stream=self._stream,
+            )
+            self._report = self._tracks.report
+            self._written = None
+        return self._tracks
+
+
+class Slot:
+    """One object's place in a group; made by `ResidentGroup.join`.
+
+    Attributes:
+        item: What is known of the object.
+        begins: Frame and pose that it is to be started at, noted for the next step.
+    """
+
+    def __init__(self, group: ResidentGroup, item: ResidentObject) -> None:
+        self.group = group
+        self.item = item
+        self.begins: tuple[Frame, Float64] | None = None
+        self._colours: NDArray[np.float32] | None = None
+        group.enter(self)
+
+    def begin(self, frame: Frame, T_cam_centre: Float64) -> None:
+        """Follow it from this pose ``(4, 4)`` of this frame on, beginning with the next frame."""
+        self.begins = frame, T_cam_centre
+
+    def drop(self) -> None:
+        """Its object is lost. The colours are read now: a search on another thread must not ask the device."""
+        self._colours = self.group.colours_of(self)
+        self.begins = None
+        self.item.pause()
+
+    def leave(self) -> None:
+        """Follow it no longer. It keeps its pose and may come back."""
+        self.group.leave(self)
+
+    def come_back(self) -> None:
+        """Follow it again."""
+        self.group.enter(self)
+
+    def step(self, frame: Frame) -> TrackStep:
+        """What became of the object in this frame."""
+        return self.group.step_of(self, frame)
+
+    @property
+    def colour_log_odds(self) -> NDArray[np.float32] | None:
+        """What was known of its colours when it was lost, see `nearby.nearby_mask`; None before."""
+        return self._colours
+
+
+def the_one_group(groups: list[ResidentGroup | None]) -> ResidentGroup | None:
+    """The group of all objects of a loop; None where each is followed by itself.
+
+    Raises:
+        ConfigError: They are of different groups.
+    """
+    first = groups[0] if groups else None
+    if any(group is not first for group in groups):
+        remedy = "give make_loops the group of the loop that the object is added to"
+        raise ConfigError(bad("objects", "several groups of tracks", "one for a camera", remedy))
+    return first

@@ -1,0 +1,503 @@
+"""One object in the loop: does what the state machine asks for, and tells it what came of it.
+
+`machine` decides; here its actions are done: tracking on every frame, and, while there is no pose, looking for the
+object (`locating`) in chunks, a few per frame, so that whatever else runs in the loop waits for no more than one. A
+pose that was found belongs to an old frame; a second tracker, the scout, takes it forward, and only when it has
+arrived and is still believed it is the track: the two trackers change places, or the object's slot in the group that
+follows all of them together (`track_group`) begins there.
+
+A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
+With a verifier the track's crops are compared with remembered ones every few frames (`verifying`), a second voter
+beside geometry; where a lane does that its vote is heard some frames later, about the frame that it judged.
+A fault of a device or an engine is the matter of `faults`: the engines are opened anew and the work is done again, or
+counts as failed where it was a search.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import UnitError, bad
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import invert
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.live.arbiter import Need
+from storm_edge.live.batched_group import ResidentGroup, TrackerKind
+from storm_edge.live.events import (
+    Action,
+    Begin,
+    Cancel,
+    Drop,
+    Event,
+    Failed,
+    Forget,
+    Forward,
+    Given,
+    Judged,
+    LookNearby,
+    Register,
+    Remember,
+    Search,
+    Tick,
+    Voter,
+)
+from storm_edge.live.faults import Rebuilder
+from storm_edge.live.lanes.background import BackgroundLane, Ticket
+from storm_edge.live.lanes.scheduler import Lane
+from storm_edge.live.lanes.verification import Verifying, Vote
+from storm_edge.live.recovery import Locator, Work
+from storm_edge.live.state_machine import Belief, MachineConfig, Step, advance
+from storm_edge.live.track_report import State, Track
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.detect.detector import BRIEF, THOROUGH, Finder, Known
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.reacquire.local_search import NearbyConfig
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
+from storm_edge.pipeline.track.batched import ResidentConfig
+from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker, TrackStep
+from storm_edge.pipeline.verify.full_tom import TrackVerifier
+
+Float64 = NDArray[np.float64]
+Result = TypeVar("Result")
+
+_NEEDS = {
+    Step.FORWARD: Need.FORWARD,
+    Step.NEARBY: Need.NEARBY,
+    Step.SEARCH: Need.SEARCH,
+    Step.REGISTER: Need.SEARCH,
+}
+
+_SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
+_LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """Schedules, thresholds, and how much is done per frame."""
+
+    register: RegisterConfig = field(default_factory=RegisterConfig)
+    """The schedule of registration from a mask that is given, or around the last pose."""
+    register_chunk: int | None = None
+    """Hypotheses per chunk of all registrations, those of searches too; None leaves it to `assembly`, which makes
+    chunks smaller where a lane fits them in between the frames."""
+    tracker: TrackerKind | None = None
+    """How objects are followed; None takes the cheaper one of the device, see `TrackerKind.on`."""
+    track: TrackConfig = field(default_factory=TrackConfig)
+    """How tracking shares the work between geometry and network: step by step, and in a second look at a frame in
+    doubt."""
+    resident: ResidentConfig = field(default_factory=ResidentConfig)
+    """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
+    machine: MachineConfig = field(
+        default_factory=lambda: MachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
+    )
+    """When a pose is doubted, dropped and searched for."""
+    nearby: NearbyConfig = field(default_factory=NearbyConfig)
+    """Where a lost object is looked for first."""
+    chunks_per_frame: int = 5
+    """Chunks of locating work done per frame while there is no pose, where no lane does them beside the frames.
+    Before the first pose there is nothing to keep up with: an attempt is done at once, as registration from a mask.
+    """
+    frames_per_chunk: int = 3
+    """Frames that the scout follows in one chunk."""
+    kept_frames: int = 60
+    """Frames kept for the scout: 2 s at 30 Hz, 2 MiB each at 640x480."""
+    thorough_every: int = 30
+    """After a loss every so manieth attempt in a row searches the image thoroughly; the others are brief."""
+    verify_every: int = 3
+    """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
+
+
+class ObjectLoop:
+    """One object: where it starts, and what is believed about it; buffers are made here.
+
+    Args:
+        bundle: The onboarded object.
+        networks: The network bundle; None runs on geometry alone.
+        config: Schedules and thresholds; the default ones when None.
+        device: Warp device name.
+        options: Where and how the engines run.
+        finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
+            around its last place only.
+        verifier: The second voter; None leaves the judgement to geometry.
+        lane: Does the locating and verifying beside the frames; None does the one in between, always in the same
+            order, and the other at once.
+        rebuilder: Opens engines anew that failed; None has nothing to open, and tries again once.
+        group: What follows this object together with others; None follows it by itself, step by step.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        networks: NetworkBundle | None,
+        *,
+        config: LoopConfig | None = None,
+        device: str = "cpu",
+        options: OrtOptions | None = None,
+        finder: Finder | None = None,
+        verifier: TrackVerifier | None = None,
+        lane: BackgroundLane | None = None,
+        rebuilder: Rebuilder | None = None,
+        group: ResidentGroup | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.group = group
+        self._finder, self._verifier = finder, verifier
+        self._rebuilder = replace(rebuilder or Rebuilder(), group=group)
+        self._lane = lane
+        self._ticket: Ticket[Event] | None = None
+        self._config = config or LoopConfig()
+        self.share_verifying(0, 1)
+        self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
+        self._network: PoseRefiner | None = None
+        if networks is not None:
+            mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+            self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+
+        def tracker() -> Tracker:
+            geometry = GeometricRefiner(bundle.viewpoints, device=device)
+            return Tracker(bundle, geometry, self._network, config=self._config.track, device=device)
+
+        self._tracker = tracker() if group is None else None
+        self._verifying = Verifying(verifier, lane, device)
+        self._slot = None if group is None else group.join(bundle, self._network)
+        self._locator = Locator(
+            bundle,
+            self._registrar,
+            tracker(),
+            finder=finder,
+            vote=self._verifying.verify,
+            nearby=self._config.nearby,
+            frames_per_chunk=self._config.frames_per_chunk,
+            kept_frames=self._config.kept_frames,
+            device=device,
+        )
+        self._T_centre_obj = invert(bundle.T_obj_centre)
+        self._belief = Belief()
+        machine = self._config.machine
+        # Without a finder the old place is all there is to look at.
+        self._machine = machine if finder is not None else replace(machine, nearby_attempts=None)
+        self._step: TrackStep | None = None
+        self._step_stamp_ns = 0
+        self._trusted: Float64 | None = None
+        self._work: Work | None = None
+        self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `Remember` is about
+
+    @property
+    def belief(self) -> Belief:
+        """What the machine knows."""
+        return self._belief
+
+    @property
+    def known(self) -> Known | None:
+        """What is known of the object since it was followed; None before."""
+        if self._trusted is None:
+            return None
+        if self._slot is not None:
+            colours = self._slot.colour_log_odds
+        else:
+            assert self._tracker is not None
+            colours = self._tracker.colour_log_odds()
+        dead_ends = self._locator.dead_ends
+        return Known(T_cam_centre=self._trusted, colour_log_odds=colours, dead_ends=dead_ends)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it can find the object in a whole image."""
+        return self._finder is not None
+
+    @property
+    def need(self) -> Need | None:
+        """What it waits for; None where it is followed, or nothing is to be done yet."""
+        attempt = self._belief.attempt
+        if self._belief.has_pose or attempt is None or (self._work is None and self._ticket is None):
+            return None
+        return _NEEDS[attempt.step]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the lane is at its work."""
+        return self._ticket is not None
+
+    @property
+    def rebuilt(self) -> dict[str, str]:
+        """Why each lane was rebuilt that was, of all objects of the run."""
+        return self._rebuilder.health.rebuilt
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers of networks so far that were no numbers, by network; each was gone on without."""
+        counts = Counter(self._registrar.unusable)
+        counts.update({} if self._finder is None else self._finder.unusable)
+        counts["refine"] += 0 if self._network is None else self._network.unusable
+        counts["refine"] += 0 if self._slot is None else self._slot.item.unusable
+        counts["tom"] += 0 if self._verifier is None else self._verifier.unusable
+        return dict(counts)
+
+    def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
+        """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
+        started = time.perf_counter()
+        found = self._surviving(Lane.LOCATE, lambda: self._registrar.register(buffers, mask))
+        return self._begin(frame, buffers, found.T_cam_centre, "register", started, faulty=found.faulty)
+
+    def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
+        """Start tracking at a pose that somebody else knows.
+
+        Raises:
+            UnitError: At that pose the object would be a speck or fill many images.
+        """
+        started = time.perf_counter()
+        check_apparent_size(self.bundle.diameter_m, T_cam_obj, frame)
+        return self._begin(frame, buffers, T_cam_obj @ self.bundle.T_obj_centre, "start", started)
+
+    def wait(self, frame: Frame) -> Track:
+        """A frame in which nothing is known and nothing is asked for."""
+        self._tick(frame)
+        return self.report(frame, {})
+
+    def track(self, frame: Frame, buffers: FrameBuffers) -> Track:
+        """Follow the object into the next frame, or go on looking for it."""
+        spent = self.advance(frame, buffers)
+        if not self._belief.has_pose:
+            started = time.perf_counter()
+            self.locate()
+            spent["locate"] = (time.perf_counter() - started) * 1e3
+        return self.report(frame, spent)
+
+    def advance(self, frame: Frame, buffers: FrameBuffers) -> dict[str, float]:
+        """The first half of `track`: follow the object, or hear what the lane found; time by stage [ms]."""
+        started = time.perf_counter()
+        self._tick(frame)
+        spent = {}
+        if self._belief.has_pose:
+            self._hear_verifier()
+        if self._belief.has_pose:
+            # The step of a group is done at the first question; each object bears its share of it.
+            others_ms = 0.0 if self.group is None else self.group.spent_ms
+            self._follow(frame, buffers)
+            spent["track"] = (time.perf_counter() - started) * 1e3
+            if self.group is not None:
+                spent["track"] += self.group.share_ms - (self.group.spent_ms - others_ms)
+        if not self._belief.has_pose:
+            self._locator.keep(frame)
+            self._hear_lane()
+        return spent
+
+    def locate(self) -> None:
+        """The second half, while there is no pose: do some chunks of the work under way, or hand it to the lane."""
+        if self._belief.has_pose:
+            return
+        if self._lane is not None:
+            self._hand_in(self._lane)
+            return
+        seen_before = self._trusted is not None
+        for _ in range(self._config.chunks_per_frame) if seen_before else itertools.count():
+            work = self._work
+            if work is None:
+                return
+            try:
+                next(work)
+            except StopIteration as done:
+                self._work = None
+                self._hear(done.value)
+
+    def share_verifying(self, place: int, count: int) -> None:
+        """Verify in frames of its own: it is at ``place`` of ``count`` objects that are followed together."""
+        self._verify_every = max(self._config.verify_every, count)
+        # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
+        self._verify_place = (1 + place) % self._verify_every
+
+    def stop(self) -> None:
+        """End what is under way; the object is not to be followed any more."""
+        self._drop_work()
+        self._settle_verifier()
+        if self._slot is not None:
+            self._slot.leave()
+
+    def come_back(self) -> None:
+        """Be followed again after `stop`."""
+        if self._slot is not None:
+            self._slot.come_back()
+
+    def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+        """The buffers of the group's step with a picture in them; see `ResidentGroup.show`."""
+        group = self.group
+        assert group is not None
+        return self._surviving(Lane.TRACK, lambda: group.show(frame, is_read=is_read))
+
+    def _tick(self, frame: Frame) -> None:
+        self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
+
+    def _begin(
+        self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float, *, faulty: bool = False
+    ) -> Track:
+        self._tick(frame)
+        self._drop_work()  # it may be using the scout
+        self._settle_verifier()
+        # Every track begins with the scout; the machine's Begin makes it the tracker.
+        step = self._surviving(Lane.TRACK, lambda: self._locator.given(frame, buffers, T))
+        self._hear(Given(frame=frame.index, score=step.confidence, faulty=faulty))
+        return self.report(frame, {stage: (time.perf_counter() - started) * 1e3})
+
+    def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
+        step = self._surviving(Lane.TRACK, lambda: self._tracked(frame, buffers))
+        self._step, self._step_stamp_ns = step, frame.stamp_ns
+        self._at_hand = (frame, buffers, step.T_cam_centre)
+        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
+        due = frame.index % self._verify_every == self._verify_place
+        due = due or self._belief.state is State.SUSPECT
+        if due and self._belief.has_pose:
+            self._hear_vote(
+                self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
+            )
+        if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
+            self._trusted = step.T_cam_centre
+
+    def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        if self._slot is not None:
+            return self._slot.step(frame)
+        assert self._tracker is not None
+        return self._tracker.update(buffers)
+
+    def _hear_verifier(self) -> None:
+        """What the lane came to since the last frame, about a frame before this one."""
+        while (vote := self._surviving(Lane.VERIFY, self._verifying.hear)) is not None:
+            self._hear_vote(vote)
+
+    def _hear_vote(self, vote: Vote | None) -> None:
+        if vote is not None:
+            found = vote.verification
+            self._hear(Judged(frame=vote.frame, voter=Voter.NETWORK, score=found.score, faulty=found.faulty))
+
+    def _settle_verifier(self) -> None:
+        self._surviving(Lane.VERIFY, self._verifying.settle)
+
+    def _hear(self, event: Event) -> None:
+        """Tell the machine, and do what it asks for."""
+        self._belief, actions = advance(self._belief, event, self._machine)
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, LookNearby):
+            self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self.known))
+        elif isinstance(action, Search):
+            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
+        elif isinstance(action, Register):
+            known = self.known
+            brief = known is not None and (self._belief.failure_count + 1) % self._config.thorough_every
+            effort = BRIEF if brief else THOROUGH
+            work = self._locator.register_candidates(action.attempt, known, effort)
+            self._work = self._guarded(action.attempt, work)
+        elif isinstance(action, Forward):
+            self._work = self._guarded(action.attempt, self._locator.go_forward(action.attempt))
+        elif isinstance(action, Cancel):
+            self._drop_work()
+        elif isinstance(action, Begin):
+            self._begin_to_follow()
+        elif isinstance(action, Drop):
+            self._settle_verifier()  # whoever takes a pose forward asks it, too
+            if self._slot is not None:
+                self._surviving(Lane.TRACK, self._slot.drop)
+        elif isinstance(action, Remember):
+            assert self._at_hand is not None
+            at_hand = self._at_hand
+            self._surviving(Lane.VERIFY, lambda: self._verifying.remember(*at_hand))
+        elif isinstance(action, Forget):
+            self._verifying.forget()
+
+    def _begin_to_follow(self) -> None:
+        """What the scout came to is the track from now on."""
+        locator = self._locator
+        assert locator.found is not None
+        assert locator.at_hand is not None
+        frame, T = locator.found
+        if self._slot is not None:
+            self._slot.begin(frame, T)
+        else:
+            assert self._tracker is not None
+            self._tracker, locator.scout = locator.scout, self._tracker
+        self._step, self._step_stamp_ns = locator.step, frame.stamp_ns
+        self._trusted, self._at_hand = T, (frame, *locator.at_hand)
+        self._drop_work()
+        locator.begun()
+
+    def _surviving(self, lane: Lane, work: Callable[[], Result]) -> Result:
+        """Do work of a lane; after a fault once more, on engines that were opened anew."""
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                self._rebuilder.absorb(lane, error)
+
+    def _guarded(self, attempt: int, work: Work) -> Work:
+        """The same work, failed if its lane had to be rebuilt."""
+        try:
+            return (yield from work)
+        except Exception as error:
+            self._rebuilder.absorb(Lane.LOCATE, error)
+            return Failed(attempt=attempt)
+
+    def _hear_lane(self) -> None:
+        """What the lane came to; its answer may start the next work."""
+        if self._ticket is not None and self._ticket.over:
+            answer = self._ticket.answer()
+            self._ticket, self._work = None, None
+            if answer is not None:
+                self._hear(answer)
+
+    def _hand_in(self, lane: BackgroundLane) -> None:
+        if self._ticket is None and self._work is not None:
+            attempt = self._belief.attempt
+            assert attempt is not None
+            self._ticket = lane.submit(self._work, kind=attempt.step.value)
+
+    def _drop_work(self) -> None:
+        """Stop what is under way; its buffers are free afterwards."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+        self._ticket, self._work = None, None
+
+    def report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
+        """What is known at this frame, after `advance` and `locate`."""
+        step = self._step if self._belief.has_pose else None
+        return Track(
+            frame=frame.index,
+            stamp_ns=frame.stamp_ns,
+            object_id=self.bundle.object_id,
+            state=self._belief.state,
+            T_cam_obj=None if step is None else step.T_cam_centre @ self._T_centre_obj,
+            confidence=0.0 if step is None else step.confidence,
+            pose_age_ms=None if step is None else (frame.stamp_ns - self._step_stamp_ns) * 1e-6,
+            latency_ms=spent_ms,
+        )
+
+
+def check_apparent_size(diameter_m: float, T_cam_obj: Float64, frame: Frame) -> None:
+    """Refuse a pose at which the object cannot have the unit of the scene.
+
+    Raises:
+        UnitError: It would span less than 4 px or more than 20 images.
+    """
+    width = frame.size_px[1]
+    span_px = frame.K[0, 0] * diameter_m / max(float(T_cam_obj[2, 3]), 1e-6)
+    if not _SMALLEST_PX <= span_px <= _LARGEST_IMAGES * width:
+        raise UnitError(
+            bad(
+                f"object size at frame {frame.index}",
+                f"a model of {diameter_m:.4g} m at {T_cam_obj[2, 3]:.4g} m, {span_px:.3g} px across",
+                f"{_SMALLEST_PX:g} px to {_LARGEST_IMAGES:g} image widths",
+                "onboard the model with the other --unit, or check the labels' unit (BOP has mm)",
+            )
+        )

@@ -1,0 +1,167 @@
+"""Puts loops together: a network bundle decides how objects are searched for and who votes on their tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from storm_edge.engines.backend import Backend
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
+from storm_edge.live.batched_group import ResidentGroup, TrackerKind
+from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.faults import LaneHealth, Rebuilder, ReopenableNetworks
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.sharpen import SharpenConfig
+from storm_edge.pipeline.segment.template_cache import load_look
+from storm_edge.pipeline.verify.full_tom import open_verifier
+
+LANE_CHUNK = 12
+"""Hypotheses per chunk of registrations that run beside the frames, where nobody says otherwise: what fits between
+two frames must be small. Done in between, large chunks cost less in all."""
+
+
+def chunked(config: LoopConfig, *, beside: bool) -> tuple[LoopConfig, FindConfig]:
+    """The configuration of a loop and of its searches, with registrations in chunks of the size asked for.
+
+    Args:
+        config: Schedules; its ``register_chunk``, if it has one, is the size.
+        beside: Whether they run on a lane beside the frames.
+    """
+    finding = FindConfig()
+    chunk = config.register_chunk or (LANE_CHUNK if beside else None)
+    if chunk is None:
+        return config, finding
+    quick, careful = (replace(schedule, chunk=chunk) for schedule in (finding.quick, finding.careful))
+    config = replace(config, register=replace(config.register, chunk=chunk))
+    return config, replace(finding, quick=quick, careful=careful)
+
+
+def streams_of(device: str, networks: NetworkBundle | None) -> LaneStreams:
+    """The streams of the lanes: one for all where networks run in ONNX Runtime, whose sessions know a single one.
+
+    Raises:
+        BackendError: The device is not available.
+    """
+    return lane_streams(device, shared=networks is not None and networks.backend is Backend.ONNXRUNTIME)
+
+
+def make_segmenter(
+    networks: NetworkBundle | None, *, sam2: bool = False, device: str = "cpu", options: OrtOptions | None = None
+) -> Segmenter | None:
+    """The segmenter of a bundle; None where it has none. Without any bundle colours and depth alone segment.
+
+    Raises:
+        EngineError: SAM2 is to sharpen masks and the bundle does not have it.
+    """
+    sharpen = SharpenConfig() if sam2 else None
+    if networks is None:
+        config = SegmentConfig(source=Source.COLOUR, sharpen=sharpen)
+        return Segmenter(None, config=config, device=device)
+    if "som_head" not in networks.networks and not sam2:
+        return None
+    return Segmenter(networks, config=SegmentConfig(sharpen=sharpen), device=device, options=options)
+
+
+def make_group(
+    networks: NetworkBundle | None, config: LoopConfig, *, device: str, options: OrtOptions | None = None
+) -> ResidentGroup:
+    """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
+    schedule = config.resident
+    if config.track.ask_network == "never":
+        schedule = replace(schedule, network_iterations=0)
+    return ResidentGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
+
+
+def make_loops(
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    *,
+    config: LoopConfig | None = None,
+    device: str = "cpu",
+    lane: BackgroundLane | None = None,
+    sam2: bool = False,
+    paths: Sequence[Path | None] | None = None,
+    health: LaneHealth | None = None,
+    group: ResidentGroup | None = None,
+) -> list[ObjectLoop]:
+    """A loop per object, with one segmenter for all of them.
+
+    Args:
+        bundles: The objects.
+        networks: The network bundle; None runs on geometry and colours alone.
+        config: Schedules and thresholds.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+        lane: Looks for objects beside the frames; None looks for them in between.
+        sam2: Whether SAM2 sharpens the masks of a search.
+        paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
+            read there, and made anew for those without.
+        health: Of the lanes, where objects are added to a loop that runs; its own if None.
+        group: Of that loop, if its objects are followed together; a new one if None, where the configuration or the
+            device asks for one.
+
+    Raises:
+        EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
+        ObjectBundleError: What is kept of an object was made by other networks.
+        BackendError: The device is not available.
+    """
+    stream = streams_of(device, networks).track
+    with on_stream(stream):
+        # Threads that wait actively between calls would take the core that searches and other objects need.
+        options = OrtOptions(device=device, spinning=False, stream=stream)
+        loops = _make_loops(bundles, networks, config or LoopConfig(), lane, sam2, paths, health, group, options)
+    if stream is not None:
+        settle(device)
+    return loops
+
+
+def _make_loops(
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    config: LoopConfig,
+    lane: BackgroundLane | None,
+    sam2: bool,
+    paths: Sequence[Path | None] | None,
+    health: LaneHealth | None,
+    group: ResidentGroup | None,
+    options: OrtOptions,
+) -> list[ObjectLoop]:
+    device = options.device
+    # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
+    shared = None if networks is None else ReopenableNetworks.around(networks)
+    health = health or LaneHealth()
+    segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
+    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
+        group = make_group(networks, config, device=device, options=options)
+    config, finding = chunked(config, beside=lane is not None)
+    loops = []
+    for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
+        finder = verifier = None
+        own = None if networks is None else ReopenableNetworks.around(networks)
+        if segmenter is not None:
+            look = None if path is None else load_look(path, segmenter, bundle)
+            finder = Finder(
+                bundle, segmenter, networks=own, config=finding, device=device, look=look, options=options
+            )
+        if own is not None:
+            verifier = open_verifier(bundle, own, device=device, options=options)
+        loops.append(
+            ObjectLoop(
+                bundle,
+                own,
+                config=config,
+                device=device,
+                options=options,
+                finder=finder,
+                verifier=verifier,
+                lane=lane,
+                rebuilder=Rebuilder(health=health, own=own, shared=shared),
+                group=group,
+            )
+        )
+    return loops

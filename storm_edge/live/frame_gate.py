@@ -1,0 +1,99 @@
+"""What of a camera's frames the loop is shown: each once, in order, on a clock that never jumps.
+
+`admit` is pure, a `Gate` and a frame in, the next `Gate` and the frame to use out. Frames go by their numbers; a
+number that was there before is skipped, and so is a picture that comes again under another number. A camera that was
+started anew counts from 0 again: a lower number is a late frame, unless its stamp goes on, or so many lower ones
+follow one another that nothing else can be meant. Then the loop's numbers go on where they were. The stamp of a frame
+says when it was taken, unless it leaps: more than a second from what the frame numbers say, or not forward at all.
+Then the loop's time goes on as if the camera had kept its rate; a second's pause of the camera itself looks the same
+and is taken the same way. Whoever reports a frame reports the camera's own stamp and number; after a restart numbers
+come again.
+
+Nothing of a camera is kept across frames but its buffers' size, so that another K needs no more than to be noticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from storm_edge.frame import Frame
+
+LEAP_NS = 1_000_000_000
+"""Step of the stamps beside the frame numbers from which on the clock, not the camera, must have moved [ns]."""
+_RESTARTED_AFTER = 10
+"""Frames below the newest number, each after the one before, that are a camera which counts anew, not late frames."""
+_NOMINAL_PERIOD_NS = 33_333_333
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What is known of the frames so far. The default is the start."""
+
+    last: Frame | None = None
+    """The newest frame that was admitted, as it came."""
+    offset_ns: int = 0
+    """The loop's time less the camera's stamp [ns]."""
+    offset: int = 0
+    """The loop's number of a frame less the camera's."""
+    late: Frame | None = None
+    """The newest of the frames with lower numbers that came one after the other, without another in between."""
+    late_count: int = 0
+    """How many of them."""
+    period_ns: int = _NOMINAL_PERIOD_NS
+    """Time between frames of neighbouring numbers, as it was last [ns]."""
+    repeated: int = 0
+    """Frames that were there before and were skipped."""
+    disordered: int = 0
+    """Frames that came after a newer one and were skipped."""
+    restarts: int = 0
+    """Times that the camera began to count anew."""
+    clock_jumps: int = 0
+    """Stamps that the loop's time did not follow."""
+    camera_changes: int = 0
+    """Frames with other intrinsics or of another size than the one before."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was out of the ordinary, for reports."""
+        return {
+            "repeated": self.repeated,
+            "disordered": self.disordered,
+            "restarts": self.restarts,
+            "clock_jumps": self.clock_jumps,
+            "camera_changes": self.camera_changes,
+        }
+
+
+def admit(gate: Gate, frame: Frame) -> tuple[Gate, Frame | None]:
+    """What the loop is shown of a frame: itself by the loop's number and time, or None where it is to be skipped."""
+    last = gate.last
+    if last is None:
+        return replace(gate, last=frame), frame
+    steps, advance_ns = frame.index - last.index, frame.stamp_ns - last.stamp_ns
+    if steps < 0:
+        late_count = gate.late_count + 1 if gate.late is not None and frame.index > gate.late.index else 1
+        if advance_ns <= 0 and late_count < _RESTARTED_AFTER:
+            disordered = gate.disordered + 1
+            return replace(gate, disordered=disordered, late=frame, late_count=late_count), None
+        gate = replace(gate, restarts=gate.restarts + 1, offset=gate.offset - steps + 1)
+        steps = 1
+    elif steps == 0 or (advance_ns == 0 and _same_picture(frame, last)):
+        return replace(gate, repeated=gate.repeated + 1), None
+    gate = replace(gate, late=None, late_count=0)
+    expected_ns = steps * gate.period_ns
+    if 0 < advance_ns <= max(LEAP_NS, expected_ns + LEAP_NS):
+        period_ns = min(max(advance_ns // steps, 1), LEAP_NS)
+        gate = replace(gate, period_ns=period_ns)
+    else:
+        advance_ns = min(expected_ns, LEAP_NS)
+        offset_ns = last.stamp_ns + gate.offset_ns + advance_ns - frame.stamp_ns
+        gate = replace(gate, offset_ns=offset_ns, clock_jumps=gate.clock_jumps + 1)
+    changed = frame.size_px != last.size_px or not np.array_equal(frame.K, last.K)
+    gate = replace(gate, last=frame, camera_changes=gate.camera_changes + changed)
+    return gate, replace(frame, index=frame.index + gate.offset, stamp_ns=frame.stamp_ns + gate.offset_ns)
+
+
+def _same_picture(frame: Frame, other: Frame) -> bool:
+    return np.array_equal(frame.rgb, other.rgb) and np.array_equal(frame.depth_m, other.depth_m)

@@ -1,0 +1,1 @@
+"""Work beside the frames: the background thread, its scheduler, verification on it."""

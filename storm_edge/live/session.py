@@ -1,0 +1,210 @@
+"""The loop over frames: every object in every frame, whoever hands the frames in.
+
+`FrameLoop.step` is what happens at a frame: the gate says whether it is one (`frame_gate`), objects with a pose are
+followed, and one of those without is looked for (`turns`), here or on a lane that is kept out of the tracking's way.
+Verifying goes round: of several objects each has frames of its own in which its network is asked. Objects come and
+go between frames.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from storm_edge.errors import ConfigError, bad
+from storm_edge.frame import Frame
+from storm_edge.kernels.streams import on_stream
+from storm_edge.live.arbiter import Wish, next_turn
+from storm_edge.live.batched_group import ResidentGroup, TrackerKind, the_one_group
+from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.frame_gate import Gate, admit
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.track_report import Track
+from storm_edge.live.watchdog import Watchdog
+from storm_edge.pipeline.inputs import FrameBuffers
+
+First = Callable[[ObjectLoop, Frame, FrameBuffers], Track | None]
+"""What becomes of an object that is given its pose in a frame; None to follow it, or look for it."""
+
+
+class FrameLoop:
+    """All objects of one camera; not to be shared between threads.
+
+    Args:
+        objects: What to follow from the beginning.
+        device: Warp device name.
+        lane: The lane that these objects were made with, if any.
+        watchdog: Looks on.
+        stream: CUDA stream that frames are followed on, see `kernels.streams`; None on a CPU.
+    """
+
+    def __init__(
+        self,
+        objects: Iterable[ObjectLoop] = (),
+        *,
+        device: str = "cpu",
+        lane: BackgroundLane | None = None,
+        watchdog: Watchdog | None = None,
+        stream: Any = None,
+    ) -> None:
+        self._stream = stream
+        self._device, self._lane, self._watchdog = device, lane, watchdog
+        self._objects: list[ObjectLoop] = []
+        self._gate = Gate()
+        self._buffers: FrameBuffers | None = None
+        self._turn: tuple[ObjectLoop, int] | None = None  # who had it last, in which attempt
+        self._gone: dict[str, int] = {}  # unusable answers of objects that were removed
+        for item in objects:
+            self._objects.append(item)
+        self._group = the_one_group([item.group for item in self._objects])
+        self._share_verifying()
+
+    @property
+    def group(self) -> ResidentGroup | None:
+        """What follows all objects together; None where each is followed by itself."""
+        return self._group
+
+    @property
+    def tracker(self) -> dict[str, object]:
+        """How objects are followed, for reports; JSON types."""
+        return {"kind": TrackerKind.STEPWISE.value} if self._group is None else self._group.report
+
+    @property
+    def objects(self) -> tuple[ObjectLoop, ...]:
+        """What is followed, in the order of the tracks."""
+        return tuple(self._objects)
+
+    @property
+    def faults(self) -> dict[str, object]:
+        """What went wrong so far and was gone on from, for reports; JSON types."""
+        unusable = dict(self._gone)
+        for item in self._objects:
+            for network, count in item.unusable.items():
+                unusable[network] = unusable.get(network, 0) + count
+        rebuilt: dict[str, str] = {}
+        for item in self._objects:
+            rebuilt |= item.rebuilt
+        if self._lane is not None and self._lane.rebuilt:
+            rebuilt["locate thread"] = "a chunk that hung"
+        return {
+            "frames": self._gate.counts,
+            "not_numbers": unusable,
+            "rebuilt": rebuilt,
+            "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
+        }
+
+    def add(self, item: ObjectLoop) -> None:
+        """Follow one more object from the next frame on; where the lane is used it must have been made with it.
+
+        Raises:
+            ConfigError: An object of that name is followed already, or the others are in another group.
+        """
+        name = item.bundle.object_id
+        if any(other.bundle.object_id == name for other in self._objects):
+            raise ConfigError(bad("objects", f"{name} twice", "each once", "give the second one another name"))
+        self._group = the_one_group([*(other.group for other in self._objects), item.group])
+        self._objects.append(item)
+        item.come_back()
+        self._share_verifying()
+
+    def remove(self, object_id: str) -> ObjectLoop:
+        """Follow an object no longer; what is under way for it has ended when this returns.
+
+        Raises:
+            ConfigError: No such object.
+            RunFault: A chunk of its work hangs.
+        """
+        for item in self._objects:
+            if item.bundle.object_id == object_id:
+                break
+        else:
+            names = [item.bundle.object_id for item in self._objects]
+            raise ConfigError(bad("objects", f"no {object_id}", f"one of {names}", "name one that is followed"))
+        self._objects.remove(item)
+        item.stop()
+        for network, count in item.unusable.items():
+            self._gone[network] = self._gone.get(network, 0) + count
+        self._share_verifying()
+        return item
+
+    def step(
+        self, frame: Frame, *, first: First | None = None, next_due_s: float | None = None
+    ) -> list[Track] | None:
+        """One frame; a `Track` per object, or None if the frame was skipped (see `frame_gate`).
+
+        Args:
+            frame: The image.
+            first: Gives objects their first pose.
+            next_due_s: When the next frame is expected, by `time.monotonic` [s]; None where nobody knows.
+        """
+        self._gate, admitted = admit(self._gate, frame)
+        if admitted is None:
+            return None
+        if self._lane is not None:
+            # Who follows nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
+            # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
+            followed = any(item.belief.has_pose for item in self._objects)
+            self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
+        watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
+        with watched, on_stream(self._stream):
+            tracks = self._step(admitted, first)
+        return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]
+
+    def _step(self, frame: Frame, first: First | None) -> list[Track]:
+        with nullcontext() if self._lane is None else self._lane.tracking():
+            began = time.perf_counter()
+            buffers = self._uploaded(frame, is_read=first is not None)
+            upload_ms = (time.perf_counter() - began) * 1e3
+            given: dict[int, Track] = {}
+            spent: dict[int, dict[str, float]] = {}
+            for place, item in enumerate(self._objects):
+                track = None if first is None else first(item, frame, buffers)
+                if track is None:
+                    spent[place] = item.advance(frame, buffers)
+                else:
+                    given[place] = track
+        self._locate(spent)
+        tracks = [
+            given[place] if place in given else item.report(frame, spent[place])
+            for place, item in enumerate(self._objects)
+        ]
+        return [_with_upload(track, upload_ms) for track in tracks]
+
+    def _locate(self, spent: dict[int, dict[str, float]]) -> None:
+        """Give one object the turn, and let it use it."""
+        wishes = [self._wish(item) if place in spent else None for place, item in enumerate(self._objects)]
+        place = next_turn(wishes)
+        if place is not None:
+            item = self._objects[place]
+            attempt = item.belief.attempt
+            self._turn = None if attempt is None else (item, attempt.number)
+            began = time.perf_counter()
+            item.locate()
+            spent[place]["locate"] = spent[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
+
+    def _wish(self, item: ObjectLoop) -> Wish | None:
+        need, attempt = item.need, item.belief.attempt
+        if need is None or attempt is None:
+            return None
+        held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number
+        return Wish(need=need, since_s=attempt.started_s, held=held, under_way=item.under_way)
+
+    def _uploaded(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+        if self._group is not None and self._objects:
+            return self._objects[0].show(frame, is_read=is_read)
+        if self._buffers is None or self._buffers.size_px != frame.size_px:
+            self._buffers = FrameBuffers(*frame.size_px, self._device)
+        self._buffers.upload(frame)
+        return self._buffers
+
+    def _share_verifying(self) -> None:
+        for place, item in enumerate(self._objects):
+            item.share_verifying(place, len(self._objects))
+
+
+def _with_upload(track: Track, upload_ms: float) -> Track:
+    stages = {"upload": upload_ms, **track.latency_ms}
+    return replace(track, latency_ms={**stages, "total": sum(stages.values())})

@@ -1,0 +1,456 @@
+"""What is believed about one object, and what to do next: the recovery loop as a pure state machine.
+
+`advance` takes a `Belief` and an event and returns the next belief and the actions that it asks for. Nothing here
+looks at an image, a clock or a thread; who runs the loop does the actions and sends their answers back as events, at
+once or many frames later. One machine per object.
+
+==========================  ================================================  =====================================
+state                       event                                             next state, actions
+==========================  ================================================  =====================================
+SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby; Search if that
+                                                                              failed before
+SEARCHING, no attempt       Tick, the wait is over, none is known             SEARCHING, Search
+SEARCHING, near last pose   PoseFound, score high enough                      REGISTERING, Forward
+SEARCHING, near last pose   PoseFound with a low score, Failed                SEARCHING, Search
+SEARCHING, whole image      MaskFound                                         REGISTERING, Register
+SEARCHING, whole image      Failed                                            SEARCHING, the next wait is longer
+REGISTERING                 PoseFound, score high enough                      REGISTERING, Forward
+REGISTERING                 PoseForwarded, trusted, of the newest frames      TRACKING, Begin, Forget, Remember
+REGISTERING                 PoseForwarded, trusted, of an older frame         REGISTERING, Forward from there
+REGISTERING                 low score, Failed; came from the last pose        SEARCHING, Search
+REGISTERING                 low score, Failed; came from a mask               SEARCHING, the next wait is longer
+SEARCHING, REGISTERING      Tick, the attempt took too long                   SEARCHING, Cancel, longer wait
+TRACKING                    Judged, a voter's average is low (a doubt)        SUSPECT
+TRACKING, SUSPECT           Tick, nobody judged for a while (a doubt)         SUSPECT
+TRACKING                    Judged, well, the newest frame                    TRACKING, Remember now and then
+TRACKING                    Judged, well, an older frame of this track        TRACKING
+TRACKING, SUSPECT           Judged, faulty                                    SUSPECT in the frame where it is heard
+SUSPECT                     Judged, every voter's average is trusted again    TRACKING
+TRACKING, SUSPECT           `lost_after` doubts in a row                      LOST, Drop
+LOST                        Tick                                              SEARCHING, as above; no wait if the
+                                                                              track had settled
+any                         Given, trusted / doubted or faulty                TRACKING / SUSPECT, Begin, Forget
+==========================  ================================================  =====================================
+
+Everything else leaves the belief as it is: answers of attempts that are over, judgements of frames before the track
+began or older than the voter's last one. A judgement of an older frame than the newest counts like any other, as the
+voter's newest opinion: it may raise a doubt, end its own, or lose the track, but never end another voter's doubt. An
+attempt has a number, and at most one of its actions is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from storm_edge.errors import ConfigError, bad
+from storm_edge.live.events import (
+    Action,
+    Begin,
+    Cancel,
+    Drop,
+    Event,
+    Failed,
+    Forget,
+    Forward,
+    Given,
+    Judged,
+    LookNearby,
+    MaskFound,
+    PoseForwarded,
+    PoseFound,
+    Register,
+    Remember,
+    Search,
+    Tick,
+    Voter,
+)
+from storm_edge.live.track_report import State
+
+FOLLOWED = (State.TRACKING, State.SUSPECT)
+"""States in which there is a pose to report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteConfig:
+    """How one voter's scores are read."""
+
+    suspect_below: float
+    """A judgement that leaves the average below this is a doubt."""
+    trust_above: float
+    """An average from here on ends a doubt; a found pose needs at least this score."""
+    newest_weight: float = 0.5
+    """Weight of the newest score in the exponential moving average, above 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.suspect_below <= self.trust_above <= 1.0:
+            got = f"suspect_below {self.suspect_below:g}, trust_above {self.trust_above:g}"
+            raise ConfigError(bad("vote", got, "0 <= suspect_below <= trust_above <= 1", "correct the thresholds"))
+        if not 0.0 < self.newest_weight <= 1.0:
+            raise ConfigError(bad("newest_weight", f"{self.newest_weight:g}", "above 0 to 1", "correct the weight"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """When a track is doubted and dropped, and how often it is searched for."""
+
+    geometry: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.4, trust_above=0.5))
+    """How the geometric judgement is read."""
+    network: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.5, trust_above=0.6))
+    """How the verifier network is read."""
+    lost_after: int = 3
+    """Doubts of one voter in a row after which the track is lost."""
+    silence_s: float = 0.5
+    """A voter's opinion is forgotten after this time [s]; when nobody has one, that is a doubt."""
+    found_above: float = 0.35
+    """A found pose with a lower score is not worth tracking forward."""
+    forwarded_above: float = 0.6
+    """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
+    the object was never followed or no network votes."""
+    forwarded_mean_above: float = 0.82
+    """Mean of both votes from which it is after a loss. Either alone takes wrong places for the object: a stone in
+    place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
+    0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
+    no memory to compare with, and a search that was thorough."""
+    forward_slack: int = 1
+    """A forwarded pose counts as present when it is at most this many frames behind the newest."""
+    nearby_for_s: float = 10.0
+    """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
+    frames and its failed attempts must fit in."""
+    nearby_attempts: int | None = 1
+    """How many attempts after the loss of a track that had settled begin there; None for all. What hides for longer
+    comes back elsewhere, and the whole image holds the old place too."""
+    cool_down_s: float = 0.1
+    """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
+    longest_wait_s: float = 0.2
+    """The wait stops growing here [s]."""
+    settled_s: float = 1.0
+    """A track that lasted this long was a success: the wait starts anew [s]."""
+    attempt_timeout_s: float = 20.0
+    """An attempt without an end after this time is given up [s]."""
+    remember_every: int = 10
+    """Frames between crops that the verifier's memory is given."""
+
+    def __post_init__(self) -> None:
+        positive = ("silence_s", "cool_down_s", "longest_wait_s", "settled_s", "attempt_timeout_s", "lost_after")
+        for name in positive:
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(bad(name, f"{value:g}", "more than 0", "correct the value"))
+        if self.nearby_attempts is not None and self.nearby_attempts < 0:
+            raise ConfigError(bad("nearby_attempts", self.nearby_attempts, "0 or more, or None", "correct the value"))
+
+    def of(self, voter: Voter) -> VoteConfig:
+        """How a voter is read."""
+        return self.geometry if voter is Voter.GEOMETRY else self.network
+
+    def wait_s(self, failure_count: int) -> float:
+        """Time before the next attempt after so many failures in a row [s]."""
+        if not failure_count:
+            return 0.0
+        doublings = min(failure_count - 1, 30)  # far beyond any cap, and never an overflow
+        return min(self.cool_down_s * 2.0**doublings, self.longest_wait_s)
+
+
+class Step(str, Enum):
+    """What an attempt is waiting for."""
+
+    NEARBY = "nearby"
+    SEARCH = "search"
+    REGISTER = "register"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try to find the object, from the search to the verified pose."""
+
+    number: int
+    """Counts up over the whole run."""
+    step: Step
+    """What it is waiting for."""
+    frame: int
+    """The frame that this works on."""
+    started_s: float
+    """When it began [s]."""
+    searched: bool
+    """Whether the whole image was its matter already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """What one voter thinks of the track."""
+
+    voter: Voter
+    """Who."""
+    average: float
+    """Exponential moving average of the scores."""
+    doubts: int
+    """Doubts in a row."""
+    frame: int
+    """The newest frame judged."""
+    heard_s: float
+    """When [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """All that the machine knows. The default is the start: nothing seen yet."""
+
+    state: State = State.SEARCHING
+    """What is reported."""
+    frame: int = -1
+    """Newest frame."""
+    time_s: float = -math.inf
+    """Time of the last tick [s]."""
+    attempt: Attempt | None = None
+    """The try under way; None while tracking and while waiting."""
+    attempt_count: int = 0
+    """Attempts begun so far."""
+    failure_count: int = 0
+    """Failures in a row."""
+    search_from_s: float = -math.inf
+    """No attempt begins before this time [s]."""
+    opinions: tuple[Opinion, ...] = ()
+    """At most one per voter, of the current track."""
+    silences: int = 0
+    """Doubts in a row because nobody judged."""
+    since_frame: int = -1
+    """First frame of the current track."""
+    began_s: float = -math.inf
+    """When it began [s]."""
+    heard_s: float = -math.inf
+    """When somebody last judged it, or a silence was counted [s]."""
+    trusted_frame: int | None = None
+    """Last frame whose pose was trusted."""
+    trusted_s: float = -math.inf
+    """When [s]."""
+    remembered_frame: int = -1
+    """Last frame given to the verifier's memory."""
+    faulty_frame: int = -1
+    """The newest frame when it was last heard that a network gave no number: nothing said in it ends the doubt."""
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether there is a pose to report."""
+        return self.state in FOLLOWED
+
+    def opinion(self, voter: Voter) -> Opinion | None:
+        """What a voter thinks, None if it did not say lately."""
+        return next((opinion for opinion in self.opinions if opinion.voter is voter), None)
+
+
+def advance(belief: Belief, event: Event, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    """What is believed after an event, and what is to be done.
+
+    Args:
+        belief: What was believed.
+        event: What happened.
+        config: Thresholds and times; the same at every call.
+
+    Raises:
+        ValueError: Time or frames go backwards, or something is said about a frame that no `Tick` announced.
+    """
+    if isinstance(event, Tick):
+        return _tick(belief, event, config)
+    if isinstance(event, (Judged, MaskFound, PoseFound, PoseForwarded, Given)) and event.frame > belief.frame:
+        raise ValueError(f"{type(event).__name__} of frame {event.frame}, but the newest frame is {belief.frame}")
+    if isinstance(event, Judged):
+        return _judged(belief, event, config)
+    if isinstance(event, Given):
+        return _given(belief, event, config)
+    if belief.attempt is None or belief.attempt.number != event.attempt:
+        return belief, ()
+    return _answered(belief, belief.attempt, event, config)
+
+
+def _tick(belief: Belief, event: Tick, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    if event.frame < belief.frame or not belief.time_s <= event.time_s < math.inf:  # NaN too
+        was = f"frame {belief.frame} at {belief.time_s:g} s"
+        raise ValueError(f"tick of frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
+    belief = replace(belief, frame=event.frame, time_s=event.time_s)
+    if belief.has_pose:
+        return _listen(belief, config)
+    if belief.state is State.LOST:
+        belief = replace(belief, state=State.SEARCHING)
+    attempt = belief.attempt
+    if attempt is not None:
+        if belief.time_s - attempt.started_s < config.attempt_timeout_s:
+            return belief, ()
+        return _give_up(belief, config), (Cancel(attempt=attempt.number),)
+    if belief.time_s < belief.search_from_s:
+        return belief, ()
+    return _begin_attempt(belief, config)
+
+
+def _listen(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    """Forget opinions that are too old; having none left for a while is a doubt."""
+    fresh = tuple(o for o in belief.opinions if belief.time_s - o.heard_s < config.silence_s)
+    belief = replace(belief, opinions=fresh)
+    if belief.time_s - belief.heard_s < config.silence_s:
+        return belief, ()
+    return _settle(replace(belief, silences=belief.silences + 1, heard_s=belief.time_s), config)
+
+
+def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    before = belief.opinion(event.voter)
+    overtaken = before is not None and event.frame <= before.frame
+    if not belief.has_pose or event.frame < belief.since_frame or overtaken:
+        return belief, ()
+    vote = config.of(event.voter)
+    average = event.score
+    if before is not None:
+        average = vote.newest_weight * event.score + (1.0 - vote.newest_weight) * before.average
+    doubts = 0
+    if average < vote.suspect_below:
+        doubts = 1 if before is None else before.doubts + 1
+    opinion = Opinion(voter=event.voter, average=average, doubts=doubts, frame=event.frame, heard_s=belief.time_s)
+    others = tuple(o for o in belief.opinions if o.voter is not event.voter)
+    belief = replace(belief, opinions=(*others, opinion), silences=0, heard_s=belief.time_s)
+    if event.faulty:
+        belief = replace(belief, faulty_frame=belief.frame)
+    belief, actions = _settle(belief, config)
+    if belief.state is not State.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
+        return belief, actions
+    if belief.trusted_frame is None or event.frame > belief.trusted_frame:
+        belief = replace(belief, trusted_frame=event.frame, trusted_s=belief.time_s)
+    # Only the newest frame is still at hand; one whose vote comes late is made up for by the next.
+    if event.frame == belief.frame and event.frame >= belief.remembered_frame + config.remember_every:
+        belief = replace(belief, remembered_frame=event.frame)
+        actions = (*actions, Remember(frame=event.frame))
+    return belief, actions
+
+
+def _all_trust(belief: Belief, config: MachineConfig) -> bool:
+    return all(o.average >= config.of(o.voter).trust_above for o in belief.opinions)
+
+
+def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    """The state of a followed object from its doubts."""
+    doubts = max([belief.silences, *(o.doubts for o in belief.opinions)])
+    if doubts >= config.lost_after:
+        lasted = belief.time_s - belief.began_s >= config.settled_s
+        failures = 0 if lasted else belief.failure_count + 1
+        lost = replace(
+            belief,
+            state=State.LOST,
+            opinions=(),
+            silences=0,
+            failure_count=failures,
+            search_from_s=belief.time_s + config.wait_s(failures),
+        )
+        return lost, (Drop(),)
+    if doubts or belief.faulty_frame == belief.frame:
+        return replace(belief, state=State.SUSPECT), ()
+    if _all_trust(belief, config):
+        return replace(belief, state=State.TRACKING), ()
+    return belief, ()  # between the thresholds nothing changes
+
+
+def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    stop = () if belief.attempt is None else (Cancel(attempt=belief.attempt.number),)
+    belief, actions = _begin_track(belief, event.frame, event.score, None, config, faulty=event.faulty)
+    return belief, (*stop, *actions)
+
+
+def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    number = belief.attempt_count + 1
+    recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.nearby_for_s
+    nearby = recent and (config.nearby_attempts is None or belief.failure_count < config.nearby_attempts)
+    attempt = Attempt(
+        number=number,
+        step=Step.NEARBY if nearby else Step.SEARCH,
+        frame=belief.frame,
+        started_s=belief.time_s,
+        searched=not nearby,
+    )
+    belief = replace(belief, attempt=attempt, attempt_count=number)
+    if nearby and belief.trusted_frame is not None:
+        return belief, (LookNearby(attempt=number, frame=belief.frame, trusted_frame=belief.trusted_frame),)
+    return belief, (Search(attempt=number, frame=belief.frame),)
+
+
+def _answered(
+    belief: Belief, attempt: Attempt, event: MaskFound | PoseFound | PoseForwarded | Failed, config: MachineConfig
+) -> tuple[Belief, tuple[Action, ...]]:
+    """The attempt under way got an answer; one that its step does not wait for changes nothing."""
+    number = attempt.number
+    if isinstance(event, Failed):
+        return _next_try(belief, attempt, config)
+    if isinstance(event, MaskFound) and attempt.step is Step.SEARCH:
+        return _work(belief, attempt, Step.REGISTER, event.frame), (Register(attempt=number, frame=event.frame),)
+    if isinstance(event, PoseFound) and attempt.step in (Step.NEARBY, Step.REGISTER):
+        if event.score < config.found_above:
+            return _next_try(belief, attempt, config)
+        return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
+    if isinstance(event, PoseForwarded) and attempt.step is Step.FORWARD:
+        network = event.network_score
+        if not _is_believed(belief, event, config):
+            return _next_try(belief, attempt, config)
+        if belief.frame - event.frame > config.forward_slack:
+            return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
+        return _begin_track(belief, event.frame, event.score, network, config, faulty=event.faulty)
+    return belief, ()
+
+
+def _is_believed(belief: Belief, event: PoseForwarded, config: MachineConfig) -> bool:
+    """Whether a pose that was tracked forward may be the track."""
+    network = event.network_score
+    if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
+        return False
+    if network is None or belief.trusted_frame is None:
+        return event.score >= config.forwarded_above
+    return 0.5 * (event.score + network) >= config.forwarded_mean_above
+
+
+def _work(belief: Belief, attempt: Attempt, step: Step, frame: int) -> Belief:
+    return replace(belief, state=State.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
+
+
+def _next_try(belief: Belief, attempt: Attempt, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+    """After looking nearby in vain the whole image is searched; after that the attempt has failed."""
+    if attempt.searched:
+        return _give_up(belief, config), ()
+    again = replace(attempt, step=Step.SEARCH, frame=belief.frame, searched=True)
+    search = Search(attempt=attempt.number, frame=belief.frame)
+    return replace(belief, state=State.SEARCHING, attempt=again), (search,)
+
+
+def _give_up(belief: Belief, config: MachineConfig) -> Belief:
+    failures = belief.failure_count + 1
+    return replace(
+        belief,
+        state=State.SEARCHING,
+        attempt=None,
+        failure_count=failures,
+        search_from_s=belief.time_s + config.wait_s(failures),
+    )
+
+
+def _begin_track(
+    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig, *, faulty: bool
+) -> tuple[Belief, tuple[Action, ...]]:
+    """A new track; what the verifier remembered may have been what led the old one astray."""
+    trusted = score >= config.geometry.trust_above and not faulty
+    doubted = score < config.geometry.suspect_below
+    scores = [(Voter.GEOMETRY, score)] + ([] if network is None else [(Voter.NETWORK, network)])
+    belief = replace(
+        belief,
+        state=State.TRACKING if trusted else State.SUSPECT,
+        attempt=None,
+        opinions=tuple(
+            Opinion(voter=voter, average=value, doubts=int(doubted), frame=frame, heard_s=belief.time_s)
+            for voter, value in scores
+        ),
+        silences=0,
+        since_frame=frame,
+        began_s=belief.time_s,
+        heard_s=belief.time_s,
+        trusted_frame=frame if trusted else None,
+        trusted_s=belief.time_s,
+        remembered_frame=frame if trusted else frame - config.remember_every,
+        faulty_frame=frame if faulty else belief.faulty_frame,
+    )
+    begin: tuple[Action, ...] = (Begin(frame=frame), Forget())
+    return belief, (*begin, Remember(frame=frame)) if trusted else begin

@@ -1,0 +1,82 @@
+"""What is reported of one object at one frame: its state, its pose and how old that is, its latency.
+
+The line that a report becomes in `poses.jsonl` is a contract, docs/architecture.md; files are written in `replay`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+TOTAL = "total"
+"""Name of the stage that sums up the others."""
+
+
+class State(str, Enum):
+    """What is known about an object at a frame."""
+
+    SEARCHING = "SEARCHING"
+    """Its mask is looked for."""
+    REGISTERING = "REGISTERING"
+    """The mask is there, the pose is being worked out."""
+    TRACKING = "TRACKING"
+    """The pose is followed and believed."""
+    SUSPECT = "SUSPECT"
+    """The pose is followed and doubted."""
+    LOST = "LOST"
+    """There is no pose to believe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """One object at one frame, as it is reported."""
+
+    frame: int
+    """Image number."""
+    stamp_ns: int
+    """Time of exposure [ns]."""
+    object_id: str
+    """Name of the object."""
+    state: State
+    """What is known."""
+    T_cam_obj: Float64 | None
+    """Object (frame of the model file) to camera [m], shape ``(4, 4)``; None where there is no pose."""
+    confidence: float = 0.0
+    """How well the pose explains the image, 0 to 1."""
+    pose_age_ms: float | None = None
+    """Time since the image that the pose belongs to [ms]; None where there is no pose."""
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """Time spent on this frame by stage [ms]; ``total`` may sum up the others."""
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """The stages without their total [ms]."""
+        return {stage: ms for stage, ms in self.latency_ms.items() if stage != TOTAL}
+
+    @property
+    def total_ms(self) -> float:
+        """All stages together [ms]."""
+        return sum(self.stages_ms.values())
+
+    def line(self) -> str:
+        """The line of `poses.jsonl`, without its end."""
+        return json.dumps(
+            {
+                "frame": self.frame,
+                "stamp_ns": self.stamp_ns,
+                "object": self.object_id,
+                "state": self.state.value,
+                "T_cam_obj": None if self.T_cam_obj is None else np.asarray(self.T_cam_obj).tolist(),
+                "confidence": round(float(self.confidence), 4),
+                "pose_age_ms": None if self.pose_age_ms is None else round(float(self.pose_age_ms), 3),
+                "latency_ms": {stage: round(float(ms), 3) for stage, ms in self.latency_ms.items()},
+            },
+            allow_nan=False,
+        )

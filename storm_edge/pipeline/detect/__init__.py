@@ -1,0 +1,1 @@
+"""Detect: candidate masks registered, their poses judged, the object found or not."""

@@ -1,0 +1,1 @@
+"""Reacquire: what helps to find again an object that was lost."""

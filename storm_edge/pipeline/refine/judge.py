@@ -1,0 +1,240 @@
+"""Judge poses against the image without a network: depth, silhouette and colour agreement in one number.
+
+Registration ranks hypotheses with it beside ScoreNet, tracking reads it as "is this still the object". The sums come
+from `kernels.agreement`; here they become scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from storm_edge.kernels import agreement as ag
+from storm_edge.kernels import crop_window
+from storm_edge.kernels.device import HostSide, WpArray
+from storm_edge.kernels.fused import judge as judging
+from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.raster import Renderer
+from storm_edge.pipeline.inputs import FrameBuffers
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """How poses are judged."""
+
+    size_px: int = 64
+    """Side of the rendered crops [px]."""
+    crop_ratio: float = 1.2
+    """Crop side over object diameter."""
+    depth_gate: float = 0.06
+    """Depth differences up to this share of the diameter count as the same surface."""
+    min_depth_gate_m: float = 0.008
+    """But never less than a depth camera's own error [m]."""
+    colour_weight: float = 0.15
+    """Weight of the colour correlation beside the visible agreement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Scores of N poses, higher is better."""
+
+    score: Float64
+    """``visible + colour_weight * colour``, ``(N,)``."""
+    visible: Float64
+    """Agreeing share of what should be seen, depth residual weighed in, 0..1, ``(N,)``."""
+    colour: Float64
+    """Correlation of rendered and observed RGB on the agreeing pixels, -1..1, 0 without contrast, ``(N,)``."""
+    occluded: Float64
+    """Share of the model that something in front hides, 0..1, ``(N,)``."""
+
+
+def judge_sums(
+    sums: NDArray[np.floating], mask_px: NDArray[np.floating] | None, *, colour_weight: float
+) -> Judgement:
+    """Scores from the sums of `kernels.agreement`; `kernels.fused.judge.score_sums` says the same.
+
+    Args:
+        sums: ``(N, SUM_COUNT)``.
+        mask_px: Size of the whole mask in pixels of each crop ``(N,)``; mask that no model pixel covers counts
+            against the pose. None when there is no mask.
+        colour_weight: Weight of colour in the score.
+    """
+    s = np.asarray(sums, dtype=np.float64)
+    good = s[:, ag.GOOD]
+    # Pixels without a reading say nothing about depth, but the mask says that the object is there.
+    covered = good + s[:, ag.CONFLICT] + s[:, ag.UNKNOWN]
+    uncovered = np.maximum(mask_px - covered, 0.0) if mask_px is not None else np.zeros(len(s))
+    expected = good + s[:, ag.CONFLICT] + s[:, ag.SPILL] + uncovered
+    visible = s[:, ag.GOOD_WEIGHT] / np.maximum(expected, 1.0)
+
+    # Sum of the model, of the image, of their squares, and of the product; RGB each.
+    moments = s[:, ag.MODEL_SUM :].reshape(-1, 5, 3) / np.maximum(good, 1.0)[:, None, None]
+    means = moments[:, :2]
+    variances = np.maximum(moments[:, 2:4] - means * means, 0.0).sum(axis=2)
+    covariance = (moments[:, 4] - means[:, 0] * means[:, 1]).sum(axis=1)
+    colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.CONTRAST_FLOOR)
+
+    model = covered + s[:, ag.SPILL] + s[:, ag.OCCLUDED]
+    return Judgement(
+        score=visible + colour_weight * colour,
+        visible=visible,
+        colour=colour,
+        occluded=s[:, ag.OCCLUDED] / np.maximum(model, 1.0),
+    )
+
+
+def _joined(parts: Sequence[Judgement]) -> Judgement:
+    names = ("score", "visible", "colour", "occluded")
+    return Judgement(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+class PoseJudge:
+    """Renders batches of poses of one object and judges them; buffers are allocated here.
+
+    Args:
+        mesh: The object in its centred frame.
+        diameter_m: Its diameter.
+        batch: Most poses per call of the renderer.
+        config: How to judge.
+        at_once: Whether `judge` may be one launch per batch where that pays, on a CPU (`kernels.fused.judge`).
+
+    Attributes:
+        sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.
+    """
+
+    def __init__(
+        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, at_once: bool = True
+    ) -> None:
+        self._config = config
+        self._reach_m = 0.5 * diameter_m * config.crop_ratio
+        self._device = mesh.device
+        self._commands = Commands(mesh.device)
+        self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
+        self._batch = batch
+        self._T = wp.empty(batch, dtype=wp.mat44f, device=mesh.device)
+        self._K = wp.empty(batch, dtype=wp.mat33f, device=mesh.device)
+        self._window = wp.empty(batch, dtype=wp.vec4f, device=mesh.device)
+        self.sums_buffer: WpArray = wp.zeros((batch, ag.SUM_COUNT), dtype=wp.float32, device=mesh.device)
+        self._no_mask = wp.zeros((1, 1), dtype=wp.uint8, device=mesh.device)
+        self._T_host, self._window_host = HostSide(self._T), HostSide(self._window)
+        self._sums_host = HostSide(self.sums_buffer)
+        self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
+        self._scores_host = HostSide(self._scores)
+        self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
+        self._at_once = at_once and mesh.device.is_cpu
+        self._model, self._buffers = self._model_at_once(), self._buffers_at_once()
+
+    def _model_at_once(self) -> Any:
+        mesh, model = self._renderer.mesh, judging.JudgedMesh()
+        model.vertices, model.normals, model.colours = mesh.vertices, mesh.normals, mesh.colours
+        model.faces, model.uv, model.texture = mesh.faces, mesh.uv, mesh.texture
+        model.has_texture, model.lights = int(mesh.has_texture), self._renderer.lights
+        model.near_m, model.reach_m = self._renderer.visibility.near_m, self._reach_m
+        model.tau_m, model.colour_weight = self.tau_m, self._config.colour_weight
+        return model
+
+    def _buffers_at_once(self) -> Any:
+        renderer, buffers = self._renderer, judging.JudgeBuffers()
+        buffers.window, buffers.K_crop = self._window, self._K
+        buffers.screen, buffers.keys = renderer.visibility.screen, renderer.visibility.keys
+        buffers.colour, buffers.depth, buffers.sums = renderer.colour, renderer.depth, self.sums_buffer
+        return buffers
+
+    def judge(
+        self,
+        frame: FrameBuffers,
+        T_cam_centre: NDArray[np.floating],
+        *,
+        mask: wp.array | None,
+        mask_area_px: float = 0.0,
+    ) -> Judgement:
+        """Judge poses ``(N, 4, 4)``, any N; blocks until done.
+
+        Args:
+            frame: The image, uploaded.
+            T_cam_centre: Poses of the centred mesh.
+            mask: Object mask on the device, ``(H, W)`` uint8, or None.
+            mask_area_px: Number of mask pixels in the image.
+        """
+        T_all = np.asarray(T_cam_centre)
+        parts = [
+            self._judge(frame, T_all[start : start + self._batch], mask, mask_area_px)
+            for start in range(0, len(T_all), self._batch)
+        ]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _judge(
+        self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating], mask: WpArray | None, mask_area_px: float
+    ) -> Judgement:
+        """`judge` for a batch."""
+        count = len(T_cam_centre)
+        self._T_host.write(T_cam_centre)
+        if self._at_once:
+            assert frame.picture is not None
+            given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
+            self._commands.launch(
+                judging.judge_kernel,
+                count,
+                [frame.picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
+                + [self._model, self._T, self._buffers, self._scores],
+                changing=(2, 4),
+            )
+            score, visible, colour, occluded = self._scores_host.read(count).T.copy()
+            return Judgement(score=score, visible=visible, colour=colour, occluded=occluded)
+        self._place(frame, self._T, count)
+        self._sum(frame, self._T, count, mask)
+        mask_px = None
+        if mask is not None:
+            scale = self._window_host.read(count)[:, ::2].astype(np.float64)
+            mask_px = mask_area_px / (scale[:, 0] * scale[:, 1])
+        return judge_sums(self._sums_host.read(count), mask_px, colour_weight=self._config.colour_weight)
+
+    def enqueue(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
+        """Put the sums of the first ``count`` poses, mat44f on the device, into ``sums_buffer``. Enqueues only.
+
+        Args:
+            frame: The image, uploaded.
+            T_cam_centre: Poses of the centred mesh, at least ``count``; there is no mask.
+            count: At most the batch.
+        """
+        self._place(frame, T_cam_centre, count)
+        self._sum(frame, T_cam_centre, count, None)
+
+    def _place(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
+        crop_window.launch_windows(
+            T_cam_centre,
+            frame.K_device,
+            reach_m=self._reach_m,
+            size_px=self._config.size_px,
+            image_size_px=frame.size_px,
+            upstream=False,
+            windows=self._window,
+            K_crop=self._K,
+            count=count,
+            commands=self._commands,
+        )
+
+    def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
+        self._renderer.launch(T, self._K, count)
+        ag.launch_agreement(
+            self._renderer.depth,
+            self._renderer.colour,
+            self._window,
+            frame.depth,
+            frame.rgb,
+            self._no_mask if mask is None else mask,
+            mask_given=mask is not None,
+            tau_m=self.tau_m,
+            sums=self.sums_buffer,
+            count=count,
+            device=self._device,
+            commands=self._commands,
+        )

@@ -1,0 +1,144 @@
+"""RefineNet and ScoreNet on one object: fill the pairs, run the engine, use the answer.
+
+An engine may answer with NaN or infinity, half precision that overflowed for instance. No such number leaves this
+module: a pose stays where it was, a hypothesis counts as wrong, and ``unusable`` counts the answers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.kernels.device import put
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.pose_update import update_poses
+from storm_edge.pipeline.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
+from storm_edge.pipeline.refine.set_scorer import open_scorer
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+_PRESETS = {"default": DEFAULT, "parity": PARITY}
+_SURELY_WRONG = -100.0
+"""Logit of a hypothesis that ScoreNet gave no number: a probability of 4e-44."""
+
+
+def are_poses(T: Float64) -> NDArray[np.bool_]:
+    """Which of ``(N, 4, 4)`` are numbers that place something in front of the camera, ``(N,)``."""
+    return np.asarray(np.isfinite(T).all(axis=(1, 2)) & (T[:, 2, 3] > 0.0))
+
+
+class PoseRefiner:
+    """RefineNet iterations for up to ``batch`` poses at a time.
+
+    Args:
+        mesh: The object in its centred frame.
+        networks: Bundle with ``refine``.
+        diameter_m: Of the object.
+        batch: Most poses per call.
+        options: Where and how the engine runs.
+
+    Attributes:
+        unusable: Answers so far that left no pose, see the module.
+    """
+
+    def __init__(
+        self,
+        mesh: MeshBuffers,
+        networks: NetworkBundle,
+        *,
+        diameter_m: float,
+        batch: int,
+        options: OrtOptions | None = None,
+    ) -> None:
+        self.unusable = 0
+        self._diameter_m = diameter_m
+        self._device = mesh.device
+        preset = _PRESETS[networks.preset]
+        self._pairs = PairInputs(
+            mesh, diameter_m=diameter_m, preset=preset, network="refine", batch=batch, size_px=networks.size_px
+        )
+        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
+        self._trans = wp.zeros(batch, dtype=wp.vec3f, device=mesh.device)
+        self._rot = wp.zeros(batch, dtype=wp.vec3f, device=mesh.device)
+        self._engine = networks.open("refine", options)
+        self._engine.bind(
+            {
+                "rendered": self._pairs.rendered,
+                "observed": self._pairs.observed,
+                "trans": self._trans.view(wp.float32),
+                "rot": self._rot.view(wp.float32),
+            }
+        )
+
+    def __call__(self, frame: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """One iteration for poses ``(N, 4, 4)``, N up to the batch; the corrected ones, or as given if unusable."""
+        count = len(T_cam_centre)
+        put(T_cam_centre, self._T)
+        self._pairs.fill(frame, self._T, count)
+        self._engine.launch(count)
+        update_poses(self._T, self._trans, self._rot, diameter_m=self._diameter_m, T_out=self._T, count=count)
+        corrected = np.asarray(self._T.numpy()[:count], dtype=np.float64)
+        good = are_poses(corrected)
+        self.unusable += count - int(good.sum())
+        return corrected if good.all() else np.where(good[:, None, None], corrected, T_cam_centre)
+
+
+class PoseScorer:
+    """ScoreNet over one set of hypotheses that arrives in chunks of up to ``batch`` poses.
+
+    Args:
+        mesh: The object in its centred frame.
+        networks: Bundle with a ScoreNet.
+        diameter_m: Of the object.
+        batch: Most poses per chunk.
+        capacity: Most poses of a set.
+        options: Where and how the engine runs.
+
+    Attributes:
+        unusable: Scores so far that were no number.
+    """
+
+    def __init__(
+        self,
+        mesh: MeshBuffers,
+        networks: NetworkBundle,
+        *,
+        diameter_m: float,
+        batch: int,
+        capacity: int,
+        options: OrtOptions | None = None,
+    ) -> None:
+        self.unusable = 0
+        preset = _PRESETS[networks.preset]
+        self._pairs = PairInputs(
+            mesh, diameter_m=diameter_m, preset=preset, network="score", batch=batch, size_px=networks.size_px
+        )
+        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
+        self._pending = False
+        self._scorer = open_scorer(networks, capacity=capacity, options=options)
+        self._scorer.bind(self._pairs.rendered, self._pairs.observed)
+
+    def begin(self) -> None:
+        """Begin a new set; what an earlier one, given up half-way, has left is dropped."""
+        if self._pending:
+            self.scores()
+
+    def add(self, frame: FrameBuffers, T_cam_centre: Float64) -> None:
+        """Take poses ``(N, 4, 4)``, N up to the batch, into the set."""
+        count = len(T_cam_centre)
+        put(T_cam_centre, self._T)
+        self._pairs.fill(frame, self._T, count)
+        self._pending = True
+        self._scorer.add(count)
+
+    def scores(self) -> Float32:
+        """Logits ``(n,)`` of the set, in the order added; the set is empty again afterwards."""
+        self._pending = False
+        scores = self._scorer.scores()
+        good = np.isfinite(scores)
+        self.unusable += len(scores) - int(good.sum())
+        return np.where(good, scores, np.float32(_SURELY_WRONG))

@@ -1,0 +1,1 @@
+"""Register: a mask to a pose."""

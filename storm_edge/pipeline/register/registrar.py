@@ -1,0 +1,274 @@
+"""Register: from a mask to the object's pose, as a generator of bounded chunks.
+
+Every rotation of the grid is put where the mask's depth says; then stages follow that each move the hypotheses with
+RefineNet, with geometry, or with both, judge them, and keep the best. The last ranking looks closer: the whole mesh,
+more pixels, and ScoreNet. A caller that must not wait runs one chunk at a time between its frames;
+`Registrar.register` just exhausts the generator.
+
+Poses are of the centred mesh (``T_cam_centre``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import EngineError, MaskError, UnitError, bad
+from storm_edge.geometry.camera import back_project
+from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.chunks import exhaust
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
+from storm_edge.pipeline.register.placement import Placement
+
+Float64 = NDArray[np.float64]
+
+MIN_MASK_DEPTH_PX = 4
+"""Fewer mask pixels with depth than this cannot place an object (upstream's limit, reference-networks 5.7)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Move all hypotheses, then keep the best."""
+
+    network: int = 0
+    """RefineNet iterations."""
+    geometry: int = 0
+    """Gauss-Newton iterations that follow."""
+    keep: int | None = None
+    """Hypotheses that go on, by the judge's score; None keeps all and does not judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterConfig:
+    """The schedule of a registration."""
+
+    stages: tuple[Stage, ...] = (
+        Stage(keep=128),
+        Stage(geometry=4, keep=48),
+        Stage(geometry=6, keep=12),
+        Stage(geometry=8, keep=6),
+        Stage(geometry=6),
+    )
+    """What happens to the hypotheses, in order."""
+    chunk: int = 42
+    """Hypotheses per chunk."""
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    """How hypotheses are judged between stages."""
+    last_judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=96))
+    """How the last ones are judged, on the whole mesh."""
+    judge_weight: float = 1.0
+    """Weight of the judge's score in the last ranking."""
+    network_weight: float = 0.0
+    """Weight of ScoreNet's probability in the last ranking; 0 leaves ScoreNet out."""
+
+
+DEFAULT = RegisterConfig()
+"""Geometry moves the hypotheses, the judge ranks them. On 40 held-out objects the nano RefineNet in front of it found
+as many (ADD-S 40, ADD 39 of 40) and took 1.7 times as long."""
+REFINE_FIRST = RegisterConfig(
+    stages=(Stage(keep=128), Stage(network=1, geometry=3, keep=48), Stage(geometry=6, keep=12))
+    + (Stage(geometry=8, keep=6), Stage(geometry=6)),
+    network_weight=0.1,
+)
+"""One RefineNet iteration for what the first look leaves, and ScoreNet in the last ranking: for stronger networks."""
+UPSTREAM = RegisterConfig(stages=(Stage(network=5),), judge_weight=0.0, network_weight=1.0)
+"""FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A pose found from a mask."""
+
+    T_cam_centre: Float64
+    """Pose of the centred mesh, ``(4, 4)``."""
+    score: float
+    """The judge's score of that pose, see `pipeline.refine.judge`."""
+    visible: float
+    """Agreeing share of what should be seen, 0..1."""
+    ranked: Float64
+    """All poses of the last ranking, best first, ``(N, 4, 4)``."""
+    ranked_scores: Float64
+    """Their combined scores, ``(N,)``."""
+    faulty: bool = False
+    """Whether a network gave no number for some hypotheses, which went on without it."""
+
+
+class Registrar:
+    """Registers one object; buffers and per-object tables are made here.
+
+    Args:
+        bundle: The onboarded object.
+        networks: RefineNet and ScoreNet; may be None for a schedule that asks neither.
+        config: The schedule.
+        device: Warp device name.
+        options: Where and how the engines run.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        networks: NetworkBundle | None,
+        *,
+        config: RegisterConfig = DEFAULT,
+        device: str = "cpu",
+        options: OrtOptions | None = None,
+    ) -> None:
+        self._bundle = bundle
+        self._config = config
+        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+        whole_mesh = MeshBuffers.from_mesh(bundle.mesh, device)
+        d, chunk = bundle.diameter_m, config.chunk
+        self._device = mesh.device
+        # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
+        self._geometry = GeometricRefiner(bundle.viewpoints, device=device)
+        self._refine: PoseRefiner | None = None
+        self._score: PoseScorer | None = None
+        asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
+        if asked and networks is None:
+            raise EngineError(bad("registration", "no network bundle", "one", "give --bundle, or a schedule without"))
+        if networks is not None and any(stage.network for stage in config.stages):
+            self._refine = PoseRefiner(mesh, networks, diameter_m=d, batch=chunk, options=options)
+        if networks is not None and config.network_weight:
+            capacity = len(bundle.rotation_grid)
+            self._score = PoseScorer(mesh, networks, diameter_m=d, batch=chunk, capacity=capacity, options=options)
+        self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
+        self._last_judge = PoseJudge(whole_mesh, diameter_m=d, batch=16, config=config.last_judge)
+        self._placement = Placement(mesh, bundle.rotation_grid, d)
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Answers so far that were no numbers, by network."""
+        return {
+            "refine": 0 if self._refine is None else self._refine.unusable,
+            "score": 0 if self._score is None else self._score.unusable,
+        }
+
+    def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
+        """Exhaust `chunks`."""
+        return exhaust(self.chunks(frame, mask, near=near))
+
+    def chunks(
+        self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None
+    ) -> Generator[str, None, Registration]:
+        """Work in bounded chunks; yields the kind of work a chunk did, returns the registration.
+
+        Args:
+            frame: The image, uploaded; must stay as it is until the generator ends.
+            mask: Object pixels, ``(H, W)`` bool.
+            near: For a symmetric object, report the pose nearest to this one ``(4, 4)``.
+
+        Raises:
+            MaskError: The mask has another size, marks nothing, or has fewer than 4 pixels with depth.
+            UnitError: What the mask shows and the model differ in size by a unit.
+        """
+        config = self._config
+        unusable = self.unusable
+        surface = masked_surface(frame, mask)
+        check_scale(surface, self._bundle.diameter_m)
+        mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
+        area = float(mask.sum())
+        poses = self._placement.poses(surface, mask, frame.K)
+        yield "hypotheses"
+
+        for stage in config.stages:
+            for part in _parts(len(poses), config.chunk):
+                if self._refine is not None:
+                    for _ in range(stage.network):
+                        poses[part] = self._refine(frame, poses[part])
+                        yield "refine"
+                if stage.geometry:
+                    poses[part], _ = self._geometry.refine_batch(
+                        frame, poses[part], iterations=stage.geometry, mask=mask
+                    )
+                    yield "geometry"
+            if stage.keep is not None:
+                scores = np.empty(len(poses))
+                for part in _parts(len(poses), config.chunk):
+                    scores[part] = self._judge.judge(frame, poses[part], mask=mask_device, mask_area_px=area).score
+                    yield "judge"
+                poses = poses[np.argsort(-scores, kind="stable")[: stage.keep]]
+
+        judged = self._last_judge.judge(frame, poses, mask=mask_device, mask_area_px=area)
+        combined = config.judge_weight * judged.score
+        yield "judge"
+        if self._score is not None:
+            self._score.begin()
+            for part in _parts(len(poses), config.chunk):
+                self._score.add(frame, poses[part])
+                yield "score"
+            combined = combined + config.network_weight / (1.0 + np.exp(-self._score.scores().astype(np.float64)))
+        order = np.argsort(-combined, kind="stable")
+        best = int(order[0])
+        pose = poses[best]
+        if near is not None:
+            pose = nearest_symmetric(pose, near, self._bundle.symmetries)
+        return Registration(
+            T_cam_centre=pose,
+            score=float(judged.score[best]),
+            visible=float(judged.visible[best]),
+            ranked=poses[order],
+            ranked_scores=combined[order],
+            faulty=self.unusable != unusable,
+        )
+
+
+def _parts(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
+    """Camera-frame points [m] of the mask's pixels that have depth, ``(N, 3)``.
+
+    Raises:
+        MaskError: The mask has another size, marks nothing, or has fewer than 4 pixels with depth.
+    """
+    depth = frame.depth.numpy()
+    if mask.shape != depth.shape:
+        raise MaskError(bad("mask", f"{mask.shape}", f"{depth.shape} like the image", "give the mask of this image"))
+    if not mask.any():
+        raise MaskError(bad("mask", "no object pixel", "the visible object marked", "check the mask or the frame"))
+    v, u = np.nonzero(mask & (depth > 0.0))
+    if len(u) < MIN_MASK_DEPTH_PX:
+        raise MaskError(
+            bad(
+                "mask",
+                f"{len(u)} of its {int(mask.sum())} pixels with depth",
+                f"at least {MIN_MASK_DEPTH_PX}",
+                "check that depth is aligned to colour and that the object is within the sensor's range",
+            )
+        )
+    return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
+
+
+def check_scale(surface: Float64, diameter_m: float) -> None:
+    """Refuse a model whose size and the depth under the mask cannot be in the same unit.
+
+    A visible part is at most the diameter (plus stray depth) and rarely less than a tenth of it, so a factor of 30
+    between them leaves room for everything but a wrong unit.
+
+    Raises:
+        UnitError: The model is more than 30 times larger or smaller than what the mask shows.
+    """
+    low, high = np.percentile(surface, [10.0, 90.0], axis=0)
+    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8
+    if not diameter_m / 30.0 < extent_m < diameter_m * 30.0:
+        factor = diameter_m / max(extent_m, 1e-9)
+        raise UnitError(
+            bad(
+                "object size",
+                f"a model of {diameter_m:.4g} m over a mask that spans {extent_m:.3g} m in depth ({factor:.3g} x)",
+                "the same size",
+                "onboard the model with the other --unit, or correct depth_scale in scene_camera.json",
+            )
+        )

@@ -1,0 +1,1 @@
+"""Segment: candidate masks of an object in an image."""

@@ -1,0 +1,248 @@
+"""Where in the image an object may be, as a map of probabilities: by colours alone, by the nano SOM, by STORM's SOM.
+
+The three are alike to `pipeline.segment.segmenter`, which makes candidates of the map: what is kept of an object,
+what all objects share of an image, and the map. No one else needs to know which of them it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import Engine
+from storm_edge.errors import ConfigError, bad
+from storm_edge.frame import Frame
+from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.segment.full_som import FullSom, FullSomConfig
+
+Float32 = NDArray[np.float32]
+Tensors = Mapping[str, Float32]
+
+NETWORKS = ("som_reference", "som_query", "som_head")
+"""What a bundle needs to segment with networks."""
+
+COLOURS_ONLY = "colours only"
+"""Stands where the fingerprint of a network would."""
+
+
+class MapMaker(Protocol):
+    """Says how likely every place of an image is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the network that looks at objects; what is kept of them is bound to it."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether `study` takes a moment only, so that what it keeps of an object need not be stored."""
+
+    @property
+    def coarse(self) -> bool:
+        """Whether small objects are specks to it, so that parts of an image show it more than the whole."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Length of the language context it takes; None if it takes none."""
+
+    @property
+    def report(self) -> dict[str, object]:
+        """How it works, for reports; JSON types."""
+
+    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+        """What is kept of an object, besides its colours.
+
+        Args:
+            bundle: The object.
+            views: Its views, as the nano networks see them.
+            context: What a text encoder makes of its description, ``(length,)``, or None.
+
+        Raises:
+            ConfigError: A context is needed and missing, or cannot be used.
+        """
+
+    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+        """What all objects share of an image."""
+
+    def find(
+        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+    ) -> tuple[Float32, float | None]:
+        """The map of an object.
+
+        Args:
+            frame: The image.
+            small: The same at the working size.
+            shared: Of `look`.
+            kept: Of `study`.
+            channels: Object channels ``(5, 60, 80)`` of `kernels.segment_inputs`.
+
+        Returns:
+            Probabilities at image size ``(H, W)`` or over the cells of the working size ``(60, 80)``; and how likely
+            the object is there at all, None where the method has no opinion.
+        """
+
+
+class ColourMaps:
+    """Colours that are the object's rather than the scene's, off the large planes; no network."""
+
+    fingerprint = COLOURS_ONLY
+    quick = True
+    coarse = False
+    context_length = None
+    report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
+
+    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+        """Nothing besides the colours."""
+        _refuse(context, "colours")
+        return {}
+
+    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+        """Nothing."""
+        return {}
+
+    def find(
+        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+    ) -> tuple[Float32, float | None]:
+        """A guess without learning, ``(60, 80)``."""
+        return colour_probability(channels), None
+
+
+class NanoMaps:
+    """The nano SOM, which sees depth, colours and views at the working size.
+
+    Args:
+        networks: Bundle with `NETWORKS` of tier nano.
+        options: Where and how the engines run.
+    """
+
+    quick = True
+    coarse = True
+    context_length = None
+    report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
+
+    def __init__(self, networks: NetworkBundle, options: OrtOptions | None) -> None:
+        self._reference = _Later(networks, options)
+        self.fingerprint = self._reference.sha256
+        self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
+
+    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+        """``keys`` and ``values`` of the views, each ``(1, blocks, L, dim)``."""
+        _refuse(context, "the nano segmenter")
+        return self._reference.run({"views": views.channels[None]})
+
+    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+        """Feature maps."""
+        return self._query.run({"image": small.channels[None]})
+
+    def find(
+        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+    ) -> tuple[Float32, float | None]:
+        """Probabilities ``(60, 80)``, and the network's own opinion of the object being there."""
+        out = self._head.run({**shared, **kept, "objects": channels[None]})
+        return sigmoid(out["mask"][0]), float(sigmoid(out["present"])[0])
+
+
+class FullMaps:
+    """STORM's SOM, which sees colour pictures only.
+
+    Args:
+        networks: Bundle with `NETWORKS` of tier full.
+        config: How images are framed, and what counts as there.
+        options: Where and how the engines run.
+        device: Warp device name, for the pictures of objects.
+    """
+
+    quick = False
+    coarse = False
+
+    def __init__(
+        self, networks: NetworkBundle, config: FullSomConfig, options: OrtOptions | None, device: str
+    ) -> None:
+        self._reference = _Later(networks, options)
+        self.fingerprint = self._reference.sha256
+        self._device = device
+        self._som = FullSom(networks.open("som_query", options), networks.open("som_head", options), config)
+        self.context_length = self._som.context_length
+        self.report: dict[str, object] = {"source": "network", "tier": "full", "framing": config.framing.value}
+
+    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+        """Keys and values of sixteen pictures, and the context; seconds to a minute on a CPU."""
+        length = self.context_length
+        if length is None:
+            _refuse(context, "this SOM")
+        elif context is None or context.shape != (length,):
+            got = "none" if context is None else f"shape {context.shape}"
+            remedy = "onboard with --description and the text encoder that it was trained with"
+            raise ConfigError(bad(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
+        kept = self._som.study(self._reference.open(), bundle.mesh, device=self._device)
+        return kept if context is None else {**kept, "context": context[None].astype(np.float32)}
+
+    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+        """Tokens."""
+        return {"tokens": self._som.look(frame.rgb)}
+
+    def find(
+        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+    ) -> tuple[Float32, float | None]:
+        """Probabilities ``(H, W)``; the object is there if enough of the image is marked, and surely enough."""
+        return self._som.find(shared["tokens"], kept, frame.size_px)
+
+
+class _Later:
+    """The reference network, opened when an object is to be studied: at run time its views are kept already."""
+
+    def __init__(self, networks: NetworkBundle, options: OrtOptions | None) -> None:
+        self._networks, self._options = networks, options
+        self._engine: Engine | None = None
+        self.sha256 = networks.networks["som_reference"].sha256
+
+    def open(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._networks.open("som_reference", self._options)
+        return self._engine
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return self.open().run(feed)
+
+
+def _refuse(context: Float32 | None, what: str) -> None:
+    if context is not None:
+        remedy = "leave the description out, or use a bundle that takes one"
+        raise ConfigError(bad("description", f"one, for {what}", "none: it takes no language context", remedy))
+
+
+def make_maps(
+    networks: NetworkBundle | None, *, full: FullSomConfig, options: OrtOptions | None, device: str
+) -> MapMaker:
+    """The map maker of a bundle; None makes maps of colours alone.
+
+    Raises:
+        EngineError: The bundle has no segmenter.
+    """
+    if networks is None:
+        return ColourMaps()
+    remedy = "use a bundle that has them, or find the object by its colours alone (--colour)"
+    networks.require(NETWORKS, what="segmenter", remedy=remedy)
+    return NanoMaps(networks, options) if networks.tier == "nano" else FullMaps(networks, full, options, device)
+
+
+def colour_probability(channels: Float32) -> Float32:
+    """A guess without learning, ``(60, 80)``: colours that are the object's rather than the scene's, off the planes.
+
+    Args:
+        channels: Object channels ``(5, 60, 80)``.
+    """
+    bits = cv2.blur(4.0 * channels[1] + 2.0 * channels[2], (3, 3))  # one noisy pixel says little
+    flat = np.clip(channels[4] / np.float32(0.08), 0.0, 1.0)  # 0 on a table or wall
+    return sigmoid(1.5 * (bits - 1.0) - 4.0 * (1.0 - flat))
+
+
+def sigmoid(x: Float32) -> Float32:
+    """``1 / (1 + exp(-x))``."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0))), dtype=np.float32)

@@ -1,0 +1,68 @@
+"""What a segmenter keeps of an object, stored in its bundle at onboarding and read back when it is looked for.
+
+A look is bound to the network that made it. It is never made anew behind the user's back where that takes long, and
+never taken from another network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.errors import ObjectBundleError, bad
+from storm_edge.objects.bundle import ObjectBundle, StoredLook, is_bundle, read_look, stored_looks
+from storm_edge.pipeline.segment.maps import COLOURS_ONLY
+from storm_edge.pipeline.segment.segmenter import ObjectLook, Segmenter
+
+Float32 = NDArray[np.float32]
+
+
+def make_look(segmenter: Segmenter, bundle: ObjectBundle, *, name: str, context: Float32 | None = None) -> StoredLook:
+    """Study an object, to be stored with it.
+
+    Args:
+        segmenter: With a network.
+        bundle: The object.
+        name: Of the network bundle.
+        context: What a text encoder makes of the object's description ``(length,)``; for segmenters that take one.
+
+    Raises:
+        ConfigError: The network takes no context, or another.
+        MeshError: The model shows nothing from any side.
+    """
+    look = segmenter.study(bundle, context=context)
+    return StoredLook(bundle=name, network=segmenter.fingerprint, data=look.packed())
+
+
+def load_look(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> ObjectLook | None:
+    """What was stored of an object for this segmenter.
+
+    Args:
+        path: Where ``bundle`` came from: its folder, or a model file that was onboarded on the spot.
+        segmenter: That will look for it.
+        bundle: The object.
+
+    Returns:
+        None where nothing is stored and the object can be studied on the spot: with colours alone, from a model file,
+        or with a network that needs a moment only.
+
+    Raises:
+        ObjectBundleError: What is stored is of other networks, edited, or of another model; or nothing is, and the
+            network takes long.
+    """
+    if segmenter.fingerprint == COLOURS_ONLY or not is_bundle(path):
+        return None
+    stored = read_look(path, segmenter.fingerprint)
+    if stored is not None:
+        look = ObjectLook.unpacked(stored.data, what=f"{path}: look for {stored.bundle}")
+        segmenter.check(look, bundle)
+        return look
+    others = stored_looks(path)
+    if not others and segmenter.quick:
+        return None
+    got = ", ".join(f"{name} ({network[:12]})" for network, name in others.items())
+    what = f"{path}: views of {bundle.object_id} for a network"
+    remedy = "onboard the object again with --bundle and this network bundle"
+    raise ObjectBundleError(bad(what, f"those for {got}" if got else "none", segmenter.fingerprint[:12], remedy))

@@ -1,0 +1,1 @@
+"""Track: from the last pose to the next one."""

@@ -1,0 +1,391 @@
+"""Track 1..N objects without the host in between: one upload per frame, one sequence of launches, one read-back.
+
+Where `pipeline.track.stepwise` asks after each stage what to do next, here the schedule is fixed: RefineNet corrects
+the last pose of every object (all objects in one batch), then a few hypotheses per object go downhill together: what
+the network said, the last pose, and the last motion continued. Each is judged where it ends, and the host picks the
+one with the lowest residual. That costs more arithmetic than `pipeline.track.stepwise`, and no waiting; on CUDA the
+whole step is one graph. On a CPU, where nothing is waited for anyway, `pipeline.track.stepwise` is the cheaper one.
+
+A wide search is not part of the schedule. A frame in doubt may get a second look by `pipeline.track.stepwise`,
+object by object, see `resident_object`; an object that is lost has to be found by others and started again.
+Poses are of the centred mesh (``T_cam_centre``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import ArrayLike, NDArray
+
+from storm_edge.engines.backends.onnxruntime import OrtOptions
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import Engine
+from storm_edge.errors import InputError, bad
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import make_T
+from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.kernels.device import require_device
+from storm_edge.kernels.graph_recording import Recording
+from storm_edge.kernels.staging import Staging
+from storm_edge.kernels.streams import on_stream
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.inputs import DEFAULT, PARITY
+from storm_edge.pipeline.refine.geometric import GeometricConfig, weigh
+from storm_edge.pipeline.refine.judge import JudgeConfig, Judgement, judge_sums
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.track.batched_launches import (
+    RefineLaunches,
+    RefineNetwork,
+    StagedFrame,
+    is_capturable,
+    result_staging,
+)
+from storm_edge.pipeline.track.batched_object import ResidentObject
+from storm_edge.pipeline.track.confidence import trust
+from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidentConfig:
+    """The schedule of a step."""
+
+    network_iterations: int = 1
+    """RefineNet iterations per frame; 0 leaves the network out."""
+    geometry_starts: int = 2
+    """Hypotheses beside the network's: 1 is the last pose, 2 the last motion continued as well. 0 is for a network
+    that is always right."""
+    geometry: GeometricConfig = field(default_factory=GeometricConfig)
+    """Its ``narrow`` steps are the polish; limits, learning rates and margins are read too, and a second look at a
+    frame in doubt uses all of it."""
+    judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
+    """How poses are judged for their confidence."""
+    graph: bool = True
+    """Whether a step becomes a CUDA graph where device and engine allow it; see `ResidentReport` for what became."""
+    zero_copy: bool = False
+    """Whether a GPU reads frames from the host's memory: for GPUs that share it, see `kernels.staging`."""
+
+    def hypothesis_count(self, *, with_network: bool) -> int:
+        """Poses per object that are polished and judged in a step."""
+        return (1 if with_network and self.network_iterations > 0 else 0) + self.geometry_starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidentReport:
+    """How steps are run."""
+
+    device: str
+    """Warp name of the device."""
+    launches: str
+    """``graph``, or ``eager`` with the reason."""
+    uploads: str
+    """How frames get to the device."""
+    object_count: int
+    """Objects per step."""
+    hypothesis_count: int
+    """Hypotheses per object."""
+    network_iterations: int
+    """RefineNet iterations per step."""
+
+
+class ResidentTracks:
+    """Follows N objects; all buffers are made here.
+
+    Call `start` for an object where its pose is known, then `update` for every frame. An object that was not
+    started, or was paused, is skipped: the device does its part on some pose and nobody reads it, so that a captured
+    step stays what it is.
+
+    Args:
+        objects: The onboarded objects; or objects that other tracks followed, which go on as they were.
+        networks: Bundle with RefineNet, or None to track by geometry alone.
+        size_px: Height and width of the frames [px].
+        config: The schedule.
+        engine: RefineNet already open; by ``networks`` if not given. One that may be captured into a CUDA graph says
+            so by a true attribute ``capturable``.
+        options: Where and how an engine that is opened here runs.
+        device: Warp device name.
+        stream: CUDA stream of the lane; one is made if not given.
+
+    Attributes:
+        objects: What is followed.
+        frame: The picture of the last step, for others to read; on CUDA it belongs to the lane's stream.
+        report: How steps are run.
+
+    Raises:
+        InputError: No objects, a negative count, nothing that a step could do, or an object of another schedule.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[ObjectBundle | ResidentObject],
+        networks: NetworkBundle | None,
+        *,
+        size_px: tuple[int, int],
+        config: ResidentConfig | None = None,
+        engine: Engine | None = None,
+        options: OrtOptions | None = None,
+        device: str = "cpu",
+        stream: Any = None,
+    ) -> None:
+        self._config = config = config or ResidentConfig()
+        iterations = 0 if networks is None else config.network_iterations
+        self._hypotheses = config.hypothesis_count(with_network=networks is not None)
+        if not objects or iterations < 0 or config.geometry_starts not in (0, 1, 2) or self._hypotheses == 0:
+            got = f"{len(objects)} objects, {iterations} iterations, {config.geometry_starts} starts"
+            expected = "an object or more, and a network or 1 to 2 starts"
+            raise InputError(bad("resident tracker", got, expected, "correct its configuration"))
+        target = require_device(device)
+        self._stream = (stream or wp.Stream(target)) if target.is_cuda else None
+        self._device = target
+        self._uses_network = iterations > 0
+        self._starts = max(config.geometry_starts, 1)
+        with self._lane():
+            zero_copy = config.zero_copy
+            self.objects = tuple(
+                item if isinstance(item, ResidentObject) else make_object(item, config, networks, device=device)
+                for item in objects
+            )
+            if any(item.launches.hypothesis_count != self._hypotheses for item in self.objects):
+                counts = [item.launches.hypothesis_count for item in self.objects]
+                remedy = "make the objects with this configuration"
+                raise InputError(bad("resident tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy))
+            count = len(self.objects)
+            self.frame = StagedFrame(*size_px, start_count=count * self._starts, device=target, zero_copy=zero_copy)
+            self._results = result_staging(count * self._hypotheses, target, zero_copy=zero_copy)
+            self._refine: RefineLaunches | None = None
+            if networks is not None and iterations > 0:
+                network = RefineNetwork(
+                    engine=engine or networks.open("refine", options),
+                    preset=PARITY if networks.preset == "parity" else DEFAULT,
+                    size_px=networks.size_px,
+                    iterations=iterations,
+                )
+                meshes = [item.mesh for item in self.objects]
+                diameters_m = [item.bundle.diameter_m for item in self.objects]
+                self._refine = RefineLaunches(meshes, diameters_m, network, stream=self._stream)
+                engine = network.engine
+            launches = _launches(target.is_cuda, config.graph, engine if iterations > 0 else None)
+            as_graph = launches == "graph"
+            self._step = Recording(self._enqueue, stream=self._stream, as_graph=as_graph)
+            self._learned = [Staging({"pose": (wp.mat44f, (1,))}, target, zero_copy=zero_copy) for _ in self.objects]
+            # Learning has no network in it, so it is captured even where the step is not.
+            self._learn = [
+                Recording(learning, stream=self._stream, as_graph=target.is_cuda and config.graph)
+                for learning in map(self._learning, range(count))
+            ]
+        if target.is_cuda:
+            wp.synchronize_device(target)  # objects may have been made on another stream
+        self.report = ResidentReport(
+            device=target.alias,
+            launches=launches,
+            uploads=_uploads(target.is_cuda, zero_copy),
+            object_count=count,
+            hypothesis_count=self._hypotheses,
+            network_iterations=iterations,
+        )
+
+    def start(self, frame: Frame, T_cam_centre: ArrayLike, index: int = 0) -> TrackStep:
+        """Begin object ``index`` at a pose ``(4, 4)`` that is known for this frame. Waits for the device.
+
+        Raises:
+            FrameError: The frame has another size than the buffers.
+        """
+        T = np.array(T_cam_centre, dtype=np.float64)
+        item = self.objects[index]
+        descents, judge = item.launches.descents, item.launches.judge
+        with self._lane():
+            self._wait()  # what was learned of the last frame reads buffers that are written now
+            self.frame.upload(frame)
+            descents.attach(self.frame)
+            descents.place(T)
+            descents.learn(1.0)
+            residual = float(weigh(descents.evidence(), colours_known=True).residual[0])
+            judged = judge.judge(self.frame, T[None], mask=None)
+        item.begin(T, residual)
+        return _track_step(T, residual, judged, network_used=False)
+
+    def pause(self, index: int = 0) -> None:
+        """Skip an object from now on, until it is started again."""
+        self.objects[index].pause()
+
+    def colour_log_odds(self, index: int = 0) -> NDArray[np.float32] | None:
+        """What was learned of an object's colours, see `nearby.nearby_mask`; None before `start`. Waits."""
+        with self._lane():
+            return self.objects[index].colour_log_odds()
+
+    def show(self, frame: Frame, *, is_sent: bool = False) -> None:
+        """Put a picture into `frame`, as the next `update` would.
+
+        Args:
+            frame: The image.
+            is_sent: Whether others read it on the device before that; it is there when this returns.
+
+        Raises:
+            FrameError: The frame has another size than the buffers.
+        """
+        with self._lane():
+            if is_sent or self._config.zero_copy:
+                self._wait()  # colours may still be learned of the last one
+            self.frame.write(frame)
+            if is_sent:
+                self.frame.send()
+                self._wait()
+
+    def update(self, frame: Frame, *, is_written: bool = False) -> list[TrackStep | None]:
+        """The pose of every object in the next frame; None for those that are skipped.
+
+        Args:
+            frame: The image.
+            is_written: Whether `show` was given it already.
+
+        Raises:
+            InputError: Nobody was started.
+            FrameError: The frame has another size than the buffers.
+        """
+        if not any(item.is_active for item in self.objects):
+            remedy = "call start() with a registered pose"
+            raise InputError(bad("resident tracker", "no pose of any object", "one to start from", remedy))
+        if not is_written:
+            self.show(frame)
+        with self._lane():
+            for index, item in enumerate(self.objects):
+                starts = self.frame.starts_host[index * self._starts : (index + 1) * self._starts]
+                starts[0] = item.last
+                if self._starts > 1:
+                    starts[1] = continued(item.last, item.before)
+            self._step.run()
+            self._wait()
+            steps = [self._read(index, item) if item.is_active else None for index, item in enumerate(self.objects)]
+        return [
+            step if step is None else self._settled(item, step)
+            for item, step in zip(self.objects, steps, strict=True)
+        ]
+
+    def _enqueue(self) -> None:
+        """One step of all objects, from the host's half of the frame to the host's half of the results."""
+        self.frame.send()
+        if self._refine is not None:
+            for index in range(len(self.objects)):
+                wp.copy(self._refine.poses, self.frame.starts, index, index * self._starts, 1)
+            self._refine.enqueue(self.frame)
+        for index, item in enumerate(self.objects):
+            first = index * self._starts
+            sources = [(self.frame.starts, first + n) for n in range(self._config.geometry_starts)]
+            if self._refine is not None:
+                sources.insert(0, (self._refine.poses, index))
+            item.launches.enqueue(self.frame, sources, self._results, index * self._hypotheses)
+        self._results.fetch()
+
+    def _learning(self, index: int) -> Any:
+        def enqueue() -> None:
+            staging = self._learned[index]
+            staging.send()
+            rate = self._config.geometry.learning_rate
+            self.objects[index].launches.enqueue_learning(self.frame, staging.there["pose"], rate)
+
+        return enqueue
+
+    def _read(self, index: int, item: ResidentObject) -> TrackStep:
+        """Pick a hypothesis; where it is not in doubt, have its colours learned: that runs on while nobody waits."""
+        rows = slice(index * self._hypotheses, (index + 1) * self._hypotheses)
+        poses = self._results.host["poses"][rows].astype(np.float64)
+        evidence = weigh(self._results.host["evidence"][rows].astype(np.float64), colours_known=True)
+        usable = np.isfinite(poses).all(axis=(1, 2)) & (poses[:, 2, 3] > 0.0) & np.isfinite(evidence.residual)
+        used = self._uses_network
+        if used and not usable[0]:
+            item.unusable += 1
+        if not usable.any():
+            return TrackStep(T_cam_centre=item.last, confidence=0.0, residual=1.0, network_used=used, faulty=True)
+        best = int(np.argmin(np.where(usable, evidence.residual, np.inf)))
+        residual = float(evidence.residual[best])
+        pose = nearest_symmetric(poses[best], item.last, item.bundle.symmetries)
+        looks_again = item.can_look_again and item.is_doubtful(residual)
+        if item.is_trusted(residual) and not looks_again:
+            self._learned[index].host["pose"][0] = pose
+            self._learn[index].run()
+            item.geometry.heed(residual)
+        sums = self._results.host["agreement"][rows][best : best + 1]
+        judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
+        return _track_step(pose, residual, judged, network_used=used, faulty=not usable.all())
+
+    def _settled(self, item: ResidentObject, step: TrackStep) -> TrackStep:
+        """The step, or what a second look makes of a doubtful one; from there the next frame goes on."""
+        if item.can_look_again and item.is_doubtful(step.residual):
+            self._wait()
+            again = item.look_again(self.frame)
+            if self._stream is not None:  # it used the device's own stream, which the next step does not wait for
+                wp.synchronize_stream(wp.get_stream(self._device))
+            if again.residual <= step.residual:
+                used, faulty = again.network_used or step.network_used, again.faulty or step.faulty
+                step = replace(again, network_used=used, faulty=faulty)
+        item.move(step.T_cam_centre)
+        return step
+
+    def _lane(self) -> AbstractContextManager[Any]:
+        """The lane's stream as the current one."""
+        return on_stream(self._stream)
+
+    def _wait(self) -> None:
+        if self._stream is not None:
+            wp.synchronize_stream(self._stream)
+
+
+def make_object(
+    bundle: ObjectBundle,
+    config: ResidentConfig,
+    networks: NetworkBundle | None,
+    *,
+    device: str = "cpu",
+    second_look: TrackConfig | None = None,
+    network: PoseRefiner | None = None,
+) -> ResidentObject:
+    """An object for tracks of this configuration and bundle; see `ResidentObject` for the rest."""
+    return ResidentObject(
+        bundle,
+        hypothesis_count=config.hypothesis_count(with_network=networks is not None),
+        geometry=config.geometry,
+        judge=config.judge,
+        device=device,
+        second_look=second_look,
+        network=network,
+    )
+
+
+def continued(T_last: Float64, T_before: Float64) -> Float64:
+    """The last motion once more: turn about the object's centre, and shift; the last of `geometric.motion_starts`."""
+    R = T_last[:3, :3] @ T_before[:3, :3].T @ T_last[:3, :3]
+    return make_T(R, 2.0 * T_last[:3, 3] - T_before[:3, 3])
+
+
+def _track_step(
+    pose: Float64, residual: float, judged: Judgement, *, network_used: bool, faulty: bool = False
+) -> TrackStep:
+    return TrackStep(
+        T_cam_centre=pose,
+        confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
+        residual=residual,
+        network_used=network_used,
+        faulty=faulty,
+    )
+
+
+def _launches(on_cuda: bool, wanted: bool, engine: Engine | None) -> str:
+    if not on_cuda:
+        return "eager: graphs are for CUDA"
+    if not wanted:
+        return "eager: the configuration says so"
+    if engine is not None and not is_capturable(engine):
+        return f"eager: {getattr(engine, 'kind', type(engine).__name__)} cannot be captured"
+    return "graph"
+
+
+def _uploads(on_cuda: bool, zero_copy: bool) -> str:
+    if not on_cuda:
+        return "written in place"
+    return "read from pinned memory" if zero_copy else "one copy from pinned memory"

@@ -1,0 +1,153 @@
+"""One object of `pipeline.track.batched`: where it is, what was learned of its looks, and a second look when in
+doubt.
+
+It outlives the `ResidentTracks` that follow it: when objects come or go, the camera changes its size, or an engine is
+opened anew, the launches are made again around the same objects, and their poses and colours go on.
+
+The fixed schedule has no wide search, no probing of turned poses and no second question to the network. Where its
+best hypothesis does worse than this object usually does, the ordinary `track.Tracker` is asked about that one frame,
+from the same last poses and on the same colours: what it does is known and measured, such frames are few, and a
+schedule that held all of it would do it in every frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels.device import require_device
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.descent import Descents
+from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner
+from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.track.batched_launches import ObjectLaunches
+from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker, TrackStep
+
+Float64 = NDArray[np.float64]
+
+_WIDE = 9
+"""Starts of a wide search: three along the last motion, and the first turned both ways about three axes."""
+_IDLE_DISTANCE = 4.0
+"""Where an object that was never seen is thought to be: so many diameters before the camera, where it is drawn."""
+
+
+class SharedGeometry(GeometricRefiner):
+    """A refiner whose poses, colours and usual residual are also used by launches that do not ask it."""
+
+    @property
+    def descents(self) -> Descents:
+        """Poses and colours on the device."""
+        return self._descents
+
+    @property
+    def usual(self) -> float:
+        """The usual residual on this track."""
+        return self._usual
+
+    def settle(self, residual: float) -> None:
+        """Take the residual of a first pose as the usual one."""
+        self._usual, self._pause = residual, 0
+
+    def heed(self, residual: float) -> None:
+        """Let the residual of a trusted pose move the usual one."""
+        self._usual += self.config.usual_rates[residual > self._usual] * (residual - self._usual)
+
+
+class ResidentObject:
+    """One object; its buffers are made here.
+
+    Args:
+        bundle: The onboarded object.
+        hypothesis_count: Poses that are polished together in a step.
+        geometry: Limits, learning rates, and the polish (its ``narrow`` steps).
+        judge: How poses are judged.
+        device: Warp device name.
+        second_look: How the ordinary tracker looks at frames in doubt; None leaves them as they are.
+        network: RefineNet for those looks.
+
+    Attributes:
+        mesh: The object on the device, centred.
+        launches: What a step does with it.
+        geometry: What was learned of it.
+        last: Its last pose, ``(4, 4)``; of an object that was never started, some pose that can be drawn.
+        before: The one before.
+        is_active: Whether it is followed; one that is not takes part in every step, at its last pose, for nothing.
+        unusable: Answers of the network so far that were no numbers.
+        second_looks: Frames that the ordinary tracker was asked about.
+    """
+
+    def __init__(
+        self,
+        bundle: ObjectBundle,
+        *,
+        hypothesis_count: int,
+        geometry: GeometricConfig,
+        judge: JudgeConfig,
+        device: str = "cpu",
+        second_look: TrackConfig | None = None,
+        network: PoseRefiner | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.mesh = MeshBuffers.from_mesh(bundle.mesh_lod, require_device(device))
+        self.geometry = SharedGeometry(
+            bundle.viewpoints, config=geometry, batch=max(hypothesis_count, _WIDE), device=device
+        )
+        # What a step launches must not depend on who was started before it was captured.
+        self.geometry.descents.colours_known = self.geometry.descents.exposure_known = True
+        self.launches = ObjectLaunches(
+            self.geometry.descents,
+            PoseJudge(self.mesh, diameter_m=bundle.diameter_m, batch=hypothesis_count, config=judge),
+            hypothesis_count=hypothesis_count,
+            polish=geometry.narrow,
+        )
+        self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * bundle.diameter_m])
+        self.before = self.last
+        self.is_active = False
+        self.unusable = self.second_looks = 0
+        self._was_started = False
+        self._tracker: Tracker | None = None
+        if second_look is not None:
+            self._tracker = Tracker(bundle, self.geometry, network, config=second_look, device=device)
+
+    @property
+    def can_look_again(self) -> bool:
+        """Whether frames in doubt get a second look."""
+        return self._tracker is not None
+
+    def begin(self, T_cam_centre: ArrayLike, residual: float) -> None:
+        """Follow it from this pose ``(4, 4)`` on, whose colours were learned and whose residual this is."""
+        self.geometry.settle(residual)
+        self.last = self.before = np.array(T_cam_centre, dtype=np.float64)
+        self.is_active = self._was_started = True
+
+    def pause(self) -> None:
+        """Follow it no longer; colours stay known until it begins again."""
+        self.is_active, self.before = False, self.last
+
+    def move(self, T_cam_centre: Float64) -> None:
+        """It is here now."""
+        self.last, self.before = T_cam_centre, self.last
+
+    def colour_log_odds(self) -> NDArray[np.float32] | None:
+        """What was learned of its colours, see `nearby.nearby_mask`; None before it began. Waits for the device."""
+        return self.geometry.descents.log_odds() if self._was_started else None
+
+    def is_doubtful(self, residual: float) -> bool:
+        """Whether a residual is where the ordinary tracker begins its wide search."""
+        return residual > self.geometry.usual + self.geometry.config.narrow_margin
+
+    def is_trusted(self, residual: float) -> bool:
+        """Whether colours may be learned at a pose with this residual."""
+        config = self.geometry.config
+        return residual <= max(self.geometry.usual + config.trust_margin, config.trust_below)
+
+    def look_again(self, frame: FrameBuffers) -> TrackStep:
+        """What the ordinary tracker makes of this frame from the last poses; it learns where it trusts. Waits."""
+        assert self._tracker is not None
+        self.second_looks += 1
+        self._tracker.place(self.last, self.before)
+        return self._tracker.update(frame)

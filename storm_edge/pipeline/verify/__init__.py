@@ -1,0 +1,1 @@
+"""Verify: is what the track looks at still the object?"""

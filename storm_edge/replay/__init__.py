@@ -1,0 +1,1 @@
+"""Recorded scenes: track and segment them, and write poses, pictures and videos."""

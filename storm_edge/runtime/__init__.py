@@ -1,1 +1,0 @@
-"""The loop over frames and what it writes."""

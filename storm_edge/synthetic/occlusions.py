@@ -1,0 +1,192 @@
+"""Held-out recordings that a tracker must get lost in: an object moved while hidden, an absent one, two of a kind.
+
+In a `RecoverySequence` a board passes between the camera and the hand-held target and hides it completely for 10 to
+40 frames; behind it the target goes on to another place and another side, so that where it was last seen is no longer
+where it is. Stages and pictures are those of `scenes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from storm_edge.geometry.mesh import make_mesh, vertex_normals
+from storm_edge.geometry.se3 import exp_so3, invert, make_T
+from storm_edge.synthetic.motion import MotionConfig, random_motion
+from storm_edge.synthetic.scenes import RATE_HZ, Actor, Stage, StagePhotographer, held_out_stage
+from storm_edge.synthetic.shapes import box
+from storm_edge.synthetic.textures import paint
+
+Float64 = NDArray[np.float64]
+
+HIDDEN_COUNTS = (10, 40)
+"""Shortest and longest full occlusion [frames]."""
+_LEAD = 30  # frames before anything happens: time to find and settle
+_TAIL = 45  # frames after the board has gone: time to recover in
+_ALWAYS_VISIBLE = 0.6  # of the silhouette, while the board is away
+_LEAST_WAY_M = 0.04  # from where the target was last seen to where it reappears
+_TRIES = 50  # with the usual lifts and moves; then with small ones, for a near camera; then without clutter as well
+_NEAR_REACH = 0.4
+_BOARD_MARGIN = 1.25  # half width of the board over the target's radius, as the camera sees them
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverySequence:
+    """A recording with one full occlusion."""
+
+    stage: Stage
+    """What is to be photographed."""
+    hidden: range
+    """Frames in which nothing of the target is visible."""
+    visible_share: Float64
+    """Visible part of the target's silhouette in each frame, 0 to 1, ``(F,)``."""
+
+
+def held_out_recovery_sequences(count: int, seed: int = 20_000) -> Iterator[RecoverySequence]:
+    """Recordings of about 100 to 130 frames, each of another painted object that training never sees."""
+    return (recovery_sequence(seed + index) for index in range(count))
+
+
+def recovery_sequence(seed: int) -> RecoverySequence:
+    """The recording of a seed, always the same one; the seed names the object as in `held_out_stage`."""
+    still = held_out_stage(seed, unique_pose=True)
+    for attempt in range(3 * _TRIES):
+        reach = 1.0 if attempt < _TRIES else _NEAR_REACH
+        stage = still if attempt < 2 * _TRIES else replace(still, others=())
+        found = _hidden_once(np.random.default_rng([seed, attempt, 3]), stage, reach)
+        if found is not None:
+            return found
+    raise RuntimeError(f"recovery sequence {seed}: no path keeps the target inside the picture and behind the board")
+
+
+def absent_stage(seed: int, *, frame_count: int = 1) -> Stage:
+    """The stage of a seed without its target, which stands behind the camera; clutter and all else stay."""
+    stage = held_out_stage(seed)
+    T_world_cam = invert(stage.T_cam_world[0])
+    T = stage.target.at(0).copy()
+    T[:3, 3] = T_world_cam[:3, 3] - 1.0 * T_world_cam[:3, 2]
+    target = replace(stage.target, T_world_obj=T[None])
+    return replace(stage, target=target, frame_count=frame_count)
+
+
+def twin_stage(seed: int, *, frame_count: int = 60) -> Stage:
+    """A hand-held target, and a second one of the same kind standing beside it all the time.
+
+    The twin is the first of the stage's `others`.
+    """
+    still = held_out_stage(seed, unique_pose=True)
+    for attempt in range(2 * _TRIES):
+        rng = np.random.default_rng([seed, attempt, 5])
+        lifted = _lifted(rng, still, 1.0 if attempt < _TRIES else _NEAR_REACH)
+        T = random_motion(rng, lifted, frame_count, rate_hz=RATE_HZ, config=MotionConfig())
+        angle, gap = rng.uniform(0.0, 2.0 * np.pi), 1.3 * _diameter_bound_m(still)
+        T_twin = still.target.at(0).copy()
+        T_twin[:2, 3] += gap * np.array([np.cos(angle), np.sin(angle)])
+        twin = Actor(mesh=still.target.mesh, T_world_obj=T_twin[None])
+        stage = replace(
+            still,
+            target=replace(still.target, T_world_obj=T),
+            others=(twin, *still.others),
+            frame_count=frame_count,
+            seed=seed,
+        )
+        swapped = replace(stage, target=twin, others=(stage.target, *still.others))
+        if _well_seen(stage) and _well_seen(swapped):
+            return stage
+    raise RuntimeError(f"twin stage {seed}: no place keeps both objects in view")
+
+
+def _hidden_once(rng: np.random.Generator, still: Stage, reach: float) -> RecoverySequence | None:
+    """A try at a sequence; None when the target stays, leaves the picture, or is hidden by anything else too.
+
+    ``reach`` scales how far the target is lifted and moved.
+    """
+    wanted = int(rng.integers(HIDDEN_COUNTS[0], HIDDEN_COUNTS[1] + 1))
+    ramp = int(rng.integers(6, 13))  # frames in which the board's edge crosses the target
+    first = _LEAD + ramp
+    frame_count = first + wanted + ramp + _TAIL
+    T = random_motion(rng, _lifted(rng, still, reach), frame_count, rate_hz=RATE_HZ, config=MotionConfig())
+    T = _moved_on(rng, T, still.T_cam_world[0], first, first + wanted, reach)
+    target = replace(still.target, T_world_obj=T)
+    board = _board(rng, target, still.T_cam_world[0], first=first, hidden=wanted, ramp=ramp)
+    stage = replace(still, target=target, others=(*still.others, board), frame_count=frame_count)
+    photographer = StagePhotographer(stage)
+    way_m = float(np.linalg.norm(T[first + wanted, :3, 3] - T[first - 1, :3, 3]))
+    if way_m < _LEAST_WAY_M or not all(photographer.in_sight(i) for i in range(frame_count)):
+        return None
+    if photographer.visible_share(0) < _ALWAYS_VISIBLE:  # the cheap part of what is asked below
+        return None
+    share = np.array([photographer.visible_share(i) for i in range(frame_count)])
+    hidden = np.flatnonzero(share == 0.0)
+    clear = np.r_[share[: first - ramp], share[first + wanted + ramp :]]
+    if not HIDDEN_COUNTS[0] <= len(hidden) <= HIDDEN_COUNTS[1] or np.ptp(hidden) >= len(hidden):
+        return None
+    if clear.min() < _ALWAYS_VISIBLE:
+        return None
+    return RecoverySequence(stage=stage, hidden=range(hidden[0], hidden[-1] + 1), visible_share=share)
+
+
+def _lifted(rng: np.random.Generator, still: Stage, reach: float) -> Float64:
+    """The target's resting pose, raised from the table as if a hand held it."""
+    T: Float64 = still.target.at(0).copy()
+    T[2, 3] += reach * rng.uniform(0.05, 0.2)
+    return T
+
+
+def _moved_on(
+    rng: np.random.Generator, T: Float64, T_cam_world: Float64, start: int, stop: int, reach: float
+) -> Float64:
+    """The path ``T (F, 4, 4)`` with a further move of 5 to 15 cm and a turn of 20 to 100 degrees from start to stop.
+
+    The move is across the view, where it changes the picture, and scaled by ``reach``; the turn is about any axis.
+    """
+    share = PchipInterpolator([0, start, stop, len(T)], [0.0, 0.0, 1.0, 1.0])(np.arange(len(T)))
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    aside = np.cos(angle) * T_cam_world[0, :3] + np.sin(angle) * T_cam_world[1, :3]
+    axis = rng.standard_normal(3)
+    turn = np.deg2rad(rng.uniform(20.0, 100.0)) * axis / np.linalg.norm(axis)
+    moved: Float64 = T.copy()
+    moved[:, :3, :3] = exp_so3(share[:, None] * turn) @ T[:, :3, :3]
+    moved[:, :3, 3] += share[:, None] * reach * rng.uniform(0.05, 0.15) * aside
+    return moved
+
+
+def _board(
+    rng: np.random.Generator, target: Actor, T_cam_world: Float64, *, first: int, hidden: int, ramp: int
+) -> Actor:
+    """A painted board on the way between camera and target: in during ``ramp`` frames, there for ``hidden``, out."""
+    near = rng.uniform(0.4, 0.7)  # place on the ray, as a share of the target's distance
+    radius_m = near * float(np.linalg.norm(target.mesh.vertices, axis=1).max())
+    half_m = _BOARD_MARGIN * radius_m
+    size_m = (2.0 * half_m, 2.0 * half_m * rng.uniform(1.0, 1.8), float(rng.uniform(0.004, 0.03)))
+    vertices, faces = box(size_m, 0.01)
+    normals = vertex_normals(vertices.astype(np.float32), faces.astype(np.int32))
+    mesh = make_mesh(vertices, faces, colours=paint(rng, vertices, normals)[0], normals=normals)
+
+    count = len(target.T_world_obj)
+    slack, beside = half_m - radius_m, half_m + radius_m
+    knots = [0, first - ramp - 1, first - ramp, first, first + hidden - 1, first + hidden + ramp - 1, count - 1]
+    # Far aside, then touching the silhouette, then covering it, and out on the other side.
+    places = [-3.0, -2.0, -beside, -0.9 * slack, 0.9 * slack, beside, beside + 3.0]
+    slide = np.interp(np.arange(count), knots, places)
+    R_world_cam = T_cam_world[:3, :3].T
+    eye = -R_world_cam @ T_cam_world[:3, 3]
+    R = R_world_cam @ exp_so3([0.0, 0.0, rng.uniform(0.0, 2.0 * np.pi)])
+    on_the_ray = eye + near * (target.T_world_obj[:, :3, 3] - eye)
+    place = on_the_ray + slide[:, None] * R[:, 0]
+    return Actor(mesh=mesh, T_world_obj=make_T(np.broadcast_to(R, (count, 3, 3)), place))
+
+
+def _diameter_bound_m(stage: Stage) -> float:
+    return 2.0 * float(np.linalg.norm(stage.target.mesh.vertices, axis=1).max())
+
+
+def _well_seen(stage: Stage) -> bool:
+    """Whether the target is inside the picture and mostly visible in every frame."""
+    photographer = StagePhotographer(stage)
+    frames = range(stage.frame_count)
+    return all(photographer.in_sight(i) and photographer.visible_share(i) >= _ALWAYS_VISIBLE for i in frames)

@@ -1,0 +1,450 @@
+"""Whole frames with exact ground truth: one target on or above a table, things around it, a hand, two cameras.
+
+`Stage` says what is where in a z-up world; `photograph` makes a frame of it. `held_out_scenes` and
+`held_out_sequences` make the evaluation sets from objects that training never sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.bop.scene import BopWriter, GroundTruth
+from storm_edge.frame import Frame
+from storm_edge.geometry.camera import project
+from storm_edge.geometry.mesh import Mesh
+from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation, transform
+from storm_edge.geometry.symmetry import ContinuousSymmetry
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.raster import Lighting
+from storm_edge.synthetic.appearance import Appearance, motion_kernel, smear
+from storm_edge.synthetic.hands import make_hand
+from storm_edge.synthetic.layers import Layer, compose, render_layer
+from storm_edge.synthetic.motion import MotionConfig, camera_at, orbiting_camera, random_motion
+from storm_edge.synthetic.objects import HELD_OUT_FROM, SyntheticObject, make_object
+from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
+from storm_edge.synthetic.sensor import DepthSensor
+
+Float64 = NDArray[np.float64]
+BoolImage = NDArray[np.bool_]
+
+SIZE_PX = (480, 640)
+RATE_HZ = 30.0
+OBJECT_ID = 1
+"""Id of the target in what `write_scene` writes."""
+_OCCLUDER_STEPS = (1.0, 1.08, 1.16, 1.25, 1.35, 1.5, 1.7, 2.0, 2.5, 3.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """A mesh and where it is in every frame."""
+
+    mesh: Mesh
+    """The thing [m]."""
+    T_world_obj: Float64
+    """Its poses [m], ``(F, 4, 4)``; ``(1, 4, 4)`` when it stands still."""
+
+    def at(self, index: int) -> Float64:
+        """Pose in frame ``index``, ``(4, 4)``."""
+        return np.asarray(self.T_world_obj[min(index, len(self.T_world_obj) - 1)])
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is anywhere else in another frame."""
+        return len(self.T_world_obj) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """All that is in front of the camera, and the camera."""
+
+    target: Actor
+    """The object whose pose is the truth."""
+    axes: tuple[ContinuousSymmetry, ...] = ()
+    """Axes about which the target looks the same."""
+    others: tuple[Actor, ...]
+    """Clutter, hands, whatever passes in front."""
+    planes: tuple[Plane, ...]
+    """Table, floor and walls."""
+    T_cam_world: Float64
+    """World to camera [m] ``(F, 4, 4)``, ``(1, 4, 4)`` for a camera on a tripod."""
+    K: Float64
+    """Intrinsics [px]."""
+    light: Lighting
+    """The light, camera frame."""
+    appearance: Appearance
+    """The colour camera."""
+    sensor: DepthSensor
+    """The depth camera."""
+    frame_count: int
+    """Length of the recording."""
+    exposure_share: float = 0.3
+    """Part of the frame time that the shutter is open; what makes motion blur."""
+    seed: int = 0
+    """Seed of the pixel noise."""
+
+    def T_cam_obj(self, index: int) -> Float64:
+        """True pose of the target in a frame [m] ``(4, 4)``."""
+        return np.asarray(self._camera(index) @ self.target.at(index))
+
+    def _camera(self, index: int) -> Float64:
+        return np.asarray(self.T_cam_world[min(index, len(self.T_cam_world) - 1)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFrame:
+    """A frame and the truth about it."""
+
+    frame: Frame
+    """What the cameras deliver."""
+    T_cam_obj: Float64
+    """True pose of the target [m] ``(4, 4)``."""
+    mask: BoolImage
+    """Its whole silhouette ``(H, W)``."""
+    mask_visib: BoolImage
+    """What can be seen of it ``(H, W)``."""
+
+    @property
+    def visible_share(self) -> float:
+        """Part of the silhouette that is visible."""
+        return float(self.mask_visib.sum() / max(int(self.mask.sum()), 1))
+
+
+class StagePhotographer:
+    """Makes the frames of a `Stage`; keeps meshes on the device, and pictures of what stands still."""
+
+    def __init__(self, stage: Stage, *, size_px: tuple[int, int] = SIZE_PX) -> None:
+        self.stage = stage
+        self._size_px = size_px
+        self._actors = (stage.target, *stage.others)
+        self._buffers = [MeshBuffers.from_mesh(actor.mesh) for actor in self._actors]
+        self._room: Layer | None = None
+        self._still: dict[int, Layer | None] = {}
+
+    def __iter__(self) -> Iterator[LabelledFrame]:
+        return (self.photograph(index) for index in range(self.stage.frame_count))
+
+    def photograph(self, index: int) -> LabelledFrame:
+        """Frame ``index``, the same at every call."""
+        stage = self.stage
+        rng = np.random.default_rng([stage.seed, index])
+        layers, shown = self._layers(index)
+        scene = compose(layers)
+        mask = np.zeros(self._size_px, dtype=bool)
+        if 0 in shown:
+            target = layers[1 + shown.index(0)]
+            mask[target.window] = np.isfinite(target.depth)
+        mask_visib = (scene.owner == 1 + shown.index(0)) if 0 in shown else np.zeros_like(mask)
+        colour = self._blurred(index, scene.colour, scene.owner, layers, shown)
+        frame = Frame(
+            rgb=stage.appearance.expose(colour, rng),
+            depth_m=stage.sensor.measure(scene.depth, scene.colour, float(stage.K[0, 0]), rng),
+            K=stage.K,
+            stamp_ns=round(index * 1e9 / RATE_HZ),
+            index=index,
+        )
+        return LabelledFrame(frame=frame, T_cam_obj=stage.T_cam_obj(index), mask=mask, mask_visib=mask_visib)
+
+    def in_sight(self, index: int) -> bool:
+        """Whether all of the target lies inside the picture."""
+        stage = self.stage
+        points = transform(stage.T_cam_obj(index), stage.target.mesh.vertices)
+        if points[:, 2].min() <= 0.0:
+            return False
+        pixels = project(stage.K, points)
+        return bool(pixels.min() >= 0.0 and (pixels.max(axis=0) <= np.array(self._size_px)[::-1] - 1).all())
+
+    def visible_share(self, index: int) -> float:
+        """Part of the target's silhouette that is visible in a frame, without making the whole picture."""
+        layers, shown = self._layers(index, with_room=False)
+        if 0 not in shown:
+            return 0.0
+        target = layers[shown.index(0)]
+        depth = target.depth.copy()
+        silhouette = np.isfinite(depth)
+        hidden = np.zeros_like(silhouette)
+        for layer in layers:
+            if layer is not target:
+                hidden |= _overlap(layer, target) < depth
+        return float((silhouette & ~hidden).sum() / max(int(silhouette.sum()), 1))
+
+    def _layers(self, index: int, *, with_room: bool = True) -> tuple[list[Layer], list[int]]:
+        """What there is to see in a frame: the room, then the actors in sight and their numbers."""
+        stage = self.stage
+        T_cam_world = stage._camera(index)
+        layers: list[Layer] = []
+        if with_room:
+            if self._room is None or len(stage.T_cam_world) > 1:
+                self._room = render_planes(list(stage.planes), T_cam_world, stage.K, self._size_px)
+            layers.append(self._room)
+        shown = []
+        for number, (actor, buffers) in enumerate(zip(self._actors, self._buffers, strict=True)):
+            still = not actor.moves and len(stage.T_cam_world) == 1
+            if still and number in self._still:
+                layer = self._still[number]
+            else:
+                T = T_cam_world @ actor.at(index)
+                layer = render_layer(buffers, actor.mesh.vertices, T, stage.K, self._size_px, stage.light)
+            if still:
+                self._still[number] = layer
+            if layer is not None:
+                layers.append(layer)
+                shown.append(number)
+        return layers, shown
+
+    def _blurred(
+        self,
+        index: int,
+        colour: NDArray[np.float32],
+        owner: NDArray[np.int16],
+        layers: list[Layer],
+        shown: list[int],
+    ) -> NDArray[np.float32]:
+        """Motion blur as long as the target's way in the image while the shutter was open."""
+        stage = self.stage
+        before, now = stage.T_cam_obj(max(index - 1, 0)), stage.T_cam_obj(index)
+        way = project(stage.K, now[:3, 3]) - project(stage.K, before[:3, 3])
+        length_px = float(np.hypot(*way)) * stage.exposure_share
+        if length_px < 1.0:
+            return colour
+        kernel = motion_kernel(length_px, float(np.arctan2(way[1], way[0])))
+        moving = [1 + shown.index(number) for number in shown if self._actors[number].moves]
+        if len(stage.T_cam_world) > 1:
+            return smear(colour, colour, np.ones(owner.shape, dtype=bool), kernel)
+        behind = compose([layer for i, layer in enumerate(layers) if i not in moving]).colour
+        return smear(colour, behind, np.isin(owner, moving), kernel)
+
+
+def write_stage(path: Path, stage: Stage) -> None:
+    """Photograph a stage and write it as a BOP scene with its model, target id `OBJECT_ID`.
+
+    Raises:
+        OutputError: The folder exists or cannot be written.
+    """
+    with BopWriter(path) as writer:
+        writer.add_model(OBJECT_ID, stage.target.mesh, symmetries_continuous=stage.axes)
+        for item in StagePhotographer(stage):
+            label = GroundTruth(object_id=OBJECT_ID, T_cam_obj=item.T_cam_obj)
+            writer.add(item.frame, [label], masks=[item.mask], masks_visib=[item.mask_visib])
+
+
+def held_out_scenes(count: int, seed: int = 0) -> Iterator[Stage]:
+    """Single pictures, each of another object, at most 30 % of it hidden."""
+    return (held_out_stage(seed + index) for index in range(count))
+
+
+def held_out_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[Stage]:
+    """Recordings of ``frames`` frames, each of another painted object, at most 30 % of it hidden at any time.
+
+    Only painted objects, because a plain one may have many right poses and ADD knows one.
+    """
+    return (held_out_stage(seed + index, frame_count=frames, unique_pose=True) for index in range(count))
+
+
+def held_out_stage(
+    seed: int, *, frame_count: int = 1, max_occlusion: float = 0.3, unique_pose: bool = False
+) -> Stage:
+    """A stage with an object that training never sees, always the same one for a seed.
+
+    Args:
+        seed: Any number from 0; it does not collide with training seeds.
+        frame_count: 1 for a single picture; otherwise a hand moves the object, or the camera goes around it.
+        max_occlusion: Largest hidden part of the silhouette in any frame.
+        unique_pose: Take only painted objects, whose pose colour settles.
+    """
+    object_seed = HELD_OUT_FROM + 1000 * seed
+    target = make_object(object_seed, held_out=True)
+    while unique_pose and not target.pose_is_unique:
+        object_seed += 1
+        target = make_object(object_seed, held_out=True)
+    for attempt in range(20):
+        stage = _crowded(_bare_stage(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
+        if stage is not None:
+            return replace(stage, seed=seed)
+    raise RuntimeError(f"held-out stage {seed}: no view keeps the object inside the picture")
+
+
+def _bare_stage(rng: np.random.Generator, target: SyntheticObject, frame_count: int) -> Stage:
+    """Target, room and cameras, and all that might stand or reach into the way in `others`, a hand last."""
+    K, distance_m = _held_out_camera(rng, target.diameter_m)
+    T_rest = resting_pose(rng, target)
+    held = bool(rng.random() < 0.5)
+    if held:
+        T_rest[2, 3] += rng.uniform(0.03, 0.2)
+    T_target = T_rest[None]
+    if frame_count > 1 and held:
+        T_target = random_motion(rng, T_rest, frame_count, rate_hz=RATE_HZ, config=MotionConfig())
+    if frame_count > 1 and not held:
+        T_cam_world = orbiting_camera(
+            rng, T_rest[:3, 3], distance_m, frame_count, rate_hz=RATE_HZ, config=MotionConfig()
+        )
+    else:
+        aim = T_rest[:3, 3] + rng.normal(0.0, 0.03, 3)
+        azimuth, elevation = float(rng.uniform(0.0, 2.0 * np.pi)), float(rng.uniform(0.35, 1.2))
+        T_cam_world = camera_at(aim, azimuth, elevation, distance_m)[None]
+    clutter = [_clutter(rng, target.seed + 500 + i, target, T_rest) for i in range(int(rng.integers(2, 6)))]
+    return Stage(
+        target=Actor(mesh=target.mesh, T_world_obj=T_target),
+        axes=target.axes,
+        others=(*clutter, _occluder(rng, target, T_target, T_cam_world[0])),
+        planes=random_room(rng),
+        T_cam_world=T_cam_world,
+        K=K,
+        light=Lighting(ambient=0.6, diffuse=float(rng.uniform(0.3, 0.7)), to_light=_light_from_above(rng)),
+        appearance=held_out_appearance(rng),
+        sensor=held_out_sensor(rng),
+        frame_count=frame_count,
+        exposure_share=float(rng.uniform(0.1, 0.5)),
+    )
+
+
+def _crowded(stage: Stage, max_occlusion: float) -> Stage | None:
+    """The stage with as much in the way as is allowed; None when the target leaves the picture.
+
+    What hides too much is pushed away from the target step by step, and left out as a last resort.
+    """
+    *clutter, hand = stage.others
+    up, ahead = (
+        np.array([0.0, 0.0, 1.0]),
+        stage.T_cam_world[0, 2, :3],
+    )  # clutter stays on the table, the hand in front
+    for hands, things in (([hand], clutter), ([], clutter), ([], [])):
+        for step in _OCCLUDER_STEPS if things else (1.0,):
+            others = [_pushed(thing, stage.target, step, up) for thing in things]
+            others += [_pushed(thing, stage.target, step, ahead) for thing in hands]
+            pushed = replace(stage, others=tuple(others))
+            photographer = StagePhotographer(pushed)
+            if not all(photographer.in_sight(i) for i in range(stage.frame_count)):
+                return None
+            if all(photographer.visible_share(i) >= 1.0 - max_occlusion for i in range(stage.frame_count)):
+                return pushed
+    return None
+
+
+def resting_pose(rng: np.random.Generator, item: SyntheticObject) -> Float64:
+    """Pose on the table (z = 0): upright and turned, or thrown there; ``T_world_obj (4, 4)``."""
+    R = exp_so3([0.0, 0.0, rng.uniform(0.0, 2.0 * np.pi)])
+    if rng.random() < 0.5:
+        R = random_rotation(rng)
+    lowest = float((item.mesh.vertices.astype(np.float64) @ R.T)[:, 2].min())
+    return make_T(R, [0.0, 0.0, -lowest])
+
+
+def random_room(rng: np.random.Generator) -> tuple[Plane, ...]:
+    """Table at z = 0, perhaps a cloth on it, floor and two walls."""
+
+    def plane(origin: Sequence[float], x: Sequence[float], y: Sequence[float], half: tuple[float, float]) -> Plane:
+        R = np.stack([x, y, np.cross(x, y)], axis=1)
+        tile_m = float(np.exp(rng.uniform(np.log(0.15), np.log(0.8))))
+        return Plane(T_world_plane=make_T(R, origin), texture=random_texture(rng), tile_m=tile_m, half_m=half)
+
+    far = float(rng.uniform(1.0, 2.5))
+    wide = (float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.4, 0.9)))
+    planes = [
+        plane([0.0, 0.0, 0.0], [1, 0, 0], [0, 1, 0], wide),
+        plane([0.0, 0.0, -0.75], [1, 0, 0], [0, 1, 0], (np.inf, np.inf)),
+    ]
+    if rng.random() < 0.4:
+        half = (float(rng.uniform(0.1, 0.25)), float(rng.uniform(0.1, 0.25)))
+        planes.append(plane([*rng.normal(0.0, 0.05, 2), 0.002], [1, 0, 0], [0, 1, 0], half))
+    for angle in rng.uniform(0.0, np.pi / 2) + np.arange(4) * np.pi / 2:
+        outward = np.array([np.cos(angle), np.sin(angle), 0.0])
+        side = np.array([-outward[1], outward[0], 0.0])
+        planes.append(plane([*(far * outward[:2]), 0.0], side.tolist(), [0, 0, 1], (np.inf, np.inf)))
+    return tuple(planes)
+
+
+def held_out_sensor(rng: np.random.Generator) -> DepthSensor:
+    """A usual stereo depth camera, its settings varied a little around the defaults."""
+    return DepthSensor(
+        noise_per_m=float(rng.uniform(0.001, 0.003)),
+        noise_scale_px=float(rng.uniform(3.0, 7.0)),
+        bias=float(rng.normal(0.0, 0.001)),
+        smoothing_px=float(rng.uniform(0.5, 2.0)),
+        edge_jitter_px=float(rng.uniform(0.3, 1.2)),
+        dropout=float(rng.uniform(0.0, 0.02)),
+    )
+
+
+def held_out_appearance(rng: np.random.Generator) -> Appearance:
+    """A usual colour camera indoors."""
+    exposure, balance = rng.uniform(0.75, 1.15), np.exp(rng.normal(0.0, 0.06, 3))
+    return Appearance(
+        gain=(float(exposure * balance[0]), float(exposure * balance[1]), float(exposure * balance[2])),
+        gamma=float(rng.uniform(0.85, 1.15)),
+        saturation=float(rng.uniform(0.75, 1.1)),
+        shading=float(rng.uniform(0.0, 0.2)),
+        shading_seed=int(rng.integers(2**31)),
+        blur_px=float(rng.uniform(0.3, 0.8)),
+        noise=float(rng.uniform(0.005, 0.02)),
+        noise_scale_px=1.5,
+    )
+
+
+def _held_out_camera(rng: np.random.Generator, diameter_m: float) -> tuple[Float64, float]:
+    """Intrinsics of a 640x480 camera and a distance at which the object spans 70 to 180 px."""
+    fx = rng.uniform(520.0, 640.0)
+    K = np.array([[fx, 0.0, rng.normal(319.5, 5.0)], [0.0, fx, rng.normal(239.5, 5.0)], [0.0, 0.0, 1.0]])
+    return K, float(np.clip(fx * diameter_m / rng.uniform(70.0, 180.0), 0.4, 1.2))
+
+
+def _light_from_above(rng: np.random.Generator) -> tuple[float, float, float]:
+    x, y, z = rng.normal(0.0, 0.6), -1.0, rng.uniform(-1.5, -0.2)
+    return float(x), float(y), float(z)
+
+
+def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_world_target: Float64) -> Actor:
+    """Something standing on the table beside the target."""
+    item = make_object(
+        seed, held_out=True, diameter_m=float(target.diameter_m * rng.uniform(0.5, 1.5)), face_count=2000
+    )
+    T = resting_pose(rng, item)
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    gap = (target.diameter_m + item.diameter_m) / 2.0 * rng.uniform(0.9, 2.0)
+    T[:2, 3] += T_world_target[:2, 3] + gap * np.array([np.cos(angle), np.sin(angle)])
+    return Actor(mesh=item.mesh, T_world_obj=T[None])
+
+
+def _occluder(rng: np.random.Generator, target: SyntheticObject, T_target: Float64, T_cam_world: Float64) -> Actor:
+    """A hand in front of the target's edge, going where it goes."""
+    ahead = T_cam_world[2, :3]
+    aside = np.cross(rng.standard_normal(3), ahead)
+    aside /= np.linalg.norm(aside)
+    outward = aside - rng.uniform(0.3, 1.0) * ahead  # the palm faces the target from the front and the side
+    outward /= np.linalg.norm(outward)
+    x = np.cross(rng.standard_normal(3), outward)
+    x /= np.linalg.norm(x)
+    R = np.stack([x, np.cross(outward, x), outward], axis=1)
+    offset = aside * (0.03 + target.diameter_m * rng.uniform(0.15, 0.3)) - ahead * (0.02 + 0.4 * target.diameter_m)
+    return Actor(mesh=make_hand(rng), T_world_obj=make_T(R, T_target[:, :3, 3] + offset))
+
+
+def _pushed(actor: Actor, target: Actor, factor: float, fixed: Float64) -> Actor:
+    """The actor at ``factor`` times its distance from the target, not counting what is along ``fixed``."""
+    away = actor.at(0)[:3, 3] - target.at(0)[:3, 3]
+    away = away - fixed * float(away @ fixed)
+    T = actor.T_world_obj.copy()
+    T[:, :3, 3] += (factor - 1.0) * away
+    return Actor(mesh=actor.mesh, T_world_obj=T)
+
+
+def _overlap(layer: Layer, target: Layer) -> NDArray[np.float32]:
+    """Depth of ``layer`` in the window of ``target``, infinite outside its own."""
+    out = np.full(target.depth.shape, np.inf, dtype=np.float32)
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(layer.window, target.window, strict=True)
+    )
+    if rows.start < rows.stop and columns.start < columns.stop:
+        inside = layer.depth[
+            rows.start - layer.corner[0] : rows.stop - layer.corner[0],
+            columns.start - layer.corner[1] : columns.stop - layer.corner[1],
+        ]
+        out[
+            rows.start - target.corner[0] : rows.stop - target.corner[0],
+            columns.start - target.corner[1] : columns.stop - target.corner[1],
+        ] = inside
+    return out

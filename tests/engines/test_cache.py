@@ -1,0 +1,169 @@
+"""The engine store: built once, rebuilt for a reason, never half there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storm_edge.engines import cache as module
+from storm_edge.engines.backends.targets import Target
+from storm_edge.engines.backends.tensorrt_api import TensorRt
+from storm_edge.engines.backends.tensorrt_build import Built
+from storm_edge.engines.cache import EngineStore, State, check_fits, read_engine
+from storm_edge.errors import EngineError, OutputError
+from tests.engines.tensorrt import SM86, doubled, exported
+
+
+class Ten:
+    """As much of TensorRT as a key needs."""
+
+    __version__ = "10.3.0"
+    Builder = object
+
+
+API = TensorRt(flavour="tensorrt", module=Ten)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Graphs that were built, by a builder that only copies."""
+    names: list[str] = []
+
+    def build(api: TensorRt, onnx: Path, **options: Any) -> Built:
+        names.append(onnx.stem)
+        return Built(data=onnx.read_bytes(), timing_cache=b"t", seconds=0.1, peak_bytes=1, estimate_bytes=2)
+
+    monkeypatch.setattr(module, "build_engine", build)
+    return names
+
+
+@pytest.fixture
+def graphs(tmp_path: Path) -> list[Any]:
+    return [exported(doubled(tmp_path / f"{name}.onnx", factor=i)) for i, name in enumerate(("refine", "score"), 2)]
+
+
+def test_nothing_changed_builds_nothing_and_one_recipe_builds_its_own(
+    tmp_path: Path, graphs: list[Any], calls: list[str]
+) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    assert [s.state for s in store.build(graphs, API, SM86)] == [State.MISSING, State.MISSING]
+    assert calls == ["refine", "score"]
+    assert [s.state for s in store.build(graphs, API, SM86)] == [State.FRESH, State.FRESH]
+    assert calls == ["refine", "score"]
+    changed = [replace(graphs[0], recipe_sha256="b" * 64), graphs[1]]
+    standings = store.check(changed, API, SM86)
+    assert standings[0].why == f"recipe changed from {'a' * 12} to {'b' * 12}"
+    store.build(changed, API, SM86)
+    assert calls == ["refine", "score", "refine"]
+    assert all(
+        s.state is State.FRESH for s in store.check(graphs, API, SM86)
+    )  # taken back: the old one is still there
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"version": "10.16.2"}, "TensorRT version changed from 10.3.0 to 10.16.2"),
+        ({"gpu": "Orin Nano"}, "GPU changed from any to Orin Nano"),
+        ({"workspace_mib": 256}, "workspace changed from 1024 to 256"),
+    ],
+)
+def test_what_made_an_engine_stale_is_said(
+    tmp_path: Path, graphs: list[Any], calls: list[str], change: dict[str, Any], why: str
+) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    store.build(graphs, API, SM86)
+    target = replace(SM86, gpu=change.get("gpu", "any"))
+    newer = TensorRt(flavour="tensorrt", module=type("Newer", (), {"__version__": change.get("version", "10.3.0")}))
+    standing = store.check(graphs, newer, target, workspace_mib=change.get("workspace_mib", 1024))[0]
+    assert (standing.state, standing.why) == (State.STALE, why)
+
+
+@pytest.mark.parametrize(("damage", "message"), [("cut", r"got \d+ bytes"), ("edit", "got sha256")])
+def test_a_damaged_engine_is_refused_and_built_again(
+    tmp_path: Path, graphs: list[Any], calls: list[str], damage: str, message: str
+) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    (standing, _) = store.build(graphs, API, SM86)
+    path = store.engine_path(standing.key)
+    data = path.read_bytes()
+    path.write_bytes(data[:-5] if damage == "cut" else b"x" + data[1:])
+    with pytest.raises(EngineError, match=message):
+        read_engine(path)
+    assert store.check(graphs, API, SM86)[0].state is State.BROKEN
+    store.build(graphs, API, SM86)
+    assert read_engine(path)[0] == data
+
+
+def test_a_full_disk_leaves_the_old_engines_and_no_parts(
+    tmp_path: Path, graphs: list[Any], calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    store.build(graphs, API, SM86)
+    before = sorted(p.name for p in (tmp_path / "engines").rglob("*"))
+
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left on device, expected room for"):
+        store.build([replace(graphs[0], recipe_sha256="b" * 64)], API, SM86)
+    monkeypatch.undo()
+    assert sorted(p.name for p in (tmp_path / "engines").rglob("*")) == before
+    assert all(s.state is State.FRESH for s in store.check(graphs, API, SM86))
+
+
+def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    """What a build leaves that was killed between the two files."""
+    store = EngineStore(tmp_path / "engines", "nano")
+    (standing, _) = store.build(graphs, API, SM86)
+    store.engine_path(standing.key).with_suffix(".json").unlink()
+    assert store.check(graphs, API, SM86)[0].state is State.MISSING
+    with pytest.raises(EngineError, match="an engine with its manifest"):
+        read_engine(store.engine_path(standing.key))
+
+
+def test_what_a_killed_build_left_goes(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    (standing, _) = store.build(graphs, API, SM86)
+    left = store.folder(standing.key) / ".refine-0.engine.part-1"
+    left.write_bytes(b"half")
+    store.build(graphs, API, SM86)
+    assert not left.exists()
+
+
+def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    """The second waits, says so, and finds everything done."""
+    store = EngineStore(tmp_path / "engines", "nano")
+    store.build(graphs[:1], API, SM86)
+    told = threading.Event()
+    with (tmp_path / "engines" / "nano" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=lambda: store.build(graphs[:1], API, SM86, waiting=told.set))
+        second.start()
+        assert told.wait(5.0)
+        assert second.is_alive()
+    second.join(5.0)
+    assert not second.is_alive()
+    assert calls == ["refine"]
+
+
+def test_engines_of_another_tensorrt_or_gpu_are_refused(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    store = EngineStore(tmp_path / "engines", "nano")
+    (standing, _) = store.build(graphs, API, SM86)
+    path = store.engine_path(standing.key)
+    key = json.loads(path.with_suffix(".json").read_text())["key"]
+    check_fits(path, key, TensorRt(flavour="tensorrt_lean", module=Ten), None)
+    with pytest.raises(EngineError, match=r"an engine of tensorrt 10\.3\.0, expected one of tensorrt_rtx 10\.3\.0"):
+        check_fits(path, key, TensorRt(flavour="tensorrt_rtx", module=Ten), None)
+    with pytest.raises(EngineError, match=r"an engine for sm86 \(any\), expected one for sm87 \(Orin\)"):
+        check_fits(path, key, API, Target(sm="sm87", gpu="Orin", system="driver 13"))

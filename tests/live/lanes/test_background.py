@@ -1,0 +1,345 @@
+"""The locate lane: turns, answers, errors, deadlines, chunks that hang; and a loop that finds beside the frames."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+
+import numpy as np
+import pytest
+
+from storm_edge.errors import BackendError
+from storm_edge.frame import Frame
+from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.factory import make_loops
+from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
+from storm_edge.live.lanes.scheduler import Lane, ScheduleConfig
+from storm_edge.live.track_report import State
+from storm_edge.pipeline.detect.detector import Finder, Known
+from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation
+from tests.staged import Staged
+
+DEADLINE_S = 60.0
+
+
+def counting(name: str, chunks: int, log: list[str]) -> Generator[None, None, int]:
+    for _ in range(chunks):
+        log.append(name)
+        yield
+    return chunks
+
+
+def wait_for(ticket: Ticket[int]) -> None:
+    wait_until(lambda: ticket.over)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < deadline, "the lane never did it"
+        time.sleep(0.001)
+
+
+def test_pieces_of_work_take_turns() -> None:
+    log: list[str] = []
+    gate = threading.Event()
+
+    def first() -> Generator[None, None, int]:
+        gate.wait(DEADLINE_S)  # until the others are in the queue too
+        yield
+        return 0
+
+    with BackgroundLane() as lane:
+        opened = lane.submit(first())
+        tickets = [lane.submit(counting(name, 3, log)) for name in "ab"]
+        gate.set()
+        for ticket in (opened, *tickets):
+            wait_for(ticket)
+    assert log == ["a", "b"] * 3
+    assert [ticket.answer() for ticket in tickets] == [3, 3]
+
+
+def test_an_error_is_raised_where_the_answer_is_asked_for_and_the_lane_goes_on() -> None:
+    def failing() -> Generator[None, None, int]:
+        yield
+        raise ValueError("broken depth")
+
+    with BackgroundLane() as lane:
+        bad, good = lane.submit(failing()), lane.submit(counting("x", 1, []))
+        wait_for(bad)
+        wait_for(good)
+        with pytest.raises(ValueError, match="broken depth"):
+            bad.answer()
+        assert good.answer() == 1
+
+
+def test_cancelled_work_has_ended_when_cancel_returns() -> None:
+    started, log = threading.Event(), []
+
+    def slow() -> Generator[None, None, int]:
+        started.set()
+        time.sleep(0.05)
+        log.append("chunk over")
+        yield
+        log.append("never")
+        yield
+        return 1
+
+    with BackgroundLane() as lane:
+        ticket = lane.submit(slow())
+        assert started.wait(DEADLINE_S)
+        ticket.cancel()
+        ticket.cancel()
+        assert log == ["chunk over"]
+        assert ticket.over
+        assert ticket.answer() is None
+    assert log == ["chunk over"]
+
+
+def test_the_lane_gives_back_what_it_changed_and_is_used_open() -> None:
+    before = sys.getswitchinterval()
+    lane = BackgroundLane()
+    with pytest.raises(RuntimeError, match="not open"):
+        lane.submit(counting("x", 1, []))
+    with lane:
+        assert sys.getswitchinterval() < before
+    lane.close()
+    assert sys.getswitchinterval() == before
+    assert not any(thread.name == "locate" for thread in threading.enumerate())
+
+
+def stuck(gate: threading.Event, *, chunks: int = 0) -> Generator[str, None, int]:
+    for _ in range(chunks):
+        yield "quick"
+    gate.wait(DEADLINE_S)
+    yield "stuck"
+    return 7
+
+
+def test_verifying_goes_before_locating() -> None:
+    log: list[str] = []
+    gate = threading.Event()
+    with BackgroundLane() as lane:
+        tickets = [lane.submit(stuck(gate)), lane.submit(counting("locate", 2, log))]
+        tickets.append(lane.submit(counting("verify", 2, log), kind="tom", lane=Lane.VERIFY))
+        gate.set()
+        for ticket in tickets:
+            wait_for(ticket)
+    assert log == ["verify", "verify", "locate", "locate"]
+
+
+def slow_chunks(begun: list[float], chunks: int) -> Generator[str, None, int]:
+    for _ in range(chunks):
+        begun.append(time.monotonic())
+        time.sleep(0.05)
+        yield "same"
+    return chunks
+
+
+def test_a_chunk_begins_between_frames_and_where_it_does_not_fit_only_after_so_many() -> None:
+    begun: list[float] = []
+    with BackgroundLane(ScheduleConfig(locate_within=3, silence_s=DEADLINE_S)) as lane:
+        wait_for(lane.submit(slow_chunks(begun, 3), kind="slow"))  # no frame yet: it runs, and is measured
+        begun.clear()
+
+        lane.arrive(0, next_due_s=time.monotonic() + DEADLINE_S)
+        with lane.tracking():
+            ticket = lane.submit(slow_chunks(begun, 2), kind="slow")
+            time.sleep(0.1)
+            assert not begun, "it began beside tracking"
+        wait_for(ticket)
+        assert len(begun) == 2
+        begun.clear()
+
+        for index in range(1, 5):  # 10 ms are too few for a chunk of 50 ms
+            lane.arrive(index, next_due_s=time.monotonic() + 0.01)
+            with lane.tracking() as frame:
+                assert frame == index
+                if index == 1:
+                    ticket = lane.submit(slow_chunks(begun, 1), kind="slow")
+            time.sleep(0.03)
+            if index < 4:
+                assert not begun
+        wait_until(lambda: bool(begun))
+        lane.arrive(5)  # and nobody knows when the next one comes
+        with lane.tracking():
+            pass
+        wait_for(ticket)
+
+
+def test_when_the_frames_stop_chunks_run_as_they_come() -> None:
+    begun: list[float] = []
+    with BackgroundLane(ScheduleConfig(silence_s=0.1)) as lane:
+        due_s = time.monotonic() + 0.01
+        lane.arrive(0, next_due_s=due_s)
+        ticket = lane.submit(slow_chunks(begun, 2))
+        with pytest.raises(ZeroDivisionError), lane.tracking():
+            raise ZeroDivisionError  # tracking is over then, too
+        wait_for(ticket)
+    assert begun[0] >= due_s + 0.1
+
+
+def test_frames_that_nobody_had_time_for_are_counted() -> None:
+    with BackgroundLane() as lane:
+        assert [lane.arrive(index) for index in (1, 2, 4)] == [None, 1, 2]
+        with lane.tracking() as frame:
+            assert frame == 4
+        with lane.tracking() as frame:
+            assert frame is None
+        assert lane.skipped == 2
+
+
+def test_a_chunk_that_hangs_is_the_error_of_its_ticket_and_the_others_go_on_once() -> None:
+    gate = threading.Event()
+    try:
+        with BackgroundLane(hang_s=0.4, first_hang_s=0.6) as lane:
+            wait_for(lane.submit(counting("x", 3, []), kind="judge"))
+            first, other = lane.submit(stuck(gate), kind="segment"), lane.submit(counting("x", 3, []))
+            wait_for(first)
+            wait_for(other)
+            with pytest.raises(BackendError, match=r"locate lane: got no end of a chunk \(segment, first\)"):
+                first.answer()
+            assert other.answer() == 3
+            assert lane.rebuilt
+            again, waiting = lane.submit(stuck(gate, chunks=4), kind="segment"), lane.submit(stuck(gate))
+            wait_for(again)
+            for ticket in (again, waiting):
+                with pytest.raises(BackendError, match="start again"):
+                    ticket.answer()
+            with pytest.raises(BackendError, match="start again"):
+                lane.submit(counting("x", 1, []))
+            gate.set()  # what comes back too late changes nothing
+            time.sleep(0.05)
+            with pytest.raises(BackendError):
+                first.answer()
+    finally:
+        gate.set()
+    with pytest.raises(RuntimeError, match="not open"):
+        lane.submit(counting("x", 1, []))
+
+
+def test_nobody_waits_for_ever_to_cancel_a_chunk_that_hangs_or_to_close() -> None:
+    gate = threading.Event()
+    try:
+        with BackgroundLane(hang_s=0.1, first_hang_s=0.2) as lane:
+            ticket = lane.submit(stuck(gate))
+            time.sleep(0.05)
+            with pytest.raises(BackendError, match="no end of a chunk"):
+                ticket.cancel()
+            lane.submit(stuck(gate))
+    finally:
+        gate.set()
+
+
+@pytest.mark.parametrize("deadlines", [False, True])
+def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bool) -> None:
+    """No frame waits for the search, the states are those of the loop that searches in between."""
+    still = staged.frame()
+    buffers = staged.buffers(still)
+    states = []
+    with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
+        (loop,) = make_loops([staged.bundle], None, lane=lane)
+        deadline = time.monotonic() + DEADLINE_S
+        index = 0
+        while (not states or states[-1] is not State.TRACKING) and time.monotonic() < deadline:
+            now_ns = time.monotonic_ns()
+            frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=now_ns)
+            due_s = time.monotonic() + 0.03
+            if deadlines:
+                lane.arrive(index, next_due_s=due_s)
+            with lane.tracking() as told:
+                assert told == (index if deadlines else None)
+                track = loop.track(frame, buffers)
+            states.append(track.state)
+            index += 1
+            time.sleep(max(0.0, due_s - time.monotonic()))
+    assert states[0] is State.SEARCHING
+    assert states[-1] is State.TRACKING
+    assert set(states[:-1]) <= {State.SEARCHING, State.REGISTERING}
+    assert track.T_cam_obj is not None
+    found = (track.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3]
+    assert np.linalg.norm(found - staged.T_cam_centre[:3, 3]) < 0.004
+
+
+def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Staged) -> None:
+    gate = threading.Event()
+
+    class StuckFinder(Finder):
+        def __init__(self) -> None:
+            pass
+
+        def segment(
+            self, frame: Frame, known: Known | None = None
+        ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+            gate.wait(DEADLINE_S)
+            yield "look"
+            raise AssertionError
+
+    still = staged.frame()
+    buffers = staged.buffers(still)
+    try:
+        with BackgroundLane(first_hang_s=0.3) as lane:
+            loop = ObjectLoop(staged.bundle, None, finder=StuckFinder(), lane=lane)
+
+            def track_until_it_raises() -> None:
+                deadline = time.monotonic() + DEADLINE_S
+                for index in itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count()):
+                    stamp_ns = index * 10_000_000
+                    frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=stamp_ns)
+                    assert loop.track(frame, buffers).T_cam_obj is None
+                    time.sleep(0.01)
+
+            with pytest.raises(BackendError, match=r"locate lane: got no end of a chunk \(search, first\)"):
+                track_until_it_raises()
+    finally:
+        gate.set()
+
+
+def test_frames_do_not_wake_a_thread_that_has_nothing_to_do() -> None:
+    """Woken for nothing it would take the interpreter from the loop, three times a frame."""
+    asked: list[str] = []
+    with BackgroundLane() as lane:
+        choose = lane._scheduler.choose
+
+        def spy(*arguments: object, **named: object) -> object:
+            asked.append(threading.current_thread().name)
+            return choose(*arguments, **named)  # type: ignore[arg-type]
+
+        lane._scheduler.choose = spy  # type: ignore[method-assign, assignment]
+        for frame in range(20):
+            lane.arrive(frame, next_due_s=time.monotonic() + 1.0)
+            with lane.tracking():
+                pass
+            time.sleep(0.001)
+        assert "locate" not in asked
+        wait_for(lane.submit(counting("x", 1, [])))
+        assert "locate" in asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_the_thread_gives_way_to_the_loop() -> None:
+    def ask() -> Generator[None, None, int]:
+        yield
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with BackgroundLane() as lane:
+        ticket = lane.submit(ask())
+        wait_for(ticket)
+        assert ticket.answer() == min(before + NICER, 19)
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_a_system_that_has_no_such_priority_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse, raising=False)
+    with BackgroundLane() as lane:
+        ticket = lane.submit(counting("x", 2, []))
+        wait_for(ticket)
+        assert ticket.answer() == 2

@@ -1,0 +1,36 @@
+"""What a configuration comes to in the parts of a loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from storm_edge.live import factory as assembly
+from storm_edge.live.executor import LoopConfig
+from storm_edge.live.factory import LANE_CHUNK, chunked, make_loops
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.pipeline.detect.detector import Finder
+from tests.staged import Staged
+
+
+@pytest.mark.parametrize(("asked", "beside", "expected"), [(5, True, 5), (30, False, 30), (None, True, LANE_CHUNK)])
+def test_every_registration_works_in_chunks_of_the_size_asked_for(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, asked: int | None, beside: bool, expected: int
+) -> None:
+    seen: list[int] = []
+
+    class Noted(Finder):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            config = options["config"]
+            seen.extend((config.quick.chunk, config.careful.chunk))  # type: ignore[attr-defined]
+            super().__init__(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assembly, "Finder", Noted)
+    lane = BackgroundLane() if beside else None
+    (loop,) = make_loops([staged.bundle], None, config=LoopConfig(register_chunk=asked), lane=lane)
+    assert [*seen, loop._config.register.chunk] == [expected] * 3
+
+
+def test_in_between_the_frames_schedules_keep_their_own_chunks() -> None:
+    config, finding = chunked(LoopConfig(), beside=False)
+    assert config == LoopConfig()
+    assert finding == type(finding)()

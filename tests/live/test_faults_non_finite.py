@@ -1,0 +1,170 @@
+"""Networks that answer with NaN or infinity: the frame is SUSPECT, and no such number goes anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.track_report import State, Track
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
+from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
+from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.verify.full_tom import open_verifier
+from tests.faulty import FaultyBundle
+from tests.staged import Staged
+
+BAD = [float("nan"), float("inf"), float("-inf")]
+ALWAYS = LoopConfig(track=TrackConfig(ask_network="always"))
+QUICK_REGISTER = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:2])
+
+
+class Player:
+    """The staged mug, standing still, frame by frame; begins at the true pose."""
+
+    def __init__(self, staged: Staged, loop: ObjectLoop) -> None:
+        self.loop = loop
+        self._staged, self._still, self._next = staged, staged.frame(), 0
+        self._buffers = staged.buffers(self._still)
+
+    def play(self, count: int = 1) -> list[Track]:
+        return [self._frame() for _ in range(count)]
+
+    def _frame(self) -> Track:
+        index, self._next = self._next, self._next + 1
+        still = self._still
+        frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=index * 33_333_333)
+        if index:
+            return self.loop.track(frame, self._buffers)
+        T_cam_obj = self._staged.T_cam_centre @ np.linalg.inv(self._staged.bundle.T_obj_centre)
+        return self.loop.start(frame, self._buffers, T_cam_obj)
+
+    def error_m(self, track: Track) -> float:
+        assert track.T_cam_obj is not None
+        T = track.T_cam_obj @ self._staged.bundle.T_obj_centre
+        return float(np.linalg.norm(T[:3, 3] - self._staged.T_cam_centre[:3, 3]))
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, bad: float) -> None:
+    networks = FaultyBundle.nano()
+    player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
+    assert [track.state for track in player.play(4)] == [State.TRACKING] * 4
+    networks.plan.answers["refine"] = bad
+    tracks = player.play(5)
+    assert [track.state for track in tracks] == [State.SUSPECT] * 5
+    trusted = player.loop.belief.trusted_frame
+    assert trusted == 3, "a frame without an answer was trusted"
+    networks.plan.answers.clear()
+    tracks += player.play(2)
+    assert [track.state for track in tracks[-2:]] == [State.TRACKING] * 2
+    for track in tracks:
+        assert player.error_m(track) < 0.002
+        track.line()  # refuses NaN
+    assert player.loop.unusable["refine"] == 5 * 2 * 2  # frames, iterations, poses
+
+
+def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembered(staged: Staged) -> None:
+    networks = FaultyBundle.nano()
+    verifier = open_verifier(staged.bundle, networks)
+    assert verifier is not None
+    player = Player(staged, ObjectLoop(staged.bundle, networks, verifier=verifier))
+    assert {track.state for track in player.play(4)} == {State.TRACKING}  # the first crop is remembered
+    networks.plan.answers["tom_encode"] = float("nan")
+    tracks = player.play(9)
+    states = {track.frame: track.state for track in tracks}
+    assert [frame for frame, state in states.items() if state is State.SUSPECT] == [4, 7, 10]  # where it was asked
+    assert player.loop.belief.remembered_frame == 10
+    assert len(verifier) == 1, "a crop without numbers is in the memory"
+    networks.plan.answers.clear()
+    networks.plan.answers["tom_compare"] = float("inf")
+    assert player.play()[0].state is State.SUSPECT
+    networks.plan.answers.clear()
+    assert {track.state for track in player.play(6)} == {State.TRACKING}
+    assert player.loop.unusable["tom"] >= 5
+
+
+def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
+    networks = FaultyBundle.nano()
+    verifier = open_verifier(staged.bundle, networks)
+    assert verifier is not None
+    buffers = staged.buffers()
+    alone = verifier.verify(buffers, staged.T_cam_centre)
+    verifier.remember(buffers, staged.T_cam_centre)
+    networks.plan.answers["tom_compare"] = float("nan")
+    votes = verifier.verify(buffers, staged.T_cam_centre)
+    assert votes == replace(alone, faulty=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "bad"), [("refine", BAD[0]), ("score_attention", BAD[0]), ("score_attention", BAD[1])]
+)
+def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
+    staged: Staged, network: str, bad: float
+) -> None:
+    networks = FaultyBundle.nano()
+    networks.plan.answers[network] = bad
+    loop = ObjectLoop(staged.bundle, networks, config=LoopConfig(register=QUICK_REGISTER))
+    frame = staged.frame()
+    track = loop.register(frame, staged.buffers(frame), staged.mask())
+    assert track.state is State.SUSPECT
+    assert track.T_cam_obj is not None
+    assert np.isfinite(track.T_cam_obj).all()
+    assert np.linalg.norm(track.T_cam_obj[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.05
+    assert loop.unusable["refine" if network == "refine" else "score"] > 0
+
+
+def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
+    """ScoreNet gives some hypotheses infinity: the judge's order stands, none of them is best for it."""
+    networks = FaultyBundle.nano()
+    networks.plan.answers["score_attention"] = float("inf")
+    config = replace(QUICK_REGISTER, network_weight=100.0)
+    found = Registrar(staged.bundle, networks, config=config).register(staged.buffers(), staged.mask())
+    assert found.faulty
+    assert np.isfinite(found.ranked_scores).all()
+    assert found.ranked_scores[0] == pytest.approx(found.score)
+
+
+def test_what_is_a_pose() -> None:
+    T = np.tile(np.eye(4), (4, 1, 1))
+    T[:, 2, 3] = 0.5
+    T[1, 0, 0], T[2, 1, 3], T[3, 2, 3] = np.nan, np.inf, -0.5
+    assert are_poses(T).tolist() == [True, False, False, False]
+
+
+def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: Staged) -> None:
+    """The pose that is taken forward has no verdict of the network: it begins as a doubt, not as a track."""
+    networks = FaultyBundle.nano()
+    player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
+    player.play(2)
+    shown = player._still
+    empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K)
+    player._still = empty
+    player._buffers.upload(empty)
+    assert State.LOST in {track.state for track in player.play(8)}
+    networks.plan.answers["refine"] = float("nan")
+    player._still = shown
+    player._buffers = FrameBuffers(*shown.size_px)
+    player._buffers.upload(shown)
+    tracks = player.play(40)
+    with_pose = [track for track in tracks if track.T_cam_obj is not None]
+    assert with_pose
+    assert {track.state for track in with_pose} == {State.SUSPECT}
+    assert all(player.error_m(track) < 0.01 for track in with_pose)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, bad: float) -> None:
+    networks = FaultyBundle.nano()
+    mesh = MeshBuffers.from_mesh(staged.bundle.mesh_lod, "cpu")
+    refine = PoseRefiner(mesh, networks, diameter_m=staged.bundle.diameter_m, batch=2)
+    poses = np.stack([staged.T_cam_centre, staged.T_cam_centre])
+    assert not np.array_equal(refine(staged.buffers(), poses), poses)
+    networks.plan.answers["refine"] = bad
+    np.testing.assert_array_equal(refine(staged.buffers(), poses), poses)
+    assert refine.unusable == 2

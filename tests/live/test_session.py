@@ -1,0 +1,240 @@
+"""Several objects in one loop: added and removed while it runs, verified in turn, looked for one at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.errors import ConfigError
+from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import Mesh
+from storm_edge.geometry.se3 import invert, make_T
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.raster import render
+from storm_edge.live.batched_group import TrackerKind
+from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.factory import make_group, make_loops
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.lanes.scheduler import ScheduleConfig
+from storm_edge.live.session import FrameLoop
+from storm_edge.live.track_report import State, Track
+from storm_edge.pipeline.detect.detector import Finder, Known
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation
+from storm_edge.pipeline.verify.verifier import Verification
+from tests.staged import K, Staged
+
+DEADLINE_S = 60.0
+PERIOD_NS = 33_333_333
+
+
+def named(staged: Staged, name: str) -> Staged:
+    return replace(staged, bundle=replace(staged.bundle, object_id=name))
+
+
+def empty(staged: Staged) -> Frame:
+    frame = staged.frame()
+    return replace(frame, rgb=np.full_like(frame.rgb, 115), depth_m=np.full_like(frame.depth_m, 0.9))
+
+
+def at(frame: Frame, index: int) -> Frame:
+    return replace(frame, index=index, stamp_ns=index * PERIOD_NS)
+
+
+def two_mugs(staged: Staged, T_other: np.ndarray) -> Frame:
+    """The staged picture with a second mug in it."""
+    frame = staged.frame()
+    mesh: Mesh = staged.bundle.mesh
+    seen = render(MeshBuffers.from_mesh(mesh), T_other, K, frame.size_px)
+    mask = (seen.mask[0] > 0) & (seen.depth[0] < frame.depth_m)
+    rgb, depth_m = frame.rgb.copy(), frame.depth_m.copy()
+    rgb[mask] = np.round(seen.colour[0][mask] * 255)
+    depth_m[mask] = seen.depth[0][mask]
+    return replace(frame, rgb=rgb, depth_m=depth_m)
+
+
+class Starting:
+    """Gives each object its true pose in the first frame it is seen in."""
+
+    def __init__(self, staged: Staged, **poses: np.ndarray) -> None:
+        self._T_centre_obj = invert(staged.bundle.T_obj_centre)
+        self._poses = dict(poses)
+
+    def __call__(self, item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+        T = self._poses.pop(item.bundle.object_id, None)
+        return None if T is None else item.start(frame, buffers, T @ self._T_centre_obj)
+
+
+@pytest.mark.parametrize("kind", list(TrackerKind))
+def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind: TrackerKind) -> None:
+    T_a = staged.T_cam_centre
+    T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
+    frame = two_mugs(staged, T_b)
+    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.RESIDENT else None
+    a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
+    loop, first = FrameLoop([a]), Starting(staged, a=T_a, b=T_b)
+    seen: list[list[Track]] = []
+    for index in range(9):
+        if index == 3:
+            loop.add(b)
+            with pytest.raises(ConfigError, match="a twice"):
+                loop.add(a)
+        if index == 6:
+            assert loop.remove("a") is a
+            with pytest.raises(ConfigError, match=r"no a, expected one of \['b'\]"):
+                loop.remove("a")
+        tracks = loop.step(at(frame, index), first=first)
+        assert tracks is not None
+        seen.append(tracks)
+    assert ["".join(track.object_id for track in tracks) for tracks in seen] == ["a"] * 3 + ["ab"] * 3 + ["b"] * 3
+    for tracks in seen:
+        for track in tracks:
+            assert track.state is State.TRACKING
+            assert track.T_cam_obj is not None
+            T = T_a if track.object_id == "a" else T_b
+            assert np.linalg.norm((track.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3] - T[:3, 3]) < 0.002
+
+
+class CountingVerifier:
+    """Says yes, and when it was asked."""
+
+    unusable = 0
+
+    def __init__(self, name: str, asked: list[str]) -> None:
+        self._name, self._asked = name, asked
+
+    def __len__(self) -> int:
+        return 1
+
+    def forget(self) -> None:
+        pass
+
+    def remember(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> None:
+        pass
+
+    def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> Verification:
+        self._asked.append(self._name)
+        return Verification(score=0.9, appearance=1.0, geometry=0.9)
+
+
+@pytest.mark.parametrize(("names", "expected"), [("a", " a  a  a "), ("ab", " ab ab ab"), ("abcd", "cdabcdabc")])
+def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None:
+    """One object per frame is verified: every third frame each, or less often where there are more of them."""
+    asked: list[str] = []
+    items = [ObjectLoop(named(staged, name).bundle, None, verifier=CountingVerifier(name, asked)) for name in names]
+    loop, first = FrameLoop(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
+    frame, by_frame = staged.frame(), []
+    for index in range(12):
+        asked.clear()
+        loop.step(at(frame, index), first=first)
+        by_frame.append("".join(asked) or " ")
+    assert "".join(by_frame[3:]) == expected[0:9]
+
+
+class SlowFinder(Finder):
+    """Takes so many chunks to find nothing, and writes down whose chunk it was."""
+
+    def __init__(self, name: str, log: list[str], chunks: int = 12) -> None:
+        self._name, self._log, self._chunks = name, log, chunks
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        return {}
+
+    def segment(
+        self, frame: Frame, known: Known | None = None
+    ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        for _ in range(self._chunks):
+            self._log.append(self._name)
+            yield "look"
+        raise MemoryError("it is not there")  # a failed attempt, once
+
+
+_SETTLED = 32
+"""Frames after which a loss is no failed attempt, so that the old place is looked at first."""
+
+
+def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
+    """Two were tracked and are gone. A looks nearby, then B does, which goes before A's search; then B searches."""
+    log: list[str] = []
+    items = [
+        ObjectLoop(named(staged, name).bundle, None, finder=SlowFinder(name, log, chunks=10_000)) for name in "ab"
+    ]
+    loop, first = FrameLoop(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
+    frame = staged.frame()
+    for index in range(_SETTLED):
+        loop.step(at(frame, index), first=first)
+    per_frame = []
+    for index in range(_SETTLED, _SETTLED + 20):
+        before = len(log)
+        loop.step(at(empty(staged), index))
+        per_frame.append("".join(log[before:]))
+    assert all(len(set(chunks)) <= 1 and len(chunks) <= 5 for chunks in per_frame), "one object a frame"
+    assert per_frame[-10:] == ["bbbbb"] * 10, "a search is not interrupted by its equal"
+    assert loop.remove("b") is items[1]
+    before = len(log)
+    loop.step(at(empty(staged), _SETTLED + 20))
+    assert log[before:] == ["a"] * 5
+
+
+def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> None:
+    log: list[str] = []
+    with BackgroundLane() as lane:
+        a = ObjectLoop(named(staged, "a").bundle, None, finder=SlowFinder("a", log, chunks=10**9), lane=lane)
+        loop, frame = FrameLoop([a], lane=lane), empty(staged)
+        deadline, index = time.monotonic() + DEADLINE_S, 0
+        while not log and time.monotonic() < deadline:
+            loop.step(at(frame, index))
+            index += 1
+            time.sleep(0.005)
+        loop.remove("a")
+        count = len(log)
+        done = threading.Event()
+
+        def next_work() -> Generator[None, None, int]:
+            done.set()
+            yield
+            return 1
+
+        lane.submit(next_work())
+        assert done.wait(DEADLINE_S), "the lane is free again"
+        assert len(log) == count
+        assert loop.step(at(frame, index)) == []
+
+
+def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
+    frame = staged.frame()
+    with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
+        loop = FrameLoop(make_loops([staged.bundle], None, lane=lane), lane=lane)
+        arrived: list[int] = []
+        held: list[bool] = []
+        arrive = lane.arrive
+
+        def noted(number: int, *, next_due_s: float | None = None) -> int | None:
+            held.append(next_due_s is not None)
+            arrived.append(number)
+            return arrive(number, next_due_s=next_due_s)
+
+        lane.arrive = noted  # type: ignore[method-assign]
+        deadline, index = time.monotonic() + DEADLINE_S, 0
+        states = [State.SEARCHING]
+        while states[-1] is not State.TRACKING and time.monotonic() < deadline:
+            due_s = time.monotonic() + 0.03
+            tracks = loop.step(at(frame, index), next_due_s=due_s)
+            assert tracks is not None
+            states.append(tracks[0].state)
+            assert loop.step(at(frame, index), next_due_s=due_s) is None  # it was there before
+            index += 1
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        assert states[-1] is State.TRACKING
+        assert arrived == list(range(index))
+        assert not any(held), "nothing was followed, so nothing had to be kept out of the way of"
+        loop.step(at(frame, index), next_due_s=time.monotonic() + 0.03)
+        assert held.pop()
+        assert lane.skipped == 0
+    assert loop.faults["frames"]["repeated"] == index  # type: ignore[index]

@@ -1,0 +1,361 @@
+"""Segment, find and verify the staged mug: from colours alone, so that no trained network is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import EngineError, ObjectBundleError
+from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.export.nano_search import export_nano_som, export_nano_tom
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels import region
+from storm_edge.networks.nano_som import NanoSom
+from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
+from storm_edge.pipeline.detect.detector import BRIEF, THOROUGH, Effort, Finder, Finding, Known, deserving
+from storm_edge.pipeline.detect.pose_features import Evidence, compare_colours
+from storm_edge.pipeline.reacquire.rejected_regions import DeadEnds
+from storm_edge.pipeline.segment.segmenter import (
+    Candidate,
+    FrameLook,
+    ObjectLook,
+    Segmentation,
+    SegmentConfig,
+    Segmenter,
+    Source,
+    made_of,
+    with_colours,
+)
+from storm_edge.pipeline.verify.verifier import MEMORY, Verifier
+from tests.staged import TABLE_DEPTH_M, Staged
+
+COLOUR = SegmentConfig(source=Source.COLOUR)
+Result = TypeVar("Result")
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(None, config=COLOUR)
+
+
+@pytest.fixture(scope="module")
+def finder(staged: Staged, segmenter: Segmenter) -> Finder:
+    return Finder(staged.bundle, segmenter)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
+    """Untrained: the segmenter is then its guess from colour; TOM says anything, but always the same."""
+    folder = tmp_path_factory.mktemp("nano")
+    torch.manual_seed(0)
+    export_nano_som(NanoSom(), folder)
+    export_nano_tom(NanoTom(NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8)), folder)
+    return NetworkBundle.load(folder)
+
+
+def test_finds_the_mug_and_its_mask(staged: Staged, finder: Finder) -> None:
+    """Overlap seen: 0.99 (x86-64 CPU)."""
+    frame = staged.frame()
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.found is not None
+    assert mask_iou(search.found.mask, staged.mask()) > 0.9
+    best = search.segmentation.best
+    assert best is not None
+    x0, y0, x1, y1 = best.box
+    assert best.mask[y0:y1, x0:x1].sum() == best.mask.sum() > 0
+
+
+def test_an_empty_room_holds_no_mug(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame(make_T(np.eye(3), [0.0, 0.0, -5.0]))
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.found is None
+    assert search.verdict < 0.5
+
+
+def test_a_mug_in_other_colours_is_another_mug(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    mask = staged.mask()
+    rgb = frame.rgb.copy()
+    rgb[mask] = rgb[mask][:, [2, 0, 1]]
+    changed = replace(frame, rgb=rgb)
+    right = finder.search(frame, staged.buffers(frame)).verdict
+    assert finder.search(changed, staged.buffers(changed)).verdict < right
+
+
+def test_part_of_it_outside_the_image_is_enough(staged: Staged, finder: Finder) -> None:
+    T = staged.T_cam_centre.copy()
+    T[0, 3] -= 0.36  # the left quarter is cut off
+    frame = staged.frame(T)
+    search = finder.search(frame, staged.buffers(frame))
+    assert search.tried
+    assert mask_iou(search.tried[0].mask, staged.mask(T)) > 0.6
+
+
+def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: Finder) -> None:
+    left, right = staged.T_cam_centre.copy(), staged.T_cam_centre.copy()
+    left[0, 3], right[0, 3] = -0.13, 0.13
+    frame, other = staged.frame(left), staged.frame(right)
+    mask = staged.mask(right)
+    rgb, depth = frame.rgb.copy(), frame.depth_m.copy()
+    rgb[mask], depth[mask] = other.rgb[mask], other.depth_m[mask]
+    both = replace(frame, rgb=rgb, depth_m=depth)
+    for last in (left, right, left):
+        found = finder.search(both, staged.buffers(both), known=Known(T_cam_centre=last)).found
+        assert found is not None
+        assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
+
+
+def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks: NetworkBundle) -> None:
+    """An untrained head is the guess from colour, so it must find what that finds."""
+    segmenter = Segmenter(networks)
+    look = segmenter.look(staged.frame())
+    assert set(look.maps) == {"half", "quarter", "eighth"}
+    wanted = segmenter.study(staged.bundle)
+    best = segmenter.find(look, wanted).best
+    assert best is not None
+    assert mask_iou(best.mask, staged.mask()) > 0.5
+
+
+def finished(work: Generator[str, None, Result]) -> tuple[list[str], Result]:
+    """The kinds of chunks, and what they came to."""
+    kinds = []
+    while True:
+        try:
+            kinds.append(next(work))
+        except StopIteration as done:
+            return kinds, done.value
+
+
+def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: NetworkBundle) -> None:
+    """16 px across, 4 at the working size. Overlap seen: 0.58 from afar, 0.82 closer (x86-64 CPU)."""
+    T = staged.T_cam_centre.copy()
+    T[:3, 3] *= 8.0
+    frame = staged.frame(T)
+    wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
+    frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
+    segmenter = Segmenter(networks)
+    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    first = segmenter.find(look, wanted)
+    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
+    assert closer.opinion == first.opinion
+    truth = staged.mask(T)
+    from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
+    assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
+    kinds, again = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == ["segment closer"] * 9, "what all objects share of the parts must be at hand"
+    np.testing.assert_array_equal(again.probability, closer.probability)
+
+
+def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
+    look, wanted = segmenter.look(staged.frame()), segmenter.study(staged.bundle)
+    first = segmenter.find(look, wanted)
+    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    assert kinds == []
+    assert closer is first
+
+
+def test_a_saved_look_belongs_to_its_network_and_model(
+    staged: Staged, segmenter: Segmenter, networks: NetworkBundle
+) -> None:
+    look = segmenter.study(staged.bundle)
+    again = ObjectLook.unpacked(look.packed(), what="look")
+    np.testing.assert_array_equal(again.colours.rgb, look.colours.rgb)
+    segmenter.check(again, staged.bundle)
+    with pytest.raises(ObjectBundleError, match="network"):
+        Segmenter(networks).check(again, staged.bundle)
+    with pytest.raises(ObjectBundleError, match="model"):
+        segmenter.check(replace(again, model="another"), staged.bundle)
+    with pytest.raises(ObjectBundleError, match="a look of an object"):
+        ObjectLook.unpacked(b"PK nothing", what="look")
+
+
+def test_a_segmenter_without_network_says_so() -> None:
+    with pytest.raises(EngineError, match="no network bundle"):
+        Segmenter(None)
+
+
+def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
+    model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
+    imbalance, residual = compare_colours(model, model * np.float32(0.7))
+    assert imbalance < 0.03
+    assert residual < 0.02  # the grey that is mixed in
+    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32))
+    # log 2, less the grey that is mixed in
+    assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
+    assert compare_colours(model[:0], model[:0]) == (0.0, 0.0)
+
+
+def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks: NetworkBundle) -> None:
+    verifier = Verifier(staged.bundle, networks)
+    buffers = staged.buffers()
+    blind = verifier.verify(buffers, staged.T_cam_centre)
+    assert blind.appearance is None
+    assert blind.score > 0.9
+    for _ in range(MEMORY + 3):
+        verifier.remember(buffers, staged.T_cam_centre)
+    assert len(verifier) == MEMORY
+    assert verifier.verify(buffers, staged.T_cam_centre).appearance is not None
+    away = staged.T_cam_centre.copy()
+    away[0, 3] += 0.15
+    assert verifier.verify(buffers, away).geometry < 0.3
+    verifier.forget()
+    assert len(verifier) == 0
+
+
+def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
+    def place(verdict: float, score: float) -> Finding:
+        nothing = np.zeros((2, 2), dtype=bool)
+        evidence = Evidence(
+            visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.5, depth=0.5
+        )
+        candidate = Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1))
+        return Finding(mask=nothing, candidate=candidate, T_cam_centre=np.eye(4), verdict=verdict, evidence=evidence)
+
+    tried = [place(0.8, 0.0), place(0.6, 0.1), place(0.4, 0.2), place(0.1, 0.9)]
+    assert deserving(tried, THOROUGH, 0.3) == [0, 1, 3]
+    assert deserving(tried, BRIEF, 0.3) == [0]  # there is no time for a second place
+    assert deserving([place(0.9, 0.9), place(0.2, 0.3)], THOROUGH, 0.3) == [0]
+    assert deserving([place(0.01, 0.1)], THOROUGH, 0.3) == []
+    assert deserving([], THOROUGH, 0.3) == []
+
+
+def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    at_first = finder.search(frame, staged.buffers(frame)).found
+    assert at_first is not None
+    look, segmentation = finished(finder.segment(frame))[1]
+    verdicts = []
+    for odds in (None, 2.0, -0.2, -3.0):
+        colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
+        known = Known(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
+        search = finished(finder.examine(look, segmentation, staged.buffers(frame), known=known))[1]
+        verdicts.append(search.verdict)
+        assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
+    assert verdicts[0] == pytest.approx(verdicts[1])
+    assert verdicts[0] > verdicts[2] > verdicts[3]
+
+
+@pytest.mark.parametrize(
+    ("effort", "marked", "opinion", "closer"),
+    [(BRIEF, True, 0.9, 0), (BRIEF, False, 0.9, 0), (BRIEF, True, 0.1, 0), (THOROUGH, False, 0.1, 1)],
+)
+def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
+    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch,
+    effort: Effort, marked: bool, opinion: float, closer: int,
+) -> None:  # fmt: skip
+    frame = staged.frame()
+    look, segmentation = finished(finder.segment(frame))[1]
+    said = replace(segmentation, opinion=opinion, candidates=segmentation.candidates if marked else ())
+    looks = []
+
+    def find_closer(
+        look: FrameLook, wanted: ObjectLook, first: Segmentation, colours: object
+    ) -> Generator[str, None, Segmentation]:
+        looks.append(first)
+        yield "segment closer"
+        return segmentation
+
+    monkeypatch.setattr(finder._segmenter, "find_closer", find_closer)
+    search = finished(finder.examine(look, said, staged.buffers(frame), effort=effort))[1]
+    assert len(looks) == closer
+    assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
+
+
+def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
+    """Log odds of colours as tracking learns them: in favour where the mug has more of a colour than the wall."""
+    mask = staged.mask()
+    bins = region.colour_bins(frame.rgb)
+    inside, outside = (np.bincount(bins[where], minlength=region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
+    return np.log(inside / inside.sum() / (outside / outside.sum())).astype(np.float32)
+
+
+def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> None:
+    frame, mask = staged.frame(), staged.mask()
+    unsure = np.full(mask.shape, 0.4, dtype=np.float32)
+    assert mask_iou(with_colours(unsure, frame, learned(staged, frame)) > 0.5, mask) > 0.9
+
+
+def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
+    """Bayes' rule: odds 1 to 4 before, evidence of 2 to 1 for every colour, odds 1 to 2 after."""
+    frame = staged.frame()
+    odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
+    before = np.full(frame.size_px, 0.2, dtype=np.float32)
+    assert with_colours(before, frame, odds) == pytest.approx(1.0 / 3.0, abs=1e-5)
+    overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
+    assert with_colours(before, frame, overwhelming).max() < 0.9, "no colour decides by itself"
+
+
+def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
+    """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
+    frame, mask = staged.frame(), staged.mask()
+    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    alone = segmenter.find(look, wanted)
+    known = segmenter.find(look, wanted, learned(staged, frame))
+    assert alone.best is not None
+    assert known.best is not None
+    assert mask_iou(known.best.mask, mask) > 0.9
+    assert mask_iou(alone.best.mask, mask) < 0.8
+    assert np.array_equal(known.probability, alone.probability), "the map is the segmenter's own"
+
+
+def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame()
+    dead_ends = DeadEnds()
+    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
+    first = finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF)
+    assert first.found is not None
+    assert not dead_ends.holds(frame, first.found.candidate.mask), "what was found is none"
+    for candidate in first.segmentation.candidates:
+        dead_ends.add(frame, candidate.mask)
+    assert finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF).tried == ()
+    assert finder.search(frame, staged.buffers(frame), known=known, effort=THOROUGH).found is not None
+
+
+def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, finder: Finder) -> None:
+    frame = staged.frame(hidden=(slice(0, 240), slice(0, 640)))
+    rgb = frame.rgb.copy()
+    rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
+    other = replace(frame, rgb=rgb)
+    dead_ends = DeadEnds()
+    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
+    look = finished(finder.segment(other))[1][0]
+    marked = made_of(look, staged.mask() & (np.arange(480) >= 240)[:, None])
+    search = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    assert search.found is None
+    assert search.tried
+    assert dead_ends.holds(other, marked.candidates[0].mask)
+    again = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    assert again.tried == ()
+
+
+def test_a_brief_search_leaves_care_out_where_it_is_sure(
+    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = staged.frame()
+    asked = []
+    careful = finder._careful.chunks
+    monkeypatch.setattr(finder._careful, "chunks", lambda *a, **k: (asked.append(1), careful(*a, **k))[1])
+    found = finder.search(frame, staged.buffers(frame), effort=BRIEF).found
+    assert found is not None
+    assert not asked
+    assert np.linalg.norm(found.T_cam_centre[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.005
+    assert finder.search(frame, staged.buffers(frame), effort=THOROUGH).found is not None
+    assert asked
+
+
+def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, finder: Finder) -> None:
+    frame, known = staged.frame(), Known(T_cam_centre=staged.T_cam_centre)
+    right = finished(finder.examine_mask(frame, staged.buffers(frame), staged.mask(), known=known))[1]
+    assert right.found is not None
+    wall = np.zeros((480, 640), dtype=bool)
+    wall[20:120, 20:120] = True
+    assert finished(finder.examine_mask(frame, staged.buffers(frame), wall, known=known))[1].found is None

@@ -1,0 +1,111 @@
+"""Descents at once, as CPUs do them, against their parts, as CUDA launches them: the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import warp as wp
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.device import require_device
+from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.refine.descent import Descents, RgbdBuffers
+from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, Evidence, weigh
+from tests.kernels.tracking import K_CAMERA, T_TRUE, moved, picture, views
+
+SCHEDULE = (ROUGH, COARSE, MEDIUM, FINE, FINEST)
+
+
+def shown(buffers: FrameBuffers, T: np.ndarray = T_TRUE) -> RgbdBuffers:
+    shot = picture(T)
+    buffers.upload(Frame(rgb=shot.rgb, depth_m=shot.depth, K=K_CAMERA))
+    return buffers
+
+
+def made(*, at_once: bool) -> Descents:
+    return Descents(views(), capacity=4, occlusion_m=0.03, gate_m=0.01, device=require_device("cpu"), at_once=at_once)
+
+
+@pytest.fixture
+def buffers() -> FrameBuffers:
+    return FrameBuffers(*picture().depth.shape)
+
+
+@pytest.fixture
+def starts(rng: np.random.Generator) -> np.ndarray:
+    return np.stack([moved(T_TRUE, 8.0, 0.008, rng) for _ in range(3)])
+
+
+def spy_on_launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+    launch = wp.Launch.launch
+    monkeypatch.setattr(wp.Launch, "launch", lambda self: (names.append(self.kernel.key), launch(self))[1])
+    return names
+
+
+def test_at_once_is_one_launch_each(
+    buffers: FrameBuffers, starts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descents = made(at_once=True)
+    descents.look(shown(buffers))
+    names = spy_on_launches(monkeypatch)
+    descents.learn_at(T_TRUE, 1.0)
+    descents.descend(starts, descents.schedule(SCHEDULE))
+    assert names == ["learn_kernel", "descend_kernel"]
+
+
+@pytest.mark.parametrize("steps", [(), SCHEDULE])
+def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
+    """Before anything was learned, after one lesson, and after another one elsewhere."""
+    whole, parts = made(at_once=True), made(at_once=False)
+    frame = shown(buffers)
+    for T_lesson, rate in ((None, 0.0), (T_TRUE, 1.0), (starts[0], 0.3)):
+        found = []
+        for descents in (whole, parts):
+            descents.look(frame)
+            lesson = None if T_lesson is None else descents.learn_at(T_lesson, rate)
+            found.append((lesson, *descents.descend(starts, descents.schedule(steps)), descents.log_odds()))
+        for one, other in zip(*found, strict=True):
+            if one is not None:
+                np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+        assert np.isfinite(found[0][1]).all()
+        if steps:
+            assert np.abs(found[0][1] - starts).max() > 1e-3  # they moved
+
+
+def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: np.ndarray) -> None:
+    descents = made(at_once=True)
+    descents.look(shown(buffers))
+    for _ in range(2):
+        terms = descents.descend(starts, descents.schedule(())).terms
+        by_hand = weigh(descents.evidence(), colours_known=descents.colours_known)
+        for name, value in vars(Evidence.of_terms(terms)).items():
+            np.testing.assert_allclose(value, getattr(by_hand, name), rtol=1e-12, atol=1e-12, err_msg=name)
+        descents.learn_at(T_TRUE, 1.0)
+
+
+def test_nothing_seen_is_no_agreement(buffers: FrameBuffers) -> None:
+    """Behind the camera, and no numbers: nothing can be judged."""
+    descents = made(at_once=True)
+    descents.look(shown(buffers))
+    descents.learn_at(T_TRUE, 1.0)
+    behind = T_TRUE.copy()
+    behind[2, 3] *= -1.0
+    found = descents.descend(np.stack([behind, np.full((4, 4), np.nan)]), descents.schedule(()))
+    np.testing.assert_array_equal(found.terms[:, 0], 1.0)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_new_picture_in_the_same_buffers_is_seen(buffers: FrameBuffers, at_once: bool) -> None:
+    """Frames lie where they came; a recorded launch must not go on reading the first one."""
+    elsewhere = T_TRUE.copy()
+    elsewhere[0, 3] += 0.03
+    descents = made(at_once=at_once)
+    judge_only = descents.schedule(())
+    descents.look(shown(buffers))
+    descents.learn_at(T_TRUE, 1.0)
+    residuals = []
+    for T in (T_TRUE, elsewhere, T_TRUE):
+        descents.look(shown(buffers, T))
+        residuals.append(descents.descend(T_TRUE, judge_only).terms[0, 0])
+    assert residuals[0] == residuals[2] < 0.2 < residuals[1]

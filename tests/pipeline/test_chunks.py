@@ -1,0 +1,31 @@
+"""Work in chunks, done at once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from storm_edge.pipeline.chunks import exhaust
+
+
+def test_every_chunk_is_done_and_the_result_returned() -> None:
+    done = []
+
+    def work() -> Generator[str, None, int]:
+        for chunk in range(3):
+            done.append(chunk)
+            yield "chunk"
+        return 42
+
+    assert exhaust(work()) == 42
+    assert done == [0, 1, 2]
+
+
+def test_an_error_of_a_chunk_is_the_callers() -> None:
+    def work() -> Generator[str, None, int]:
+        yield "chunk"
+        raise ValueError("in the second chunk")
+
+    with pytest.raises(ValueError, match="in the second chunk"):
+        exhaust(work())

@@ -1,0 +1,43 @@
+"""Trust against the three ways in which a track fails, with numbers read off recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from storm_edge.pipeline.track.confidence import FULL_TRUST_SEEN, trust
+
+
+@pytest.mark.parametrize(
+    ("what", "visible", "residual", "occluded", "believed"),
+    [
+        ("in full view", 0.96, 0.08, 0.0, True),
+        ("half behind a board", 0.97, 0.11, 0.54, True),
+        ("a blurred mug in a hand", 0.63, 0.47, 0.2, True),
+        ("flat on the table instead", 0.97, 0.68, 0.26, False),
+        ("hanging in the air", 0.02, 0.97, 0.0, False),
+        ("the wrong side to the camera", 0.28, 0.75, 0.21, False),
+        ("a sliver beside the board", 0.94, 0.06, 0.96, False),
+        ("completely hidden", 0.0, 1.0, 1.0, False),
+    ],
+)
+def test_right_is_believed_and_wrong_is_not(
+    what: str, visible: float, residual: float, occluded: float, believed: bool
+) -> None:
+    assert (trust(visible, residual, occluded) >= 0.5) == believed, what
+
+
+def test_the_least_convinced_witness_decides() -> None:
+    assert trust(0.9, 0.2, 0.0) == pytest.approx(0.8)
+    assert trust(0.7, 0.2, 0.0) == pytest.approx(0.7)
+
+
+def test_trust_fades_with_the_last_quarter_that_is_seen() -> None:
+    hidden = np.array([0.0, 1.0 - FULL_TRUST_SEEN, 1.0 - 0.5 * FULL_TRUST_SEEN, 1.0])
+    np.testing.assert_allclose(trust(0.9, 0.1, hidden), [0.9, 0.9, 0.45, 0.0])
+
+
+def test_trust_stays_within_0_and_1(rng: np.random.Generator) -> None:
+    values = trust(rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500))
+    assert values.min() >= 0.0
+    assert values.max() <= 1.0

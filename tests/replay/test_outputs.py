@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storm_edge.environment import versions
+from storm_edge.errors import OutputError
+from storm_edge.geometry.se3 import make_T
+from storm_edge.live.track_report import State, Track
+from storm_edge.percentiles import percentiles
+from storm_edge.replay.outputs import PoseLog, summarise, write_summary
+
+
+def track(frame: int, state: State = State.TRACKING, *, posed: bool = True, **latency_ms: float) -> Track:
+    return Track(
+        frame=frame,
+        stamp_ns=frame * 1000,
+        object_id="mug",
+        state=state,
+        T_cam_obj=make_T(np.eye(3), [0.1, 0.2, 0.5]) if posed else None,
+        confidence=0.98765,
+        pose_age_ms=0.0 if posed else None,
+        latency_ms=latency_ms,
+    )
+
+
+def test_a_line_has_the_keys_that_scripts_rely_on() -> None:
+    entry = json.loads(track(3, track_ms=9.1234).line())
+    assert entry == {
+        "frame": 3,
+        "stamp_ns": 3000,
+        "object": "mug",
+        "state": "TRACKING",
+        "T_cam_obj": [[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.0, 0.2], [0.0, 0.0, 1.0, 0.5], [0.0, 0.0, 0.0, 1.0]],
+        "confidence": 0.9877,
+        "pose_age_ms": 0.0,
+        "latency_ms": {"track_ms": 9.123},
+    }
+    assert json.loads(track(0, State.LOST, posed=False).line())["T_cam_obj"] is None
+
+
+def test_every_line_is_on_disk_at_once_and_the_name_comes_last(tmp_path: Path) -> None:
+    with PoseLog(tmp_path / "poses.jsonl") as log:
+        log.write(track(0))
+        assert not (tmp_path / "poses.jsonl").exists()
+        assert len((tmp_path / "poses.jsonl.part").read_text().splitlines()) == 1
+        log.write(track(1))
+    lines = (tmp_path / "poses.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == [0, 1]
+    assert [p.name for p in tmp_path.iterdir()] == ["poses.jsonl"]
+
+
+def test_a_run_that_fails_leaves_no_log(tmp_path: Path) -> None:
+    def run() -> None:
+        with PoseLog(tmp_path / "poses.jsonl") as log:
+            log.write(track(0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"poses\.jsonl"), PoseLog(tmp_path / "missing" / "poses.jsonl"):
+        pass
+    with pytest.raises(OutputError, match="not open"):
+        PoseLog(tmp_path / "poses.jsonl").write(track(0))
+    with pytest.raises(OutputError, match=r"summary.json"):
+        write_summary(tmp_path / "missing" / "summary.json", {})
+
+
+def test_percentiles_of_one_to_a_hundred() -> None:
+    """Linear interpolation between 101 values 0..100: the q-th percentile is q."""
+    assert percentiles(list(range(101))) == {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0, "count": 101}
+    assert percentiles([]) == {}
+
+
+def test_summary_counts_states_and_stages(tmp_path: Path) -> None:
+    tracks = [
+        track(0, State.REGISTERING, register=900.0),
+        track(1, track=8.0),
+        track(2, track=10.0),
+        track(3, State.LOST, posed=False, track=30.0),
+    ]
+    summary = summarise(tracks, bundle="nano", device="cpu", scene="cup")
+    assert summary["states"] == {"SEARCHING": 0, "REGISTERING": 1, "TRACKING": 2, "SUSPECT": 0, "LOST": 1}
+    assert (summary["frame_count"], summary["pose_count"], summary["objects"]) == (4, 3, ["mug"])
+    assert summary["latency_ms"]["track"]["p50"] == 10.0
+    assert summary["latency_ms"]["register"]["count"] == 1
+    assert (summary["bundle"], summary["device"], summary["scene"]) == ("nano", "cpu", "cup")
+    write_summary(tmp_path / "summary.json", summary)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_versions_name_what_decides_speed() -> None:
+    assert {"storm-edge", "python", "numpy", "warp-lang", "onnxruntime"} <= versions().keys()
