@@ -50,7 +50,7 @@ from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import LANE_CHUNK, make_loops, make_segmenter
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FindConfig, Finder
 from storm_edge.pipeline.inputs import FrameBuffers
@@ -245,7 +245,7 @@ class Bench:
                 run.track_ms.append(1e3 * (ended - began))
                 run.from_stamp_ms.append(1e3 * (ended - due.stamp_s))
                 run.late += ended - due.stamp_s > 1.0 / rate_hz
-                run.followed += track.state is State.TRACKING
+                run.followed += track.state is TrackState.TRACKING
                 run.frames += 1
                 self._check(track)
                 if done % 100 == 0 and (mib := resident_mib()) is not None:

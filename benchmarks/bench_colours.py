@@ -24,7 +24,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.live.factory import make_loops
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.follow import Init, follow
 from storm_edge.synthetic.occlusions import recovery_sequence
@@ -46,7 +46,7 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     lost = None
     try:
         for frame, (said,) in follow(scene, [loop], init=Init.MASK):
-            if said.state is State.LOST:
+            if said.state is TrackState.LOST:
                 lost = frame.index
                 break
     except MaskError:  # an object that shows no depth
@@ -55,7 +55,7 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     if lost is None or known is None:
         return []
     segmenter = Segmenter(networks)
-    wanted = segmenter.study(bundle)
+    wanted = segmenter.encode(bundle)
     shares = [scene.mask_visib(i).sum() / max(scene.mask(i).sum(), 1) for i in scene.frame_ids]
     hidden = next((i for i in range(lost, len(shares)) if shares[i] == 0.0), len(shares))
     back = next((i for i in range(hidden, len(shares)) if shares[i] >= CLEARLY), len(shares))

@@ -37,7 +37,7 @@ from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.cache import EngineStore, State
+from storm_edge.engines.cache import CacheState, EngineStore
 from storm_edge.engines.exported import exported_graphs
 from storm_edge.evaluate.judgement import judge_scene
 from storm_edge.evaluate.poses import score
@@ -107,7 +107,7 @@ def build_all(
         graphs = exported_graphs(bundle, precision)
         for sm in TARGETS:
             for standing in store.build(graphs, api, Target(sm=sm, gpu="any", system="any")):
-                built += standing.state is not State.FRESH
+                built += standing.state is not CacheState.FRESH
                 path = store.engine_path(standing.key)
                 made = json.loads(path.with_suffix(".json").read_text())
                 names = ("engine_bytes", "build_seconds", "build_peak_bytes", "build_estimate_bytes")

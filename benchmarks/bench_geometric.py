@@ -91,7 +91,7 @@ VARIANTS = {
     "all parts": FULL,
     "no depth": without(FULL, depth_deviation=1e6),
     "no contour": without(FULL, contour_px=1e6),
-    "no print": without(FULL, print_deviation=0.0),
+    "no print": without(FULL, texture_deviation=0.0),
     "no wide search": dataclasses.replace(FULL, narrow_margin=1.0, probe_every=0),
     "no probes": dataclasses.replace(FULL, probe_every=0),
 }

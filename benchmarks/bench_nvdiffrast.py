@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.bench_kernels import DISTANCE_M, RADIUS_M, K, ball, poses
 from benchmarks.common import measure, write_record
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 from storm_edge.geometry.camera import crop_K
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import Device, require_device
@@ -129,7 +129,7 @@ def main() -> None:
         import nvdiffrast.torch  # noqa: F401
     except ImportError as error:
         raise BackendError(
-            bad("nvdiffrast", error, "an installed package", "pip install torch nvdiffrast")
+            mismatch("nvdiffrast", error, "an installed package", "pip install torch nvdiffrast")
         ) from error
     rows = [compare(triangles, device) for triangles in (5_000, 50_000)]
     table = Table("triangles", "ours p50 [ms]", "nvdiffrast p50 [ms]", "theirs / ours")

@@ -37,7 +37,7 @@ from storm_edge.live.executor import LoopConfig
 from storm_edge.live.factory import make_loops
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.follow import Init, follow
@@ -90,7 +90,7 @@ def run_one(task: Task) -> list[FrameRecord] | None:
     records: list[FrameRecord] = []
     for frame_id in scene.frame_ids:
         track = found.get(frame_id)
-        error, state = np.inf, records[-1].state if records else State.SEARCHING.value
+        error, state = np.inf, records[-1].state if records else TrackState.SEARCHING.value
         if track is not None:
             state = track.state.value
             if track.T_cam_obj is not None:

@@ -38,7 +38,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.batched import ResidentConfig, ResidentTracks
+from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.stepwise import Tracker
 from storm_edge.synthetic.scenes import LabelledFrame, StagePhotographer
 
@@ -123,13 +123,13 @@ def run(
     networks: NetworkBundle | None,
     *,
     objects: int,
-    config: ResidentConfig,
+    config: BatchedTrackConfig,
     device: str,
     options: OrtOptions,
 ) -> tuple[str, Samples]:
     """How it was launched, and its times."""
     engine: Any = networks.open("refine", options) if networks is not None else None
-    tracks = ResidentTracks(
+    tracks = BatchedTracker(
         [bundle] * objects,
         networks,
         size_px=frames[0].frame.size_px,
@@ -220,7 +220,7 @@ def main() -> None:
                     frames,
                     networks if iterations else None,
                     objects=objects,
-                    config=ResidentConfig(network_iterations=iterations, graph=graph),
+                    config=BatchedTrackConfig(network_iterations=iterations, graph=graph),
                     device=options.device,
                     options=engine_options,
                 )

@@ -89,7 +89,7 @@ class OutputError(StormEdgeError):
     """A result cannot be written."""
 
 
-def bad(what: object, got: object, expected: object, remedy: str) -> str:
+def mismatch(what: object, got: object, expected: object, remedy: str) -> str:
     """Word a message in the four beats every error of ours has.
 
     Args:

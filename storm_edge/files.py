@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storm_edge.errors import OutputError, bad
+from storm_edge.errors import OutputError, mismatch
 
 _REMEDY = "choose another output folder"
 
@@ -20,7 +20,7 @@ def sha256(data: bytes) -> str:
 
 
 def check_replaceable(path: Path | str, *, marker: str) -> None:
-    """Refuse an output folder that `whole_folder` would refuse, before the work that fills it.
+    """Refuse an output folder that `atomic_folder` would refuse, before the work that fills it.
 
     Raises:
         OutputError: ``path`` is a file, a folder with other things than an older result, or where nobody can write.
@@ -29,17 +29,17 @@ def check_replaceable(path: Path | str, *, marker: str) -> None:
     if path.is_dir():
         if any(path.iterdir()) and not (path / marker).is_file():
             expected = f"a new folder or one with {marker}"
-            raise OutputError(bad(path, "a folder with other files", expected, _REMEDY))
+            raise OutputError(mismatch(path, "a folder with other files", expected, _REMEDY))
     elif path.exists():
-        raise OutputError(bad(path, "a file", "a folder to write", _REMEDY))
+        raise OutputError(mismatch(path, "a file", "a folder to write", _REMEDY))
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         got = "no permission to write" if place.is_dir() else "a file"
-        raise OutputError(bad(path, f"{got} at {place}", "a folder that can be written", _REMEDY))
+        raise OutputError(mismatch(path, f"{got} at {place}", "a folder that can be written", _REMEDY))
 
 
 @contextmanager
-def whole_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
+def atomic_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
     """Write a result folder under a hidden name; it takes its own name when the block ends without an error.
 
     An existing folder is replaced only if it is empty or holds ``marker``, that is if it is an older result of the
@@ -92,4 +92,4 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         got = error.strerror or error
-        raise OutputError(bad(path, got, "a folder that can be written", _REMEDY)) from error
+        raise OutputError(mismatch(path, got, "a folder that can be written", _REMEDY)) from error

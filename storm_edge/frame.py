@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import DepthError, FrameError, bad
+from storm_edge.errors import DepthError, FrameError, mismatch
 from storm_edge.geometry.camera import check_K
 
 
@@ -52,18 +52,22 @@ def checked_frame(
     """
     remedy = "give colour and depth of one size, depth aligned to colour"
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise FrameError(bad(f"{what} rgb", f"{rgb.dtype} {rgb.shape}", "uint8 (H, W, 3)", remedy))
+        raise FrameError(mismatch(f"{what} rgb", f"{rgb.dtype} {rgb.shape}", "uint8 (H, W, 3)", remedy))
     if depth_m.shape != rgb.shape[:2]:
-        raise FrameError(bad(f"{what} depth", f"{depth_m.shape}", f"{rgb.shape[:2]} like its colour", remedy))
+        raise FrameError(mismatch(f"{what} depth", f"{depth_m.shape}", f"{rgb.shape[:2]} like its colour", remedy))
     if not np.issubdtype(depth_m.dtype, np.floating):
-        raise DepthError(bad(f"{what} depth", depth_m.dtype, "float metres", "multiply by the depth scale first"))
+        raise DepthError(
+            mismatch(f"{what} depth", depth_m.dtype, "float metres", "multiply by the depth scale first")
+        )
     depth = np.ascontiguousarray(depth_m, dtype=np.float32)
     usable = np.isfinite(depth) & (depth > 0.0)
     if not usable.all():
         depth = np.where(usable, depth, np.float32(0.0))
     if not usable.any():
         raise DepthError(
-            bad(f"{what} depth", "no pixel with a reading", "depth > 0 somewhere", "check the depth stream and scale")
+            mismatch(
+                f"{what} depth", "no pixel with a reading", "depth > 0 somewhere", "check the depth stream and scale"
+            )
         )
     return Frame(
         rgb=np.ascontiguousarray(rgb),

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from storm_edge.errors import OutputError
-from storm_edge.files import sha256, whole_folder
+from storm_edge.files import atomic_folder, sha256
 
 
 def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "a" / "out", marker="mark") as folder:
+    with atomic_folder(tmp_path / "a" / "out", marker="mark") as folder:
         (folder / "mark").write_text("1")
         assert not (tmp_path / "a" / "out").exists()
     assert (tmp_path / "a" / "out" / "mark").read_text() == "1"
@@ -17,11 +17,11 @@ def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_when_the_block_fails_and_an_older_result_survives(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "out", marker="mark") as folder:
+    with atomic_folder(tmp_path / "out", marker="mark") as folder:
         (folder / "mark").write_text("old")
 
     def fail() -> None:
-        with whole_folder(tmp_path / "out", marker="mark") as folder:
+        with atomic_folder(tmp_path / "out", marker="mark") as folder:
             (folder / "mark").write_text("new")
             raise ZeroDivisionError
 
@@ -33,7 +33,7 @@ def test_nothing_stays_when_the_block_fails_and_an_older_result_survives(tmp_pat
 
 def test_parents_made_for_a_failed_result_go_too(tmp_path: Path) -> None:
     def fail() -> None:
-        with whole_folder(tmp_path / "a" / "b" / "out", marker="mark"):
+        with atomic_folder(tmp_path / "a" / "b" / "out", marker="mark"):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -44,7 +44,7 @@ def test_parents_made_for_a_failed_result_go_too(tmp_path: Path) -> None:
 def test_an_older_result_comes_back_when_the_new_one_cannot_take_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with whole_folder(tmp_path / "out", marker="mark") as folder:
+    with atomic_folder(tmp_path / "out", marker="mark") as folder:
         (folder / "mark").write_text("old")
     rename = Path.rename
 
@@ -54,7 +54,7 @@ def test_an_older_result_comes_back_when_the_new_one_cannot_take_its_name(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", stubborn)
-    with pytest.raises(OutputError, match="No space left"), whole_folder(tmp_path / "out", marker="mark"):
+    with pytest.raises(OutputError, match="No space left"), atomic_folder(tmp_path / "out", marker="mark"):
         pass
     assert (tmp_path / "out" / "mark").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -62,7 +62,7 @@ def test_an_older_result_comes_back_when_the_new_one_cannot_take_its_name(
 
 def test_an_older_result_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        with whole_folder(tmp_path / "out", marker="mark") as folder:
+        with atomic_folder(tmp_path / "out", marker="mark") as folder:
             (folder / "mark").write_text(name)
             (folder / name).write_text("")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mark", "second"]
@@ -73,14 +73,14 @@ def test_other_folders_and_files_are_refused_before_the_work(tmp_path: Path) -> 
     (tmp_path / "photos" / "one.png").write_text("")
     (tmp_path / "file").write_text("")
     for name, message in [("photos", "a folder with other files"), ("file", "a file"), ("file/out", "file/out")]:
-        with pytest.raises(OutputError, match=message), whole_folder(tmp_path / name, marker="mark"):
+        with pytest.raises(OutputError, match=message), atomic_folder(tmp_path / name, marker="mark"):
             pytest.fail("the block must not start")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "photos"]
 
 
 def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with whole_folder(tmp_path / "out", marker="mark") as folder:
+    with atomic_folder(tmp_path / "out", marker="mark") as folder:
         (folder / "mark").write_text("1")
     assert (tmp_path / "out" / "mark").is_file()
 

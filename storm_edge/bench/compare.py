@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.percentiles import PERCENTILES
 
 if TYPE_CHECKING:
@@ -168,13 +168,13 @@ def read_record(path: Path) -> BenchRecord:
         content = json.loads(path.read_bytes())
         return BenchRecord.model_validate(content)
     except OSError as error:
-        raise InputError(bad(path, error.strerror, "a record", remedy)) from error
+        raise InputError(mismatch(path, error.strerror, "a record", remedy)) from error
     except ValidationError as error:  # before ValueError, which it is
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(bad(path, f"{where}: {first['msg']}", "a record of this version", remedy)) from error
+        raise InputError(mismatch(path, f"{where}: {first['msg']}", "a record of this version", remedy)) from error
     except ValueError as error:
-        raise InputError(bad(path, "no JSON", "a record", remedy)) from error
+        raise InputError(mismatch(path, "no JSON", "a record", remedy)) from error
 
 
 def compare(before: BenchRecord, after: BenchRecord, *, force: bool = False) -> Comparison:
@@ -191,7 +191,7 @@ def compare(before: BenchRecord, after: BenchRecord, *, force: bool = False) -> 
     differences = _differences(before, after)
     if differences and not force:
         remedy = "time the same thing, or add --force to compare them all the same"
-        raise InputError(bad("records", "; ".join(differences), "two of the same", remedy))
+        raise InputError(mismatch("records", "; ".join(differences), "two of the same", remedy))
     changes: list[Change] = []
     alone: list[str] = []
     theirs = {phase.name: phase.samples_ms for phase in after.phases}
@@ -306,9 +306,9 @@ def resampled_percentiles(samples: Float64, rng: np.random.Generator) -> Float64
     length = max(1, count // _BLOCKS)
     block_count = -(-count // length)
     result = np.empty((RESAMPLINGS, len(PERCENTILES)))
-    at_once = max(1, _AT_ONCE // count)
-    for start in range(0, RESAMPLINGS, at_once):
-        rows = min(at_once, RESAMPLINGS - start)
+    fused = max(1, _AT_ONCE // count)
+    for start in range(0, RESAMPLINGS, fused):
+        rows = min(fused, RESAMPLINGS - start)
         begins = rng.integers(0, count, size=(rows, block_count, 1))
         places = ((begins + np.arange(length)) % count).reshape(rows, -1)[:, :count]
         result[start : start + rows] = np.percentile(samples[places], PERCENTILES, axis=1).T

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.bop.scene import BopScene
-from storm_edge.errors import SceneError, bad
+from storm_edge.errors import SceneError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.replay.follow import label_indices
@@ -102,7 +102,7 @@ def load_recording(
         chosen.append(frame_id)
     if not chosen:
         got = "no frame with a mask" if masked else "no frame in which half of the object is seen"
-        raise SceneError(bad(scene.path, got, "at least one", "give a recording of the object"))
+        raise SceneError(mismatch(scene.path, got, "at least one", "give a recording of the object"))
     chosen = chosen[:most]
     shots: list[Shot] = []
     loaded = 0
@@ -113,7 +113,7 @@ def load_recording(
             break
         if shots and frame.size_px != shots[0].frame.size_px:
             got, expected = f"{frame.size_px} at image {frame_id}", f"{shots[0].frame.size_px} [px] in all images"
-            raise SceneError(bad(scene.path, got, expected, "time one size at a time"))
+            raise SceneError(mismatch(scene.path, got, expected, "time one size at a time"))
         labels = scene.ground_truth(frame_id) if scene.has_ground_truth else []
         shots.append(
             Shot(

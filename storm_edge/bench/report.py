@@ -22,9 +22,9 @@ from storm_edge.bench.recording import Recording
 from storm_edge.bench.runner import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Mode, Phase
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.environment import versions
-from storm_edge.errors import OutputError, bad
-from storm_edge.files import whole_folder
-from storm_edge.live.profile import Profile
+from storm_edge.errors import OutputError, mismatch
+from storm_edge.files import atomic_folder
+from storm_edge.live.profile import MachineProfile
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.percentiles import percentiles
 from storm_edge.replay.outputs import describe_tracker
@@ -50,7 +50,7 @@ def make_record(
     *,
     board: tuple[BoardState, BoardState],
     arguments: Sequence[str],
-    profile: Profile | None = None,
+    profile: MachineProfile | None = None,
 ) -> dict[str, Any]:
     """The content of `bench.json`, JSON types only.
 
@@ -169,13 +169,13 @@ def write_bench(out: Path, record: Mapping[str, Any]) -> None:
         OutputError: The folder is something else than an older result, or cannot be written.
     """
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    with whole_folder(out, marker=BENCH) as folder:
+    with atomic_folder(out, marker=BENCH) as folder:
         try:
             (folder / BENCH).write_text(text, encoding="utf-8")
             _plot(folder / PLOT, record)
         except OSError as error:
             got = error.strerror or error
-            raise OutputError(bad(out, got, "a folder that can be written", "choose another one")) from error
+            raise OutputError(mismatch(out, got, "a folder that can be written", "choose another one")) from error
 
 
 def bench_table(record: Mapping[str, Any]) -> Table:
@@ -270,7 +270,7 @@ def _describe_bundle(networks: NetworkBundle | None) -> dict[str, Any]:
     return {"name": networks.name, "tier": networks.tier, "backend": backend, "networks": hashes}
 
 
-def _describe_profile(profile: Profile, run: BenchRun, plan: BenchPlan) -> dict[str, Any]:
+def _describe_profile(profile: MachineProfile, run: BenchRun, plan: BenchPlan) -> dict[str, Any]:
     """What the profile asked for, and whether it was kept."""
     peak_mib = run.memory.host_peak_mib
     estimate_ms = profile.network_frame_ms if plan.mode in (Mode.TRACK, Mode.TRACK_WHILE_LOCATING) else None

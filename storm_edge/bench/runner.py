@@ -22,7 +22,7 @@ from storm_edge.bench.memory import Memory, device_memory_mib, peak_mib, residen
 from storm_edge.bench.recording import Recording, Shot
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import ConfigError, InputError, bad
+from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.kernels.streams import on_stream, settle
@@ -30,10 +30,10 @@ from storm_edge.live.executor import LoopConfig, ObjectLoop
 from storm_edge.live.factory import chunked, make_loops, make_segmenter, streams_of
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.chunks import exhaust
-from storm_edge.pipeline.detect.detector import Finder, Search
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.detector import DetectionResult, Finder
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.replay.pacing import Pacer
 
@@ -115,7 +115,7 @@ class BenchPlan:
     def __post_init__(self) -> None:
         for option, value, least in (("--frames", self.frame_count, 2), ("--warm-up", self.warm_up_count, 0)):
             if value < least:
-                raise ConfigError(bad(option, value, f"{least} or more", "time more frames"))
+                raise ConfigError(mismatch(option, value, f"{least} or more", "time more frames"))
 
 
 @dataclass(kw_only=True)
@@ -175,7 +175,7 @@ class _Seen:
     """What came out of a frame."""
 
     shot: Shot
-    state: State
+    state: TrackState
     T_cam_obj: Float64 | None
 
 
@@ -262,7 +262,7 @@ class _Bench:
 
         def step(shot: Shot, frame: Frame, buffers: FrameBuffers) -> Track:
             if shot.mask is None:
-                raise InputError(bad(self.recording.name, "a frame without a mask", "masks", "give mask_visib/"))
+                raise InputError(mismatch(self.recording.name, "a frame without a mask", "masks", "give mask_visib/"))
             return loop.register(frame, buffers, shot.mask)
 
         self._play(self.plan.mode.value, step, self.plan.frame_count)
@@ -274,16 +274,16 @@ class _Bench:
 
         def step(shot: Shot, frame: Frame, buffers: FrameBuffers) -> Track:
             began = time.perf_counter()
-            look, segmentation = exhaust(finder.segment(frame))
+            look, segmentation = run_to_completion(finder.segment(frame))
             segmented = time.perf_counter()
-            found = exhaust(finder.examine(look, segmentation, buffers)).found
+            found = run_to_completion(finder.examine(look, segmentation, buffers)).found
             ended = time.perf_counter()
             T = None if found is None else found.T_cam_centre @ invert(self.bundle.T_obj_centre)
             return Track(
                 frame=frame.index,
                 stamp_ns=frame.stamp_ns,
                 object_id=self.bundle.object_id,
-                state=State.SEARCHING if found is None else State.TRACKING,
+                state=TrackState.SEARCHING if found is None else TrackState.TRACKING,
                 T_cam_obj=T,
                 latency_ms={"segment": (segmented - began) * 1e3, "examine": (ended - segmented) * 1e3},
             )
@@ -310,7 +310,7 @@ class _Bench:
             left -= count
         if self.counts["searches begun"] != self.counts["searches ended"]:
             got = f"{self.counts['searches ended']} of {self.counts['searches begun']} searches ended"
-            raise InputError(bad("lane", got, "all", "give the lane a core of its own"))
+            raise InputError(mismatch("lane", got, "all", "give the lane a core of its own"))
 
     def ended(self) -> BenchRun:
         """The run, if what came out is right."""
@@ -362,7 +362,9 @@ class _Bench:
         if segmenter is None:
             name = self.networks.name if self.networks is not None else "none"
             remedy = "use a bundle with som_reference, som_query and som_head"
-            raise ConfigError(bad(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy))
+            raise ConfigError(
+                mismatch(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy)
+            )
         _, config = chunked(self.plan.loop, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
         return Finder(
             self.bundle,
@@ -441,7 +443,7 @@ class _Bench:
         if track.T_cam_obj is None and self._lost_s is None and self._had_pose:
             self._lost_s = now_s
             self.counts["losses"] = self.counts.get("losses", 0) + 1
-        elif track.state is State.TRACKING and self._lost_s is not None:
+        elif track.state is TrackState.TRACKING and self._lost_s is not None:
             phase.add(FOUND_AGAIN, 1e3 * (now_s - self._lost_s))
             self._lost_s = None
         self._had_pose = self._had_pose or track.T_cam_obj is not None
@@ -452,7 +454,7 @@ class _Bench:
         if not self.counts["found again"]:
             got = f"{self.counts['losses']} losses and none recovered from in {self.plan.frame_count} frames"
             remedy = "give a recording in which the object is hidden for a while, or more --frames"
-            raise InputError(bad(f"mode {Mode.RECOVER.value}", got, "at least one loss and recovery", remedy))
+            raise InputError(mismatch(f"mode {Mode.RECOVER.value}", got, "at least one loss and recovery", remedy))
 
     def _check(self) -> Checked:
         """Whether the object was followed, and where it is known, whether to the right place.
@@ -460,17 +462,17 @@ class _Bench:
         Raises:
             InputError: It was not.
         """
-        believed = [seen for seen in self._seen if seen.state is State.TRACKING]
+        believed = [seen for seen in self._seen if seen.state is TrackState.TRACKING]
         followed = len(believed) / len(self._seen)
         remedy = "these times would mean nothing; check the object, the recording and the bundle"
         what = f"bench {self.plan.mode.value}"
         if self.plan.mode is not Mode.RECOVER and followed < _FOLLOWED:
             got = f"the object followed in {followed:.0%} of {len(self._seen)} frames"
-            raise InputError(bad(what, got, f"at least {_FOLLOWED:.0%}", remedy))
+            raise InputError(mismatch(what, got, f"at least {_FOLLOWED:.0%}", remedy))
         right = _right_share(self.bundle, believed)
         if right is not None and right < _RIGHT:
             got = f"{right:.0%} of the poses within {_RIGHT_D:g} d of their labels"
-            raise InputError(bad(what, got, f"at least {_RIGHT:.0%}", remedy))
+            raise InputError(mismatch(what, got, f"at least {_RIGHT:.0%}", remedy))
         against = "the loop's own state" if right is None else f"labels, ADD-S below {_RIGHT_D:g} d"
         return Checked(followed_share=followed, right_share=right, against=against)
 
@@ -494,7 +496,7 @@ class _Follower:
             return self._loop.register(frame, buffers, shot.mask)
         if not self._loop.searches:
             remedy = "give a scene with labels or masks, or a bundle with a segmenter"
-            raise ConfigError(bad("start", "no label, no mask and no finder", "one of them", remedy))
+            raise ConfigError(mismatch("start", "no label, no mask and no finder", "one of them", remedy))
         self._bench.start = "search"
         return self._loop.track(frame, buffers)
 
@@ -505,7 +507,7 @@ class _Seeker:
     def __init__(self, lane: BackgroundLane, finder: Finder, size_px: tuple[int, int], device: str) -> None:
         self._lane, self._finder = lane, finder
         self._buffers = FrameBuffers(*size_px, device)
-        self._ticket: Ticket[Search] | None = None
+        self._ticket: Ticket[DetectionResult] | None = None
         self._began_s = 0.0
         self._begun = self._found = 0
         self.spent_s: list[float] = []
@@ -543,7 +545,7 @@ class _Seeker:
         self.spent_s.append(time.perf_counter() - self._began_s)
         self._found += answer is not None and answer.found is not None
 
-    def _work(self, frame: Frame) -> Generator[str, None, Search]:
+    def _work(self, frame: Frame) -> Generator[str, None, DetectionResult]:
         self._buffers.upload(frame)
         yield "upload"
         return (yield from self._finder.chunks(frame, self._buffers))

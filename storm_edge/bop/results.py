@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import InputError, OutputError, bad
+from storm_edge.errors import InputError, OutputError, mismatch
 from storm_edge.geometry.se3 import is_rigid, make_T
 
 Float64 = NDArray[np.float64]
@@ -57,7 +57,9 @@ def write_bop_csv(path: Path | str, estimates: Iterable[BopEstimate]) -> None:
         Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         got = error.strerror or error
-        raise OutputError(bad(path, got, "a file that can be written", "choose another output folder")) from error
+        raise OutputError(
+            mismatch(path, got, "a file that can be written", "choose another output folder")
+        ) from error
 
 
 def read_bop_csv(path: Path | str) -> list[BopEstimate]:
@@ -71,10 +73,10 @@ def read_bop_csv(path: Path | str) -> list[BopEstimate]:
             rows = [row for row in csv.reader(stream) if row]
     except (OSError, UnicodeDecodeError) as error:
         got = getattr(error, "strerror", None) or error
-        raise InputError(bad(path, got, "a BOP result file", "check the path")) from error
+        raise InputError(mismatch(path, got, "a BOP result file", "check the path")) from error
     if not rows or tuple(name.strip() for name in rows[0]) != HEADER:
         got = ",".join(rows[0])[:80] if rows else "an empty file"
-        raise InputError(bad(path, got, f"the header {','.join(HEADER)}", "write it in the BOP result format"))
+        raise InputError(mismatch(path, got, f"the header {','.join(HEADER)}", "write it in the BOP result format"))
     return [_estimate(row, what=f"{path} line {number}") for number, row in enumerate(rows[1:], start=2)]
 
 
@@ -96,4 +98,4 @@ def _estimate(row: list[str], *, what: str) -> BopEstimate:
             time_s=float(time_s),
         )
     except ValueError as error:
-        raise InputError(bad(what, error, "seven columns with a pose", "repair this line")) from error
+        raise InputError(mismatch(what, error, "seven columns with a pose", "repair this line")) from error

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from storm_edge.errors import CameraError, FrameError, OutputError, SceneError, bad
-from storm_edge.files import whole_folder
+from storm_edge.errors import CameraError, FrameError, OutputError, SceneError, mismatch
+from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame, checked_frame
 from storm_edge.geometry.camera import check_K
 from storm_edge.geometry.mesh import Mesh, diameter
@@ -79,7 +79,7 @@ class BopScene:
         self.path = Path(path)
         self._rate_hz = rate_hz
         if not self.path.is_dir():
-            raise SceneError(bad(self.path, "no such folder", "a BOP scene folder", "check the path"))
+            raise SceneError(mismatch(self.path, "no such folder", "a BOP scene folder", "check the path"))
         self._rgb_files = _numbered_images(self.path / "rgb")
         self.frame_ids = sorted(self._rgb_files)
         self._K, self._depth_scale = _read_cameras(self.path / "scene_camera.json", self.frame_ids)
@@ -122,7 +122,7 @@ class BopScene:
         raw = _read_depth(depth_path)
         if raw.shape != rgb.shape[:2]:
             raise FrameError(
-                bad(
+                mismatch(
                     depth_path,
                     f"size {raw.shape}",
                     f"{rgb.shape[:2]} like {self._rgb_files[frame_id].name}",
@@ -144,7 +144,7 @@ class BopScene:
         self._check_id(frame_id)
         if self._labels is None:
             raise SceneError(
-                bad(self.labels_path, "no such file", "labels of this scene", "name the label file of the scene")
+                mismatch(self.labels_path, "no such file", "labels of this scene", "name the label file of the scene")
             )
         return self._labels.get(frame_id, [])
 
@@ -198,7 +198,7 @@ class BopScene:
             if self.has_mask(frame_id, label_index):
                 return frame_id
         raise SceneError(
-            bad(
+            mismatch(
                 self.path / "mask_visib",
                 f"no mask NNNNNN_{label_index:06d}.png",
                 "a mask for at least one image",
@@ -213,7 +213,7 @@ class BopScene:
     def _check_id(self, frame_id: int) -> None:
         if frame_id not in self._K:
             raise SceneError(
-                bad(
+                mismatch(
                     f"{self.path} image {frame_id}",
                     "no such id",
                     f"one of {len(self.frame_ids)} ids, {self.frame_ids[0]} to {self.frame_ids[-1]}",
@@ -245,7 +245,7 @@ class BopWriter:
         self.path = Path(path)
         self._depth_scale = depth_scale
         # Whole or not at all; `__enter__` refuses an existing path, so no marker is ever looked for.
-        self._whole = whole_folder(self.path, marker="scene_camera.json")
+        self._whole = atomic_folder(self.path, marker="scene_camera.json")
         self._partial = self.path
         self._cameras: dict[str, Any] = {}
         self._labels: dict[str, Any] = {}
@@ -254,7 +254,9 @@ class BopWriter:
 
     def __enter__(self) -> BopWriter:
         if self.path.exists():  # it may be somebody's recording: never replaced
-            raise OutputError(bad(self.path, "an existing path", "a new folder", "remove it or choose another name"))
+            raise OutputError(
+                mismatch(self.path, "an existing path", "a new folder", "remove it or choose another name")
+            )
         self._partial = self._whole.__enter__()
         for name in ("rgb", "depth", "mask", "mask_visib"):
             (self._partial / name).mkdir()
@@ -353,7 +355,7 @@ def read_mask(path: Path) -> BoolImage:
     image = _open_image(path)
     if image.ndim != 2 or image.dtype not in (np.uint8, np.bool_):
         raise FrameError(
-            bad(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
+            mismatch(path, f"{image.dtype} {image.shape}", "8-bit grey (H, W)", "store masks as 8-bit grey PNG")
         )
     return np.asarray(image > 0)
 
@@ -391,7 +393,7 @@ def _model_info(entry: dict[str, Any], *, what: str) -> ModelInfo:
             raise ValueError(f"diameter {entry['diameter']}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
-        raise SceneError(bad(what, got, "diameter [mm] and BOP symmetries", "repair this entry")) from error
+        raise SceneError(mismatch(what, got, "diameter [mm] and BOP symmetries", "repair this entry")) from error
     return info
 
 
@@ -412,14 +414,14 @@ def _numbered_images(folder: Path) -> dict[int, Path]:
     """Images of a folder by the number that is their name."""
     expected = "images named NNNNNN.png or NNNNNN.jpg"
     if not folder.is_dir():
-        raise SceneError(bad(folder, "no such folder", expected, "check that this is a BOP scene"))
+        raise SceneError(mismatch(folder, "no such folder", expected, "check that this is a BOP scene"))
     found = {
         int(path.stem): path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in _RGB_SUFFIXES and path.stem.isdecimal()
     }
     if not found:
-        raise SceneError(bad(folder, "no image", expected, "check that this is a BOP scene"))
+        raise SceneError(mismatch(folder, "no image", expected, "check that this is a BOP scene"))
     return found
 
 
@@ -432,14 +434,14 @@ def _read_cameras(path: Path, frame_ids: Sequence[int]) -> tuple[dict[int, Float
         what = f"{path} image {frame_id}"
         entry = entries.get(str(frame_id))
         if not isinstance(entry, dict) or "cam_K" not in entry:
-            raise SceneError(bad(what, "no cam_K", "cam_K and depth_scale", "add the camera of this image"))
+            raise SceneError(mismatch(what, "no cam_K", "cam_K and depth_scale", "add the camera of this image"))
         try:
             matrix = np.array(entry["cam_K"], dtype=np.float64).reshape(3, 3)
             scale = float(entry.get("depth_scale", 1.0))
         except (TypeError, ValueError) as error:
-            raise CameraError(bad(what, error, "nine numbers and a depth_scale", "repair this entry")) from error
+            raise CameraError(mismatch(what, error, "nine numbers and a depth_scale", "repair this entry")) from error
         if not (np.isfinite(scale) and scale > 0.0):
-            raise SceneError(bad(what, f"depth_scale {scale}", "> 0 mm per depth step", "repair this entry"))
+            raise SceneError(mismatch(what, f"depth_scale {scale}", "> 0 mm per depth step", "repair this entry"))
         K[frame_id] = check_K(matrix, what=f"{what} cam_K")
         depth_scale[frame_id] = scale
     return K, depth_scale
@@ -455,7 +457,7 @@ def _image_labels(items: Sequence[dict[str, Any]], *, what: str) -> list[GroundT
         return [GroundTruth(object_id=int(item["obj_id"]), T_cam_obj=_label_pose(item)) for item in items]
     except (KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__} {error}"
-        raise SceneError(bad(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
+        raise SceneError(mismatch(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
 
 
 def _read_visible_shares(path: Path) -> dict[int, list[float]]:
@@ -466,7 +468,7 @@ def _read_visible_shares(path: Path) -> dict[int, list[float]]:
         return {int(key): [float(item["visib_fract"]) for item in items] for key, items in _read_json(path).items()}
     except (KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__} {error}"
-        raise SceneError(bad(path, got, "visib_fract of every label", "repair or remove it")) from error
+        raise SceneError(mismatch(path, got, "visib_fract of every label", "repair or remove it")) from error
 
 
 def _label_pose(item: dict[str, Any]) -> Float64:
@@ -484,12 +486,14 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SceneError(
-            bad(path, error.strerror or error, "a readable file", "check that the folder is complete")
+            mismatch(path, error.strerror or error, "a readable file", "check that the folder is complete")
         ) from error
     except ValueError as error:
-        raise SceneError(bad(path, f"no JSON ({error})", "a JSON object", "copy the file again")) from error
+        raise SceneError(mismatch(path, f"no JSON ({error})", "a JSON object", "copy the file again")) from error
     if not isinstance(content, dict):
-        raise SceneError(bad(path, type(content).__name__, "a JSON object keyed by number", "copy the file again"))
+        raise SceneError(
+            mismatch(path, type(content).__name__, "a JSON object keyed by number", "copy the file again")
+        )
     return content
 
 
@@ -499,9 +503,11 @@ def _open_image(path: Path) -> NDArray[Any]:
         with Image.open(path) as image:
             return np.asarray(image)
     except FileNotFoundError as error:
-        raise SceneError(bad(path, "no such file", "an image", "check that the folder is complete")) from error
+        raise SceneError(mismatch(path, "no such file", "an image", "check that the folder is complete")) from error
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise SceneError(bad(path, f"unreadable image ({error})", "a whole image", "copy the file again")) from error
+        raise SceneError(
+            mismatch(path, f"unreadable image ({error})", "a whole image", "copy the file again")
+        ) from error
 
 
 def _read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -510,7 +516,7 @@ def _read_rgb(path: Path) -> NDArray[np.uint8]:
         image = image[..., :3]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise FrameError(
-            bad(path, f"{image.dtype} {image.shape}", "8-bit RGB (H, W, 3)", "store colour images as 8-bit RGB")
+            mismatch(path, f"{image.dtype} {image.shape}", "8-bit RGB (H, W, 3)", "store colour images as 8-bit RGB")
         )
     return image
 
@@ -519,7 +525,9 @@ def _read_depth(path: Path) -> NDArray[np.uint16]:
     image = _open_image(path)
     if image.dtype != np.uint16 or image.ndim != 2:
         raise FrameError(
-            bad(path, f"{image.dtype} {image.shape}", "16-bit grey (H, W)", "store depth as 16-bit PNG of z-depth")
+            mismatch(
+                path, f"{image.dtype} {image.shape}", "16-bit grey (H, W)", "store depth as 16-bit PNG of z-depth"
+            )
         )
     return image
 
@@ -536,7 +544,7 @@ def _write_png(path: Path, image: NDArray[Any]) -> None:
     try:
         path.write_bytes(code.tobytes())
     except OSError as error:
-        raise OutputError(bad(path, error, "a writable file", "choose another output folder")) from error
+        raise OutputError(mismatch(path, error, "a writable file", "choose another output folder")) from error
 
 
 def _write_json(path: Path, entries: dict[str, Any]) -> None:
@@ -545,7 +553,7 @@ def _write_json(path: Path, entries: dict[str, Any]) -> None:
     try:
         path.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(bad(path, error, "a writable file", "choose another output folder")) from error
+        raise OutputError(mismatch(path, error, "a writable file", "choose another output folder")) from error
 
 
 def _label_info(whole: BoolImage, visible: BoolImage, depth_m: NDArray[np.float32]) -> dict[str, Any]:

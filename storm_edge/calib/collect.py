@@ -18,15 +18,15 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import InputError, MaskError, UnitError, bad
+from storm_edge.errors import InputError, MaskError, UnitError, mismatch
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, Stage
+from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, RegistrationStage
 from storm_edge.pipeline.segment.maps import NETWORKS
-from storm_edge.pipeline.segment.segmenter import ObjectLook, Segmenter
+from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
 from storm_edge.pipeline.segment.sharpen import Sharpener
 from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
 from storm_edge.pipeline.verify.full_tom import open_verifier
@@ -38,11 +38,15 @@ SAM2 = ("sam2_encoder", "sam2_decoder")
 MOST_ROWS = 128
 """Rows that a set keeps of each graph."""
 _REGISTER = RegisterConfig(
-    stages=(Stage(keep=64), Stage(network=1, geometry=3, keep=12), Stage(network=1, geometry=6, keep=8)),
+    stages=(
+        RegistrationStage(keep=64),
+        RegistrationStage(network=1, geometry=3, keep=12),
+        RegistrationStage(network=1, geometry=6, keep=8),
+    ),
     network_weight=0.1,
 )
 _REGISTER_FULL = RegisterConfig(  # 12 GMAC a pair
-    stages=(Stage(keep=8), Stage(network=1, geometry=3, keep=4)), network_weight=0.1
+    stages=(RegistrationStage(keep=8), RegistrationStage(network=1, geometry=3, keep=4)), network_weight=0.1
 )
 _BESIDE = 0.5  # diameters by which a lost track is off
 _TRACKED_FRAMES = 12
@@ -96,7 +100,7 @@ def collect(
                 progress(done, total)
     if not registered:
         remedy = "give recordings with masks of these objects, or --synthetic"
-        raise InputError(bad("calibration", f"{total} objects, none registered", "at least one", remedy))
+        raise InputError(mismatch("calibration", f"{total} objects, none registered", "at least one", remedy))
     rows, sources = recorder.rows(most=most)
     hashes = {graph: networks.networks[graph].sha256 for graph in rows}
     return write_set(out, bundle=networks.name, rows=rows, sources=sources, onnx_sha256=hashes)
@@ -133,10 +137,10 @@ class _Run:
         frames = [ids[0], *(ids[k] for k in np.unique(np.linspace(1, len(ids) - 1, _TRACKED_FRAMES).astype(int)))]
         frames = list(dict.fromkeys(frames if len(ids) > 1 else ids))
         buffers = FrameBuffers(*scene.frame(first).size_px)
-        look: ObjectLook | None = None
+        look: TemplateEmbedding | None = None
         if self._segmenter is not None:
             self._says("study")
-            look = self._segmenter.study(self._item)
+            look = self._segmenter.encode(self._item)
         for frame_id in frames:
             frame = scene.frame(frame_id)
             buffers.upload(frame)

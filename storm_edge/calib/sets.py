@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backends.onnxruntime import file_sha256
-from storm_edge.errors import EngineError, InputError, bad
-from storm_edge.files import sha256, whole_folder
+from storm_edge.errors import EngineError, InputError, mismatch
+from storm_edge.files import atomic_folder, sha256
 
 MANIFEST = "manifest.json"
 _SMOOTH = 0.2  # correlation of neighbouring cells; noise has none, pictures have 0.8 and more
@@ -44,7 +44,7 @@ class RowSource(_Strict):
     object_id: str
     """The object that was looked at or for."""
     state: str
-    """What the pipeline did: ``register``, ``track``, ``search``, ``verify``, ``study``."""
+    """What the pipeline did: ``register``, ``track``, ``search``, ``verify``, ``encode``."""
     distance_m: float | None = None
     """Distance of the object [m], where its pose was known."""
 
@@ -96,10 +96,12 @@ class CalibrationSet:
             InputError: The set has none for this graph, or was captured with another bundle.
         """
         if graph not in self._files:
-            raise InputError(bad(self.folder, f"rows of {sorted(self._files)}", graph, "collect with this network"))
+            raise InputError(
+                mismatch(self.folder, f"rows of {sorted(self._files)}", graph, "collect with this network")
+            )
         if self.onnx_sha256[graph] != onnx_sha256:
             got = f"rows captured with {graph} {self.onnx_sha256[graph][:12]} of bundle {self.bundle}"
-            raise InputError(bad(self.folder, got, f"{graph} {onnx_sha256[:12]}", _AGAIN))
+            raise InputError(mismatch(self.folder, got, f"{graph} {onnx_sha256[:12]}", _AGAIN))
         with np.load(self._files[graph], allow_pickle=False) as file:
             arrays = dict(file)
         check_rows(arrays, what=f"{self.folder.name}/{graph}")
@@ -129,7 +131,7 @@ def write_set(
         InputError: A tensor is empty, not finite, constant, or noise.
         OutputError: The folder cannot be written.
     """
-    with whole_folder(out, marker=MANIFEST) as folder:
+    with atomic_folder(out, marker=MANIFEST) as folder:
         graphs = {}
         for graph, arrays in rows.items():
             check_rows(arrays, what=graph)
@@ -159,18 +161,20 @@ def load_set(folder: Path) -> CalibrationSet:
         data = path.read_bytes()
         manifest = _Manifest.model_validate_json(data)
     except OSError as error:
-        raise InputError(bad(folder, error.strerror, f"a calibration set with {MANIFEST}", _AGAIN)) from error
+        raise InputError(mismatch(folder, error.strerror, f"a calibration set with {MANIFEST}", _AGAIN)) from error
     except ValidationError as error:
-        raise InputError(bad(path, error.errors()[0]["msg"], "the manifest of a calibration set", _AGAIN)) from error
+        raise InputError(
+            mismatch(path, error.errors()[0]["msg"], "the manifest of a calibration set", _AGAIN)
+        ) from error
     files = {}
     for graph, entry in manifest.graphs.items():
         file = folder / entry.file
         try:
             found = file_sha256(file)
         except EngineError as error:
-            raise InputError(bad(file, "no such file", "the rows of the manifest", _AGAIN)) from error
+            raise InputError(mismatch(file, "no such file", "the rows of the manifest", _AGAIN)) from error
         if found != entry.sha256:
-            raise InputError(bad(file, f"sha256 {found[:12]}", f"{entry.sha256[:12]}", _AGAIN))
+            raise InputError(mismatch(file, f"sha256 {found[:12]}", f"{entry.sha256[:12]}", _AGAIN))
         files[graph] = file
     return CalibrationSet(
         folder=folder,
@@ -191,15 +195,15 @@ def check_rows(arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
     """
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or counts == {0}:
-        raise InputError(bad(what, f"rows {sorted(counts)}", "the same number of rows, at least one", _AGAIN))
+        raise InputError(mismatch(what, f"rows {sorted(counts)}", "the same number of rows, at least one", _AGAIN))
     for name, array in arrays.items():
         tensor = f"{what}.{name}"
         if not np.isfinite(array).all():
-            raise InputError(bad(tensor, "a value that is not finite", "finite values", _AGAIN))
+            raise InputError(mismatch(tensor, "a value that is not finite", "finite values", _AGAIN))
         if array.size and float(array.max()) == float(array.min()):
-            raise InputError(bad(tensor, f"{float(array.min())} everywhere", "captured values", _AGAIN))
+            raise InputError(mismatch(tensor, f"{float(array.min())} everywhere", "captured values", _AGAIN))
         if name in PICTURES and _smoothness(array) < _SMOOTH:
-            raise InputError(bad(tensor, "noise, neighbours do not agree", "captured pictures", _AGAIN))
+            raise InputError(mismatch(tensor, "noise, neighbours do not agree", "captured pictures", _AGAIN))
 
 
 def _smoothness(array: NDArray[Any]) -> float:

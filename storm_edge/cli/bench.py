@@ -17,13 +17,13 @@ from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, NO_NETWORKS, TrackerOption, open_networks, open_scene
 from storm_edge.engines.backend import ENGINES, Backend
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.bench.recording import Recording
     from storm_edge.bench.runner import BenchPlan
-    from storm_edge.live.profile import Profile
+    from storm_edge.live.profile import MachineProfile
     from storm_edge.objects.bundle import ObjectBundle
 
 
@@ -148,7 +148,7 @@ def run(
     typer.echo(f"{out / BENCH}, {out / PLOT}")
 
 
-def _profile(path: Path) -> Profile:
+def _profile(path: Path) -> MachineProfile:
     """The profile, if this machine has what it asks for."""
     from storm_edge.bench.memory import device_memory_mib
     from storm_edge.bench.report import physical_memory_mib, usable_cores
@@ -176,7 +176,7 @@ def _open(
     whole = plan.mode is BenchMode.RECOVER
     if (scene is None) != (thing is None):
         lacking = "SCENE" if scene is None else "--object"
-        raise ConfigError(bad(lacking, "nothing", "both SCENE and --object, or neither", "give both"))
+        raise ConfigError(mismatch(lacking, "nothing", "both SCENE and --object, or neither", "give both"))
     with tempfile.TemporaryDirectory() as temporary:
         if scene is None or thing is None:
             report("render", 0.0)

@@ -42,7 +42,7 @@ def command(
     from storm_edge.engines.backends.targets import resolve_target
     from storm_edge.engines.backends.tensorrt_api import load_tensorrt
     from storm_edge.engines.bundle import NetworkBundle
-    from storm_edge.engines.cache import EngineStore, State
+    from storm_edge.engines.cache import CacheState, EngineStore
     from storm_edge.engines.cache_report import write_engine_report
     from storm_edge.engines.exported import exported_graphs
 
@@ -65,7 +65,7 @@ def command(
     for standing in standings:
         why = f": {standing.why}" if standing.why else ""
         typer.echo(f"{standing.key.graph:<16} {standing.state.value}{why}")
-    behind = sum(standing.state is not State.FRESH for standing in standings)
+    behind = sum(standing.state is not CacheState.FRESH for standing in standings)
     if check:
         typer.echo(f"{behind} of {len(standings)} engines to build for {board.sm}, {api.flavour} {api.version}")
         raise typer.Exit(1 if behind else 0)

@@ -10,7 +10,7 @@ import typer
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import open_scene
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
     from storm_edge.calib.collect import Recording
@@ -46,9 +46,9 @@ def collect(
 
     if not scenes and not synthetic:
         remedy = "give BOP scenes with --object, or --synthetic 16"
-        raise ConfigError(bad("calib collect", "no recording", "some to run over", remedy))
+        raise ConfigError(mismatch("calib collect", "no recording", "some to run over", remedy))
     if scenes and not objects:
-        raise ConfigError(bad("--object", "nothing", "the objects of the scenes", "name them"))
+        raise ConfigError(mismatch("--object", "nothing", "the objects of the scenes", "name them"))
     check_replaceable(out, marker=MANIFEST)
     networks = NetworkBundle.load(bundle)
     with progress_bars() as report:

@@ -97,7 +97,7 @@ def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
 
     from rich.table import Table
 
-    from storm_edge.live.track_report import State
+    from storm_edge.live.track_report import TrackState
     from storm_edge.percentiles import percentiles
 
     add_s_m = {j.frame_id: j.add_s_m for j in judgements}
@@ -105,7 +105,7 @@ def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
     table.add_column("state")
     for heading in ("frames", "ADD-S median", "ADD-S worst", "latency p50", "latency p99"):
         table.add_column(heading, justify="right")
-    for state in State:
+    for state in TrackState:
         mine = [track for track in tracks if track.state is state]
         if not mine:
             continue

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from storm_edge.cli.console import progress_bars
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 
 
 def command(
@@ -33,7 +33,7 @@ def command(
         if error.name is None or error.name.split(".")[0] == "storm_edge":
             raise
         remedy = "pip install 'storm-edge[export]'"
-        raise BackendError(bad("export", f"no module '{error.name}'", "the export extra", remedy)) from error
+        raise BackendError(mismatch("export", f"no module '{error.name}'", "the export extra", remedy)) from error
     read = [read_recipe(path) for path in recipes]
     rows = None if calibration is None else load_set(calibration)
     with progress_bars() as report:

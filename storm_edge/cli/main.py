@@ -17,7 +17,7 @@ import typer
 from storm_edge import __version__
 from storm_edge.cli import bench, build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.cli.console import fail_line
-from storm_edge.errors import StormEdgeError, bad
+from storm_edge.errors import StormEdgeError, mismatch
 
 app = typer.Typer(
     name="storm-edge",
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error))
     except OSError as error:
         remedy = "check the path, its permissions and the free space"
-        _fail(bad(error.filename or "file", error.strerror or error, "a path that can be used", remedy))
+        _fail(mismatch(error.filename or "file", error.strerror or error, "a path that can be used", remedy))
     except KeyboardInterrupt:
         typer.secho("interrupted", err=True)
         sys.exit(128 + signal.SIGINT)

@@ -11,7 +11,7 @@ import typer
 from storm_edge.cli.console import Report, progress_bars, say
 from storm_edge.cli.description import OPTION, encoded
 from storm_edge.cli.scenes import NO_NETWORKS
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, what networks keep of it."""
     from storm_edge.objects.bundle import DESCRIPTION
-    from storm_edge.pipeline.segment.template_cache import make_look
+    from storm_edge.pipeline.segment.template_cache import make_template_embedding
 
     check_replaceable(out, marker=DESCRIPTION)
     segmenters = _segmenters(bundles)
@@ -80,7 +80,7 @@ def command(
         for done, (name, segmenter) in enumerate(segmenters.items()):
             report("networks", done / len(segmenters))
             takes = segmenter.context_length is not None
-            looks.append(make_look(segmenter, bundle, name=name, context=context if takes else None))
+            looks.append(make_template_embedding(segmenter, bundle, name=name, context=context if takes else None))
     bundle.save(out, looks=looks)
     seen = f", seen by {', '.join(segmenters)}" if segmenters else ""
     typer.echo(
@@ -103,7 +103,7 @@ def _segmenters(names: list[str] | None) -> dict[str, Segmenter]:
     found = {networks.name: Segmenter(networks) for networks in opened}
     if len({segmenter.fingerprint for segmenter in found.values()}) < len(opened):
         got = ", ".join(networks.name for networks in opened)
-        raise ConfigError(bad("--bundle", got, "bundles of different names and networks", "leave one out"))
+        raise ConfigError(mismatch("--bundle", got, "bundles of different names and networks", "leave one out"))
     return found
 
 
@@ -111,12 +111,14 @@ def _context(description: str | None, encoder: str | None, segmenters: list[Segm
     """The description as a vector, if there is one."""
     if (description is None) != (encoder is None):
         lacking = DESCRIPTION_OPTION if description is None else OPTION
-        raise ConfigError(bad(lacking, "nothing", f"both {DESCRIPTION_OPTION} and {OPTION}, or neither", "give both"))
+        raise ConfigError(
+            mismatch(lacking, "nothing", f"both {DESCRIPTION_OPTION} and {OPTION}, or neither", "give both")
+        )
     if description is None or encoder is None:
         return None
     if not any(segmenter.context_length is not None for segmenter in segmenters):
         remedy = "leave it out, or give a bundle whose som_head has a context input"
-        raise ConfigError(bad(DESCRIPTION_OPTION, "one", "none: no segmenter here takes a description", remedy))
+        raise ConfigError(mismatch(DESCRIPTION_OPTION, "one", "none: no segmenter here takes a description", remedy))
     return encoded(description, encoder)
 
 
@@ -157,7 +159,7 @@ def open_object(path: Path, unit: Unit | None, *, view_subdivisions: int = 3, re
         return ObjectBundle.load(path)
     if unit is None:
         expected = "--unit mm or --unit m beside a model file"
-        raise ConfigError(bad("--unit", "nothing", expected, "state the unit or give an object bundle"))
+        raise ConfigError(mismatch("--unit", "nothing", expected, "state the unit or give an object bundle"))
     return make_object(path, unit, view_subdivisions=view_subdivisions, report=report)
 
 

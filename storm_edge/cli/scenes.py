@@ -29,7 +29,7 @@ EnginesOption = Annotated[Path, typer.Option("--engines", help="Folder of all bu
 class Tracker(str, Enum):
     """How objects are followed."""
 
-    RESIDENT = "resident"
+    BATCHED = "batched"
     STEPWISE = "stepwise"
 
 

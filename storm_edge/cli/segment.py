@@ -12,7 +12,7 @@ from storm_edge.cli.console import progress_bars
 from storm_edge.cli.onboard import Unit, open_object
 from storm_edge.cli.scenes import LABELS, BackendOption, EnginesOption, open_networks, open_scene
 from storm_edge.engines.backend import ENGINES, Backend
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
     from storm_edge.pipeline.segment.full_som import FullSomConfig
     from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
     from storm_edge.pipeline.segment.sharpen import SharpenConfig
-    from storm_edge.pipeline.segment.template_cache import load_look
+    from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.segment_scene import segment_scene
 
@@ -73,7 +73,9 @@ def command(
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
     if framing is not None and (colour or networks is None or networks.tier != "full"):
         remedy = "leave it out, or use a bundle of tier full"
-        raise ConfigError(bad("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy))
+        raise ConfigError(
+            mismatch("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy)
+        )
     config = SegmentConfig(
         source=Source.COLOUR if colour else Source.NETWORK,
         full=FullSomConfig(framing=full_som.Framing((framing or Framing.LETTERBOX).value)),
@@ -89,7 +91,9 @@ def command(
             segmenter,
             out,
             networks=networks,
-            looks=[load_look(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)],
+            looks=[
+                load_template_embedding(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)
+            ],
             verified=not raw,
             every=every,
             device=device,

@@ -104,14 +104,14 @@ def command(
 
 def describe(run: SceneRun) -> str:
     """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
-    from storm_edge.live.track_report import State
+    from storm_edge.live.track_report import TrackState
     from storm_edge.percentiles import percentiles
     from storm_edge.replay.outputs import describe_frames, describe_tracker
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):
         mine = [track for track in run.tracks if track.object_id == name]
-        counts = {state: sum(track.state is state for track in mine) for state in State}
+        counts = {state: sum(track.state is state for track in mine) for state in TrackState}
         states = ", ".join(f"{state.value} {count}" for state, count in counts.items() if count)
         spent = percentiles([track.total_ms for track in mine if "track" in track.latency_ms])
         times = f"; track p50 {spent['p50']:.1f} ms, p99 {spent['p99']:.1f} ms" if spent else ""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 
 app = typer.Typer(help="Train the nano networks on synthetic data.", no_args_is_help=True)
 
@@ -117,7 +117,7 @@ def _train(
         if error.name is None or error.name.split(".")[0] == "storm_edge":
             raise
         remedy = "pip install 'storm-edge[train]'"
-        raise BackendError(bad("training", f"no module '{error.name}'", "the training extra", remedy)) from error
+        raise BackendError(mismatch("training", f"no module '{error.name}'", "the training extra", remedy)) from error
     result = train(
         TrainConfig(
             network=Network(network),

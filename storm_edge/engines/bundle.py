@@ -40,7 +40,7 @@ from storm_edge.engines.backends.channels_last import ChannelsLastEngine
 from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions, file_sha256
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import graph_of
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 Tier = Literal["nano", "full"]
 Tensors = dict[str, tuple[int | str | None, ...]]
@@ -200,7 +200,7 @@ class NetworkBundle:
             if network not in CONTRACT[manifest.tier]:
                 known = sorted(CONTRACT[manifest.tier])
                 what = f"{folder / MANIFEST}: tier {manifest.tier}"
-                raise EngineError(bad(what, network, f"of {known}", "correct the tier"))
+                raise EngineError(mismatch(what, network, f"of {known}", "correct the tier"))
             networks[network] = _checked_file(folder, network, entry)
         return cls(
             name=manifest.name,
@@ -225,7 +225,7 @@ class NetworkBundle:
         """
         wanted = list(networks)
         if not set(wanted) <= self.networks.keys():
-            raise EngineError(bad(f"bundle {self.name}", f"no {what}", " and ".join(wanted), remedy))
+            raise EngineError(mismatch(f"bundle {self.name}", f"no {what}", " and ".join(wanted), remedy))
 
     def open(self, network: str, options: OrtOptions | None = None) -> Engine:
         """Load one network, with its tensors under our names and its images channels first.
@@ -241,7 +241,7 @@ class NetworkBundle:
         """
         if network not in self.networks:
             remedy = "use a bundle that has it, or export it"
-            raise EngineError(bad(f"bundle {self.name}", f"networks {sorted(self.networks)}", network, remedy))
+            raise EngineError(mismatch(f"bundle {self.name}", f"networks {sorted(self.networks)}", network, remedy))
         file = self.networks[network]
         engine = self._engine(network, file, options or OrtOptions())
         if file.channels_last:
@@ -330,11 +330,13 @@ def add_to_manifest(
         content = _Manifest.model_validate_json(path.read_bytes()).model_dump()
     except ValidationError as error:
         first = error.errors()[0]["msg"]
-        raise EngineError(bad(path, first, "a bundle manifest", "correct it, or choose another folder")) from error
+        raise EngineError(
+            mismatch(path, first, "a bundle manifest", "correct it, or choose another folder")
+        ) from error
     of_a_tier = [n for n in content["networks"] if n.startswith(("som_", "tom_")) or n == "similarity"]
     if content["tier"] != tier and of_a_tier:
         got = f"tier {content['tier']} ({', '.join(of_a_tier)})"
-        raise EngineError(bad(path, got, f"tier {tier}", "put the networks into a bundle of their own"))
+        raise EngineError(mismatch(path, got, f"tier {tier}", "put the networks into a bundle of their own"))
     content["tier"] = tier
     for network, file in networks.items():
         content["networks"][network] = {"file": file, "sha256": file_sha256(folder / file), "layout": "nchw"}
@@ -349,21 +351,25 @@ def _read_manifest(folder: Path, which: str | Path) -> _Manifest:
     except OSError as error:
         packaged = sorted(p.parent.name for p in _PACKAGED.glob(f"*/{MANIFEST}"))
         expected = f"a bundle folder with {MANIFEST}, or one of {packaged}"
-        raise EngineError(bad(which, error.strerror, expected, "check --bundle")) from error
+        raise EngineError(mismatch(which, error.strerror, expected, "check --bundle")) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "the file"
-        raise EngineError(bad(path, f"{where}: {first['msg']}", "a bundle manifest", "correct that entry")) from error
+        raise EngineError(
+            mismatch(path, f"{where}: {first['msg']}", "a bundle manifest", "correct that entry")
+        ) from error
 
 
 def _checked_file(folder: Path, network: str, entry: _NetworkEntry) -> NetworkFile:
     path = folder / entry.file
     if path.resolve().parent != folder.resolve():
-        raise EngineError(bad(f"{folder / MANIFEST}: {network}", entry.file, "a file in the bundle", "move it there"))
+        raise EngineError(
+            mismatch(f"{folder / MANIFEST}: {network}", entry.file, "a file in the bundle", "move it there")
+        )
     sha256 = file_sha256(path)
     if sha256 != entry.sha256:
         remedy = "copy the bundle again, or write its manifest anew if the change was meant"
-        raise EngineError(bad(path, f"sha256 {sha256[:12]}...", f"{entry.sha256[:12]}...", remedy))
+        raise EngineError(mismatch(path, f"sha256 {sha256[:12]}...", f"{entry.sha256[:12]}...", remedy))
     names = {theirs: ours for ours, theirs in entry.tensors.items()}
     return NetworkFile(path=path, sha256=sha256, channels_last=entry.layout == "nhwc", names=names)
 
@@ -386,4 +392,4 @@ def _check_contract(engine: Engine, path: Path, size_px: int, tier: Tier) -> Non
         )
         if not fits:
             remedy = "name the tensors in the manifest, or export the network with a batch that varies"
-            raise EngineError(bad(f"{path.name}: {kind}", found, expected, remedy))
+            raise EngineError(mismatch(f"{path.name}: {kind}", found, expected, remedy))

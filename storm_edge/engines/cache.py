@@ -26,7 +26,7 @@ from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import Report, TensorRt
 from storm_edge.engines.backends.tensorrt_build import DEFAULT_WORKSPACE_MIB, Built, build_engine
 from storm_edge.engines.exported import ExportedGraph
-from storm_edge.errors import EngineError, OutputError, bad
+from storm_edge.errors import EngineError, OutputError, mismatch
 from storm_edge.files import sha256
 
 _TIMING = "timing.cache"
@@ -88,7 +88,7 @@ class EngineKey:
         return f"{self.graph}-{self.digest[:12]}"
 
 
-class State(str, Enum):
+class CacheState(str, Enum):
     """How an engine stands."""
 
     FRESH = "fresh"
@@ -105,7 +105,7 @@ class Standing:
     """What it must be."""
     graph: ExportedGraph
     """What it is built from."""
-    state: State
+    state: CacheState
     """Whether it is."""
     why: str
     """In words, if it is not fresh."""
@@ -165,18 +165,18 @@ class EngineStore:
             standings.append(Standing(key=key, graph=graph, state=state, why=why))
         return standings
 
-    def _state(self, key: EngineKey) -> tuple[State, str]:
+    def _state(self, key: EngineKey) -> tuple[CacheState, str]:
         path = self.engine_path(key)
         if path.with_suffix(".json").is_file():
             try:
                 read_engine(path)
             except EngineError as error:
-                return State.BROKEN, str(error)
-            return State.FRESH, ""
+                return CacheState.BROKEN, str(error)
+            return CacheState.FRESH, ""
         others, damaged = self._manifests(self.folder(key), key.graph)
         if not others:
-            return (State.MISSING, "never built") if damaged is None else (State.BROKEN, str(damaged))
-        return State.STALE, _changes(others[-1][1], asdict(key))
+            return (CacheState.MISSING, "never built") if damaged is None else (CacheState.BROKEN, str(damaged))
+        return CacheState.STALE, _changes(others[-1][1], asdict(key))
 
     def find(self, graph: ExportedGraph, api: TensorRt, here: Target) -> Path:
         """The engine that was built of a graph and runs here; of several the newest.
@@ -190,7 +190,7 @@ class EngineStore:
         what = f"engine of {graph.graph} in {graph.precision}"
         if graph.precision == "int8":
             remedy = "open the bundle's int8-fp16 folder"
-            raise EngineError(bad(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
+            raise EngineError(mismatch(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
         wanted = asdict(key_of(graph, api, here, workspace_mib=DEFAULT_WORKSPACE_MIB))
         remedy = f"{_BUILD} --backend {api.flavour} --precision {graph.precision}"
         why = ""
@@ -202,12 +202,14 @@ class EngineStore:
                 return path.with_suffix(".engine")
             why = why or _changes(key, like_it)
         if why:
-            raise EngineError(bad(what, f"a stale one ({why})", f"one of {graph.path.name} as it is now", remedy))
+            raise EngineError(
+                mismatch(what, f"a stale one ({why})", f"one of {graph.path.name} as it is now", remedy)
+            )
         if damaged is not None:
             raise damaged
         others = sorted(p.parent.name for p in self.root.glob(f"{graph.precision}/*/{graph.graph}-*.json"))
         got = f"none but for {', '.join(dict.fromkeys(others))}" if others else f"none in {self.root}"
-        raise EngineError(bad(what, got, f"one for {here.sm} ({here.gpu})", remedy))
+        raise EngineError(mismatch(what, got, f"one for {here.sm} ({here.gpu})", remedy))
 
     @staticmethod
     def _manifests(folder: Path, graph: str) -> tuple[list[tuple[Path, dict[str, Any]]], EngineError | None]:
@@ -219,7 +221,7 @@ class EngineStore:
                 found.append((path, dict(json.loads(path.read_text(encoding="utf-8"))["key"])))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 remedy = f"remove it and {_BUILD}"
-                damaged = EngineError(bad(path, error, "a manifest of storm-edge build", remedy))
+                damaged = EngineError(mismatch(path, error, "a manifest of storm-edge build", remedy))
         return found, damaged
 
     def build(
@@ -251,7 +253,7 @@ class EngineStore:
             # What another build did meanwhile is fresh now.
             standings = self.check(graphs, api, target, workspace_mib=workspace_mib)
             for standing in standings:
-                if standing.state is not State.FRESH:
+                if standing.state is not CacheState.FRESH:
                     self._build_one(standing, api, target, progress)
         return standings
 
@@ -281,7 +283,9 @@ class EngineStore:
             lock = (self.root / ".lock").open("w", encoding="ascii")
         except OSError as error:
             got = error.strerror or error
-            raise OutputError(bad(self.root, got, "a folder that can be written", "choose another --out")) from error
+            raise OutputError(
+                mismatch(self.root, got, "a folder that can be written", "choose another --out")
+            ) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -306,15 +310,15 @@ def read_engine(path: Path) -> tuple[bytes, dict[str, Any]]:
         wanted, size = manifest["engine_sha256"], manifest["engine_bytes"]
         digest = sha256(json.dumps(manifest["key"], sort_keys=True).encode())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(bad(path, error, "an engine with its manifest", _BUILD)) from error
+        raise EngineError(mismatch(path, error, "an engine with its manifest", _BUILD)) from error
     if not path.stem.endswith(f"-{digest[:12]}"):
         got = f"a manifest that says it is {digest[:12]}"
-        raise EngineError(bad(path, got, "the one it was built with", _BUILD))
+        raise EngineError(mismatch(path, got, "the one it was built with", _BUILD))
     if len(data) != size:
-        raise EngineError(bad(path, f"{len(data)} bytes", f"{size}", _BUILD))
+        raise EngineError(mismatch(path, f"{len(data)} bytes", f"{size}", _BUILD))
     found = sha256(data)
     if found != wanted:
-        raise EngineError(bad(path, f"sha256 {found[:12]}", f"{wanted[:12]}", _BUILD))
+        raise EngineError(mismatch(path, f"sha256 {found[:12]}", f"{wanted[:12]}", _BUILD))
     return data, manifest
 
 
@@ -328,10 +332,10 @@ def check_fits(path: Path, key: dict[str, Any], api: TensorRt, here: Target | No
     alike = key["flavour"] == api.flavour or {key["flavour"], api.flavour} <= flavours
     if not alike or key["version"] != api.version:
         got = f"an engine of {key['flavour']} {key['version']}"
-        raise EngineError(bad(path, got, f"one of {api.flavour} {api.version}", _BUILD))
+        raise EngineError(mismatch(path, got, f"one of {api.flavour} {api.version}", _BUILD))
     if here is not None and (key["sm"] != here.sm or key["gpu"] not in ("any", here.gpu)):
         got = f"an engine for {key['sm']} ({key['gpu']})"
-        raise EngineError(bad(path, got, f"one for {here.sm} ({here.gpu})", _BUILD))
+        raise EngineError(mismatch(path, got, f"one for {here.sm} ({here.gpu})", _BUILD))
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -348,7 +352,7 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError as error:
         got = error.strerror or error
         raise OutputError(
-            bad(path, got, f"room for {len(data) // 1024} KiB", "free some, or choose --out")
+            mismatch(path, got, f"room for {len(data) // 1024} KiB", "free some, or choose --out")
         ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backends.onnxruntime import file_sha256
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 FOLDER = "recipes"
 _EXPORT = "export it with storm-edge export"
@@ -92,10 +92,10 @@ def exported_graphs(folder: Path, precision: str) -> list[ExportedGraph]:
             file = next((f for p, f in entry.files.items() if p == precision), None)
             if file is None:
                 remedy = "export with --calibration, or build another precision"
-                raise EngineError(bad(f"{folder}: {graph}", sorted(entry.files), precision, remedy))
+                raise EngineError(mismatch(f"{folder}: {graph}", sorted(entry.files), precision, remedy))
             sha256 = file_sha256(folder / file.file)
             if sha256 != file.sha256:
-                raise EngineError(bad(folder / file.file, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
+                raise EngineError(mismatch(folder / file.file, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
             found.append(_graph(folder, note, graph, precision, file))
     return found
 
@@ -117,21 +117,23 @@ def graph_of(path: Path, sha256: str) -> tuple[Path, ExportedGraph]:
                 for precision, file in entry.files.items():
                     if folder / file.file == path:
                         if file.sha256 != sha256:
-                            raise EngineError(bad(path, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
+                            raise EngineError(mismatch(path, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
                         return folder, _graph(folder, note, graph, precision, file)
-    raise EngineError(bad(path, f"no {FOLDER}/*.json that names it", "a network of an exported bundle", _EXPORT))
+    raise EngineError(mismatch(path, f"no {FOLDER}/*.json that names it", "a network of an exported bundle", _EXPORT))
 
 
 def _notes(folder: Path, *, none_is_wrong: bool = True) -> list[NetworkNote]:
     paths = sorted((folder / FOLDER).glob("*.json"))
     if not paths and none_is_wrong:
-        raise EngineError(bad(folder, f"no {FOLDER}/*.json", "an exported bundle", _EXPORT))
+        raise EngineError(mismatch(folder, f"no {FOLDER}/*.json", "an exported bundle", _EXPORT))
     notes = []
     for path in paths:
         try:
             notes.append(NetworkNote.model_validate_json(path.read_bytes()))
         except ValidationError as error:
-            raise EngineError(bad(path, error.errors()[0]["msg"], "a note of storm-edge export", _EXPORT)) from error
+            raise EngineError(
+                mismatch(path, error.errors()[0]["msg"], "a note of storm-edge export", _EXPORT)
+            ) from error
     return notes
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.backends.array_view import view_of
 from storm_edge.engines.contract import EngineSpec, TensorSpec
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def file_tensor(
         ours = (None,)
     if None in ours[1:]:
         remedy = "export it with fixed sizes but for the first"
-        raise EngineError(bad(f"{what}: {name}", list(shape), "one size that varies, the first", remedy))
+        raise EngineError(mismatch(f"{what}: {name}", list(shape), "one size that varies, the first", remedy))
     return FileTensor(name, shape, TensorSpec(name=names.get(name, name), dtype=dtype, shape=ours))
 
 
@@ -62,7 +62,9 @@ def check_names(what: object, found: Sequence[str], names: Mapping[str, str]) ->
     """
     unknown = names.keys() - set(found)
     if unknown:
-        raise EngineError(bad(what, f"tensors {list(found)}", sorted(unknown), "correct the names in the manifest"))
+        raise EngineError(
+            mismatch(what, f"tensors {list(found)}", sorted(unknown), "correct the names in the manifest")
+        )
 
 
 def checked_inputs(
@@ -75,7 +77,7 @@ def checked_inputs(
     """
     wanted = {tensor.spec.name: tensor for tensor in tensors}
     if inputs.keys() != wanted.keys():
-        raise EngineError(bad(f"inputs of {spec.name}", sorted(inputs), sorted(wanted), "give every input"))
+        raise EngineError(mismatch(f"inputs of {spec.name}", sorted(inputs), sorted(wanted), "give every input"))
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in wanted}
     for name, tensor in wanted.items():
         view_of(arrays[name], tensor.spec, what=f"{spec.name}.{name}")

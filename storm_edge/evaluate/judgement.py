@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.bop.scene import BopScene
-from storm_edge.errors import InputError, SceneError, bad
+from storm_edge.errors import InputError, SceneError, mismatch
 from storm_edge.evaluate.metrics import (
     ModelPoints,
     depth_residual_m,
@@ -102,7 +102,7 @@ def judge_scene(
             if len(indices) > 1:
                 what = f"{scene.labels_path} image {frame_id}"
                 got = f"{len(indices)} labels of object {label_id}"
-                raise SceneError(bad(what, got, "at most one", "evaluate scenes with one instance per object"))
+                raise SceneError(mismatch(what, got, "at most one", "evaluate scenes with one instance per object"))
             if indices:
                 T_pred = best.get((frame_id, judge.bundle.object_id))
                 T_true = labels[indices[0]].T_cam_obj
@@ -176,7 +176,9 @@ def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
     """
     present = sorted({label.object_id for frame_id in scene.frame_ids for label in scene.ground_truth(frame_id)})
     if not present:
-        raise SceneError(bad(scene.labels_path, "no label", "at least one labelled image", "name the label file"))
+        raise SceneError(
+            mismatch(scene.labels_path, "no label", "at least one labelled image", "name the label file")
+        )
     ids = []
     for bundle in bundles:
         if bundle.bop_id in present:
@@ -186,7 +188,7 @@ def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
         else:
             expected = "a name with the number of a label: " + ", ".join(map(str, present))
             remedy = "onboard it with --id obj_NNNNNN"
-            raise InputError(bad(f"object '{bundle.object_id}'", f"number {bundle.bop_id}", expected, remedy))
+            raise InputError(mismatch(f"object '{bundle.object_id}'", f"number {bundle.bop_id}", expected, remedy))
     return ids
 
 
@@ -209,7 +211,9 @@ def _best_by_frame(
     for bundle in bundles:
         if not any(names.get(name) == bundle.object_id for name in seen):
             got = "objects " + ", ".join(sorted(seen))
-            raise InputError(bad("predictions", got, f"'{bundle.object_id}'", "name the object that was tracked"))
+            raise InputError(
+                mismatch("predictions", got, f"'{bundle.object_id}'", "name the object that was tracked")
+            )
     return {key: p.T_cam_obj for key, p in best.items() if p.T_cam_obj is not None}
 
 
@@ -222,4 +226,6 @@ def _read_quality(scene: BopScene) -> dict[int, str]:
         return {int(key): str(entry["quality"]) for key, entry in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
-        raise SceneError(bad(path, got, 'entries such as "0": {"quality": "A"}', "repair or remove it")) from error
+        raise SceneError(
+            mismatch(path, got, 'entries such as "0": {"quality": "A"}', "repair or remove it")
+        ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storm_edge.bop.scene import BopScene, read_mask
-from storm_edge.errors import FrameError, InputError, bad
+from storm_edge.errors import FrameError, InputError, mismatch
 from storm_edge.evaluate.judgement import label_ids
 from storm_edge.evaluate.masks import BoolImage, MaskJudgement, judge_masks
 from storm_edge.objects.bundle import ObjectBundle
@@ -82,15 +82,17 @@ def read_mask_results(folder: Path | str) -> list[MaskResult]:
         summary = _Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         got = getattr(error, "strerror", None) or error
-        raise InputError(bad(path, got, "the summary of a segmentation", remedy)) from error
+        raise InputError(mismatch(path, got, "the summary of a segmentation", remedy)) from error
     except json.JSONDecodeError as error:
-        raise InputError(bad(path, f"no JSON ({error.msg})", "the summary of a segmentation", remedy)) from error
+        raise InputError(mismatch(path, f"no JSON ({error.msg})", "the summary of a segmentation", remedy)) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"]) or "the file"
-        raise InputError(bad(path, f"{where}: {first['msg']}", "the summary of a segmentation", remedy)) from error
+        raise InputError(
+            mismatch(path, f"{where}: {first['msg']}", "the summary of a segmentation", remedy)
+        ) from error
     if not summary.results:
-        raise InputError(bad(path, "no result", "at least one", "check that the run finished"))
+        raise InputError(mismatch(path, "no result", "at least one", "check that the run finished"))
     count = len({entry.object for entry in summary.results})
     return [
         MaskResult(
@@ -107,7 +109,7 @@ def read_mask_results(folder: Path | str) -> list[MaskResult]:
 def _mask_file(folder: Path, entry: _Entry, *, what: Path) -> Path | None:
     if entry.found != (entry.mask is not None):
         got = f"found {entry.found} and mask {entry.mask} in image {entry.frame}"
-        raise InputError(bad(what, got, "a mask where, and only where, something was found", "segment again"))
+        raise InputError(mismatch(what, got, "a mask where, and only where, something was found", "segment again"))
     return None if entry.mask is None else folder / entry.mask
 
 
@@ -136,7 +138,7 @@ def judge_mask_scene(
     for name in ids:
         if name not in names:
             got = "objects " + ", ".join(names)
-            raise InputError(bad("segmentation", got, f"'{name}'", "name the object that was looked for"))
+            raise InputError(mismatch("segmentation", got, f"'{name}'", "name the object that was looked for"))
     asked = [result for result in results if result.object_id in ids]
     judgements: list[MaskJudgement] = []
     unjudged: set[int] = set()
@@ -153,7 +155,9 @@ def judge_mask_scene(
             progress(done, len(asked))
     if not judgements:
         expected = "mask_visib of at least one segmented image"
-        raise InputError(bad(scene.path, "no image that could be judged", expected, "segment the labelled images"))
+        raise InputError(
+            mismatch(scene.path, "no image that could be judged", expected, "segment the labelled images")
+        )
     return JudgedMasks(judgements=judgements, unjudged_frames=sorted(unjudged))
 
 
@@ -171,5 +175,7 @@ def _truths(scene: BopScene, frame_id: int, object_id: int) -> list[BoolImage] |
 def _read(path: Path, truths: Sequence[BoolImage]) -> BoolImage:
     mask = read_mask(path)
     if truths and mask.shape != truths[0].shape:
-        raise FrameError(bad(path, f"size {mask.shape}", f"{truths[0].shape} as mask_visib", "segment this scene"))
+        raise FrameError(
+            mismatch(path, f"size {mask.shape}", f"{truths[0].shape} as mask_visib", "segment this scene")
+        )
     return mask

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storm_edge.bop.results import read_bop_csv
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.geometry.se3 import is_rigid
 
 Float64 = NDArray[np.float64]
@@ -79,7 +79,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     else:
         found = _read_lines(path)
     if not found:
-        raise InputError(bad(path, "no pose", "at least one line", "check that the run finished"))
+        raise InputError(mismatch(path, "no pose", "at least one line", "check that the run finished"))
     return found
 
 
@@ -98,10 +98,10 @@ def of_scene(predictions: Iterable[Prediction], scene_name: str) -> list[Predict
     elif len(scene_ids) > 1:
         expected = f"one scene, since '{scene_name}' is no BOP scene number"
         remedy = "name the scene folder by its number"
-        raise InputError(bad("predictions", f"scenes {scene_ids}", expected, remedy))
+        raise InputError(mismatch("predictions", f"scenes {scene_ids}", expected, remedy))
     if not found:
         remedy = "give the results of this scene"
-        raise InputError(bad("predictions", f"scenes {scene_ids}", f"scene {int(scene_name)}", remedy))
+        raise InputError(mismatch("predictions", f"scenes {scene_ids}", f"scene {int(scene_name)}", remedy))
     return found
 
 
@@ -110,7 +110,7 @@ def _read_lines(path: Path) -> list[Prediction]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         got = getattr(error, "strerror", None) or error
-        raise InputError(bad(path, got, f"{POSES} or a BOP result file", "check the path")) from error
+        raise InputError(mismatch(path, got, f"{POSES} or a BOP result file", "check the path")) from error
     return [_prediction(line, what=f"{path} line {n}") for n, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -119,17 +119,17 @@ def _prediction(line: str, *, what: str) -> Prediction:
     try:
         entry = _Line.model_validate(json.loads(line))
     except json.JSONDecodeError as error:
-        raise InputError(bad(what, f"no JSON ({error.msg})", "one JSON object per line", remedy)) from error
+        raise InputError(mismatch(what, f"no JSON ({error.msg})", "one JSON object per line", remedy)) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"]) or "line"
-        raise InputError(bad(what, f"{where}: {first['msg']}", "the keys of poses.jsonl", remedy)) from error
+        raise InputError(mismatch(what, f"{where}: {first['msg']}", "the keys of poses.jsonl", remedy)) from error
     T = None
     if entry.T_cam_obj is not None:
         ragged = len({len(row) for row in entry.T_cam_obj}) != 1
         T = None if ragged else np.array(entry.T_cam_obj, dtype=np.float64)
         if T is None or not is_rigid(T, tolerance=_RIGID_TOLERANCE):
-            raise InputError(bad(f"{what} T_cam_obj", "no rigid motion", "a 4x4 pose in metres or null", remedy))
+            raise InputError(mismatch(f"{what} T_cam_obj", "no rigid motion", "a 4x4 pose in metres or null", remedy))
     return Prediction(
         frame_id=entry.frame,
         object_id=entry.object,

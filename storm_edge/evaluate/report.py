@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storm_edge.errors import OutputError, bad
+from storm_edge.errors import OutputError, mismatch
 from storm_edge.evaluate.masks import MaskScore
 from storm_edge.evaluate.poses import Score
-from storm_edge.files import whole_folder
+from storm_edge.files import atomic_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,12 +27,12 @@ def write_report(path: Path | str, content: Mapping[str, Any]) -> None:
         OutputError: The folder is something else than an older report, or cannot be written.
     """
     text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
-    with whole_folder(path, marker=REPORT) as folder:
+    with atomic_folder(path, marker=REPORT) as folder:
         try:
             (folder / REPORT).write_text(text, encoding="utf-8")
         except OSError as error:
             got = error.strerror or error
-            raise OutputError(bad(path, got, "a folder that can be written", "choose another one")) from error
+            raise OutputError(mismatch(path, got, "a folder that can be written", "choose another one")) from error
 
 
 def score_table(scores: Sequence[Score], *, title: str) -> Table:

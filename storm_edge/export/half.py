@@ -16,7 +16,7 @@ import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 from storm_edge.export.recipe import Fp16Plan
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -70,7 +70,7 @@ def island_nodes(model: onnx.ModelProto, plan: Fp16Plan, *, name: str) -> set[st
         hits = matching(pattern, (node.name for node in nodes))
         if not hits:
             remedy = "correct fp32_nodes in the recipe; the names are in the FP32 graph"
-            raise EngineError(bad(f"{name}: {pattern}", "no such node", "a node of the graph", remedy))
+            raise EngineError(mismatch(f"{name}: {pattern}", "no such node", "a node of the graph", remedy))
         chosen |= hits
     # Quantised layers keep their own types, whatever is around them.
     return chosen - {node.name for node in nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")}

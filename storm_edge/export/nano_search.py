@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from storm_edge.engines.bundle import add_to_manifest
-from storm_edge.errors import CheckpointError, OutputError, bad
+from storm_edge.errors import CheckpointError, OutputError, mismatch
 from storm_edge.export.onnx import export_module
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.networks.checkpoints import load_strictly, read_checkpoint
@@ -126,9 +126,9 @@ def _content(path: Path, network: str) -> tuple[dict[str, Any], Mapping[str, Ten
     """Widths and averaged weights of a training checkpoint."""
     content = read_checkpoint(path)
     if not isinstance(content, dict) or not {"network", "nano", "ema"} <= content.keys():
-        raise CheckpointError(bad(path, "other content", "a checkpoint of storm-edge train", "check the path"))
+        raise CheckpointError(mismatch(path, "other content", "a checkpoint of storm-edge train", "check the path"))
     if content["network"] != network:
-        raise CheckpointError(bad(path, f"network {content['network']}", network, "give the other checkpoint"))
+        raise CheckpointError(mismatch(path, f"network {content['network']}", network, "give the other checkpoint"))
     return content["nano"], {key.removeprefix("net."): value for key, value in content["ema"].items()}
 
 
@@ -136,4 +136,4 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(bad(folder, error, "a folder that can be made", "choose another --out")) from error
+        raise OutputError(mismatch(folder, error, "a folder that can be made", "choose another --out")) from error

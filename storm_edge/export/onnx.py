@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from storm_edge.engines.bundle import write_manifest
-from storm_edge.errors import CheckpointError, EngineError, OutputError, bad
+from storm_edge.errors import CheckpointError, EngineError, OutputError, mismatch
 from storm_edge.networks.checkpoints import load_nano
 from storm_edge.networks.folding import fold_batchnorm
 from storm_edge.networks.nano import SIZE_PX, NanoRefineNet, NanoScoreNet
@@ -97,19 +97,19 @@ def export_nano_bundle(out: Path, *, name: str, refine: Path | None, score: Path
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(bad(out, error, "a folder that can be made", "choose another --out")) from error
+        raise OutputError(mismatch(out, error, "a folder that can be made", "choose another --out")) from error
     parity: dict[str, float] = {}
     networks: dict[str, str] = {}
     if refine is not None:
         net = load_nano(refine)
         if not isinstance(net, NanoRefineNet):
-            raise CheckpointError(bad(refine, "a ScoreNet", "a RefineNet", "give it as the score checkpoint"))
+            raise CheckpointError(mismatch(refine, "a ScoreNet", "a RefineNet", "give it as the score checkpoint"))
         parity["refine"] = export_refine(net, out / "refine.onnx")
         networks["refine"] = "refine.onnx"
     if score is not None:
         net = load_nano(score)
         if not isinstance(net, NanoScoreNet):
-            raise CheckpointError(bad(score, "a RefineNet", "a ScoreNet", "give it as the refine checkpoint"))
+            raise CheckpointError(mismatch(score, "a RefineNet", "a ScoreNet", "give it as the refine checkpoint"))
         parity["score"] = export_score(net.features, net.attention, out)
         networks |= {"score_features": "score_features.onnx", "score_attention": "score_attention.onnx"}
     write_manifest(out, name=name, size_px=SIZE_PX, preset="default", networks=networks)
@@ -159,11 +159,11 @@ def export_module(
         worst = _difference(module, part, inputs, generator, batches=((),) if fixed else _BATCHES)
         if worst > PARITY:
             raise EngineError(
-                bad(path, f"a difference of {worst:.1e} from torch", f"at most {PARITY:g}", "report this")
+                mismatch(path, f"a difference of {worst:.1e} from torch", f"at most {PARITY:g}", "report this")
             )
         os.replace(part, path)
     except OSError as error:
-        raise OutputError(bad(path, error, "a file that can be written", "choose another --out")) from error
+        raise OutputError(mismatch(path, error, "a file that can be written", "choose another --out")) from error
     finally:
         part.unlink(missing_ok=True)
     return worst

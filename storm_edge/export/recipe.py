@@ -13,7 +13,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import sha256
 
 GRAPHS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -176,9 +176,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(bad(path, error, "a recipe that can be read", "check the path")) from error
+        raise ConfigError(mismatch(path, error, "a recipe that can be read", "check the path")) from error
     except yaml.YAMLError as error:
-        raise ConfigError(bad(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
+        raise ConfigError(mismatch(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -204,7 +204,7 @@ def _worded(path: Path, error: ValidationError) -> str:
         known = sorted({name for model in _MODELS for name in model.model_fields})
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else f"known keys are {known}"
-        return bad(path, f"unknown key '{where}'", "a key of a recipe", remedy)
+        return mismatch(path, f"unknown key '{where}'", "a key of a recipe", remedy)
     got = first.get("input")
     shown = f" {got!r}" if isinstance(got, str | int | float) else ""
-    return bad(path, f"{where}{shown}: {first['msg']}", "an export recipe", "correct that entry")
+    return mismatch(path, f"{where}{shown}: {first['msg']}", "an export recipe", "correct that entry")

@@ -23,7 +23,7 @@ from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.engines.bundle import MANIFEST, write_manifest
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
-from storm_edge.errors import ConfigError, EngineError, bad
+from storm_edge.errors import ConfigError, EngineError, mismatch
 from storm_edge.export.precision import REDUCED, Precision, open_graphs, varies
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.reduce import Progress, Reducer, describe, gates_of, tensor_failure
@@ -31,7 +31,7 @@ from storm_edge.export.report import write_report
 from storm_edge.export.results import PAGE, REPORT, ExportReport, NetworkReport
 from storm_edge.export.sources import make_fp32
 from storm_edge.export.tasks import Figure, make_task
-from storm_edge.files import whole_folder
+from storm_edge.files import atomic_folder
 
 _SIZE_PX, _PRESET = 80, "default"  # of bundles whose recipes say nothing about crops
 
@@ -68,7 +68,7 @@ def export_bundle(
     _check_together(recipes)
     report = progress or (lambda stage, share: None)
     failed = out.parent / f"{out.name}.failed"
-    with whole_folder(out, marker=MANIFEST) as folder:
+    with atomic_folder(out, marker=MANIFEST) as folder:
         with tempfile.TemporaryDirectory() as work:
             networks = [
                 _export_one(recipe, folder, Path(work), calibration, random_weights, held_out, tensors_only, report)
@@ -79,12 +79,12 @@ def export_bundle(
         )
         write_report(folder, result)
         if result.failures:
-            with whole_folder(failed, marker=REPORT) as kept:
+            with atomic_folder(failed, marker=REPORT) as kept:
                 for file in (REPORT, PAGE):
                     shutil.copyfile(folder / file, kept / file)
             expected = "every gate to pass"
             remedy = f"read {failed / PAGE}, keep more in FP32 or widen the gate in the recipe"
-            raise EngineError(bad(out, "; ".join(result.failures), expected, remedy))
+            raise EngineError(mismatch(out, "; ".join(result.failures), expected, remedy))
         _write_manifests(folder, recipes, name)
         for recipe, network in zip(recipes, networks, strict=True):
             write_note(folder, recipe.network, _note(recipe, network, result.calibration))
@@ -95,14 +95,14 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
     remedy = "export them into bundles of their own"
     networks = [recipe.network for recipe in recipes]
     if len(networks) != len(set(networks)):
-        raise ConfigError(bad("recipes", f"networks {networks}", "each network once", remedy))
+        raise ConfigError(mismatch("recipes", f"networks {networks}", "each network once", remedy))
     tiers = sorted({recipe.tier for recipe in recipes})
     if len(tiers) > 1:
-        raise ConfigError(bad("recipes", f"tiers {tiers}", "one tier", remedy))
+        raise ConfigError(mismatch("recipes", f"tiers {tiers}", "one tier", remedy))
     for what in ("size_px", "preset"):
         values = sorted({str(v) for r in recipes if (v := getattr(r, what)) is not None})
         if len(values) > 1:
-            raise ConfigError(bad(f"recipes: {what}", values, "one value", remedy))
+            raise ConfigError(mismatch(f"recipes: {what}", values, "one value", remedy))
 
 
 def _export_one(

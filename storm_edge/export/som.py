@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.export.onnx import export_module
 from storm_edge.networks.dinov2 import PATCHES, SIZE_PX
 from storm_edge.networks.som import Som, SomConfig, SomHead, SomQuery, SomReference
@@ -46,7 +46,7 @@ def export_som(net: Som, folder: Path, *, with_context: bool = False) -> dict[st
     config = net.config
     if with_context and config.context is None:
         remedy = "export without a context, or use a checkpoint that has one"
-        raise ConfigError(bad("language context", "a SOM trained without", "one with ctx_proj weights", remedy))
+        raise ConfigError(mismatch("language context", "a SOM trained without", "one with ctx_proj weights", remedy))
     cache = cache_shapes(config)
     head_inputs = {"tokens": (1, PATCHES, config.encoder.width), **cache}
     if with_context and config.context is not None:

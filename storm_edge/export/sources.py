@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import CheckpointError, ConfigError, EngineError, bad
+from storm_edge.errors import CheckpointError, ConfigError, EngineError, mismatch
 from storm_edge.export import onnx as export
 from storm_edge.export.nano_search import export_nano_som, export_nano_tom, load_nano_som, load_nano_tom
 from storm_edge.export.recipe import Recipe
@@ -90,7 +90,7 @@ def make_fp32(recipe: Recipe, folder: Path, *, random_weights: int | None = None
         lacking = sorted(recipe.graphs.keys() - bundle.networks.keys())
         if lacking:
             remedy = "train and export them first, or leave the recipe out"
-            raise EngineError(bad(f"bundle {bundle.name}", sorted(bundle.networks), lacking, remedy))
+            raise EngineError(mismatch(f"bundle {bundle.name}", sorted(bundle.networks), lacking, remedy))
         files = {name: bundle.networks[name].path for name in recipe.graphs}
         origin = f"bundle {bundle.name}"
     else:
@@ -107,12 +107,14 @@ def _exported(recipe: Recipe, checkpoint: Path | None, folder: Path, origin: str
     write = _EXPORTERS.get((recipe.tier, recipe.network))
     if write is None:
         remedy = "use the networks of the full tier"
-        raise ConfigError(bad("recipe", f"{recipe.network} of tier {recipe.tier}", "a network of that tier", remedy))
+        raise ConfigError(
+            mismatch("recipe", f"{recipe.network} of tier {recipe.tier}", "a network of that tier", remedy)
+        )
     written = write(checkpoint, folder)
     parity = {name.removesuffix(".onnx"): value for name, value in written.items()}
     if parity.keys() != recipe.graphs.keys():
         remedy = "list these graphs in the recipe"
-        raise ConfigError(bad("recipe: graphs", sorted(recipe.graphs), sorted(parity), remedy))
+        raise ConfigError(mismatch("recipe: graphs", sorted(recipe.graphs), sorted(parity), remedy))
     return Fp32Network(
         graphs={
             name: Fp32Graph(path=folder / f"{name}.onnx", parity=parity[name], reference="torch") for name in parity
@@ -139,7 +141,7 @@ def _load_nano(checkpoint: Path, network: str) -> NanoRefineNet | NanoScoreNet:
     content = read_checkpoint(checkpoint)
     if isinstance(content, dict) and content.get("network") != network:
         got = f"network {content.get('network')}"
-        raise CheckpointError(bad(checkpoint, got, network, "give the checkpoint of this network"))
+        raise CheckpointError(mismatch(checkpoint, got, network, "give the checkpoint of this network"))
     return load_nano(checkpoint)
 
 
@@ -205,7 +207,7 @@ def _taken(path: Path, target: Path) -> Fp32Graph:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         expected = "an ONNX file with all its data and operations ONNX Runtime has"
         raise EngineError(
-            bad(path, first, expected, "copy it again with its data files, or export it anew")
+            mismatch(path, first, expected, "copy it again with its data files, or export it anew")
         ) from error
     if not is_small(model):
         return Fp32Graph(path=target, parity=None, reference="none: too large for ONNX's reference implementation")
@@ -229,7 +231,7 @@ def _reference_difference(path: Path, model: onnx.ModelProto, session: ort.Infer
         worst = max(worst, float(np.abs(np.asarray(ours) - theirs).max()) / scale)
     if worst > export.PARITY:
         expected = f"at most {export.PARITY:g}"
-        raise EngineError(bad(path, f"a difference of {worst:.1e} from onnx.reference", expected, "report this"))
+        raise EngineError(mismatch(path, f"a difference of {worst:.1e} from onnx.reference", expected, "report this"))
     return worst
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from storm_edge.errors import CameraError, bad
+from storm_edge.errors import CameraError, mismatch
 
 Float64 = NDArray[np.float64]
 
@@ -19,14 +19,14 @@ def check_K(K: ArrayLike, *, what: str = "K") -> Float64:
     matrix = np.asarray(K, dtype=np.float64)
     remedy = "check the intrinsics of this image (fx 0 cx / 0 fy cy / 0 0 1, in pixels)"
     if matrix.shape != (3, 3):
-        raise CameraError(bad(what, f"shape {matrix.shape}", "(3, 3)", remedy))
+        raise CameraError(mismatch(what, f"shape {matrix.shape}", "(3, 3)", remedy))
     if not np.isfinite(matrix).all():
-        raise CameraError(bad(what, "NaN or infinite entries", "finite numbers", remedy))
+        raise CameraError(mismatch(what, "NaN or infinite entries", "finite numbers", remedy))
     fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
     if fx <= 0.0 or fy <= 0.0:
-        raise CameraError(bad(what, f"focal lengths fx={fx:g}, fy={fy:g}", "both > 0 px", remedy))
+        raise CameraError(mismatch(what, f"focal lengths fx={fx:g}, fy={fy:g}", "both > 0 px", remedy))
     if not np.allclose(matrix[2], [0.0, 0.0, 1.0]):
-        raise CameraError(bad(what, f"last row {matrix[2].tolist()}", "[0, 0, 1]", remedy))
+        raise CameraError(mismatch(what, f"last row {matrix[2].tolist()}", "[0, 0, 1]", remedy))
     return matrix
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 
 GOOD, GOOD_WEIGHT, CONFLICT, SPILL, OCCLUDED, UNKNOWN = range(6)
 MODEL_SUM, OBSERVED_SUM, MODEL_SQUARE, OBSERVED_SQUARE, PRODUCT = 6, 9, 12, 15, 18
@@ -144,7 +144,7 @@ def launch_agreement(
     sums: Any,
     count: int,
     device: Any,
-    commands: Commands | None = None,
+    commands: LaunchCache | None = None,
 ) -> None:
     """Fill ``sums[:count]``; launches only.
 
@@ -163,7 +163,7 @@ def launch_agreement(
         commands: The caller's, where it comes with the same arrays again.
     """
     sums.zero_()
-    (commands or Commands(device)).launch(
+    (commands or LaunchCache(device)).launch(
         _agreement,
         (count, depth.shape[1]),
         [depth, colour, window, observed_depth, observed_rgb, mask, int(mask_given), tau_m, sums],

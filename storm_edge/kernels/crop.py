@@ -8,7 +8,7 @@ to even. `network_input` uses the functions, everyone else the class `Cropper`.
 
 import warp as wp
 
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.kernels.device import Device, WpArray, thread_span
 
 wp.set_module_options({"enable_backward": False})
@@ -111,7 +111,7 @@ class Cropper:
         """
         count = self.batch if count is None else count
         if not 0 < count <= self.batch:
-            raise InputError(bad("crop count", count, f"1..{self.batch}", "make the cropper's batch larger"))
+            raise InputError(mismatch("crop count", count, f"1..{self.batch}", "make the cropper's batch larger"))
         span = thread_span(self._device, self.size_px)
         wp.launch(
             crop_images,

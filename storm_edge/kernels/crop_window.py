@@ -15,7 +15,7 @@ integers must fall to the same side. `storm_edge.kernels.reference.crop_window` 
 import warp as wp
 
 from storm_edge.kernels.device import WpArray
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 
 wp.set_module_options({"enable_backward": False})
 
@@ -113,7 +113,7 @@ def launch_windows(
     windows: WpArray,
     K_crop: WpArray,
     count: int,
-    commands: Commands,
+    commands: LaunchCache,
 ) -> None:
     """Place the windows of the first ``count`` poses. Enqueues only.
 

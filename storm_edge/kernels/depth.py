@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.kernels.device import Device, WpArray, thread_span
 
 wp.set_module_options({"enable_backward": False})
@@ -190,7 +190,7 @@ def checked_window(window: Window | None, image_size_px: tuple[int, int]) -> Win
         return 0, 0, width, height
     x, y, w, h = window
     if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
-        raise InputError(bad("depth window", window, f"a part of {width}x{height} px", "clip it to the image"))
+        raise InputError(mismatch("depth window", window, f"a part of {width}x{height} px", "clip it to the image"))
     return window
 
 

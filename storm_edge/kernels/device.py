@@ -15,7 +15,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 
 WpArray = Any
 """A ``wp.array``; its dtype and shape are given in the docstring, since type checkers cannot read Warp's."""
@@ -36,7 +36,7 @@ def require_device(name: str) -> Device:
     available = [device.alias for device in wp.get_devices()]
     if name not in available:
         raise BackendError(
-            bad("device", repr(name), "one of " + ", ".join(available), "choose one of these (cpu always works)")
+            mismatch("device", repr(name), "one of " + ", ".join(available), "choose one of these (cpu always works)")
         )
     return wp.get_device(name)
 
@@ -102,7 +102,7 @@ class HostSide:
             self._view[: len(values)] = values
 
 
-class Shown:
+class ZeroCopyView:
     """An array whose content is replaced from the host as a whole, without a copy where that can be.
 
     A copy of a VGA frame is 2 MB, of which tracking then reads a few per cent.

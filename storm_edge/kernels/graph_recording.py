@@ -10,7 +10,7 @@ from typing import Any
 import warp as wp
 
 
-class Recording:
+class GraphRecording:
     """A fixed sequence of launches.
 
     Args:

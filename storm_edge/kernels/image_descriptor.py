@@ -1,7 +1,7 @@
 """Which picture a recorded launch reads: a place in memory that says where the image is.
 
 A recorded launch holds the addresses of its arguments. On a CPU an image need not be copied to be read by kernels,
-but every frame then has an address of its own. Kernels that take a `Picture` find it there.
+but every frame then has an address of its own. Kernels that take a `RgbdImage` find it there.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from storm_edge.kernels.device import Device, WpArray
 
 
 @wp.struct
-class Picture:
+class RgbdImage:
     """An RGB-D image, depth aligned to colour."""
 
     rgb: wp.array3d(dtype=wp.uint8)
     depth: wp.array2d(dtype=wp.float32)
 
 
-class PictureSlot:
-    """One `Picture` in CPU memory, changed from the host.
+class ImageDescriptor:
+    """One `RgbdImage` in CPU memory, changed from the host.
 
     Args:
         device: The CPU.
 
     Attributes:
-        array: What kernels are given, ``(1,)`` of `Picture`.
+        array: What kernels are given, ``(1,)`` of `RgbdImage`.
     """
 
     def __init__(self, device: Device) -> None:
-        self.array: WpArray = wp.array([Picture()], dtype=Picture, device=device)
+        self.array: WpArray = wp.array([RgbdImage()], dtype=RgbdImage, device=device)
         self._shown: tuple[WpArray, WpArray] = (None, None)
         self._form: tuple[Any, ...] | None = None
         self._fields = self.array.numpy()
@@ -46,7 +46,7 @@ class PictureSlot:
         form = rgb.shape, rgb.strides, depth.shape, depth.strides
         if form != self._form:
             self._form = form
-            picture: Any = Picture()
+            picture: Any = RgbdImage()
             picture.rgb, picture.depth = rgb, depth
             self._fields[0] = picture.numpy_value()
         else:

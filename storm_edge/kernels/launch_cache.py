@@ -12,7 +12,7 @@ _MOST = 64
 """Commands kept; a caller that comes with new arrays every time must not fill the memory."""
 
 
-class Commands:
+class LaunchCache:
     """`wp.launch` that remembers. An owner of buffers keeps one and launches through it.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from storm_edge.errors import MeshError, bad
+from storm_edge.errors import MeshError, mismatch
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import Device, WpArray, require_device
 
@@ -52,11 +52,13 @@ class MeshBuffers:
         target = require_device(device) if isinstance(device, str) else device
         vertex_count = len(mesh.vertices)
         if len(mesh.faces) == 0:
-            raise MeshError(bad("mesh faces", "none", "at least one triangle", "load a surface, not a point cloud"))
+            raise MeshError(
+                mismatch("mesh faces", "none", "at least one triangle", "load a surface, not a point cloud")
+            )
         if mesh.faces.min() < 0 or mesh.faces.max() >= vertex_count:
             # Kernels index without a check, so this is the last place that can say it kindly.
             span = f"indices {mesh.faces.min()}..{mesh.faces.max()}"
-            raise MeshError(bad("mesh faces", span, f"0..{vertex_count - 1}", "repair or re-export the model"))
+            raise MeshError(mismatch("mesh faces", span, f"0..{vertex_count - 1}", "repair or re-export the model"))
         has_texture = mesh.uv is not None and mesh.texture is not None
         uv = mesh.uv if mesh.uv is not None else np.zeros((vertex_count, 2), np.float32)
         texture = mesh.texture if mesh.texture is not None else np.full((1, 1, 3), 255, np.uint8)

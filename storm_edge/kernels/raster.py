@@ -22,10 +22,10 @@ import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import WpArray, thread_span
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 
 # fuse_fp off: two triangles must get exactly opposite edge values for their common edge, or pixels fall between them.
@@ -324,7 +324,7 @@ class Visibility:
         height, width = size_px
         if batch < 1 or height < 1 or width < 1:
             raise InputError(
-                bad("renderer", f"batch {batch} of {height}x{width} px", "all at least 1", "ask for a picture")
+                mismatch("renderer", f"batch {batch} of {height}x{width} px", "all at least 1", "ask for a picture")
             )
         self.mesh = mesh
         self.batch = batch
@@ -333,7 +333,7 @@ class Visibility:
         self.keys: WpArray = wp.empty((batch, height, width), dtype=wp.uint64, device=mesh.device)
         self._vertex_span = thread_span(mesh.device, mesh.vertex_count)
         self._face_span = thread_span(mesh.device, mesh.face_count)
-        self._commands = Commands(mesh.device)
+        self._launch_cache = LaunchCache(mesh.device)
 
     def launch(self, T_cam_obj: WpArray, K: WpArray, lights: WpArray, count: int) -> None:
         """Fill ``screen`` and ``keys`` of the first ``count`` poses.
@@ -346,12 +346,12 @@ class Visibility:
         """
         mesh = self.mesh
         self.keys.zero_()
-        self._commands.launch(
+        self._launch_cache.launch(
             project_vertices,
             (count, -(-mesh.vertex_count // self._vertex_span)),
             [T_cam_obj, K, lights, mesh.vertices, mesh.normals, self.near_m, self._vertex_span, self.screen],
         )
-        self._commands.launch(
+        self._launch_cache.launch(
             cover_pixels,
             (count, -(-mesh.face_count // self._face_span)),
             [self.screen, mesh.faces, self._face_span, self.keys],
@@ -390,7 +390,7 @@ class Renderer:
         self.size_px = size
         self.visibility = Visibility(mesh, batch=batch, size_px=size, near_m=near_m)
         self._column_span = thread_span(mesh.device, size[1])
-        self._commands = Commands(mesh.device)
+        self._launch_cache = LaunchCache(mesh.device)
         shape, device = (batch, *size), mesh.device
         self.lights: WpArray = wp.empty(batch, dtype=wp.vec4f, device=device)
         self._colour: WpArray = wp.empty(shape, dtype=wp.vec3f, device=device)
@@ -406,7 +406,9 @@ class Renderer:
         """One light for all poses, or one per pose (``batch`` of them)."""
         lights = [lighting] * self.batch if isinstance(lighting, Lighting) else list(lighting)
         if len(lights) != self.batch:
-            raise InputError(bad("lighting", f"{len(lights)} lights", f"{self.batch}", "give one light per pose"))
+            raise InputError(
+                mismatch("lighting", f"{len(lights)} lights", f"{self.batch}", "give one light per pose")
+            )
         self.lights.assign(np.array([light.packed() for light in lights], dtype=np.float32))
 
     def launch(self, T_cam_obj: WpArray, K: WpArray, count: int | None = None) -> None:
@@ -419,10 +421,10 @@ class Renderer:
         """
         count = self.batch if count is None else count
         if not 0 < count <= self.batch:
-            raise InputError(bad("render count", count, f"1..{self.batch}", "make the renderer's batch larger"))
+            raise InputError(mismatch("render count", count, f"1..{self.batch}", "make the renderer's batch larger"))
         self.visibility.launch(T_cam_obj, K, self.lights, count)
         mesh, (height, width) = self.mesh, self.size_px
-        self._commands.launch(
+        self._launch_cache.launch(
             shade_pixels,
             (count, height, -(-width // self._column_span)),
             [

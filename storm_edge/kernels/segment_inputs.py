@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import MeshError, bad
+from storm_edge.errors import MeshError, mismatch
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -344,7 +344,9 @@ def object_views(mesh: MeshBuffers, diameter_m: float) -> ObjectViews:
     picture = render(mesh, make_T(R, np.array([0.0, 0.0, distance_m])), K, VIEW_PX)
     seen = picture.mask > 0
     if not seen.any():
-        raise MeshError(bad("reference views", "no pixel of the model", "a surface of some size", "check the model"))
+        raise MeshError(
+            mismatch("reference views", "no pixel of the model", "a surface of some size", "check the model")
+        )
     channels = np.zeros((VIEW_COUNT, VIEW_CHANNELS, VIEW_PX, VIEW_PX), dtype=np.float32)
     for i in range(VIEW_COUNT):
         colour = picture.colour[i].transpose(2, 0, 1) - np.float32(0.5)

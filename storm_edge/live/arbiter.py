@@ -15,16 +15,16 @@ from enum import IntEnum
 class Need(IntEnum):
     """What an object without a pose waits for, the most urgent first."""
 
-    FORWARD = 0
+    PROPAGATE = 0
     """A pose was found and is to be taken forward to now."""
-    NEARBY = 1
+    LOCAL_SEARCH = 1
     """It is to be looked for around its last trusted pose."""
     SEARCH = 2
     """It is to be looked for in the whole image, or its masks there are to be registered."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class RecoveryRequest:
     """One object that has no pose."""
 
     need: Need
@@ -37,15 +37,17 @@ class Wish:
     """Whether a lane is at its work already."""
 
 
-def next_turn(wishes: Sequence[Wish | None]) -> int | None:
+def next_request(requests: Sequence[RecoveryRequest | None]) -> int | None:
     """Place of the one whose work may go on, or begin on a lane; None where nobody's may.
 
     Args:
         wishes: Of all objects; None for those that want nothing.
     """
-    waiting = [(wish, place) for place, wish in enumerate(wishes) if wish is not None and not wish.under_way]
+    waiting = [
+        (request, place) for place, request in enumerate(requests) if request is not None and not request.under_way
+    ]
     if not waiting:
         return None
     first, place = min(waiting, key=lambda w: (w[0].need, not w[0].held, w[0].since_s, w[1]))
-    busy = any(wish is not None and wish.under_way and wish.need <= first.need for wish in wishes)
+    busy = any(request is not None and request.under_way and request.need <= first.need for request in requests)
     return None if busy else place

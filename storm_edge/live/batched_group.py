@@ -2,8 +2,8 @@
 
 Every object loop has a slot. The first that asks what became of its object in a frame has the step done for all that
 have a pose; the others find their answers there. A slot whose object is lost, or not found yet, is skipped. Where a
-pose begins is only noted (`Slot.begin`); the step of the next frame starts the slot before anything else, so that the
-device is used in one place alone, and what fails there is a fault of the track lane.
+pose begins is only noted (`BatchedTrack.begin`); the step of the next frame starts the slot before anything else, so
+that the device is used in one place alone, and what fails there is a fault of the track lane.
 
 Objects come and go between frames, a camera changes its size, engines are opened anew after a fault: then the buffers
 and launches are made again around the same objects, whose poses and colours go on.
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.faults import ReopenableNetworks
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.batched import ResidentConfig, ResidentReport, ResidentTracks, make_object
-from storm_edge.pipeline.track.batched_object import ResidentObject
+from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
+from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
 
 Float64 = NDArray[np.float64]
@@ -37,7 +37,7 @@ Float64 = NDArray[np.float64]
 class TrackerKind(str, Enum):
     """How objects are followed from frame to frame."""
 
-    RESIDENT = "resident"
+    BATCHED = "batched"
     """All objects in one step without the host in between, as one CUDA graph where that can be."""
     STEPWISE = "stepwise"
     """Each object by itself, with as much work as it asks for."""
@@ -45,10 +45,10 @@ class TrackerKind(str, Enum):
     @classmethod
     def on(cls, device: str) -> TrackerKind:
         """The cheaper one there: what a GPU waits for costs nothing on a CPU (`benchmarks/bench_resident.py`)."""
-        return cls.STEPWISE if device == "cpu" else cls.RESIDENT
+        return cls.STEPWISE if device == "cpu" else cls.BATCHED
 
 
-class ResidentGroup:
+class BatchedGroup:
     """The objects of one camera; not to be shared between threads.
 
     Args:
@@ -63,12 +63,12 @@ class ResidentGroup:
         self,
         networks: NetworkBundle | None,
         *,
-        config: ResidentConfig | None = None,
+        config: BatchedTrackConfig | None = None,
         second_look: TrackConfig | None = None,
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
-        self._config = config or ResidentConfig()
+        self._config = config or BatchedTrackConfig()
         if networks is None or "refine" not in networks.networks:
             self._networks = None
         else:
@@ -78,12 +78,12 @@ class ResidentGroup:
         self._options = options or OrtOptions(device=device)
         self._stream: Any = self._options.stream
         self._engine: Engine | None = None
-        self._slots: list[Slot] = []
-        self._tracks: ResidentTracks | None = None
-        self._report: ResidentReport | None = None
+        self._slots: list[BatchedTrack] = []
+        self._tracks: BatchedTracker | None = None
+        self._report: BatchedReport | None = None
         self._written: Frame | None = None
         self._stepped: Frame | None = None
-        self._steps: dict[Slot, TrackStep] = {}
+        self._steps: dict[BatchedTrack, TrackStep] = {}
         self._looks_of_others = 0
         self.spent_ms = self.share_ms = 0.0
 
@@ -91,7 +91,7 @@ class ResidentGroup:
     def report(self) -> dict[str, object]:
         """How steps are run, for reports; JSON types."""
         looks = self._looks_of_others + sum(slot.item.second_looks for slot in self._slots)
-        found: dict[str, object] = {"kind": TrackerKind.RESIDENT.value, "second_looks": looks}
+        found: dict[str, object] = {"kind": TrackerKind.BATCHED.value, "second_looks": looks}
         report = self._report
         if report is None:
             return found | {"launches": "none: there was no frame"}
@@ -102,7 +102,7 @@ class ResidentGroup:
             "hypotheses": report.hypothesis_count,
         }
 
-    def join(self, bundle: ObjectBundle, network: PoseRefiner | None) -> Slot:
+    def join(self, bundle: ObjectBundle, network: PoseRefiner | None) -> BatchedTrack:
         """A place for one more object; ``network`` is for its second looks."""
         item = make_object(
             bundle,
@@ -112,7 +112,7 @@ class ResidentGroup:
             second_look=self._second_look,
             network=network,
         )
-        return Slot(self, item)
+        return BatchedTrack(self, item)
 
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         """The buffers of the step with a picture in them.
@@ -132,26 +132,26 @@ class ResidentGroup:
         if self._networks is not None:
             self._networks.reopen()
 
-    def enter(self, slot: Slot) -> None:
+    def enter(self, slot: BatchedTrack) -> None:
         """Follow a slot from the next frame on."""
         if slot not in self._slots:
             self._slots.append(slot)
             self._tracks = self._written = self._stepped = None
 
-    def leave(self, slot: Slot) -> None:
+    def leave(self, slot: BatchedTrack) -> None:
         """Follow a slot no longer."""
         if slot in self._slots:
             self._slots.remove(slot)
             self._looks_of_others += slot.item.second_looks
             self._tracks = self._written = self._stepped = None
 
-    def colours_of(self, slot: Slot) -> NDArray[np.float32] | None:
+    def colours_of(self, slot: BatchedTrack) -> NDArray[np.float32] | None:
         """What was learned of an object's colours; None before it began."""
         if self._tracks is None or slot not in self._slots:
             return slot.item.colour_log_odds()
         return self._tracks.colour_log_odds(self._slots.index(slot))
 
-    def step_of(self, slot: Slot, frame: Frame) -> TrackStep:
+    def step_of(self, slot: BatchedTrack, frame: Frame) -> TrackStep:
         """What became of an object in a frame; the first time that is asked, of all objects that have a pose."""
         if self._stepped is not frame:
             began = time.perf_counter()
@@ -177,12 +177,12 @@ class ResidentGroup:
         steps = tracks.update(frame, is_written=is_written)
         self._steps = {slot: step for slot, step in zip(self._slots, steps, strict=True) if step is not None}
 
-    def _tracks_for(self, frame: Frame) -> ResidentTracks:
+    def _tracks_for(self, frame: Frame) -> BatchedTracker:
         """Buffers of the frame's size, with all slots in them."""
         if self._tracks is None or self._tracks.frame.size_px != frame.size_px:
             if self._networks is not None and self._engine is None and self._config.network_iterations > 0:
                 self._engine = self._networks.open("refine", self._options)
-            self._tracks = ResidentTracks(
+            self._tracks = BatchedTracker(
                 [slot.item for slot in self._slots],
                 self._networks,
                 size_px=frame.size_px,
@@ -196,15 +196,15 @@ class ResidentGroup:
         return self._tracks
 
 
-class Slot:
-    """One object's place in a group; made by `ResidentGroup.join`.
+class BatchedTrack:
+    """One object's place in a group; made by `BatchedGroup.join`.
 
     Attributes:
         item: What is known of the object.
         begins: Frame and pose that it is to be started at, noted for the next step.
     """
 
-    def __init__(self, group: ResidentGroup, item: ResidentObject) -> None:
+    def __init__(self, group: BatchedGroup, item: BatchedObject) -> None:
         self.group = group
         self.item = item
         self.begins: tuple[Frame, Float64] | None = None
@@ -235,11 +235,11 @@ class Slot:
 
     @property
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was known of its colours when it was lost, see `nearby.nearby_mask`; None before."""
+        """What was known of its colours when it was lost, see `local_search.nearby_mask`; None before."""
         return self._colours
 
 
-def the_one_group(groups: list[ResidentGroup | None]) -> ResidentGroup | None:
+def common_group(groups: list[BatchedGroup | None]) -> BatchedGroup | None:
     """The group of all objects of a loop; None where each is followed by itself.
 
     Raises:
@@ -248,5 +248,5 @@ def the_one_group(groups: list[ResidentGroup | None]) -> ResidentGroup | None:
     first = groups[0] if groups else None
     if any(group is not first for group in groups):
         remedy = "give make_loops the group of the loop that the object is added to"
-        raise ConfigError(bad("objects", "several groups of tracks", "one for a camera", remedy))
+        raise ConfigError(mismatch("objects", "several groups of tracks", "one for a camera", remedy))
     return first

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Voter(str, Enum):
+class ScoreSource(str, Enum):
     """Who judges poses."""
 
     GEOMETRY = "geometry"
@@ -35,11 +35,11 @@ class Judged:
 
     frame: int
     """The frame it looked at."""
-    voter: Voter
+    source: ScoreSource
     """Who."""
     score: float
     """How well the pose agrees, 0 to 1; 0 when the tracker had none."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class PoseFound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseForwarded:
+class PosePropagated:
     """The found pose was tracked on to a newer frame and judged there."""
 
     attempt: int
@@ -83,7 +83,7 @@ class PoseForwarded:
     """The geometric judgement there, 0 to 1."""
     network_score: float | None = None
     """The verifier network's, if it has a memory to compare with."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
@@ -108,18 +108,18 @@ class Given:
     """The frame of the pose."""
     score: float
     """The geometric judgement of it, 0 to 1."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
 
 
-Event = Tick | Judged | MaskFound | PoseFound | PoseForwarded | Failed | Given
+Event = Tick | Judged | MaskFound | PoseFound | PosePropagated | Failed | Given
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookNearby:
+class SearchLocally:
     """Look for the object around its last trusted pose. Answers: `PoseFound`, `Failed`."""
 
     attempt: int
@@ -131,7 +131,7 @@ class LookNearby:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class SearchImage:
     """Look for the object's mask in the whole image. Answers: `MaskFound`, `Failed`."""
 
     attempt: int
@@ -151,8 +151,8 @@ class Register:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forward:
-    """Track the found pose over the buffered frames to the newest. Answers: `PoseForwarded`, `Failed`."""
+class Propagate:
+    """Track the found pose over the buffered frames to the newest. Answers: `PosePropagated`, `Failed`."""
 
     attempt: int
     """Number to answer with."""
@@ -194,7 +194,7 @@ class Forget:
     """Clear the verifier's memory."""
 
 
-Action = LookNearby | Search | Register | Forward | Cancel | Begin | Drop | Remember | Forget
+Action = SearchLocally | SearchImage | Register | Propagate | Cancel | Begin | Drop | Remember | Forget
 
 
 def _check_score(score: float) -> None:

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import UnitError, bad
+from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.arbiter import Need
-from storm_edge.live.batched_group import ResidentGroup, TrackerKind
+from storm_edge.live.batched_group import BatchedGroup, TrackerKind
 from storm_edge.live.events import (
     Action,
     Begin,
@@ -41,31 +41,31 @@ from storm_edge.live.events import (
     Event,
     Failed,
     Forget,
-    Forward,
     Given,
     Judged,
-    LookNearby,
+    Propagate,
     Register,
     Remember,
-    Search,
+    ScoreSource,
+    SearchImage,
+    SearchLocally,
     Tick,
-    Voter,
 )
-from storm_edge.live.faults import Rebuilder
+from storm_edge.live.faults import EngineRecovery
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import Verifying, Vote
 from storm_edge.live.recovery import Locator, Work
 from storm_edge.live.state_machine import Belief, MachineConfig, Step, advance
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import BRIEF, THOROUGH, Finder, Known
+from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.reacquire.local_search import NearbyConfig
+from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
-from storm_edge.pipeline.track.batched import ResidentConfig
+from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker, TrackStep
 from storm_edge.pipeline.verify.full_tom import TrackVerifier
 
@@ -73,8 +73,8 @@ Float64 = NDArray[np.float64]
 Result = TypeVar("Result")
 
 _NEEDS = {
-    Step.FORWARD: Need.FORWARD,
-    Step.NEARBY: Need.NEARBY,
+    Step.PROPAGATE: Need.PROPAGATE,
+    Step.LOCAL_SEARCH: Need.LOCAL_SEARCH,
     Step.SEARCH: Need.SEARCH,
     Step.REGISTER: Need.SEARCH,
 }
@@ -97,13 +97,13 @@ class LoopConfig:
     track: TrackConfig = field(default_factory=TrackConfig)
     """How tracking shares the work between geometry and network: step by step, and in a second look at a frame in
     doubt."""
-    resident: ResidentConfig = field(default_factory=ResidentConfig)
+    resident: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
     """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
     machine: MachineConfig = field(
         default_factory=lambda: MachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
     )
     """When a pose is doubted, dropped and searched for."""
-    nearby: NearbyConfig = field(default_factory=NearbyConfig)
+    local_search: LocalSearchConfig = field(default_factory=LocalSearchConfig)
     """Where a lost object is looked for first."""
     chunks_per_frame: int = 5
     """Chunks of locating work done per frame while there is no pose, where no lane does them beside the frames.
@@ -148,13 +148,13 @@ class ObjectLoop:
         finder: Finder | None = None,
         verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,
-        rebuilder: Rebuilder | None = None,
-        group: ResidentGroup | None = None,
+        engine_recovery: EngineRecovery | None = None,
+        group: BatchedGroup | None = None,
     ) -> None:
         self.bundle = bundle
         self.group = group
         self._finder, self._verifier = finder, verifier
-        self._rebuilder = replace(rebuilder or Rebuilder(), group=group)
+        self._engine_recovery = replace(engine_recovery or EngineRecovery(), group=group)
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
         self._config = config or LoopConfig()
@@ -178,7 +178,7 @@ class ObjectLoop:
             tracker(),
             finder=finder,
             vote=self._verifying.verify,
-            nearby=self._config.nearby,
+            local_search=self._config.local_search,
             frames_per_chunk=self._config.frames_per_chunk,
             kept_frames=self._config.kept_frames,
             device=device,
@@ -187,7 +187,7 @@ class ObjectLoop:
         self._belief = Belief()
         machine = self._config.machine
         # Without a finder the old place is all there is to look at.
-        self._machine = machine if finder is not None else replace(machine, nearby_attempts=None)
+        self._machine = machine if finder is not None else replace(machine, local_search_attempts=None)
         self._step: TrackStep | None = None
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
@@ -200,7 +200,7 @@ class ObjectLoop:
         return self._belief
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> TrackPrior | None:
         """What is known of the object since it was followed; None before."""
         if self._trusted is None:
             return None
@@ -209,8 +209,8 @@ class ObjectLoop:
         else:
             assert self._tracker is not None
             colours = self._tracker.colour_log_odds()
-        dead_ends = self._locator.dead_ends
-        return Known(T_cam_centre=self._trusted, colour_log_odds=colours, dead_ends=dead_ends)
+        rejected_regions = self._locator.rejected_regions
+        return TrackPrior(T_cam_centre=self._trusted, colour_log_odds=colours, rejected_regions=rejected_regions)
 
     @property
     def searches(self) -> bool:
@@ -233,23 +233,23 @@ class ObjectLoop:
     @property
     def rebuilt(self) -> dict[str, str]:
         """Why each lane was rebuilt that was, of all objects of the run."""
-        return self._rebuilder.health.rebuilt
+        return self._engine_recovery.health.rebuilt
 
     @property
-    def unusable(self) -> dict[str, int]:
+    def non_finite_count(self) -> dict[str, int]:
         """Answers of networks so far that were no numbers, by network; each was gone on without."""
-        counts = Counter(self._registrar.unusable)
-        counts.update({} if self._finder is None else self._finder.unusable)
-        counts["refine"] += 0 if self._network is None else self._network.unusable
-        counts["refine"] += 0 if self._slot is None else self._slot.item.unusable
-        counts["tom"] += 0 if self._verifier is None else self._verifier.unusable
+        counts = Counter(self._registrar.non_finite_count)
+        counts.update({} if self._finder is None else self._finder.non_finite_count)
+        counts["refine"] += 0 if self._network is None else self._network.non_finite_count
+        counts["refine"] += 0 if self._slot is None else self._slot.item.non_finite_count
+        counts["tom"] += 0 if self._verifier is None else self._verifier.non_finite_count
         return dict(counts)
 
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask and start tracking there; see `Registrar.chunks` for errors."""
         started = time.perf_counter()
         found = self._surviving(Lane.LOCATE, lambda: self._registrar.register(buffers, mask))
-        return self._begin(frame, buffers, found.T_cam_centre, "register", started, faulty=found.faulty)
+        return self._begin(frame, buffers, found.T_cam_centre, "register", started, is_non_finite=found.is_non_finite)
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
         """Start tracking at a pose that somebody else knows.
@@ -331,7 +331,7 @@ class ObjectLoop:
             self._slot.come_back()
 
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
-        """The buffers of the group's step with a picture in them; see `ResidentGroup.show`."""
+        """The buffers of the group's step with a picture in them; see `BatchedGroup.show`."""
         group = self.group
         assert group is not None
         return self._surviving(Lane.TRACK, lambda: group.show(frame, is_read=is_read))
@@ -340,28 +340,42 @@ class ObjectLoop:
         self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
 
     def _begin(
-        self, frame: Frame, buffers: FrameBuffers, T: Float64, stage: str, started: float, *, faulty: bool = False
+        self,
+        frame: Frame,
+        buffers: FrameBuffers,
+        T: Float64,
+        stage: str,
+        started: float,
+        *,
+        is_non_finite: bool = False,
     ) -> Track:
         self._tick(frame)
         self._drop_work()  # it may be using the scout
         self._settle_verifier()
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         step = self._surviving(Lane.TRACK, lambda: self._locator.given(frame, buffers, T))
-        self._hear(Given(frame=frame.index, score=step.confidence, faulty=faulty))
+        self._hear(Given(frame=frame.index, score=step.confidence, is_non_finite=is_non_finite))
         return self.report(frame, {stage: (time.perf_counter() - started) * 1e3})
 
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
         step = self._surviving(Lane.TRACK, lambda: self._tracked(frame, buffers))
         self._step, self._step_stamp_ns = step, frame.stamp_ns
         self._at_hand = (frame, buffers, step.T_cam_centre)
-        self._hear(Judged(frame=frame.index, voter=Voter.GEOMETRY, score=step.confidence, faulty=step.faulty))
+        self._hear(
+            Judged(
+                frame=frame.index,
+                source=ScoreSource.GEOMETRY,
+                score=step.confidence,
+                is_non_finite=step.is_non_finite,
+            )
+        )
         due = frame.index % self._verify_every == self._verify_place
-        due = due or self._belief.state is State.SUSPECT
+        due = due or self._belief.state is TrackState.SUSPECT
         if due and self._belief.has_pose:
             self._hear_vote(
                 self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
             )
-        if self._belief.trusted_frame == frame.index != self._belief.faulty_frame:
+        if self._belief.trusted_frame == frame.index != self._belief.non_finite_frame:
             self._trusted = step.T_cam_centre
 
     def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
@@ -378,7 +392,11 @@ class ObjectLoop:
     def _hear_vote(self, vote: Vote | None) -> None:
         if vote is not None:
             found = vote.verification
-            self._hear(Judged(frame=vote.frame, voter=Voter.NETWORK, score=found.score, faulty=found.faulty))
+            self._hear(
+                Judged(
+                    frame=vote.frame, source=ScoreSource.NETWORK, score=found.score, is_non_finite=found.is_non_finite
+                )
+            )
 
     def _settle_verifier(self) -> None:
         self._surviving(Lane.VERIFY, self._verifying.settle)
@@ -390,18 +408,18 @@ class ObjectLoop:
             self._do(action)
 
     def _do(self, action: Action) -> None:
-        if isinstance(action, LookNearby):
-            self._work = self._guarded(action.attempt, self._locator.look_nearby(action.attempt, self.known))
-        elif isinstance(action, Search):
+        if isinstance(action, SearchLocally):
+            self._work = self._guarded(action.attempt, self._locator.search_locally(action.attempt, self.known))
+        elif isinstance(action, SearchImage):
             self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
         elif isinstance(action, Register):
             known = self.known
             brief = known is not None and (self._belief.failure_count + 1) % self._config.thorough_every
-            effort = BRIEF if brief else THOROUGH
-            work = self._locator.register_candidates(action.attempt, known, effort)
+            budget = REACQUIRE if brief else FULL
+            work = self._locator.register_candidates(action.attempt, known, budget)
             self._work = self._guarded(action.attempt, work)
-        elif isinstance(action, Forward):
-            self._work = self._guarded(action.attempt, self._locator.go_forward(action.attempt))
+        elif isinstance(action, Propagate):
+            self._work = self._guarded(action.attempt, self._locator.propagate(action.attempt))
         elif isinstance(action, Cancel):
             self._drop_work()
         elif isinstance(action, Begin):
@@ -427,7 +445,7 @@ class ObjectLoop:
             self._slot.begin(frame, T)
         else:
             assert self._tracker is not None
-            self._tracker, locator.scout = locator.scout, self._tracker
+            self._tracker, locator.catch_up_tracker = locator.catch_up_tracker, self._tracker
         self._step, self._step_stamp_ns = locator.step, frame.stamp_ns
         self._trusted, self._at_hand = T, (frame, *locator.at_hand)
         self._drop_work()
@@ -439,14 +457,14 @@ class ObjectLoop:
             try:
                 return work()
             except Exception as error:
-                self._rebuilder.absorb(lane, error)
+                self._engine_recovery.recover(lane, error)
 
     def _guarded(self, attempt: int, work: Work) -> Work:
         """The same work, failed if its lane had to be rebuilt."""
         try:
             return (yield from work)
         except Exception as error:
-            self._rebuilder.absorb(Lane.LOCATE, error)
+            self._engine_recovery.recover(Lane.LOCATE, error)
             return Failed(attempt=attempt)
 
     def _hear_lane(self) -> None:
@@ -494,7 +512,7 @@ def check_apparent_size(diameter_m: float, T_cam_obj: Float64, frame: Frame) -> 
     span_px = frame.K[0, 0] * diameter_m / max(float(T_cam_obj[2, 3]), 1e-6)
     if not _SMALLEST_PX <= span_px <= _LARGEST_IMAGES * width:
         raise UnitError(
-            bad(
+            mismatch(
                 f"object size at frame {frame.index}",
                 f"a model of {diameter_m:.4g} m at {T_cam_obj[2, 3]:.4g} m, {span_px:.3g} px across",
                 f"{_SMALLEST_PX:g} px to {_LARGEST_IMAGES:g} image widths",

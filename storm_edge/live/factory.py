@@ -10,15 +10,15 @@ from storm_edge.engines.backend import Backend
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
-from storm_edge.live.batched_group import ResidentGroup, TrackerKind
+from storm_edge.live.batched_group import BatchedGroup, TrackerKind
 from storm_edge.live.executor import LoopConfig, ObjectLoop
-from storm_edge.live.faults import LaneHealth, Rebuilder, ReopenableNetworks
+from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FindConfig, Finder
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig
-from storm_edge.pipeline.segment.template_cache import load_look
+from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from storm_edge.pipeline.verify.full_tom import open_verifier
 
 LANE_CHUNK = 12
@@ -70,12 +70,12 @@ def make_segmenter(
 
 def make_group(
     networks: NetworkBundle | None, config: LoopConfig, *, device: str, options: OrtOptions | None = None
-) -> ResidentGroup:
+) -> BatchedGroup:
     """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
     schedule = config.resident
     if config.track.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
-    return ResidentGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
+    return BatchedGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
 
 
 def make_loops(
@@ -88,7 +88,7 @@ def make_loops(
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
     health: LaneHealth | None = None,
-    group: ResidentGroup | None = None,
+    group: BatchedGroup | None = None,
 ) -> list[ObjectLoop]:
     """A loop per object, with one segmenter for all of them.
 
@@ -128,7 +128,7 @@ def _make_loops(
     sam2: bool,
     paths: Sequence[Path | None] | None,
     health: LaneHealth | None,
-    group: ResidentGroup | None,
+    group: BatchedGroup | None,
     options: OrtOptions,
 ) -> list[ObjectLoop]:
     device = options.device
@@ -136,7 +136,7 @@ def _make_loops(
     shared = None if networks is None else ReopenableNetworks.around(networks)
     health = health or LaneHealth()
     segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
-    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.RESIDENT:
+    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
         group = make_group(networks, config, device=device, options=options)
     config, finding = chunked(config, beside=lane is not None)
     loops = []
@@ -144,7 +144,7 @@ def _make_loops(
         finder = verifier = None
         own = None if networks is None else ReopenableNetworks.around(networks)
         if segmenter is not None:
-            look = None if path is None else load_look(path, segmenter, bundle)
+            look = None if path is None else load_template_embedding(path, segmenter, bundle)
             finder = Finder(
                 bundle, segmenter, networks=own, config=finding, device=device, look=look, options=options
             )
@@ -160,7 +160,7 @@ def _make_loops(
                 finder=finder,
                 verifier=verifier,
                 lane=lane,
-                rebuilder=Rebuilder(health=health, own=own, shared=shared),
+                engine_recovery=EngineRecovery(health=health, own=own, shared=shared),
                 group=group,
             )
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Buffers, Engine, EngineSpec
-from storm_edge.errors import EngineError, RunFault, bad
+from storm_edge.errors import EngineError, RunFault, mismatch
 from storm_edge.live.lanes.scheduler import Lane
 
 _REMEDY = "see what else uses the device and its memory, and start again"
@@ -52,7 +52,7 @@ class LaneHealth:
         with self._lock:
             return {lane.name.lower(): reason for lane, reason in self._reasons.items()}
 
-    def absorb(self, lane: Lane, error: Exception, rebuild: Callable[[], None]) -> None:
+    def recover(self, lane: Lane, error: Exception, rebuild: Callable[[], None]) -> None:
         """Rebuild a lane after a fault; returns when the work may be tried again.
 
         Args:
@@ -73,12 +73,12 @@ class LaneHealth:
         what = f"{lane.name.lower()} lane"
         if before is not None:
             got = f"'{reason}' after it was rebuilt for '{before}'"
-            raise RunFault(bad(what, got, "one fault at most", _REMEDY)) from error
+            raise RunFault(mismatch(what, got, "one fault at most", _REMEDY)) from error
         try:
             rebuild()
         except Exception as again:  # of any kind: the device is gone
             got = f"'{in_a_line(again)}' when it was rebuilt for '{reason}'"
-            raise RunFault(bad(what, got, "engines that open", _REMEDY)) from again
+            raise RunFault(mismatch(what, got, "engines that open", _REMEDY)) from again
 
 
 class Reopenable(Protocol):
@@ -163,12 +163,12 @@ class _ReopenableEngine:
 
     def _open_one(self) -> Engine:
         if self._engine is None:  # a rebuild that failed half-way
-            raise EngineError(bad(self._spec.name, "no engine", "one that opens", _REMEDY))
+            raise EngineError(mismatch(self._spec.name, "no engine", "one that opens", _REMEDY))
         return self._engine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuilder:
+class EngineRecovery:
     """How the lanes of one object are rebuilt."""
 
     health: LaneHealth = field(default_factory=LaneHealth)
@@ -180,9 +180,9 @@ class Rebuilder:
     group: Reopenable | None = None
     """What follows this object together with others."""
 
-    def absorb(self, lane: Lane, error: Exception) -> None:
-        """See `LaneHealth.absorb`. Call it on the thread that did the work."""
-        self.health.absorb(lane, error, lambda: self._reopen(lane))
+    def recover(self, lane: Lane, error: Exception) -> None:
+        """See `LaneHealth.recover`. Call it on the thread that did the work."""
+        self.health.recover(lane, error, lambda: self._reopen(lane))
 
     def _reopen(self, lane: Lane) -> None:
         for networks in (self.own, self.shared if lane is Lane.LOCATE else None):

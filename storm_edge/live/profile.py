@@ -17,10 +17,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import Backend
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.batched_group import TrackerKind
 from storm_edge.live.executor import LoopConfig
-from storm_edge.pipeline.track.batched import ResidentConfig
+from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import TrackConfig
 
 REFINE_GMAC = 11.97
@@ -54,7 +54,7 @@ class _Lanes(_Strict):
 class _Track(_Strict):
     """``track``."""
 
-    tracker: Literal["resident", "stepwise"] | None = None
+    tracker: Literal["batched", "stepwise"] | None = None
     ask_network: Literal["in doubt", "always", "never"] = "in doubt"
     network_iterations: int = Field(default=2, ge=1, le=10)
     zero_copy: bool = False
@@ -81,7 +81,7 @@ _MODELS = (_File, _Camera, _Lanes, _Track)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class MachineProfile:
     """How the loop is to run on one machine."""
 
     machine: str
@@ -117,7 +117,7 @@ class Profile:
         return 1e3 / self.rate_hz
 
 
-def read_profile(path: Path) -> Profile:
+def read_profile(path: Path) -> MachineProfile:
     """Read a profile. A bundle that is a folder, and the engines, are looked for from the profile's folder.
 
     Raises:
@@ -126,16 +126,16 @@ def read_profile(path: Path) -> Profile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(bad(path, error.strerror, "a profile that can be read", "check --profile")) from error
+        raise ConfigError(mismatch(path, error.strerror, "a profile that can be read", "check --profile")) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(bad(path, "bytes that are no text", "YAML", "correct the file")) from error
+        raise ConfigError(mismatch(path, "bytes that are no text", "YAML", "correct the file")) from error
     except yaml.YAMLError as error:
-        raise ConfigError(bad(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
+        raise ConfigError(mismatch(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
     try:
         file = _File.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_worded(path, error)) from error
-    return Profile(
+    return MachineProfile(
         machine=file.machine,
         device=file.device,
         cores=file.cores,
@@ -150,7 +150,9 @@ def read_profile(path: Path) -> Profile:
         loop=LoopConfig(
             register_chunk=file.lanes.register_chunk,
             tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
-            resident=ResidentConfig(network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy),
+            resident=BatchedTrackConfig(
+                network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy
+            ),
             track=TrackConfig(ask_network=file.track.ask_network, network_iterations=file.track.network_iterations),
             chunks_per_frame=file.lanes.chunks_per_frame,
             frames_per_chunk=file.lanes.frames_per_chunk,
@@ -161,7 +163,7 @@ def read_profile(path: Path) -> Profile:
 
 
 def check_machine(
-    profile: Profile, *, usable_cores: int, memory_mib: float | None, device_memory_mib: float | None = None
+    profile: MachineProfile, *, usable_cores: int, memory_mib: float | None, device_memory_mib: float | None = None
 ) -> None:
     """Refuse a profile that asks for more than there is.
 
@@ -177,14 +179,16 @@ def check_machine(
     what = f"profile {profile.machine}"
     remedy = "use the profile of this machine, or correct it"
     if profile.cores > usable_cores:
-        raise ConfigError(bad(f"{what}: cores", profile.cores, f"at most the {usable_cores} usable here", remedy))
+        raise ConfigError(
+            mismatch(f"{what}: cores", profile.cores, f"at most the {usable_cores} usable here", remedy)
+        )
     for name, limit_mib in (("memory_mib", memory_mib), ("memory_mib on the GPU", device_memory_mib)):
         if limit_mib is not None and profile.memory_mib > limit_mib:
             expected = f"at most the {limit_mib:.0f} that this machine has"
-            raise ConfigError(bad(f"{what}: {name}", profile.memory_mib, expected, remedy))
+            raise ConfigError(mismatch(f"{what}: {name}", profile.memory_mib, expected, remedy))
 
 
-def check_camera(profile: Profile, size_px: tuple[int, int]) -> None:
+def check_camera(profile: MachineProfile, size_px: tuple[int, int]) -> None:
     """Refuse images of another size than the profile's camera gives.
 
     Raises:
@@ -193,7 +197,7 @@ def check_camera(profile: Profile, size_px: tuple[int, int]) -> None:
     if size_px != profile.size_px:
         got, expected = ("{1}x{0}".format(*size) for size in (size_px, profile.size_px))
         remedy = "give a recording of that camera, or correct camera in the profile"
-        raise ConfigError(bad(f"images for profile {profile.machine}", got, expected, remedy))
+        raise ConfigError(mismatch(f"images for profile {profile.machine}", got, expected, remedy))
 
 
 def _bundle(folder: Path, file: _File) -> str:
@@ -219,7 +223,7 @@ def _worded(path: Path, error: ValidationError) -> str:
         known = sorted({name for model in _MODELS for name in model.model_fields})
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else f"known keys are {known}"
-        return bad(path, f"unknown key '{where}'", "a key of a profile", remedy)
+        return mismatch(path, f"unknown key '{where}'", "a key of a profile", remedy)
     if first["type"] == "missing":
-        return bad(path, f"no {where}", "every key that has no default", f"add {where}")
-    return bad(path, f"{where}: {first['input']!r}", first["msg"], "correct that value")
+        return mismatch(path, f"no {where}", "every key that has no default", f"add {where}")
+    return mismatch(path, f"{where}: {first['input']!r}", first["msg"], "correct that value")

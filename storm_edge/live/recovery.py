@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
-from storm_edge.live.events import Event, Failed, MaskFound, PoseForwarded, PoseFound
+from storm_edge.live.events import Event, Failed, MaskFound, PoseFound, PosePropagated
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import Effort, Finder, Known
-from storm_edge.pipeline.detect.detector import Search as Searched
+from storm_edge.pipeline.detect.detector import DetectionResult as Searched
+from storm_edge.pipeline.detect.detector import Finder, SearchBudget, TrackPrior
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.reacquire.local_search import NearbyConfig, nearby_mask
-from storm_edge.pipeline.reacquire.rejected_regions import DeadEnds
+from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_search_mask
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation
+from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from storm_edge.pipeline.track.stepwise import Tracker, TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
@@ -60,26 +60,26 @@ class Locator:
         self,
         bundle: ObjectBundle,
         registrar: Registrar,
-        scout: Tracker,
+        catch_up_tracker: Tracker,
         *,
         finder: Finder | None,
         vote: Vote,
-        nearby: NearbyConfig,
+        local_search: LocalSearchConfig,
         frames_per_chunk: int,
         kept_frames: int,
         device: str,
     ) -> None:
-        self.scout = scout
-        self.dead_ends = DeadEnds()
+        self.catch_up_tracker = catch_up_tracker
+        self.rejected_regions = RejectedRegions()
         self.found: tuple[Frame, Float64] | None = None
         self.step: TrackStep | None = None
         self.at_hand: tuple[FrameBuffers, Float64] | None = None
         self._bundle, self._registrar, self._finder, self._vote = bundle, registrar, finder, vote
-        self._nearby, self._frames_per_chunk, self._device = nearby, frames_per_chunk, device
+        self._local_search, self._frames_per_chunk, self._device = local_search, frames_per_chunk, device
         self._kept: deque[Frame] = deque(maxlen=kept_frames)
         self._buffers: FrameBuffers | None = None
-        self._scout_index: int | None = None
-        self._masks: tuple[FrameLook, Segmentation] | None = None
+        self._catch_up_index: int | None = None
+        self._masks: tuple[ImageFeatures, Segmentation] | None = None
         self._led_by: tuple[Frame, NDArray[np.bool_]] | None = None  # the mask that led to what was found
 
     def keep(self, frame: Frame) -> None:
@@ -88,24 +88,24 @@ class Locator:
 
     def given(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
         """A pose ``(4, 4)`` that somebody knows: what the scout says of it."""
-        self.step = self.scout.start(buffers, T_cam_centre)
+        self.step = self.catch_up_tracker.start(buffers, T_cam_centre)
         self.found, self.at_hand = (frame, T_cam_centre), (buffers, T_cam_centre)
         return self.step
 
     def begun(self) -> None:
         """What was found is followed now: forget it."""
         self._kept.clear()
-        self.dead_ends.clear()
-        self.found, self._scout_index, self._led_by = None, None, None
+        self.rejected_regions.clear()
+        self.found, self._catch_up_index, self._led_by = None, None, None
 
-    def look_nearby(self, attempt: int, known: Known | None) -> Work:
+    def search_locally(self, attempt: int, known: TrackPrior | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
         frame = self._kept[-1]
         buffers = self._buffers_with(frame)
         if known is None or known.colour_log_odds is None:
             return Failed(attempt=attempt)
         place, odds = known.T_cam_centre, known.colour_log_odds
-        mask = nearby_mask(buffers, odds, place, self._bundle.diameter_m, config=self._nearby)
+        mask = local_search_mask(buffers, odds, place, self._bundle.diameter_m, config=self._local_search)
         yield "mask"
         if mask is None:
             return Failed(attempt=attempt)
@@ -116,14 +116,14 @@ class Locator:
             found = yield from self._registrar.chunks(buffers, mask, near=place)
         except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
             return Failed(attempt=attempt)
-        self.found, self._scout_index = (frame, found.T_cam_centre), None
+        self.found, self._catch_up_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
-    def search(self, attempt: int, known: Known | None) -> Work:
+    def search(self, attempt: int, known: TrackPrior | None) -> Work:
         """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
         if self._led_by is not None:  # found, but not believed when it was taken forward
-            self.dead_ends.add(*self._led_by)
+            self.rejected_regions.add(*self._led_by)
             self._led_by = None
         if self._finder is None:
             return Failed(attempt=attempt)
@@ -131,48 +131,48 @@ class Locator:
         self._masks = yield from self._finder.segment(frame, known)
         return MaskFound(attempt=attempt, frame=frame.index)
 
-    def register_candidates(self, attempt: int, known: Known | None, effort: Effort) -> Work:
+    def register_candidates(self, attempt: int, known: TrackPrior | None, budget: SearchBudget) -> Work:
         """Registration of those masks, and the verdict which of them is the object, if any."""
         assert self._finder is not None
         assert self._masks is not None
         look, segmentation = self._masks
         buffers = self._buffers_with(look.frame)
-        search = yield from self._finder.examine(look, segmentation, buffers, known=known, effort=effort)
+        search = yield from self._finder.examine(look, segmentation, buffers, known=known, budget=budget)
         return self._answer(attempt, look.frame, search)
 
-    def go_forward(self, attempt: int) -> Work:
+    def propagate(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
         if self.found is None:
             return Failed(attempt=attempt)
         # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
         frame, T = self.found
         buffers = self._buffers_with(frame)
-        if self._scout_index != frame.index:
-            self.step = self.scout.start(buffers, T)
+        if self._catch_up_index != frame.index:
+            self.step = self.catch_up_tracker.start(buffers, T)
         count = 0
         while (ahead := next((kept for kept in tuple(self._kept) if kept.index > frame.index), None)) is not None:
             frame = ahead
             buffers = self._buffers_with(frame)
-            self.step = self.scout.update(buffers)
+            self.step = self.catch_up_tracker.update(buffers)
             count += 1
             if count % self._frames_per_chunk == 0:
                 yield "frames"
         assert self.step is not None
-        self.found, self._scout_index = (frame, self.step.T_cam_centre), frame.index
+        self.found, self._catch_up_index = (frame, self.step.T_cam_centre), frame.index
         self.at_hand = (buffers, self.step.T_cam_centre)
         votes = self._vote(*self.at_hand)
-        return PoseForwarded(
+        return PosePropagated(
             attempt=attempt,
             frame=frame.index,
             score=self.step.confidence,
-            network_score=None if votes is None or votes.faulty else votes.score,
-            faulty=self.step.faulty or (votes is not None and votes.faulty),
+            network_score=None if votes is None or votes.is_non_finite else votes.score,
+            is_non_finite=self.step.is_non_finite or (votes is not None and votes.is_non_finite),
         )
 
     def _answer(self, attempt: int, frame: Frame, search: Searched) -> Event:
         if search.found is None:
             return Failed(attempt=attempt)
-        self.found, self._scout_index = (frame, search.found.T_cam_centre), None
+        self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
         self._led_by = frame, search.found.candidate.mask
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.verdict)
 

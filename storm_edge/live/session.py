@@ -14,11 +14,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels.streams import on_stream
-from storm_edge.live.arbiter import Wish, next_turn
-from storm_edge.live.batched_group import ResidentGroup, TrackerKind, the_one_group
+from storm_edge.live.arbiter import RecoveryRequest, next_request
+from storm_edge.live.batched_group import BatchedGroup, TrackerKind, common_group
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
@@ -59,11 +59,11 @@ class FrameLoop:
         self._gone: dict[str, int] = {}  # unusable answers of objects that were removed
         for item in objects:
             self._objects.append(item)
-        self._group = the_one_group([item.group for item in self._objects])
+        self._group = common_group([item.group for item in self._objects])
         self._share_verifying()
 
     @property
-    def group(self) -> ResidentGroup | None:
+    def group(self) -> BatchedGroup | None:
         """What follows all objects together; None where each is followed by itself."""
         return self._group
 
@@ -80,10 +80,10 @@ class FrameLoop:
     @property
     def faults(self) -> dict[str, object]:
         """What went wrong so far and was gone on from, for reports; JSON types."""
-        unusable = dict(self._gone)
+        non_finite_count = dict(self._gone)
         for item in self._objects:
-            for network, count in item.unusable.items():
-                unusable[network] = unusable.get(network, 0) + count
+            for network, count in item.non_finite_count.items():
+                non_finite_count[network] = non_finite_count.get(network, 0) + count
         rebuilt: dict[str, str] = {}
         for item in self._objects:
             rebuilt |= item.rebuilt
@@ -91,7 +91,7 @@ class FrameLoop:
             rebuilt["locate thread"] = "a chunk that hung"
         return {
             "frames": self._gate.counts,
-            "not_numbers": unusable,
+            "not_numbers": non_finite_count,
             "rebuilt": rebuilt,
             "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
         }
@@ -104,8 +104,8 @@ class FrameLoop:
         """
         name = item.bundle.object_id
         if any(other.bundle.object_id == name for other in self._objects):
-            raise ConfigError(bad("objects", f"{name} twice", "each once", "give the second one another name"))
-        self._group = the_one_group([*(other.group for other in self._objects), item.group])
+            raise ConfigError(mismatch("objects", f"{name} twice", "each once", "give the second one another name"))
+        self._group = common_group([*(other.group for other in self._objects), item.group])
         self._objects.append(item)
         item.come_back()
         self._share_verifying()
@@ -122,10 +122,10 @@ class FrameLoop:
                 break
         else:
             names = [item.bundle.object_id for item in self._objects]
-            raise ConfigError(bad("objects", f"no {object_id}", f"one of {names}", "name one that is followed"))
+            raise ConfigError(mismatch("objects", f"no {object_id}", f"one of {names}", "name one that is followed"))
         self._objects.remove(item)
         item.stop()
-        for network, count in item.unusable.items():
+        for network, count in item.non_finite_count.items():
             self._gone[network] = self._gone.get(network, 0) + count
         self._share_verifying()
         return item
@@ -175,8 +175,8 @@ class FrameLoop:
 
     def _locate(self, spent: dict[int, dict[str, float]]) -> None:
         """Give one object the turn, and let it use it."""
-        wishes = [self._wish(item) if place in spent else None for place, item in enumerate(self._objects)]
-        place = next_turn(wishes)
+        requests = [self._wish(item) if place in spent else None for place, item in enumerate(self._objects)]
+        place = next_request(requests)
         if place is not None:
             item = self._objects[place]
             attempt = item.belief.attempt
@@ -185,12 +185,12 @@ class FrameLoop:
             item.locate()
             spent[place]["locate"] = spent[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
 
-    def _wish(self, item: ObjectLoop) -> Wish | None:
+    def _wish(self, item: ObjectLoop) -> RecoveryRequest | None:
         need, attempt = item.need, item.belief.attempt
         if need is None or attempt is None:
             return None
         held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number
-        return Wish(need=need, since_s=attempt.started_s, held=held, under_way=item.under_way)
+        return RecoveryRequest(need=need, since_s=attempt.started_s, held=held, under_way=item.under_way)
 
     def _uploaded(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         if self._group is not None and self._objects:

@@ -44,7 +44,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.events import (
     Action,
     Begin,
@@ -53,22 +53,22 @@ from storm_edge.live.events import (
     Event,
     Failed,
     Forget,
-    Forward,
     Given,
     Judged,
-    LookNearby,
     MaskFound,
-    PoseForwarded,
     PoseFound,
+    PosePropagated,
+    Propagate,
     Register,
     Remember,
-    Search,
+    ScoreSource,
+    SearchImage,
+    SearchLocally,
     Tick,
-    Voter,
 )
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 
-FOLLOWED = (State.TRACKING, State.SUSPECT)
+FOLLOWED = (TrackState.TRACKING, TrackState.SUSPECT)
 """States in which there is a pose to report."""
 
 
@@ -86,9 +86,13 @@ class VoteConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.suspect_below <= self.trust_above <= 1.0:
             got = f"suspect_below {self.suspect_below:g}, trust_above {self.trust_above:g}"
-            raise ConfigError(bad("vote", got, "0 <= suspect_below <= trust_above <= 1", "correct the thresholds"))
+            raise ConfigError(
+                mismatch("vote", got, "0 <= suspect_below <= trust_above <= 1", "correct the thresholds")
+            )
         if not 0.0 < self.newest_weight <= 1.0:
-            raise ConfigError(bad("newest_weight", f"{self.newest_weight:g}", "above 0 to 1", "correct the weight"))
+            raise ConfigError(
+                mismatch("newest_weight", f"{self.newest_weight:g}", "above 0 to 1", "correct the weight")
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,20 +109,20 @@ class MachineConfig:
     """A voter's opinion is forgotten after this time [s]; when nobody has one, that is a doubt."""
     found_above: float = 0.35
     """A found pose with a lower score is not worth tracking forward."""
-    forwarded_above: float = 0.6
+    propagated_above: float = 0.6
     """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
     the object was never followed or no network votes."""
-    forwarded_mean_above: float = 0.82
+    propagated_mean_above: float = 0.82
     """Mean of both votes from which it is after a loss. Either alone takes wrong places for the object: a stone in
     place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
     0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
     no memory to compare with, and a search that was thorough."""
-    forward_slack: int = 1
+    propagation_slack: int = 1
     """A forwarded pose counts as present when it is at most this many frames behind the newest."""
-    nearby_for_s: float = 10.0
+    local_search_for_s: float = 10.0
     """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
     frames and its failed attempts must fit in."""
-    nearby_attempts: int | None = 1
+    local_search_attempts: int | None = 1
     """How many attempts after the loss of a track that had settled begin there; None for all. What hides for longer
     comes back elsewhere, and the whole image holds the old place too."""
     cool_down_s: float = 0.1
@@ -137,13 +141,15 @@ class MachineConfig:
         for name in positive:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(bad(name, f"{value:g}", "more than 0", "correct the value"))
-        if self.nearby_attempts is not None and self.nearby_attempts < 0:
-            raise ConfigError(bad("nearby_attempts", self.nearby_attempts, "0 or more, or None", "correct the value"))
+                raise ConfigError(mismatch(name, f"{value:g}", "more than 0", "correct the value"))
+        if self.local_search_attempts is not None and self.local_search_attempts < 0:
+            raise ConfigError(
+                mismatch("nearby_attempts", self.local_search_attempts, "0 or more, or None", "correct the value")
+            )
 
-    def of(self, voter: Voter) -> VoteConfig:
+    def of(self, source: ScoreSource) -> VoteConfig:
         """How a voter is read."""
-        return self.geometry if voter is Voter.GEOMETRY else self.network
+        return self.geometry if source is ScoreSource.GEOMETRY else self.network
 
     def wait_s(self, failure_count: int) -> float:
         """Time before the next attempt after so many failures in a row [s]."""
@@ -156,10 +162,10 @@ class MachineConfig:
 class Step(str, Enum):
     """What an attempt is waiting for."""
 
-    NEARBY = "nearby"
+    LOCAL_SEARCH = "nearby"
     SEARCH = "search"
     REGISTER = "register"
-    FORWARD = "forward"
+    PROPAGATE = "forward"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +185,10 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opinion:
+class ScoreHistory:
     """What one voter thinks of the track."""
 
-    voter: Voter
+    source: ScoreSource
     """Who."""
     average: float
     """Exponential moving average of the scores."""
@@ -198,7 +204,7 @@ class Opinion:
 class Belief:
     """All that the machine knows. The default is the start: nothing seen yet."""
 
-    state: State = State.SEARCHING
+    state: TrackState = TrackState.SEARCHING
     """What is reported."""
     frame: int = -1
     """Newest frame."""
@@ -212,7 +218,7 @@ class Belief:
     """Failures in a row."""
     search_from_s: float = -math.inf
     """No attempt begins before this time [s]."""
-    opinions: tuple[Opinion, ...] = ()
+    score_histories: tuple[ScoreHistory, ...] = ()
     """At most one per voter, of the current track."""
     silences: int = 0
     """Doubts in a row because nobody judged."""
@@ -228,7 +234,7 @@ class Belief:
     """When [s]."""
     remembered_frame: int = -1
     """Last frame given to the verifier's memory."""
-    faulty_frame: int = -1
+    non_finite_frame: int = -1
     """The newest frame when it was last heard that a network gave no number: nothing said in it ends the doubt."""
 
     @property
@@ -236,9 +242,9 @@ class Belief:
         """Whether there is a pose to report."""
         return self.state in FOLLOWED
 
-    def opinion(self, voter: Voter) -> Opinion | None:
+    def opinion(self, source: ScoreSource) -> ScoreHistory | None:
         """What a voter thinks, None if it did not say lately."""
-        return next((opinion for opinion in self.opinions if opinion.voter is voter), None)
+        return next((opinion for opinion in self.score_histories if opinion.source is source), None)
 
 
 def advance(belief: Belief, event: Event, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
@@ -254,7 +260,7 @@ def advance(belief: Belief, event: Event, config: MachineConfig) -> tuple[Belief
     """
     if isinstance(event, Tick):
         return _tick(belief, event, config)
-    if isinstance(event, (Judged, MaskFound, PoseFound, PoseForwarded, Given)) and event.frame > belief.frame:
+    if isinstance(event, (Judged, MaskFound, PoseFound, PosePropagated, Given)) and event.frame > belief.frame:
         raise ValueError(f"{type(event).__name__} of frame {event.frame}, but the newest frame is {belief.frame}")
     if isinstance(event, Judged):
         return _judged(belief, event, config)
@@ -272,8 +278,8 @@ def _tick(belief: Belief, event: Tick, config: MachineConfig) -> tuple[Belief, t
     belief = replace(belief, frame=event.frame, time_s=event.time_s)
     if belief.has_pose:
         return _listen(belief, config)
-    if belief.state is State.LOST:
-        belief = replace(belief, state=State.SEARCHING)
+    if belief.state is TrackState.LOST:
+        belief = replace(belief, state=TrackState.SEARCHING)
     attempt = belief.attempt
     if attempt is not None:
         if belief.time_s - attempt.started_s < config.attempt_timeout_s:
@@ -286,32 +292,34 @@ def _tick(belief: Belief, event: Tick, config: MachineConfig) -> tuple[Belief, t
 
 def _listen(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """Forget opinions that are too old; having none left for a while is a doubt."""
-    fresh = tuple(o for o in belief.opinions if belief.time_s - o.heard_s < config.silence_s)
-    belief = replace(belief, opinions=fresh)
+    fresh = tuple(o for o in belief.score_histories if belief.time_s - o.heard_s < config.silence_s)
+    belief = replace(belief, score_histories=fresh)
     if belief.time_s - belief.heard_s < config.silence_s:
         return belief, ()
     return _settle(replace(belief, silences=belief.silences + 1, heard_s=belief.time_s), config)
 
 
 def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
-    before = belief.opinion(event.voter)
+    before = belief.opinion(event.source)
     overtaken = before is not None and event.frame <= before.frame
     if not belief.has_pose or event.frame < belief.since_frame or overtaken:
         return belief, ()
-    vote = config.of(event.voter)
+    vote = config.of(event.source)
     average = event.score
     if before is not None:
         average = vote.newest_weight * event.score + (1.0 - vote.newest_weight) * before.average
     doubts = 0
     if average < vote.suspect_below:
         doubts = 1 if before is None else before.doubts + 1
-    opinion = Opinion(voter=event.voter, average=average, doubts=doubts, frame=event.frame, heard_s=belief.time_s)
-    others = tuple(o for o in belief.opinions if o.voter is not event.voter)
-    belief = replace(belief, opinions=(*others, opinion), silences=0, heard_s=belief.time_s)
-    if event.faulty:
-        belief = replace(belief, faulty_frame=belief.frame)
+    opinion = ScoreHistory(
+        source=event.source, average=average, doubts=doubts, frame=event.frame, heard_s=belief.time_s
+    )
+    others = tuple(o for o in belief.score_histories if o.source is not event.source)
+    belief = replace(belief, score_histories=(*others, opinion), silences=0, heard_s=belief.time_s)
+    if event.is_non_finite:
+        belief = replace(belief, non_finite_frame=belief.frame)
     belief, actions = _settle(belief, config)
-    if belief.state is not State.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
+    if belief.state is not TrackState.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
         return belief, actions
     if belief.trusted_frame is None or event.frame > belief.trusted_frame:
         belief = replace(belief, trusted_frame=event.frame, trusted_s=belief.time_s)
@@ -323,56 +331,58 @@ def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belie
 
 
 def _all_trust(belief: Belief, config: MachineConfig) -> bool:
-    return all(o.average >= config.of(o.voter).trust_above for o in belief.opinions)
+    return all(o.average >= config.of(o.source).trust_above for o in belief.score_histories)
 
 
 def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """The state of a followed object from its doubts."""
-    doubts = max([belief.silences, *(o.doubts for o in belief.opinions)])
+    doubts = max([belief.silences, *(o.doubts for o in belief.score_histories)])
     if doubts >= config.lost_after:
         lasted = belief.time_s - belief.began_s >= config.settled_s
         failures = 0 if lasted else belief.failure_count + 1
         lost = replace(
             belief,
-            state=State.LOST,
-            opinions=(),
+            state=TrackState.LOST,
+            score_histories=(),
             silences=0,
             failure_count=failures,
             search_from_s=belief.time_s + config.wait_s(failures),
         )
         return lost, (Drop(),)
-    if doubts or belief.faulty_frame == belief.frame:
-        return replace(belief, state=State.SUSPECT), ()
+    if doubts or belief.non_finite_frame == belief.frame:
+        return replace(belief, state=TrackState.SUSPECT), ()
     if _all_trust(belief, config):
-        return replace(belief, state=State.TRACKING), ()
+        return replace(belief, state=TrackState.TRACKING), ()
     return belief, ()  # between the thresholds nothing changes
 
 
 def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     stop = () if belief.attempt is None else (Cancel(attempt=belief.attempt.number),)
-    belief, actions = _begin_track(belief, event.frame, event.score, None, config, faulty=event.faulty)
+    belief, actions = _begin_track(belief, event.frame, event.score, None, config, is_non_finite=event.is_non_finite)
     return belief, (*stop, *actions)
 
 
 def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     number = belief.attempt_count + 1
-    recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.nearby_for_s
-    nearby = recent and (config.nearby_attempts is None or belief.failure_count < config.nearby_attempts)
+    recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.local_search_for_s
+    local_search = recent and (
+        config.local_search_attempts is None or belief.failure_count < config.local_search_attempts
+    )
     attempt = Attempt(
         number=number,
-        step=Step.NEARBY if nearby else Step.SEARCH,
+        step=Step.LOCAL_SEARCH if local_search else Step.SEARCH,
         frame=belief.frame,
         started_s=belief.time_s,
-        searched=not nearby,
+        searched=not local_search,
     )
     belief = replace(belief, attempt=attempt, attempt_count=number)
-    if nearby and belief.trusted_frame is not None:
-        return belief, (LookNearby(attempt=number, frame=belief.frame, trusted_frame=belief.trusted_frame),)
-    return belief, (Search(attempt=number, frame=belief.frame),)
+    if local_search and belief.trusted_frame is not None:
+        return belief, (SearchLocally(attempt=number, frame=belief.frame, trusted_frame=belief.trusted_frame),)
+    return belief, (SearchImage(attempt=number, frame=belief.frame),)
 
 
 def _answered(
-    belief: Belief, attempt: Attempt, event: MaskFound | PoseFound | PoseForwarded | Failed, config: MachineConfig
+    belief: Belief, attempt: Attempt, event: MaskFound | PoseFound | PosePropagated | Failed, config: MachineConfig
 ) -> tuple[Belief, tuple[Action, ...]]:
     """The attempt under way got an answer; one that its step does not wait for changes nothing."""
     number = attempt.number
@@ -380,32 +390,34 @@ def _answered(
         return _next_try(belief, attempt, config)
     if isinstance(event, MaskFound) and attempt.step is Step.SEARCH:
         return _work(belief, attempt, Step.REGISTER, event.frame), (Register(attempt=number, frame=event.frame),)
-    if isinstance(event, PoseFound) and attempt.step in (Step.NEARBY, Step.REGISTER):
+    if isinstance(event, PoseFound) and attempt.step in (Step.LOCAL_SEARCH, Step.REGISTER):
         if event.score < config.found_above:
             return _next_try(belief, attempt, config)
-        return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
-    if isinstance(event, PoseForwarded) and attempt.step is Step.FORWARD:
+        return _work(belief, attempt, Step.PROPAGATE, event.frame), (Propagate(attempt=number, frame=event.frame),)
+    if isinstance(event, PosePropagated) and attempt.step is Step.PROPAGATE:
         network = event.network_score
         if not _is_believed(belief, event, config):
             return _next_try(belief, attempt, config)
-        if belief.frame - event.frame > config.forward_slack:
-            return _work(belief, attempt, Step.FORWARD, event.frame), (Forward(attempt=number, frame=event.frame),)
-        return _begin_track(belief, event.frame, event.score, network, config, faulty=event.faulty)
+        if belief.frame - event.frame > config.propagation_slack:
+            return _work(belief, attempt, Step.PROPAGATE, event.frame), (
+                Propagate(attempt=number, frame=event.frame),
+            )
+        return _begin_track(belief, event.frame, event.score, network, config, is_non_finite=event.is_non_finite)
     return belief, ()
 
 
-def _is_believed(belief: Belief, event: PoseForwarded, config: MachineConfig) -> bool:
+def _is_believed(belief: Belief, event: PosePropagated, config: MachineConfig) -> bool:
     """Whether a pose that was tracked forward may be the track."""
     network = event.network_score
     if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
         return False
     if network is None or belief.trusted_frame is None:
-        return event.score >= config.forwarded_above
-    return 0.5 * (event.score + network) >= config.forwarded_mean_above
+        return event.score >= config.propagated_above
+    return 0.5 * (event.score + network) >= config.propagated_mean_above
 
 
 def _work(belief: Belief, attempt: Attempt, step: Step, frame: int) -> Belief:
-    return replace(belief, state=State.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
+    return replace(belief, state=TrackState.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
 
 
 def _next_try(belief: Belief, attempt: Attempt, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
@@ -413,15 +425,15 @@ def _next_try(belief: Belief, attempt: Attempt, config: MachineConfig) -> tuple[
     if attempt.searched:
         return _give_up(belief, config), ()
     again = replace(attempt, step=Step.SEARCH, frame=belief.frame, searched=True)
-    search = Search(attempt=attempt.number, frame=belief.frame)
-    return replace(belief, state=State.SEARCHING, attempt=again), (search,)
+    search = SearchImage(attempt=attempt.number, frame=belief.frame)
+    return replace(belief, state=TrackState.SEARCHING, attempt=again), (search,)
 
 
 def _give_up(belief: Belief, config: MachineConfig) -> Belief:
     failures = belief.failure_count + 1
     return replace(
         belief,
-        state=State.SEARCHING,
+        state=TrackState.SEARCHING,
         attempt=None,
         failure_count=failures,
         search_from_s=belief.time_s + config.wait_s(failures),
@@ -429,19 +441,19 @@ def _give_up(belief: Belief, config: MachineConfig) -> Belief:
 
 
 def _begin_track(
-    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig, *, faulty: bool
+    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig, *, is_non_finite: bool
 ) -> tuple[Belief, tuple[Action, ...]]:
     """A new track; what the verifier remembered may have been what led the old one astray."""
-    trusted = score >= config.geometry.trust_above and not faulty
+    trusted = score >= config.geometry.trust_above and not is_non_finite
     doubted = score < config.geometry.suspect_below
-    scores = [(Voter.GEOMETRY, score)] + ([] if network is None else [(Voter.NETWORK, network)])
+    scores = [(ScoreSource.GEOMETRY, score)] + ([] if network is None else [(ScoreSource.NETWORK, network)])
     belief = replace(
         belief,
-        state=State.TRACKING if trusted else State.SUSPECT,
+        state=TrackState.TRACKING if trusted else TrackState.SUSPECT,
         attempt=None,
-        opinions=tuple(
-            Opinion(voter=voter, average=value, doubts=int(doubted), frame=frame, heard_s=belief.time_s)
-            for voter, value in scores
+        score_histories=tuple(
+            ScoreHistory(source=source, average=value, doubts=int(doubted), frame=frame, heard_s=belief.time_s)
+            for source, value in scores
         ),
         silences=0,
         since_frame=frame,
@@ -450,7 +462,7 @@ def _begin_track(
         trusted_frame=frame if trusted else None,
         trusted_s=belief.time_s,
         remembered_frame=frame if trusted else frame - config.remember_every,
-        faulty_frame=frame if faulty else belief.faulty_frame,
+        non_finite_frame=frame if is_non_finite else belief.non_finite_frame,
     )
     begin: tuple[Action, ...] = (Begin(frame=frame), Forget())
     return belief, (*begin, Remember(frame=frame)) if trusted else begin

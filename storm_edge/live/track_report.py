@@ -19,7 +19,7 @@ TOTAL = "total"
 """Name of the stage that sums up the others."""
 
 
-class State(str, Enum):
+class TrackState(str, Enum):
     """What is known about an object at a frame."""
 
     SEARCHING = "SEARCHING"
@@ -44,7 +44,7 @@ class Track:
     """Time of exposure [ns]."""
     object_id: str
     """Name of the object."""
-    state: State
+    state: TrackState
     """What is known."""
     T_cam_obj: Float64 | None
     """Object (frame of the model file) to camera [m], shape ``(4, 4)``; None where there is no pose."""

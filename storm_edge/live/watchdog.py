@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from storm_edge.errors import RunFault, bad
+from storm_edge.errors import RunFault, mismatch
 
 HANG_S = 120.0
 """Before there is a pose a whole search may be done in one frame, which takes a busy machine half a minute [s]."""
@@ -82,4 +82,4 @@ class Watchdog:
                 self._stalls += 1
                 remedy = "see what the camera, the disc or the device is doing, and start again"
                 got = f"no end in {spent_s:.3g} s"
-                self._tell(RunFault(bad(f"stage {stage}", got, f"at most {bound_s:g} s", remedy)))
+                self._tell(RunFault(mismatch(f"stage {stage}", got, f"at most {bound_s:g} s", remedy)))

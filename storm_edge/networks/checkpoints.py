@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from storm_edge.errors import CheckpointError, bad
+from storm_edge.errors import CheckpointError, mismatch
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 
 _SHOWN = 3  # entries named in a message; the others are counted
@@ -40,11 +40,11 @@ def read_checkpoint(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         expected = "a torch file of tensors only"
-        raise CheckpointError(bad(path, error.strerror or error, expected, "check the path")) from error
+        raise CheckpointError(mismatch(path, error.strerror or error, expected, "check the path")) from error
     except Exception as error:  # torch and zipfile raise many kinds for a file that is not theirs
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            bad(path, first, "a torch file of tensors only", "check the path and the file")
+            mismatch(path, first, "a torch file of tensors only", "check the path and the file")
         ) from error
 
 
@@ -58,7 +58,7 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
         content = next((content[w] for w in _WRAPPERS if isinstance(content.get(w), Mapping)), content)
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         expected = f"a state dict, bare or under {' or '.join(map(repr, _WRAPPERS))}"
-        raise CheckpointError(bad(path, type(content).__name__, expected, "save model.state_dict()"))
+        raise CheckpointError(mismatch(path, type(content).__name__, expected, "save model.state_dict()"))
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
@@ -83,7 +83,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) 
     ]
     if faults:
         expected = f"the {len(wanted)} entries of {type(module).__name__}"
-        raise CheckpointError(bad(path, "; ".join(faults), expected, "use the checkpoint of this network"))
+        raise CheckpointError(mismatch(path, "; ".join(faults), expected, "use the checkpoint of this network"))
     module.load_state_dict(weights)
 
 
@@ -95,7 +95,7 @@ def load_nano(path: Path) -> NanoRefineNet | NanoScoreNet:
     """
     content = read_checkpoint(path)
     if not isinstance(content, dict) or not {"network", "nano", "ema"} <= content.keys():
-        raise CheckpointError(bad(path, "other content", "a checkpoint of storm-edge train", "check the path"))
+        raise CheckpointError(mismatch(path, "other content", "a checkpoint of storm-edge train", "check the path"))
     config = NanoConfig(**content["nano"])
     net = NanoRefineNet(config) if content["network"] == "refine" else NanoScoreNet(config)
     load_strictly(net, {k.removeprefix("net."): v for k, v in content["ema"].items()}, path)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 Attributes = Mapping[str, Any]
 Operator = Callable[..., Any]
@@ -57,7 +57,7 @@ class OnnxGraph:
             onnx.checker.check_model(model)
         except Exception as error:  # protobuf, onnx and the system raise theirs
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise EngineError(bad(path, first, "an ONNX file", "export it again")) from error
+            raise EngineError(mismatch(path, first, "an ONNX file", "export it again")) from error
         graph = model.graph
         constants = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
         self._steps: list[tuple[Operator, list[str], list[str]]] = []
@@ -72,11 +72,11 @@ class OnnxGraph:
                 unknown = sorted({n.op_type for n in graph.node} - _OPERATORS.keys() - {"Constant"})
                 expected = f"of {', '.join(sorted(_OPERATORS))}"
                 remedy = "run it on ONNX Runtime"
-                raise EngineError(bad(path, f"operators {', '.join(unknown)}", expected, remedy)) from None
+                raise EngineError(mismatch(path, f"operators {', '.join(unknown)}", expected, remedy)) from None
             except _UnknownVariant as error:
                 what = f"{path}: {node.op_type}"
                 raise EngineError(
-                    bad(what, error, "a variant that is known here", "run it on ONNX Runtime")
+                    mismatch(what, error, "a variant that is known here", "run it on ONNX Runtime")
                 ) from None
             self._steps.append((operator, list(node.input), list(node.output)))
         self._weights = {name: _weight(array, device) for name, array in constants.items()}

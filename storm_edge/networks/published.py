@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from storm_edge.errors import CheckpointError, bad
+from storm_edge.errors import CheckpointError, mismatch
 from storm_edge.networks.checkpoints import read_checkpoint, state_dict_of
 
 
@@ -28,5 +28,5 @@ def read_published(path: Path, source: Published) -> dict[str, Tensor]:
         CheckpointError: No such file (says which one is wanted and where it is published), or not one of weights.
     """
     if not path.is_file():
-        raise CheckpointError(bad(path, "no such file", source.file, f"see {source.origin}"))
+        raise CheckpointError(mismatch(path, "no such file", source.file, f"see {source.origin}"))
     return state_dict_of(read_checkpoint(path), path)

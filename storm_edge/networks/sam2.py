@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 from storm_edge.networks.channel_norm import ChannelNorm
 from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.published import Published, read_published
@@ -84,7 +84,7 @@ def build_sam2(variant: str, *, size_px: int = SIZE_PX) -> nn.Module:
             package = importlib.import_module("sam2.build_sam")
         except ImportError as error:
             remedy = "install storm-edge[sam2], or leave SAM2 out"
-            raise BackendError(bad("SAM2", error, "the sam2 package", remedy)) from error
+            raise BackendError(mismatch("SAM2", error, "the sam2 package", remedy)) from error
         net: nn.Module = package.build_sam2(
             VARIANTS[variant].config,
             None,

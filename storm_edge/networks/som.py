@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from storm_edge.errors import CheckpointError, bad
+from storm_edge.errors import CheckpointError, mismatch
 from storm_edge.networks.attention import attend, merge_heads, split_heads
 from storm_edge.networks.channel_norm import ChannelNorm
 from storm_edge.networks.checkpoints import load_strictly
@@ -480,4 +480,4 @@ def _check_encoders(weights: Mapping[str, Tensor], path: Path) -> None:
             if not torch.equal(value, weights[other]):
                 expected = f"the values of {other}"
                 remedy = "use a checkpoint trained with frozen encoders, as STORM's are"
-                raise CheckpointError(bad(path, f"other values in {key}", expected, remedy))
+                raise CheckpointError(mismatch(path, f"other values in {key}", expected, remedy))

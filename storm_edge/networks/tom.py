@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from storm_edge.errors import CheckpointError, bad
+from storm_edge.errors import CheckpointError, mismatch
 from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.dinov2 import VIT_S14, Dinov2, Dinov2Config, FrozenDinov2
 from storm_edge.networks.linear_folds import linear
@@ -198,7 +198,7 @@ def load_tom(path: Path, encoder: Dinov2Config = VIT_S14) -> Tom:
     weights = read_published(path, _FILE)
     found = {key.split(".")[1] for key in weights if key.startswith("attn_blocks.")}
     if not found:
-        raise CheckpointError(bad(path, "no attn_blocks", _FILE.file, f"see {_FILE.origin}"))
+        raise CheckpointError(mismatch(path, "no attn_blocks", _FILE.file, f"see {_FILE.origin}"))
     net = Tom(len(found), encoder)
     load_strictly(net, weights, path)
     return net.eval()

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge import __version__
-from storm_edge.errors import ObjectBundleError, OutputError, bad
-from storm_edge.files import sha256, whole_folder
+from storm_edge.errors import ObjectBundleError, OutputError, mismatch
+from storm_edge.files import atomic_folder, sha256
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.viewpoints import SparseViewpoints
 
@@ -50,7 +50,7 @@ class ModelSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredLook:
+class StoredEmbedding:
     """What a network keeps of an object, as bytes."""
 
     bundle: str
@@ -89,7 +89,7 @@ class ObjectBundle:
         """The number in a name such as ``obj_000005``, else None."""
         return number_in(self.object_id)
 
-    def save(self, path: Path | str, *, looks: Sequence[StoredLook] = ()) -> None:
+    def save(self, path: Path | str, *, looks: Sequence[StoredEmbedding] = ()) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.
 
         Args:
@@ -122,7 +122,7 @@ class ObjectBundle:
             ],
             storm_edge=__version__,
         )
-        with whole_folder(path, marker=DESCRIPTION) as folder:
+        with atomic_folder(path, marker=DESCRIPTION) as folder:
             try:
                 (folder / ARRAYS).write_bytes(data)
                 if looks:
@@ -132,7 +132,9 @@ class ObjectBundle:
                 (folder / DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
             except OSError as error:
                 got = error.strerror or error
-                raise OutputError(bad(path, got, "a folder that can be written", "choose another one")) from error
+                raise OutputError(
+                    mismatch(path, got, "a folder that can be written", "choose another one")
+                ) from error
 
     @staticmethod
     def load(path: Path | str) -> ObjectBundle:
@@ -149,7 +151,9 @@ class ObjectBundle:
                 arrays = {name: archive[name] for name in archive.files}
             return _from_arrays(description, arrays)
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ObjectBundleError(bad(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", _AGAIN)) from error
+            raise ObjectBundleError(
+                mismatch(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", _AGAIN)
+            ) from error
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {
@@ -168,7 +172,7 @@ def number_in(object_id: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def stored_looks(path: Path | str) -> dict[str, str]:
+def stored_embeddings(path: Path | str) -> dict[str, str]:
     """Of which networks a bundle folder holds looks: bundle name by fingerprint.
 
     Raises:
@@ -177,7 +181,7 @@ def stored_looks(path: Path | str) -> dict[str, str]:
     return {look.network: look.bundle for look in _described(Path(path)).looks}
 
 
-def read_look(path: Path | str, network: str) -> StoredLook | None:
+def read_stored_embedding(path: Path | str, network: str) -> StoredEmbedding | None:
     """What a network keeps of the object of a bundle folder; None if that holds nothing of this network.
 
     Args:
@@ -190,7 +194,7 @@ def read_look(path: Path | str, network: str) -> StoredLook | None:
     path = Path(path)
     for look in _described(path).looks:
         if look.network == network:
-            return StoredLook(bundle=look.bundle, network=network, data=_checked(path, look.file, look.sha256))
+            return StoredEmbedding(bundle=look.bundle, network=network, data=_checked(path, look.file, look.sha256))
     return None
 
 
@@ -241,14 +245,16 @@ def _look_file(network: str) -> str:
 def _described(path: Path) -> _Description:
     """`object.json` of a bundle folder."""
     if not path.is_dir():
-        raise ObjectBundleError(bad(path, "no such folder", "an object bundle", "make it with storm-edge onboard"))
+        raise ObjectBundleError(
+            mismatch(path, "no such folder", "an object bundle", "make it with storm-edge onboard")
+        )
     try:
         return _Description.model_validate_json((path / DESCRIPTION).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"]) or "JSON"
         got = f"{where}: {first['msg']}"
-        raise ObjectBundleError(bad(path / DESCRIPTION, got, f"an object of schema {SCHEMA}", _AGAIN)) from error
+        raise ObjectBundleError(mismatch(path / DESCRIPTION, got, f"an object of schema {SCHEMA}", _AGAIN)) from error
     except OSError as error:
         raise _missing(path, DESCRIPTION, error) from error
 
@@ -256,20 +262,20 @@ def _described(path: Path) -> _Description:
 def _checked(path: Path, file: str, fingerprint: str) -> bytes:
     """A file of a bundle folder, if it is what `object.json` says."""
     if (path / file).resolve().parent not in (path.resolve(), path.resolve() / LOOKS):
-        raise ObjectBundleError(bad(path / DESCRIPTION, f"file {file}", "a file of the bundle", _AGAIN))
+        raise ObjectBundleError(mismatch(path / DESCRIPTION, f"file {file}", "a file of the bundle", _AGAIN))
     try:
         data = (path / file).read_bytes()
     except OSError as error:
         raise _missing(path, file, error) from error
     if sha256(data) != fingerprint:
         expected = f"sha256 {fingerprint[:12]}... as {DESCRIPTION} says"
-        raise ObjectBundleError(bad(path / file, f"sha256 {sha256(data)[:12]}...", expected, _AGAIN))
+        raise ObjectBundleError(mismatch(path / file, f"sha256 {sha256(data)[:12]}...", expected, _AGAIN))
     return data
 
 
 def _missing(path: Path, file: str, error: OSError) -> ObjectBundleError:
     got = f"{Path(file).name}: {error.strerror}"
-    return ObjectBundleError(bad(path, got, f"{DESCRIPTION}, {ARRAYS} and what the first names", _AGAIN))
+    return ObjectBundleError(mismatch(path, got, f"{DESCRIPTION}, {ARRAYS} and what the first names", _AGAIN))
 
 
 def _mesh_arrays(prefix: str, mesh: Mesh) -> dict[str, NDArray[Any]]:

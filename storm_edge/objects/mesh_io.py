@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import MeshError, UnitError, bad
+from storm_edge.errors import MeshError, UnitError, mismatch
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.surface import (
     Float64,
@@ -75,7 +75,7 @@ def _in_metres(surface: Surface, unit: Unit, *, what: str, say: Say) -> Surface:
         got = f"a length of {size * scale:.4g} m with unit {unit}"
         if low <= size * other_scale <= high:
             remedy = f"state the unit as {other}, which makes it {size * other_scale:.3g} m"
-            raise UnitError(bad(what, got, f"{low:g} to {high:g} m", remedy))
+            raise UnitError(mismatch(what, got, f"{low:g} to {high:g} m", remedy))
         say(f"{what}: {got} is unusual (expected {low:g} to {high:g} m); check the model's scale")
     return Surface(
         vertices=surface.vertices * scale,
@@ -90,9 +90,9 @@ def _read(path: Path, say: Say) -> Surface:
     """All triangles of a file in its own unit, scene graphs flattened."""
     remedy = "give a " + ", ".join(f.lstrip(".").upper() for f in FORMATS) + " file"
     if path.suffix.lower() not in FORMATS:
-        raise MeshError(bad(path, f"a '{path.suffix}' file", "a 3D model", remedy))
+        raise MeshError(mismatch(path, f"a '{path.suffix}' file", "a 3D model", remedy))
     if not path.is_file():
-        raise MeshError(bad(path, "no such file", "a 3D model", remedy))
+        raise MeshError(mismatch(path, "no such file", "a 3D model", remedy))
     import trimesh
 
     try:
@@ -106,10 +106,10 @@ def _read(path: Path, say: Say) -> Surface:
         ]
     except Exception as error:  # its parsers raise whatever broken bytes lead them to
         reason = str(error) or type(error).__name__
-        raise MeshError(bad(path, f"an unreadable file ({reason[:120]})", "a 3D model", remedy)) from error
+        raise MeshError(mismatch(path, f"an unreadable file ({reason[:120]})", "a 3D model", remedy)) from error
     parts = [part for part in parts if len(part.faces)]
     if not parts:
-        raise MeshError(bad(path, "no faces", "a triangle mesh", "export the model as triangles, not as points"))
+        raise MeshError(mismatch(path, "no faces", "a triangle mesh", "export the model as triangles, not as points"))
     for part in parts:
         if part.texture is not None and not np.ptp(part.texture.reshape(-1, 3), axis=0).any():
             say(f"{path.name}: the texture is a single colour; its image file may be missing")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from storm_edge.errors import InputError, MeshError, bad
+from storm_edge.errors import InputError, MeshError, mismatch
 from storm_edge.files import sha256
 from storm_edge.geometry.mesh import Mesh, diameter, make_mesh
 from storm_edge.geometry.se3 import invert, make_T, transform
@@ -59,7 +59,9 @@ def symmetry_about(text: str) -> Symmetries:
     name, colon, turns = text.partition(":")
     expected = "x, y or z, or with a number of equal turns such as z:2"
     if name not in ("x", "y", "z") or (colon and not (turns.isdecimal() and 2 <= int(turns) <= 360)):
-        raise InputError(bad(f"symmetry '{text}'", "an unknown form", expected, "state the axis of the model file"))
+        raise InputError(
+            mismatch(f"symmetry '{text}'", "an unknown form", expected, "state the axis of the model file")
+        )
     axis = tuple(float(name == other) for other in "xyz")
     revolution = ContinuousSymmetry(axis=(axis[0], axis[1], axis[2]))
     if not turns:
@@ -174,7 +176,7 @@ def _doubt_symmetries(motions: Float64, mesh: Mesh, diameter_m: float, *, what: 
 def _points_on(corner: Float64, area: Float64, rng: np.random.Generator, count: int) -> Float64:
     """Points ``(count, 3)`` spread evenly over triangles ``(F, 3, 3)``."""
     if not area.sum() > 0.0:
-        raise MeshError(bad("model", "no surface area", "triangles with an area", "export the model again"))
+        raise MeshError(mismatch("model", "no surface area", "triangles with an area", "export the model again"))
     triangle = corner[rng.choice(len(corner), size=count, p=area / area.sum())]
     a, b = rng.random((2, count, 1))
     flip = (a + b) > 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storm_edge.errors import OutputError, bad
+from storm_edge.errors import OutputError, mismatch
 from storm_edge.geometry.mesh import Mesh
 
 _VERTEX = np.dtype(
@@ -43,4 +43,4 @@ def write_ply(path: Path, mesh: Mesh, *, units_per_metre: float = 1000.0) -> Non
     try:
         path.write_bytes(header.encode("ascii") + vertices.tobytes() + faces.tobytes())
     except OSError as error:
-        raise OutputError(bad(path, error, "a writable file", "choose another output folder")) from error
+        raise OutputError(mismatch(path, error, "a writable file", "choose another output folder")) from error

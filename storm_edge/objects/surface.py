@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from storm_edge.errors import MeshError, bad
+from storm_edge.errors import MeshError, mismatch
 from storm_edge.geometry.mesh import Mesh, make_mesh
 
 Float64 = NDArray[np.float64]
@@ -75,20 +75,22 @@ def clean(surface: Surface, *, what: str, say: Say = silent) -> Surface:
     remedy = "export the model again as a triangle mesh"
     vertices, faces = surface.vertices, surface.faces
     if len(faces) == 0 or len(vertices) == 0:
-        raise MeshError(bad(what, f"{len(vertices)} vertices and {len(faces)} faces", "a triangle mesh", remedy))
+        raise MeshError(mismatch(what, f"{len(vertices)} vertices and {len(faces)} faces", "a triangle mesh", remedy))
     if faces.min() < 0 or faces.max() >= len(vertices):
         index = faces.min() if faces.min() < 0 else faces.max()
-        raise MeshError(bad(what, f"a face with vertex {index}", f"indices 0..{len(vertices) - 1}", remedy))
+        raise MeshError(mismatch(what, f"a face with vertex {index}", f"indices 0..{len(vertices) - 1}", remedy))
     used = np.unique(faces)
     finite = np.isfinite(vertices[used]).all(axis=1)
     if not finite.all():
-        raise MeshError(bad(what, f"{int((~finite).sum())} NaN or infinite vertices", "finite positions", remedy))
+        raise MeshError(
+            mismatch(what, f"{int((~finite).sum())} NaN or infinite vertices", "finite positions", remedy)
+        )
     size = float(np.ptp(vertices[used], axis=0).max())
     corner = vertices[faces]
     twice_area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
     solid = twice_area > _MIN_RELATIVE_AREA * size**2
     if not solid.any():
-        raise MeshError(bad(what, f"{len(faces)} faces, all without area", "triangles with an area", remedy))
+        raise MeshError(mismatch(what, f"{len(faces)} faces, all without area", "triangles with an area", remedy))
     if not solid.all():
         say(f"{what}: dropped {int((~solid).sum())} of {len(faces)} faces, which have no area")
     faces = faces[solid]

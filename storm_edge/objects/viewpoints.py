@@ -15,7 +15,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.errors import MeshError, ObjectBundleError, bad
+from storm_edge.errors import MeshError, ObjectBundleError, mismatch
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.se3 import Float64, make_T
 from storm_edge.geometry.viewsphere import icosphere, look_at_origin
@@ -68,13 +68,13 @@ class SparseViewpoints:
         try:
             found = {f.name: np.ascontiguousarray(arrays[f.name], dtype=np.float32) for f in fields(cls)}
         except KeyError as error:
-            raise ObjectBundleError(bad(what, f"no array {error}", "one array per field", remedy)) from error
+            raise ObjectBundleError(mismatch(what, f"no array {error}", "one array per field", remedy)) from error
         V, P = found["contour_points"].shape[:2]
         for name, array in found.items():
             width = 2 if name == "contour_distances" else 3
             shape = (V, 3) if name == "directions" else (V, P, width)
             if array.shape != shape:
-                raise ObjectBundleError(bad(f"{what} {name}", array.shape, shape, remedy))
+                raise ObjectBundleError(mismatch(f"{what} {name}", array.shape, shape, remedy))
         return cls(**found)
 
 
@@ -119,7 +119,9 @@ def build_viewpoints(
         xyz, colour, mask = renderer.xyz.numpy(), renderer.colour.numpy(), renderer.mask.numpy()
         for i, T in enumerate(T_part):
             if not mask[i].any():
-                raise MeshError(bad("mesh", "a view without surface", "a solid object", "check the model's faces"))
+                raise MeshError(
+                    mismatch("mesh", "a view without surface", "a solid object", "check the model's faces")
+                )
             views.append(
                 _contour(xyz[i], mask[i], T, point_count, focal_px)
                 | _surface(xyz[i], colour[i], mask[i], T, point_count, rng)

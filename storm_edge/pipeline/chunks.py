@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-def exhaust(work: Generator[Any, None, Result]) -> Result:
+def run_to_completion(work: Generator[Any, None, Result]) -> Result:
     """Do all chunks of ``work``, one after the other, and return what they came to."""
     while True:
         try:

@@ -15,13 +15,13 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.errors import FrameError, InputError, bad
+from storm_edge.errors import FrameError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import crop_window
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers, Window
-from storm_edge.kernels.device import Device, HostSide, Shown, WpArray, require_device, thread_span
-from storm_edge.kernels.image_descriptor import PictureSlot
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.device import Device, HostSide, WpArray, ZeroCopyView, require_device, thread_span
+from storm_edge.kernels.image_descriptor import ImageDescriptor
+from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.network_input import write_observed, write_rendered
 from storm_edge.kernels.raster import Lighting, Visibility
@@ -115,10 +115,10 @@ class FrameBuffers:
             wp.zeros((height, width), dtype=wp.float32, device=self.device),
             wp.array(self.K[None], dtype=wp.mat33d, device=self.device),
         )
-        self._rgb, self._depth = Shown(rgb), Shown(depth)
-        self.picture: PictureSlot | None = None
+        self._rgb, self._depth = ZeroCopyView(rgb), ZeroCopyView(depth)
+        self.picture: ImageDescriptor | None = None
         if self.device.is_cpu:
-            self.picture = PictureSlot(self.device)
+            self.picture = ImageDescriptor(self.device)
             self.picture.show(rgb, depth)
         self._K_bytes = b""
         self._K_host = HostSide(self.K_device)
@@ -156,7 +156,7 @@ class FrameBuffers:
     def _check_size(self, frame: Frame) -> None:
         if frame.size_px != self.size_px:
             remedy = "make the buffers anew when a camera changes its resolution"
-            raise FrameError(bad(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
+            raise FrameError(mismatch(f"frame {frame.index}", f"{frame.size_px}", f"{self.size_px} [px]", remedy))
 
     def forget_filtered(self) -> None:
         """Take nothing as filtered: the depth is another one."""
@@ -231,7 +231,7 @@ class PairInputs:
         self._visibility = Visibility(mesh, batch=batch, size_px=(size_px, size_px))
         self._lights = wp.array(np.tile(preset.lighting.packed(), (batch, 1)), dtype=wp.vec4f, device=device)
         self._span = thread_span(device, size_px)
-        self._commands = Commands(device)
+        self._launch_cache = LaunchCache(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
         self._poses_host = HostSide(self.poses)
         self.windows: WpArray = wp.zeros(batch, dtype=wp.vec4f, device=device)
@@ -260,7 +260,7 @@ class PairInputs:
         """
         count = len(T_cam_centre) if count is None else count
         if not 0 < count <= self.batch:
-            raise InputError(bad("pose count", count, f"1..{self.batch}", "make the batch of the inputs larger"))
+            raise InputError(mismatch("pose count", count, f"1..{self.batch}", "make the batch of the inputs larger"))
         if isinstance(T_cam_centre, np.ndarray):
             self._poses_host.write(T_cam_centre[:count])
         else:
@@ -276,12 +276,12 @@ class PairInputs:
             windows=self.windows,
             K_crop=self.K_crop,
             count=count,
-            commands=self._commands,
+            commands=self._launch_cache,
         )
         self._visibility.launch(self.poses, self.K_crop, self._lights, count)
         dim = (count, self.size_px, -(-self.size_px // self._span))
         numbers = [0.5 * self._diameter_m, rule.min_z_m, preset.xyz_limit, self._span]
-        self._commands.launch(
+        self._launch_cache.launch(
             write_rendered,
             dim,
             [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
@@ -291,7 +291,7 @@ class PairInputs:
         if preset.depth_filter is not None:
             window = None if frame.is_filtered(preset.depth_filter) else self._looked_at(frame, count)
             depth = frame.filtered_depth(preset.depth_filter, window)
-        self._commands.launch(
+        self._launch_cache.launch(
             write_observed,
             dim,
             [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],

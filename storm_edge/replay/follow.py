@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from storm_edge.bop.scene import BopScene
-from storm_edge.errors import ConfigError, SceneError, bad
+from storm_edge.errors import ConfigError, SceneError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.session import FrameLoop
@@ -60,7 +60,7 @@ def label_indices(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]
     for bundle in bundles:
         if bundle.bop_id not in ids:
             remedy = "name the object bundle obj_NNNNNN after its BOP id"
-            raise SceneError(bad(scene.path, f"labels of objects {ids}", f"one of {bundle.object_id}", remedy))
+            raise SceneError(mismatch(scene.path, f"labels of objects {ids}", f"one of {bundle.object_id}", remedy))
         indices.append(ids.index(bundle.bop_id))
     return indices
 
@@ -156,7 +156,7 @@ def _require_searches(objects: Sequence[ObjectLoop]) -> None:
     for item in objects:
         if not item.searches:
             remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"
-            raise ConfigError(bad("init auto", f"no finder for {item.bundle.object_id}", "a segmenter", remedy))
+            raise ConfigError(mismatch("init auto", f"no finder for {item.bundle.object_id}", "a segmenter", remedy))
 
 
 def _first_frame(scene: BopScene, label_index: int, init: Init) -> int:
@@ -167,4 +167,4 @@ def _first_frame(scene: BopScene, label_index: int, init: Init) -> int:
         if scene.has_ground_truth and len(scene.ground_truth(frame_id)) > label_index:
             return frame_id
     remedy = "use --init mask, or give the scene labels (--labels for another file name)"
-    raise SceneError(bad(scene.path, "no frame with a pose label", "scene_gt.json", remedy))
+    raise SceneError(mismatch(scene.path, "no frame with a pose label", "scene_gt.json", remedy))

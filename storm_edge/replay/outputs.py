@@ -1,7 +1,7 @@
 """What a run leaves behind: a line per frame and object in `poses.jsonl`, and `summary.json`.
 
 The formats are those of docs/architecture.md, section 8; scripts rely on them. Pictures are `overlay`, `video` and
-`plots`. Nothing here decides where a run's folder appears; `storm_edge.files.whole_folder` does.
+`plots`. Nothing here decides where a run's folder appears; `storm_edge.files.atomic_folder` does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.environment import versions
-from storm_edge.errors import OutputError, bad
-from storm_edge.live.track_report import State, Track
+from storm_edge.errors import OutputError, mismatch
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.percentiles import percentiles
 
 Float64 = NDArray[np.float64]
@@ -52,7 +52,7 @@ class PoseLog:
             OutputError: The log is not open, or the disk does not take it.
         """
         if self._stream is None:
-            raise OutputError(bad(self.path, "a log that is not open", "a `with` block", "write inside it"))
+            raise OutputError(mismatch(self.path, "a log that is not open", "a `with` block", "write inside it"))
         try:
             self._stream.write(track.line() + "\n")
             self._stream.flush()
@@ -91,7 +91,7 @@ def summarise(tracks: Sequence[Track], *, bundle: str, device: str, **more: Any)
     return {
         "frame_count": len({track.frame for track in tracks}),
         "objects": sorted({track.object_id for track in tracks}),
-        "states": {state.value: states.get(state.value, 0) for state in State},
+        "states": {state.value: states.get(state.value, 0) for state in TrackState},
         "pose_count": sum(track.T_cam_obj is not None for track in tracks),
         "latency_ms": {stage: percentiles(values) for stage, values in stages.items()},
         "bundle": bundle,
@@ -132,4 +132,4 @@ def write_summary(path: Path | str, summary: Mapping[str, Any]) -> None:
 
 def _cannot_write(path: Path | str, error: OSError) -> OutputError:
     got = error.strerror or error
-    return OutputError(bad(path, got, "a file that can be written", "choose another output folder"))
+    return OutputError(mismatch(path, got, "a file that can be written", "choose another output folder"))

@@ -11,26 +11,26 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.errors import OutputError, bad
+from storm_edge.errors import OutputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels.device import WpArray, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Lighting, Renderer
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-STATE_COLOURS: dict[State, Colour] = {
-    State.SEARCHING: (150, 150, 150),
-    State.REGISTERING: (70, 150, 255),
-    State.TRACKING: (60, 215, 120),
-    State.SUSPECT: (255, 180, 40),
-    State.LOST: (240, 70, 70),
+STATE_COLOURS: dict[TrackState, Colour] = {
+    TrackState.SEARCHING: (150, 150, 150),
+    TrackState.REGISTERING: (70, 150, 255),
+    TrackState.TRACKING: (60, 215, 120),
+    TrackState.SUSPECT: (255, 180, 40),
+    TrackState.LOST: (240, 70, 70),
 }
 """RGB per state; the same in pictures and plots."""
 
@@ -167,7 +167,7 @@ def write_picture(path: Path | str, picture: UInt8) -> None:
     else:
         reason = "an encoder that failed"
     if not done:
-        raise OutputError(bad(path, reason, "a picture that can be written", "choose another output folder"))
+        raise OutputError(mismatch(path, reason, "a picture that can be written", "choose another output folder"))
 
 
 def contact_sheet(pictures: Sequence[UInt8], *, columns: int = 4, width_px: int = 320) -> UInt8:

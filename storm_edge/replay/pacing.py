@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 
 NOMINAL_HZ = 30.0
 """What stamps say where nothing is paced: the state machine's times are in frames of such a camera."""
@@ -56,7 +56,9 @@ class Pacer:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0.0):
-            raise ConfigError(bad("--rate", f"{rate_hz:g}", "a rate above 0 [Hz]", "name the camera's frame rate"))
+            raise ConfigError(
+                mismatch("--rate", f"{rate_hz:g}", "a rate above 0 [Hz]", "name the camera's frame rate")
+            )
         self._rate_hz = rate_hz
         self._count = count
         self._now, self._sleep = now, sleep

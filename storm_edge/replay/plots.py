@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import OutputError, bad
-from storm_edge.live.track_report import State, Track
+from storm_edge.errors import OutputError, mismatch
+from storm_edge.live.track_report import Track, TrackState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +21,11 @@ Float64 = NDArray[np.float64]
 _INK, _FAINT = "#2b2f36", "#8a919c"
 _LINES = ("#2f6fde", "#e07b27", "#7a4fd0", "#159a8c", "#c2417c")
 _BANDS = {
-    State.SEARCHING: "#d9dce1",
-    State.REGISTERING: "#cfe2ff",
-    State.TRACKING: "#ffffff",
-    State.SUSPECT: "#ffe9bd",
-    State.LOST: "#fbd0d0",
+    TrackState.SEARCHING: "#d9dce1",
+    TrackState.REGISTERING: "#cfe2ff",
+    TrackState.TRACKING: "#ffffff",
+    TrackState.SUSPECT: "#ffe9bd",
+    TrackState.LOST: "#fbd0d0",
 }
 
 
@@ -72,7 +72,9 @@ def plot_run(
         figure.savefig(path)
     except OSError as error:
         got = error.strerror or error
-        raise OutputError(bad(path, got, "a file that can be written", "choose another output folder")) from error
+        raise OutputError(
+            mismatch(path, got, "a file that can be written", "choose another output folder")
+        ) from error
 
 
 def _draw_errors(axes: Axes, errors_m: Mapping[str, Mapping[int, float]], limit_m: float | None) -> None:
@@ -140,9 +142,9 @@ def _dress(axes: Axes, label: str) -> None:
         )
 
 
-def _runs(tracks: Sequence[Track]) -> list[tuple[State, int, int]]:
+def _runs(tracks: Sequence[Track]) -> list[tuple[TrackState, int, int]]:
     """State, first and last frame of every run of equal states."""
-    runs: list[tuple[State, int, int]] = []
+    runs: list[tuple[TrackState, int, int]] = []
     for track in tracks:
         if runs and runs[-1][0] == track.state:
             runs[-1] = (track.state, runs[-1][1], track.frame)
@@ -153,14 +155,14 @@ def _runs(tracks: Sequence[Track]) -> list[tuple[State, int, int]]:
 
 def _draw_bands(axes: Axes, tracks: Sequence[Track]) -> None:
     for state, first, last in _runs(tracks):
-        if state is not State.TRACKING:
+        if state is not TrackState.TRACKING:
             axes.axvspan(first - 0.5, last + 0.5, color=_BANDS[state], lw=0, zorder=0)
 
 
 def _add_band_legend(figure: Figure, tracks: Sequence[Track]) -> None:
     from matplotlib.patches import Patch
 
-    present = [state for state in State if any(track.state is state for track in tracks)]
+    present = [state for state in TrackState if any(track.state is state for track in tracks)]
     patches = [Patch(facecolor=_BANDS[state], edgecolor=_FAINT, lw=0.6, label=state.value) for state in present]
     figure.legend(
         handles=patches, loc="outside upper right", ncols=len(patches), frameon=False, fontsize=8, labelcolor=_INK

@@ -20,15 +20,15 @@ from storm_edge.bop.scene import BopScene, mask_name, write_mask
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.environment import versions
-from storm_edge.errors import ConfigError, bad
-from storm_edge.files import whole_folder
+from storm_edge.errors import ConfigError, mismatch
+from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.percentiles import percentiles
-from storm_edge.pipeline.chunks import exhaust
-from storm_edge.pipeline.detect.detector import FindConfig, Finder, Known
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.detector import FindConfig, Finder, TrackPrior
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.segment.segmenter import ObjectLook, Segmenter, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter, Source, TemplateEmbedding
 from storm_edge.replay.mask_overlay import DrawnMask, paint_masks
 from storm_edge.replay.outputs import SUMMARY, write_summary
 from storm_edge.replay.overlay import contact_sheet, write_picture
@@ -104,25 +104,27 @@ class _Verified:
 
     def __init__(self, finder: Finder, upload: Callable[[Frame], FrameBuffers]) -> None:
         self._finder, self._upload = finder, upload
-        self._last: Known | None = None
+        self._last: TrackPrior | None = None
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
         search = self._finder.search(frame, self._upload(frame), known=self._last)
         if search.found is None or not search.found.mask.any():
             return None, search.verdict
-        self._last = Known(T_cam_centre=search.found.T_cam_centre)
+        self._last = TrackPrior(T_cam_centre=search.found.T_cam_centre)
         return search.found.mask, search.found.verdict
 
 
 class _Raw:
     """By segmentation alone, with a closer look where that shows more."""
 
-    def __init__(self, segmenter: Segmenter, look: ObjectLook) -> None:
+    def __init__(self, segmenter: Segmenter, look: TemplateEmbedding) -> None:
         self._segmenter, self._look = segmenter, look
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
         look = self._segmenter.look(frame)
-        found = exhaust(self._segmenter.find_closer(look, self._look, self._segmenter.find(look, self._look)))
+        found = run_to_completion(
+            self._segmenter.find_tiled(look, self._look, self._segmenter.find(look, self._look))
+        )
         doubted = self._segmenter.config.source is Source.NETWORK and found.present < _PRESENT
         if found.best is None or doubted:
             return None, found.best.score if found.best else 0.0
@@ -153,7 +155,7 @@ def segment_scene(
     out: Path,
     *,
     networks: NetworkBundle | None = None,
-    looks: Sequence[ObjectLook | None] | None = None,
+    looks: Sequence[TemplateEmbedding | None] | None = None,
     verified: bool = True,
     config: FindConfig | None = None,
     every: int = 1,
@@ -183,13 +185,13 @@ def segment_scene(
     """
     names = [bundle.object_id for bundle in bundles]
     if len(set(names)) < len(names):
-        raise ConfigError(bad("objects", f"names {names}", "a name for each", "onboard one of them with --id"))
+        raise ConfigError(mismatch("objects", f"names {names}", "a name for each", "onboard one of them with --id"))
     if every < 1:
-        raise ConfigError(bad("--every", every, "1 or more", "give a positive number of images"))
+        raise ConfigError(mismatch("--every", every, "1 or more", "give a positive number of images"))
     kept = looks or [None] * len(bundles)
     frame_ids = scene.frame_ids[::every]
     options, upload = OrtOptions(device=device), _Uploads(device)
-    with whole_folder(out, marker=SUMMARY) as folder:
+    with atomic_folder(out, marker=SUMMARY) as folder:
         seekers: list[_Seeker] = []
         for bundle, look in zip(bundles, kept, strict=True):
             if verified:
@@ -206,7 +208,7 @@ def segment_scene(
             else:
                 if look is not None:
                     segmenter.check(look, bundle)
-                seekers.append(_Raw(segmenter, look or segmenter.study(bundle)))
+                seekers.append(_Raw(segmenter, look or segmenter.encode(bundle)))
         for name in (MASKS, *([OVERLAYS] if pictures else [])):
             (folder / name).mkdir()
         results: list[FoundObject] = []

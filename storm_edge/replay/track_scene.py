@@ -18,7 +18,7 @@ from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault
-from storm_edge.files import whole_folder
+from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.live.executor import LoopConfig
 from storm_edge.live.factory import make_loops, streams_of
@@ -102,7 +102,7 @@ def track_scene(
         StormEdgeError: As `sequence.follow`; or the folder cannot be written.
     """
     ended: RunFault | None = None
-    with whole_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
+    with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
         streams = streams_of(device, networks)
         lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if paced else None
         watchdog = None

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import OutputError, bad
+from storm_edge.errors import OutputError, mismatch
 
 UInt8 = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ class Video:
         except OSError as error:
             got = error.strerror or error
             remedy = "choose another output folder"
-            raise OutputError(bad(self.path, got, "a file that can be written", remedy)) from error
+            raise OutputError(mismatch(self.path, got, "a file that can be written", remedy)) from error
         height, width = self._size_px
         code = cv2.VideoWriter.fourcc(*_CODEC)
         writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, code, rate_hz, (width, height))
@@ -48,7 +48,7 @@ class Video:
             return writer
         self.path.unlink(missing_ok=True)
         remedy = "install opencv-python-headless or leave the video out"
-        raise OutputError(bad(self.path, "no MP4 encoder in this OpenCV", _CODEC, remedy))
+        raise OutputError(mismatch(self.path, "no MP4 encoder in this OpenCV", _CODEC, remedy))
 
     def __enter__(self) -> Video:
         return self
@@ -57,7 +57,7 @@ class Video:
         """Append one RGB picture ``(H, W, 3)`` of the video's size."""
         if picture.shape[:2] != self._size_px:
             expected = f"{self._size_px} like the first picture"
-            raise OutputError(bad(self.path, f"a picture of {picture.shape[:2]}", expected, "keep one size"))
+            raise OutputError(mismatch(self.path, f"a picture of {picture.shape[:2]}", expected, "keep one size"))
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from storm_edge.errors import CheckpointError, OutputError, bad
+from storm_edge.errors import CheckpointError, OutputError, mismatch
 from storm_edge.networks.checkpoints import read_checkpoint
 
 FORMAT = 1
@@ -27,7 +27,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # torch wraps a missing folder in a RuntimeError
         part.unlink(missing_ok=True)
-        raise OutputError(bad(path, error, "a folder that can be written", "choose another --out")) from error
+        raise OutputError(mismatch(path, error, "a folder that can be written", "choose another --out")) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,6 +39,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     content = read_checkpoint(path)
     if not isinstance(content, dict) or not content.keys() >= _KEYS or content["format"] != FORMAT:
         raise CheckpointError(
-            bad(path, "other content", f"a training checkpoint of format {FORMAT}", "train again with this version")
+            mismatch(
+                path, "other content", f"a training checkpoint of format {FORMAT}", "train again with this version"
+            )
         )
     return content

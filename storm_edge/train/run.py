@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError, bad
+from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError, mismatch
 from storm_edge.train.augment import augment
 from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import Network, TrainConfig, TrainResult
@@ -58,9 +58,9 @@ def _process(device: str) -> Iterator[_Process]:
     count, local = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("LOCAL_RANK", "0")
     kind = device.split(":")[0]
     if kind not in ("cpu", "cuda"):
-        raise ConfigError(bad("--device", device, "cpu, cuda or cuda:i", "name one of these"))
+        raise ConfigError(mismatch("--device", device, "cpu, cuda or cuda:i", "name one of these"))
     if kind == "cuda" and not torch.cuda.is_available():
-        raise BackendError(bad("--device", device, "a CUDA device torch can use", "use --device cpu"))
+        raise BackendError(mismatch("--device", device, "a CUDA device torch can use", "use --device cpu"))
     if count == 1:
         yield _Process(0, 1, torch.device(device))
         return
@@ -127,7 +127,7 @@ class _Run:
         ):
             if content[key] != wanted:
                 raise CheckpointError(
-                    bad(self.checkpoint, f"{key} {content[key]}", wanted, "resume with the first options")
+                    mismatch(self.checkpoint, f"{key} {content[key]}", wanted, "resume with the first options")
                 )
         self.objective.load_state_dict(content["model"])
         self.average.module.load_state_dict(content["ema"])
@@ -169,14 +169,16 @@ def _prepare(config: TrainConfig) -> None:
     """Check what can be checked before any work, and make the output folder."""
     for name in ("steps", "batch", "hypotheses", "pool", "threads", "held_out"):
         if getattr(config, name) < 1:
-            raise ConfigError(bad(f"--{name.replace('_', '-')}", getattr(config, name), "at least 1", "raise it"))
+            raise ConfigError(
+                mismatch(f"--{name.replace('_', '-')}", getattr(config, name), "at least 1", "raise it")
+            )
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(bad(config.out, error, "a folder that can be made", "choose another --out")) from error
+        raise OutputError(mismatch(config.out, error, "a folder that can be made", "choose another --out")) from error
     if (config.out / "checkpoint.pt").exists() and not config.resume:
         raise OutputError(
-            bad(
+            mismatch(
                 config.out,
                 "a checkpoint of an earlier run",
                 "an empty folder",

@@ -18,7 +18,7 @@ def options(scene: Path, thing: Path, tmp_path: Path) -> list[object]:
     return ["bench", scene, "--object", thing, *few, "--out", tmp_path / "out"]
 
 
-@pytest.mark.parametrize("tracker", ["resident", "stepwise"])
+@pytest.mark.parametrize("tracker", ["batched", "stepwise"])
 def test_a_run_leaves_a_record_and_a_plot(
     storm_edge: Command, options: list[object], tmp_path: Path, tracker: str
 ) -> None:

@@ -10,9 +10,9 @@ import trimesh
 
 from storm_edge.cli import onboard as onboard_command
 from storm_edge.objects import onboard as onboarding
-from storm_edge.objects.bundle import ObjectBundle, stored_looks
+from storm_edge.objects.bundle import ObjectBundle, stored_embeddings
 from storm_edge.pipeline.segment.segmenter import Segmenter
-from storm_edge.pipeline.segment.template_cache import load_look
+from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.full_tier import CONTEXT, load_full, write_full_bundle
@@ -89,12 +89,12 @@ def test_what_networks_keep_is_stored_with_the_object(
     ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", *options)
     assert (ended.status, ended.err) == (0, "")
     assert "seen by plain, full" in ended.out
-    assert sorted(stored_looks(tmp_path / "box").values()) == ["full", "plain"]
+    assert sorted(stored_embeddings(tmp_path / "box").values()) == ["full", "plain"]
     bundle = ObjectBundle.load(tmp_path / "box")
-    look = load_look(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
+    look = load_template_embedding(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
     assert look is not None
     np.testing.assert_array_equal(look.tensors["context"], [[5.0] * CONTEXT])
-    other = load_look(tmp_path / "box", Segmenter(load_full(plain)), bundle)
+    other = load_template_embedding(tmp_path / "box", Segmenter(load_full(plain)), bundle)
     assert other is not None
     assert "context" not in other.tensors
 
@@ -103,7 +103,7 @@ def test_no_network_is_asked_where_none_is_wanted(storm_edge: Command, model: Pa
     ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", "--bundle", "none")
     assert ended.status == 0
     assert "seen by" not in ended.out
-    assert stored_looks(tmp_path / "box") == {}
+    assert stored_embeddings(tmp_path / "box") == {}
 
 
 def test_descriptions_that_cannot_be_used(

@@ -12,7 +12,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.segment.segmenter import Segmenter
-from storm_edge.pipeline.segment.template_cache import make_look
+from storm_edge.pipeline.segment.template_cache import make_template_embedding
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.full_tier import write_full_bundle
@@ -86,7 +86,7 @@ def test_storms_networks_segment_too(storm_edge: Command, scene: Path, thing: Pa
     """Its SOM knows objects by their mean colour, and the box has all colours: all is run, whatever is found."""
     folder = write_full_bundle(tmp_path / "networks")
     bundle = ObjectBundle.load(thing)
-    look = make_look(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
+    look = make_template_embedding(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
     bundle.save(tmp_path / "thing", looks=[look])
     options = ["--object", tmp_path / "thing", "--bundle", folder, "--raw", "--sam2", "--framing", "upstream"]
     ended = storm_edge("segment", scene, *options, "--out", tmp_path / "run")
@@ -104,7 +104,7 @@ def test_storms_networks_segment_too(storm_edge: Command, scene: Path, thing: Pa
 def test_what_storms_networks_lack_is_one_line(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
     full = write_full_bundle(tmp_path / "full", sam2=False)
     bundle = ObjectBundle.load(thing)
-    other = make_look(
+    other = make_template_embedding(
         Segmenter(NetworkBundle.load(write_full_bundle(tmp_path / "other", name="other"))), bundle, name="other"
     )
     bundle.save(tmp_path / "seen", looks=[other])

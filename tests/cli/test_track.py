@@ -112,7 +112,7 @@ def test_a_scene_played_at_a_rate_accounts_for_every_frame(storm_edge: Command, 
     assert "--rate" in ended.err
 
 
-@pytest.mark.parametrize("tracker", ["resident", "stepwise"])
+@pytest.mark.parametrize("tracker", ["batched", "stepwise"])
 def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp_path: Path, tracker: str) -> None:
     """A second box of the same make stands beside the first, under a number of its own."""
     mesh, folder = box_mesh(), tmp_path / "pair"
@@ -137,7 +137,7 @@ def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp
     followed = json.loads((out / "summary.json").read_text())["tracker"]
     assert followed["kind"] == tracker
     assert f"tracker {tracker}" in ended.out
-    if tracker == "resident":
+    if tracker == "batched":
         assert followed["launches"] == "eager: graphs are for CUDA"
         assert followed["launches"] in ended.out
     lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]

@@ -16,7 +16,7 @@ from storm_edge.engines import cache as module
 from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import TensorRt
 from storm_edge.engines.backends.tensorrt_build import Built
-from storm_edge.engines.cache import EngineStore, State, check_fits, read_engine
+from storm_edge.engines.cache import CacheState, EngineStore, check_fits, read_engine
 from storm_edge.errors import EngineError, OutputError
 from tests.engines.tensorrt import SM86, doubled, exported
 
@@ -53,9 +53,9 @@ def test_nothing_changed_builds_nothing_and_one_recipe_builds_its_own(
     tmp_path: Path, graphs: list[Any], calls: list[str]
 ) -> None:
     store = EngineStore(tmp_path / "engines", "nano")
-    assert [s.state for s in store.build(graphs, API, SM86)] == [State.MISSING, State.MISSING]
+    assert [s.state for s in store.build(graphs, API, SM86)] == [CacheState.MISSING, CacheState.MISSING]
     assert calls == ["refine", "score"]
-    assert [s.state for s in store.build(graphs, API, SM86)] == [State.FRESH, State.FRESH]
+    assert [s.state for s in store.build(graphs, API, SM86)] == [CacheState.FRESH, CacheState.FRESH]
     assert calls == ["refine", "score"]
     changed = [replace(graphs[0], recipe_sha256="b" * 64), graphs[1]]
     standings = store.check(changed, API, SM86)
@@ -63,7 +63,7 @@ def test_nothing_changed_builds_nothing_and_one_recipe_builds_its_own(
     store.build(changed, API, SM86)
     assert calls == ["refine", "score", "refine"]
     assert all(
-        s.state is State.FRESH for s in store.check(graphs, API, SM86)
+        s.state is CacheState.FRESH for s in store.check(graphs, API, SM86)
     )  # taken back: the old one is still there
 
 
@@ -83,7 +83,7 @@ def test_what_made_an_engine_stale_is_said(
     target = replace(SM86, gpu=change.get("gpu", "any"))
     newer = TensorRt(flavour="tensorrt", module=type("Newer", (), {"__version__": change.get("version", "10.3.0")}))
     standing = store.check(graphs, newer, target, workspace_mib=change.get("workspace_mib", 1024))[0]
-    assert (standing.state, standing.why) == (State.STALE, why)
+    assert (standing.state, standing.why) == (CacheState.STALE, why)
 
 
 @pytest.mark.parametrize(("damage", "message"), [("cut", r"got \d+ bytes"), ("edit", "got sha256")])
@@ -97,7 +97,7 @@ def test_a_damaged_engine_is_refused_and_built_again(
     path.write_bytes(data[:-5] if damage == "cut" else b"x" + data[1:])
     with pytest.raises(EngineError, match=message):
         read_engine(path)
-    assert store.check(graphs, API, SM86)[0].state is State.BROKEN
+    assert store.check(graphs, API, SM86)[0].state is CacheState.BROKEN
     store.build(graphs, API, SM86)
     assert read_engine(path)[0] == data
 
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_the_old_engines_and_no_parts(
         store.build([replace(graphs[0], recipe_sha256="b" * 64)], API, SM86)
     monkeypatch.undo()
     assert sorted(p.name for p in (tmp_path / "engines").rglob("*")) == before
-    assert all(s.state is State.FRESH for s in store.check(graphs, API, SM86))
+    assert all(s.state is CacheState.FRESH for s in store.check(graphs, API, SM86))
 
 
 def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
@@ -127,7 +127,7 @@ def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any
     store = EngineStore(tmp_path / "engines", "nano")
     (standing, _) = store.build(graphs, API, SM86)
     store.engine_path(standing.key).with_suffix(".json").unlink()
-    assert store.check(graphs, API, SM86)[0].state is State.MISSING
+    assert store.check(graphs, API, SM86)[0].state is CacheState.MISSING
     with pytest.raises(EngineError, match="an engine with its manifest"):
         read_engine(store.engine_path(standing.key))
 

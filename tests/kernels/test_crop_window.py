@@ -10,7 +10,7 @@ from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.crop_window import launch_windows
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows, window_square
 from tests.kernels.shapes import K_CAMERA, poses
 
@@ -33,7 +33,7 @@ def on_device(T, K, reach_m, size_px, *, upstream, device="cpu"):
         windows=windows,
         K_crop=K_crop,
         count=len(T),
-        commands=Commands(target),
+        commands=LaunchCache(target),
     )
     return windows.numpy(), K_crop.numpy()
 

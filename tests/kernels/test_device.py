@@ -14,7 +14,7 @@ import warp as wp
 
 import storm_edge.kernels
 from storm_edge.errors import BackendError
-from storm_edge.kernels.device import HostSide, Shown, put, require_device, thread_span
+from storm_edge.kernels.device import HostSide, ZeroCopyView, put, require_device, thread_span
 
 ORIN_SM = 87
 
@@ -87,7 +87,7 @@ def test_the_host_side_of_an_array_reads_and_writes_what_kernels_see():
 
 def test_an_image_is_shown_where_it_lies_if_it_has_the_form():
     own = wp.zeros((2, 3), dtype=wp.float32, device="cpu")
-    shown = Shown(own)
+    shown = ZeroCopyView(own)
     image = np.arange(6, dtype=np.float32).reshape(2, 3)
     shown.show(image)
     there = shown.array
@@ -104,7 +104,7 @@ def test_an_image_is_shown_where_it_lies_if_it_has_the_form():
 
 
 def test_an_image_that_is_shown_lives_as_long_as_it_is_looked_at():
-    shown = Shown(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
+    shown = ZeroCopyView(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
     image = np.ones((2, 3), dtype=np.float32)
     alive = weakref.ref(image)
     shown.show(image)

@@ -9,7 +9,7 @@ import pytest
 import warp as wp
 
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.graph_recording import Recording
+from storm_edge.kernels.graph_recording import GraphRecording
 
 
 @wp.kernel
@@ -20,7 +20,7 @@ def add_kernel(source: wp.array(dtype=wp.float32), target: wp.array(dtype=wp.flo
 
 def test_without_a_graph_every_run_launches() -> None:
     done = []
-    recording = Recording(lambda: done.append("launch"), stream=None, as_graph=False)
+    recording = GraphRecording(lambda: done.append("launch"), stream=None, as_graph=False)
     for _ in range(3):
         recording.run()
     assert done == ["launch"] * 3
@@ -46,7 +46,7 @@ def test_a_graph_is_warmed_up_captured_and_replayed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(wp, "ScopedCapture", Capture)
     monkeypatch.setattr(wp, "synchronize_stream", lambda stream: done.append("wait"))
     monkeypatch.setattr(wp, "capture_launch", lambda graph, stream: done.append(f"replay {graph}"))
-    recording = Recording(lambda: done.append("launch"), stream=SimpleNamespace(), as_graph=True)
+    recording = GraphRecording(lambda: done.append("launch"), stream=SimpleNamespace(), as_graph=True)
     recording.run()
     assert done == ["launch", "wait", "begin", "launch", "end"]
     assert recording.is_captured
@@ -60,7 +60,7 @@ def test_a_graph_reads_what_is_in_the_buffers_now(cuda: str) -> None:
     stream = wp.Stream(device)
     source = wp.ones(4, dtype=wp.float32, device=device)
     target = wp.zeros(4, dtype=wp.float32, device=device)
-    recording = Recording(
+    recording = GraphRecording(
         lambda: wp.launch(add_kernel, dim=4, inputs=[source, target], device=device), stream=stream, as_graph=True
     )
     wp.synchronize_device(device)

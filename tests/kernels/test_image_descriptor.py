@@ -6,11 +6,11 @@ import numpy as np
 import warp as wp
 
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.image_descriptor import Picture, PictureSlot
+from storm_edge.kernels.image_descriptor import ImageDescriptor, RgbdImage
 
 
 @wp.kernel
-def last_pixel(picture: wp.array(dtype=Picture), out: wp.array(dtype=wp.float32)):
+def last_pixel(picture: wp.array(dtype=RgbdImage), out: wp.array(dtype=wp.float32)):
     """Red and depth of the last pixel, and the size."""
     seen = picture[0]
     row = seen.depth.shape[0] - 1
@@ -28,7 +28,7 @@ def images(height: int, width: int, red: int, depth_m: float) -> tuple[wp.array,
 
 
 def test_a_recorded_launch_reads_what_is_shown() -> None:
-    slot = PictureSlot(require_device("cpu"))
+    slot = ImageDescriptor(require_device("cpu"))
     out = wp.zeros(4, dtype=wp.float32, device="cpu")
     command = wp.launch(last_pixel, dim=1, inputs=[slot.array, out], device="cpu", record_cmd=True)
     for height, width, red, depth_m in ((4, 6, 7, 0.5), (4, 6, 9, 0.25), (3, 5, 11, 1.5), (3, 5, 12, 2.0)):

@@ -8,7 +8,7 @@ import warp as wp
 from storm_edge.kernels import launch_cache as module
 from storm_edge.kernels.depth import clean_kernel
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 
 
 def depth(value: float) -> wp.array:
@@ -16,7 +16,7 @@ def depth(value: float) -> wp.array:
 
 
 def test_a_launch_is_told_by_arrays_numbers_and_threads() -> None:
-    commands = Commands(require_device("cpu"))
+    commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for value, far_m, expected in ((1.0, 5.0, 1.0), (2.0, 5.0, 2.0), (2.0, 1.5, 0.0), (1.0, 5.0, 1.0)):
         commands.launch(clean_kernel, (2, 3), [depth(value), far_m, out])
@@ -26,7 +26,7 @@ def test_a_launch_is_told_by_arrays_numbers_and_threads() -> None:
 
 
 def test_the_same_launch_reads_what_the_array_holds_now() -> None:
-    commands = Commands(require_device("cpu"))
+    commands = LaunchCache(require_device("cpu"))
     source, out = depth(1.0), depth(0.0)
     for value in (3.0, 4.0):
         source.fill_(value)
@@ -36,7 +36,7 @@ def test_the_same_launch_reads_what_the_array_holds_now() -> None:
 
 
 def test_new_arrays_every_time_are_not_kept_for_ever() -> None:
-    commands = Commands(require_device("cpu"))
+    commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for number in range(3 * module._MOST):
         commands.launch(clean_kernel, (2, 3), [depth(1.0 + number), 1e6, out])
@@ -45,7 +45,7 @@ def test_new_arrays_every_time_are_not_kept_for_ever() -> None:
 
 
 def test_an_array_that_changes_every_time_is_one_launch() -> None:
-    commands = Commands(require_device("cpu"))
+    commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for value in (1.0, 2.0, 3.0):
         commands.launch(clean_kernel, (2, 3), [depth(value), 9.0, out], changing=(0,))
@@ -57,7 +57,7 @@ def test_an_array_that_changes_every_time_is_one_launch() -> None:
 
 
 def test_a_number_that_changes_every_time_is_one_launch() -> None:
-    commands = Commands(require_device("cpu"))
+    commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for far_m, expected in ((5.0, 3.0), (2.0, 0.0), (4.0, 3.0)):
         commands.launch(clean_kernel, (2, 3), [depth(3.0), far_m, out], changing=(0, 1))

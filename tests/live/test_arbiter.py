@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from storm_edge.live.arbiter import Need, Wish, next_turn
+from storm_edge.live.arbiter import Need, RecoveryRequest, next_request
 
 
-def wish(need: Need, since_s: float, *, held: bool = False, under_way: bool = False) -> Wish:
-    return Wish(need=need, since_s=since_s, held=held, under_way=under_way)
+def request(need: Need, since_s: float, *, held: bool = False, under_way: bool = False) -> RecoveryRequest:
+    return RecoveryRequest(need=need, since_s=since_s, held=held, under_way=under_way)
 
 
 def test_nobody_waits() -> None:
-    assert next_turn([]) is None
-    assert next_turn([None, wish(Need.SEARCH, 0.0, under_way=True)]) is None
+    assert next_request([]) is None
+    assert next_request([None, request(Need.SEARCH, 0.0, under_way=True)]) is None
 
 
 def test_the_most_urgent_goes_first() -> None:
-    wishes = [wish(Need.SEARCH, 0.0, held=True), wish(Need.NEARBY, 1.0), wish(Need.FORWARD, 2.0), None]
-    assert next_turn(wishes) == 2
-    assert next_turn(wishes[:2]) == 1
+    requests = [
+        request(Need.SEARCH, 0.0, held=True),
+        request(Need.LOCAL_SEARCH, 1.0),
+        request(Need.PROPAGATE, 2.0),
+        None,
+    ]
+    assert next_request(requests) == 2
+    assert next_request(requests[:2]) == 1
 
 
 def test_among_equals_the_turn_is_kept_and_then_goes_to_the_longest_waiting() -> None:
-    assert next_turn([wish(Need.SEARCH, 0.0), wish(Need.SEARCH, 1.0, held=True)]) == 1
-    assert next_turn([wish(Need.SEARCH, 2.0), wish(Need.SEARCH, 1.0)]) == 1
-    assert next_turn([wish(Need.SEARCH, 1.0), wish(Need.SEARCH, 1.0)]) == 0
+    assert next_request([request(Need.SEARCH, 0.0), request(Need.SEARCH, 1.0, held=True)]) == 1
+    assert next_request([request(Need.SEARCH, 2.0), request(Need.SEARCH, 1.0)]) == 1
+    assert next_request([request(Need.SEARCH, 1.0), request(Need.SEARCH, 1.0)]) == 0
 
 
 def test_on_a_lane_only_what_is_more_urgent_than_its_work_joins_it() -> None:
-    searching = wish(Need.SEARCH, 0.0, under_way=True)
-    assert next_turn([searching, wish(Need.SEARCH, 0.0)]) is None
-    assert next_turn([searching, wish(Need.NEARBY, 5.0)]) == 1
-    looking = wish(Need.NEARBY, 0.0, under_way=True)
-    assert next_turn([searching, looking, wish(Need.NEARBY, 0.0)]) is None
-    assert next_turn([searching, looking, wish(Need.FORWARD, 9.0)]) == 2
+    searching = request(Need.SEARCH, 0.0, under_way=True)
+    assert next_request([searching, request(Need.SEARCH, 0.0)]) is None
+    assert next_request([searching, request(Need.LOCAL_SEARCH, 5.0)]) == 1
+    looking = request(Need.LOCAL_SEARCH, 0.0, under_way=True)
+    assert next_request([searching, looking, request(Need.LOCAL_SEARCH, 0.0)]) is None
+    assert next_request([searching, looking, request(Need.PROPAGATE, 9.0)]) == 2

@@ -16,20 +16,20 @@ from storm_edge.live.batched_group import TrackerKind
 from storm_edge.live.executor import LoopConfig, ObjectLoop
 from storm_edge.live.factory import make_group, make_loops
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.track.batched import ResidentTracks
+from storm_edge.pipeline.track.batched import BatchedTracker
 from storm_edge.pipeline.track.stepwise import TrackConfig
 from storm_edge.synthetic.objects import make_object
-from tests.faulty import FaultyBundle
+from tests.is_non_finite import FaultyBundle
 from tests.live.test_session import Starting, at, named, two_mugs
 from tests.pipeline.track.test_batched import two_objects
 from tests.staged import Staged
 
-RESIDENT = LoopConfig(tracker=TrackerKind.RESIDENT)
+BATCHED = LoopConfig(tracker=TrackerKind.BATCHED)
 
 
 def error_m(staged: Staged, track: Track, T: np.ndarray) -> float:
@@ -48,13 +48,13 @@ def carton(tmp_path_factory: pytest.TempPathFactory) -> ObjectBundle:
 def updates(monkeypatch: pytest.MonkeyPatch) -> list[list[bool]]:
     """Of every step that was done: who was followed in it."""
     done: list[list[bool]] = []
-    update = ResidentTracks.update
+    update = BatchedTracker.update
 
-    def counted(self: ResidentTracks, frame: Frame, *, is_written: bool = False) -> object:
+    def counted(self: BatchedTracker, frame: Frame, *, is_written: bool = False) -> object:
         done.append([item.is_active for item in self.objects])
         return update(self, frame, is_written=is_written)
 
-    monkeypatch.setattr(ResidentTracks, "update", counted)
+    monkeypatch.setattr(BatchedTracker, "update", counted)
     return done
 
 
@@ -63,7 +63,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 ) -> None:
     """One step per frame for both; the hidden one's slot is skipped, and begins again where it was found."""
     bundles = [staged.bundle, carton]
-    loop = FrameLoop(make_loops(bundles, FaultyBundle.nano(), config=RESIDENT))
+    loop = FrameLoop(make_loops(bundles, FaultyBundle.nano(), config=BATCHED))
     first = {"mug": staged.T_cam_centre, "carton": two_objects(staged, carton, 0)[1][1]}
 
     def begin(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
@@ -79,8 +79,8 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
         assert found is not None
         rows.append(found)
         for track, bundle, T in zip(found, bundles, poses, strict=True):
-            assert (track.T_cam_obj is None) == (track.state not in (State.TRACKING, State.SUSPECT))
-            if track.state is State.TRACKING and track.T_cam_obj is not None and not 8 <= step < 16:
+            assert (track.T_cam_obj is None) == (track.state not in (TrackState.TRACKING, TrackState.SUSPECT))
+            if track.state is TrackState.TRACKING and track.T_cam_obj is not None and not 8 <= step < 16:
                 error_m = ModelPoints(bundle.mesh.vertices).add_s(T, track.T_cam_obj @ bundle.T_obj_centre)
                 assert error_m < 0.05 * bundle.diameter_m
     mug, other = ("".join(track.state.value[0] for track in tracks) for tracks in zip(*rows, strict=True))
@@ -124,7 +124,7 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
         assert tracks is not None
         assert len(tracks) == (1 if 3 <= index < 6 else 2)
         for track in tracks:
-            assert track.state is State.TRACKING
+            assert track.state is TrackState.TRACKING
             assert error_m(staged, track, T_a if track.object_id == "a" else T_b) < 0.002
 
 
@@ -143,7 +143,7 @@ def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
 
 
 def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) -> None:
-    config = replace(RESIDENT, track=TrackConfig(ask_network="never"))
+    config = replace(BATCHED, track=TrackConfig(ask_network="never"))
     networks = FaultyBundle.nano()
     loop = FrameLoop(make_loops([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)
@@ -158,7 +158,7 @@ class Player:
 
     def __init__(self, staged: Staged, networks: FaultyBundle, **config: object) -> None:
         self.staged = staged
-        self.loop = FrameLoop(make_loops([staged.bundle], networks, config=replace(RESIDENT, **config)))  # type: ignore[arg-type]
+        self.loop = FrameLoop(make_loops([staged.bundle], networks, config=replace(BATCHED, **config)))  # type: ignore[arg-type]
         self._T_cam_obj = staged.T_cam_centre @ invert(staged.bundle.T_obj_centre)
         self._still, self._next = staged.frame(), 0
 
@@ -183,12 +183,12 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
 ) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, networks)
-    assert {track.state for track in player.play(4)} == {State.TRACKING}
+    assert {track.state for track in player.play(4)} == {TrackState.TRACKING}
     opened = networks.plan.opened.count("refine")
     networks.plan.raises["refine"], networks.plan.times = fault, 1
     tracks = player.play(4)
     assert [track.frame for track in tracks] == [4, 5, 6, 7], "the frame was done again"
-    assert {track.state for track in tracks} == {State.TRACKING}
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
     assert max(error_m(staged, track, staged.T_cam_centre) for track in tracks) < 0.002
     assert networks.plan.opened.count("refine") > opened
     assert player.loop.faults["rebuilt"] == {"track": str(fault())}
@@ -198,16 +198,18 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, bad: float) -> None:
+def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
+    staged: Staged, mismatch: float
+) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, networks)
-    assert [track.state for track in player.play(4)] == [State.TRACKING] * 4
-    networks.plan.answers["refine"] = bad
+    assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
+    networks.plan.answers["refine"] = mismatch
     tracks = player.play(5)
-    assert [track.state for track in tracks] == [State.SUSPECT] * 5
+    assert [track.state for track in tracks] == [TrackState.SUSPECT] * 5
     networks.plan.answers.clear()
     tracks += player.play(2)
-    assert [track.state for track in tracks[-2:]] == [State.TRACKING] * 2
+    assert [track.state for track in tracks[-2:]] == [TrackState.TRACKING] * 2
     for track in tracks:
         assert error_m(staged, track, staged.T_cam_centre) < 0.002
         track.line()  # refuses NaN

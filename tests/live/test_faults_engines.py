@@ -22,14 +22,14 @@ from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fau
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import Lane, ScheduleConfig
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import TrackConfig
 from storm_edge.replay.follow import Init
 from storm_edge.replay.track_scene import track_scene
 from tests.engines import tiny
-from tests.faulty import FaultyBundle, Plan
+from tests.is_non_finite import FaultyBundle, Plan
 from tests.live.test_faults_non_finite import Player
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene
@@ -69,10 +69,10 @@ def test_what_is_a_fault_of_the_device_and_what_is_a_bug() -> None:
 @pytest.mark.parametrize("fault", [illegal_address, out_of_memory])
 def test_a_lane_is_rebuilt_once_and_then_the_run_ends_with_the_reason(fault: Callable[[], Exception]) -> None:
     health, rebuilt = LaneHealth(), []
-    health.absorb(Lane.TRACK, fault(), lambda: rebuilt.append("track"))
-    health.absorb(Lane.VERIFY, fault(), lambda: rebuilt.append("verify"))  # each lane has its own turn
+    health.recover(Lane.TRACK, fault(), lambda: rebuilt.append("track"))
+    health.recover(Lane.VERIFY, fault(), lambda: rebuilt.append("verify"))  # each lane has its own turn
     with pytest.raises(RunFault) as raised:
-        health.absorb(Lane.TRACK, EngineError("launch of refine: got X"), lambda: rebuilt.append("again"))
+        health.recover(Lane.TRACK, EngineError("launch of refine: got X"), lambda: rebuilt.append("again"))
     assert rebuilt == ["track", "verify"]
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith("track lane: got 'launch of refine: got X' after it was rebuilt for '")
@@ -85,10 +85,10 @@ def test_a_lane_that_cannot_be_rebuilt_ends_the_run_and_a_bug_is_left_alone() ->
 
     health = LaneHealth()
     with pytest.raises(ValueError, match="a bug"):
-        health.absorb(Lane.TRACK, ValueError("a bug"), fail)
+        health.recover(Lane.TRACK, ValueError("a bug"), fail)
     assert health.rebuilt == {}
     with pytest.raises(RunFault, match="'no CUDA-capable device' when it was rebuilt for 'MemoryError'"):
-        health.absorb(Lane.LOCATE, MemoryError(), fail)
+        health.recover(Lane.LOCATE, MemoryError(), fail)
 
 
 def test_a_reopened_engine_answers_into_the_buffers_it_was_bound_to(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
     networks = FaultyBundle.nano()
     (loop,) = make_loops([staged.bundle], networks, config=replace(ALWAYS, verify_every=1))
     player = Player(staged, loop)
-    assert {track.state for track in player.play(3)} == {State.TRACKING}
+    assert {track.state for track in player.play(3)} == {TrackState.TRACKING}
     opened = networks.plan.opened.count(network)
     networks.plan.raises[network], networks.plan.times = fault, 1
     tracks = player.play(3)
-    assert {track.state for track in tracks} == {State.TRACKING}
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
     assert max(player.error_m(track) for track in tracks) < 0.002
     assert networks.plan.opened.count(network) == opened + 1
     assert loop.rebuilt == {lane: str(fault()).splitlines()[0]}
@@ -159,8 +159,8 @@ def test_a_search_that_fails_is_a_failed_attempt_and_the_next_one_finds_it(stage
         tracks = loop.step(frame(index))
         assert tracks is not None
         states.append(tracks[0].state)
-    assert states[0] is State.SEARCHING
-    assert states[-1] is State.TRACKING
+    assert states[0] is TrackState.SEARCHING
+    assert states[-1] is TrackState.TRACKING
     rebuilt = loop.faults["rebuilt"]
     assert rebuilt == {"locate": "Failed to allocate 412876800 bytes on device 'cuda:0'"}
 
@@ -230,7 +230,7 @@ def test_what_a_run_went_on_from_is_in_its_summary(tiny_networks: FaultyBundle, 
     plan.answers["refine"] = float("nan")
     plan.raises["refine"], plan.times = out_of_memory, 1
     run = track_scene(scene, [thing], tiny_networks, tmp_path / "out", init=Init.GT, config=ALWAYS, pictures=False)
-    assert [track.state for track in run.tracks[1:]] == [State.SUSPECT] * 3
+    assert [track.state for track in run.tracks[1:]] == [TrackState.SUSPECT] * 3
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["ended_by"] is None
     assert summary["skipped_frames"] == 0

@@ -16,7 +16,7 @@ from storm_edge.live.executor import LoopConfig, ObjectLoop
 from storm_edge.live.factory import make_group
 from storm_edge.live.frame_gate import LEAP_NS, Gate, admit
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.replay.outputs import describe_frames
 from tests.staged import TABLE_DEPTH_M, K, Staged
@@ -139,7 +139,7 @@ def run(
     staged: Staged, frames: list[Frame], T_first: np.ndarray, kind: TrackerKind = TrackerKind.STEPWISE
 ) -> tuple[list[Track], FrameLoop]:
     """The loop over frames, begun at the true pose of the first."""
-    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.RESIDENT else None
+    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
     loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 
@@ -158,7 +158,7 @@ def test_a_track_is_the_same_whatever_the_clock_and_the_order_do(staged: Staged)
     wild = [*wild[:4], wild[3], wild[1], *wild[4:8], wild[6], *wild[8:]]
     tracks, loop = run(staged, wild, poses[0])
     assert [track.frame for track in tracks] == list(range(10))
-    assert {track.state for track in tracks} == {State.TRACKING}
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
     for track, expected in zip(tracks, plain, strict=True):
         np.testing.assert_array_equal(track.T_cam_obj, expected.T_cam_obj)
         assert track.pose_age_ms == 0.0
@@ -198,7 +198,7 @@ def test_another_camera_in_mid_run_goes_on_with_the_right_poses(
     frames = [pictured(staged, T, K, (480, 640), index) for index, T in enumerate(poses[:6])]
     frames += [pictured(staged, T, camera, size_px, index) for index, T in enumerate(poses[6:], start=6)]
     tracks, loop = run(staged, frames, poses[0], kind)
-    assert {track.state for track in tracks} == {State.TRACKING}
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
     for track, T in zip(tracks, poses, strict=True):
         assert track.T_cam_obj is not None
         found = track.T_cam_obj @ staged.bundle.T_obj_centre
@@ -218,8 +218,8 @@ def test_lost_with_one_camera_and_found_with_another(staged: Staged, kind: Track
     frames += [pictured(staged, T, HALF, (240, 320), index) for index in range(7, 45)]
     tracks, _ = run(staged, frames, T, kind)
     states = [track.state for track in tracks]
-    assert State.LOST in states[2:7]
-    assert states[-1] is State.TRACKING
+    assert TrackState.LOST in states[2:7]
+    assert states[-1] is TrackState.TRACKING
     assert tracks[-1].T_cam_obj is not None
     found = tracks[-1].T_cam_obj @ staged.bundle.T_obj_centre
     assert np.linalg.norm(found[:3, 3] - T[:3, 3]) < 0.004

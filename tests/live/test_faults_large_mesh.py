@@ -11,7 +11,7 @@ import trimesh
 from storm_edge.bench.memory import resident_mib
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.synthetic.objects import make_object
@@ -38,7 +38,7 @@ def test_two_hundred_thousand_triangles_are_followed(tmp_path: Path) -> None:
     whole = Staged(bundle, mesh, staged.T_cam_centre)
     frames = [pictured(whole, T, K, (480, 640), index) for index, T in enumerate(poses)]
     tracks, _ = run(staged, frames, poses[0])
-    assert {track.state for track in tracks} == {State.TRACKING}
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
     for track, T in zip(tracks, poses, strict=True):
         assert track.T_cam_obj is not None
         found = track.T_cam_obj @ bundle.T_obj_centre

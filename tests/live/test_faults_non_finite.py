@@ -10,13 +10,13 @@ import pytest
 from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.executor import LoopConfig, ObjectLoop
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import TrackConfig
 from storm_edge.pipeline.verify.full_tom import open_verifier
-from tests.faulty import FaultyBundle
+from tests.is_non_finite import FaultyBundle
 from tests.staged import Staged
 
 BAD = [float("nan"), float("inf"), float("-inf")]
@@ -51,22 +51,24 @@ class Player:
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, bad: float) -> None:
+def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
+    staged: Staged, mismatch: float
+) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
-    assert [track.state for track in player.play(4)] == [State.TRACKING] * 4
-    networks.plan.answers["refine"] = bad
+    assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
+    networks.plan.answers["refine"] = mismatch
     tracks = player.play(5)
-    assert [track.state for track in tracks] == [State.SUSPECT] * 5
+    assert [track.state for track in tracks] == [TrackState.SUSPECT] * 5
     trusted = player.loop.belief.trusted_frame
     assert trusted == 3, "a frame without an answer was trusted"
     networks.plan.answers.clear()
     tracks += player.play(2)
-    assert [track.state for track in tracks[-2:]] == [State.TRACKING] * 2
+    assert [track.state for track in tracks[-2:]] == [TrackState.TRACKING] * 2
     for track in tracks:
         assert player.error_m(track) < 0.002
         track.line()  # refuses NaN
-    assert player.loop.unusable["refine"] == 5 * 2 * 2  # frames, iterations, poses
+    assert player.loop.non_finite_count["refine"] == 5 * 2 * 2  # frames, iterations, poses
 
 
 def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembered(staged: Staged) -> None:
@@ -74,19 +76,23 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
     verifier = open_verifier(staged.bundle, networks)
     assert verifier is not None
     player = Player(staged, ObjectLoop(staged.bundle, networks, verifier=verifier))
-    assert {track.state for track in player.play(4)} == {State.TRACKING}  # the first crop is remembered
+    assert {track.state for track in player.play(4)} == {TrackState.TRACKING}  # the first crop is remembered
     networks.plan.answers["tom_encode"] = float("nan")
     tracks = player.play(9)
     states = {track.frame: track.state for track in tracks}
-    assert [frame for frame, state in states.items() if state is State.SUSPECT] == [4, 7, 10]  # where it was asked
+    assert [frame for frame, state in states.items() if state is TrackState.SUSPECT] == [
+        4,
+        7,
+        10,
+    ]  # where it was asked
     assert player.loop.belief.remembered_frame == 10
     assert len(verifier) == 1, "a crop without numbers is in the memory"
     networks.plan.answers.clear()
     networks.plan.answers["tom_compare"] = float("inf")
-    assert player.play()[0].state is State.SUSPECT
+    assert player.play()[0].state is TrackState.SUSPECT
     networks.plan.answers.clear()
-    assert {track.state for track in player.play(6)} == {State.TRACKING}
-    assert player.loop.unusable["tom"] >= 5
+    assert {track.state for track in player.play(6)} == {TrackState.TRACKING}
+    assert player.loop.non_finite_count["tom"] >= 5
 
 
 def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
@@ -98,25 +104,25 @@ def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
     verifier.remember(buffers, staged.T_cam_centre)
     networks.plan.answers["tom_compare"] = float("nan")
     votes = verifier.verify(buffers, staged.T_cam_centre)
-    assert votes == replace(alone, faulty=True)
+    assert votes == replace(alone, is_non_finite=True)
 
 
 @pytest.mark.parametrize(
     ("network", "bad"), [("refine", BAD[0]), ("score_attention", BAD[0]), ("score_attention", BAD[1])]
 )
 def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
-    staged: Staged, network: str, bad: float
+    staged: Staged, network: str, mismatch: float
 ) -> None:
     networks = FaultyBundle.nano()
-    networks.plan.answers[network] = bad
+    networks.plan.answers[network] = mismatch
     loop = ObjectLoop(staged.bundle, networks, config=LoopConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
-    assert track.state is State.SUSPECT
+    assert track.state is TrackState.SUSPECT
     assert track.T_cam_obj is not None
     assert np.isfinite(track.T_cam_obj).all()
     assert np.linalg.norm(track.T_cam_obj[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.05
-    assert loop.unusable["refine" if network == "refine" else "score"] > 0
+    assert loop.non_finite_count["refine" if network == "refine" else "score"] > 0
 
 
 def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
@@ -125,7 +131,7 @@ def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
     networks.plan.answers["score_attention"] = float("inf")
     config = replace(QUICK_REGISTER, network_weight=100.0)
     found = Registrar(staged.bundle, networks, config=config).register(staged.buffers(), staged.mask())
-    assert found.faulty
+    assert found.is_non_finite
     assert np.isfinite(found.ranked_scores).all()
     assert found.ranked_scores[0] == pytest.approx(found.score)
 
@@ -146,7 +152,7 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
     empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K)
     player._still = empty
     player._buffers.upload(empty)
-    assert State.LOST in {track.state for track in player.play(8)}
+    assert TrackState.LOST in {track.state for track in player.play(8)}
     networks.plan.answers["refine"] = float("nan")
     player._still = shown
     player._buffers = FrameBuffers(*shown.size_px)
@@ -154,17 +160,17 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
     tracks = player.play(40)
     with_pose = [track for track in tracks if track.T_cam_obj is not None]
     assert with_pose
-    assert {track.state for track in with_pose} == {State.SUSPECT}
+    assert {track.state for track in with_pose} == {TrackState.SUSPECT}
     assert all(player.error_m(track) < 0.01 for track in with_pose)
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, bad: float) -> None:
+def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, mismatch: float) -> None:
     networks = FaultyBundle.nano()
     mesh = MeshBuffers.from_mesh(staged.bundle.mesh_lod, "cpu")
     refine = PoseRefiner(mesh, networks, diameter_m=staged.bundle.diameter_m, batch=2)
     poses = np.stack([staged.T_cam_centre, staged.T_cam_centre])
     assert not np.array_equal(refine(staged.buffers(), poses), poses)
-    networks.plan.answers["refine"] = bad
+    networks.plan.answers["refine"] = mismatch
     np.testing.assert_array_equal(refine(staged.buffers(), poses), poses)
-    assert refine.unusable == 2
+    assert refine.non_finite_count == 2

@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
     "precision": "fp32",
     "camera": {"width_px": 640, "height_px": 480, "rate_hz": 25},
     "lanes": {"locate": "beside", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
-    "track": {"tracker": "resident", "zero_copy": True, "ask_network": "always", "network_iterations": 1},
+    "track": {"tracker": "batched", "zero_copy": True, "ask_network": "always", "network_iterations": 1},
     "sustained_gmac_s": 3000.0,
 }
 
@@ -54,7 +54,7 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
     assert (loop.track.ask_network, loop.track.network_iterations) == ("always", 1)
     assert (loop.tracker, loop.resident.network_iterations, loop.resident.zero_copy) == (
-        TrackerKind.RESIDENT,
+        TrackerKind.BATCHED,
         1,
         True,
     )

@@ -17,7 +17,7 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.live.factory import make_loops
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.follow import Init, follow
 
@@ -53,10 +53,10 @@ def test_a_real_mug_is_found_at_once_and_again_after_a_card_hid_it(shared_data: 
         if track.T_cam_obj is not None and scene.is_labelled(frame.index):
             truth = scene.ground_truth(frame.index)[0].T_cam_obj
             errors[frame.index] = points.add(truth, track.T_cam_obj) / bundle.diameter_m
-    assert states[0] is State.TRACKING
-    assert State.LOST in states[HIDDEN.start : HIDDEN.start + 5]
-    assert State.TRACKING not in states[HIDDEN.start + 5 : HIDDEN.stop], "a card is not the mug"
-    found = states.index(State.TRACKING, HIDDEN.stop)
+    assert states[0] is TrackState.TRACKING
+    assert TrackState.LOST in states[HIDDEN.start : HIDDEN.start + 5]
+    assert TrackState.TRACKING not in states[HIDDEN.start + 5 : HIDDEN.stop], "a card is not the mug"
+    found = states.index(TrackState.TRACKING, HIDDEN.stop)
     assert found <= HIDDEN.stop + 30
-    assert set(states[found:]) == {State.TRACKING}
+    assert set(states[found:]) == {TrackState.TRACKING}
     assert max(error for index, error in errors.items() if index >= found) < 0.1

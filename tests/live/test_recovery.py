@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
-from storm_edge.live.events import Event, Failed, MaskFound, PoseForwarded, PoseFound
+from storm_edge.live.events import Event, Failed, MaskFound, PoseFound, PosePropagated
 from storm_edge.live.recovery import Locator
-from storm_edge.pipeline.chunks import exhaust
-from storm_edge.pipeline.detect.detector import BRIEF, THOROUGH, Finder, Known
-from storm_edge.pipeline.reacquire.local_search import NearbyConfig
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
+from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
@@ -32,28 +32,30 @@ def locator_of(staged: Staged, finder: Finder | None) -> Locator:
         Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None),
         finder=finder,
         vote=lambda buffers, T: None,
-        nearby=NearbyConfig(),
+        local_search=LocalSearchConfig(),
         frames_per_chunk=3,
         kept_frames=10,
         device="cpu",
     )
 
 
-def known_to(staged: Staged, locator: Locator) -> Known:
+def known_to(staged: Staged, locator: Locator) -> TrackPrior:
     """What tracking knows after a frame."""
     locator.given(staged.frame(), staged.buffers(), staged.T_cam_centre)
-    odds = locator.scout.colour_log_odds()
-    return Known(T_cam_centre=staged.T_cam_centre, colour_log_odds=odds, dead_ends=locator.dead_ends)
+    odds = locator.catch_up_tracker.colour_log_odds()
+    return TrackPrior(
+        T_cam_centre=staged.T_cam_centre, colour_log_odds=odds, rejected_regions=locator.rejected_regions
+    )
 
 
 def at(frame: Frame, index: int) -> Frame:
     return replace(frame, index=index, stamp_ns=index * 33_000_000)
 
 
-def searched(locator: Locator, known: Known | None, *, thorough: bool = False) -> Event:
+def searched(locator: Locator, known: TrackPrior | None, *, thorough: bool = False) -> Event:
     """A search of the whole image, to its end."""
-    assert isinstance(exhaust(locator.search(1, known)), MaskFound)
-    return exhaust(locator.register_candidates(1, known, THOROUGH if thorough else BRIEF))
+    assert isinstance(run_to_completion(locator.search(1, known)), MaskFound)
+    return run_to_completion(locator.register_candidates(1, known, FULL if thorough else REACQUIRE))
 
 
 def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, finder: Finder) -> None:
@@ -61,25 +63,25 @@ def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, finder: Find
     locator = locator_of(staged, finder)
     known = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    right = exhaust(locator.look_nearby(1, known))
+    right = run_to_completion(locator.search_locally(1, known))
     assert isinstance(right, PoseFound)
     assert right.score > 0.75
     flat = staged.frame()
     depth = np.where(staged.mask(), np.float32(staged.T_cam_centre[2, 3]), flat.depth_m)
     mirrored = np.where(staged.mask()[..., None], flat.rgb[::-1], flat.rgb)
     locator.keep(at(replace(flat, depth_m=depth, rgb=mirrored), 2))
-    assert isinstance(exhaust(locator.look_nearby(2, known)), Failed)
+    assert isinstance(run_to_completion(locator.search_locally(2, known)), Failed)
 
 
 def test_without_a_finder_the_old_place_is_registered(staged: Staged) -> None:
     locator = locator_of(staged, None)
     known = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    found = exhaust(locator.look_nearby(1, known))
+    found = run_to_completion(locator.search_locally(1, known))
     assert isinstance(found, PoseFound)
     assert locator.found is not None
     assert np.linalg.norm(locator.found[1][:3, 3] - staged.T_cam_centre[:3, 3]) < 0.003
-    assert isinstance(exhaust(locator.search(1, known)), Failed)
+    assert isinstance(run_to_completion(locator.search(1, known)), Failed)
 
 
 def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(staged: Staged, finder: Finder) -> None:
@@ -87,7 +89,7 @@ def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(stag
     known = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
     assert isinstance(searched(locator, known), PoseFound)
-    assert isinstance(exhaust(locator.go_forward(1)), PoseForwarded)
+    assert isinstance(run_to_completion(locator.propagate(1)), PosePropagated)
     locator.keep(at(staged.frame(), 2))
     assert isinstance(searched(locator, known), Failed), "nothing changed there"
     assert isinstance(searched(locator, known, thorough=True), PoseFound), "a thorough search looks everywhere"

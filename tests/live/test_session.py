@@ -22,10 +22,10 @@ from storm_edge.live.factory import make_group, make_loops
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import ScheduleConfig
 from storm_edge.live.session import FrameLoop
-from storm_edge.live.track_report import State, Track
-from storm_edge.pipeline.detect.detector import Finder, Known
+from storm_edge.live.track_report import Track, TrackState
+from storm_edge.pipeline.detect.detector import Finder, TrackPrior
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation
+from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import K, Staged
 
@@ -75,7 +75,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     frame = two_mugs(staged, T_b)
-    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.RESIDENT else None
+    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
     a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
     loop, first = FrameLoop([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []
@@ -94,7 +94,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     assert ["".join(track.object_id for track in tracks) for tracks in seen] == ["a"] * 3 + ["ab"] * 3 + ["b"] * 3
     for tracks in seen:
         for track in tracks:
-            assert track.state is State.TRACKING
+            assert track.state is TrackState.TRACKING
             assert track.T_cam_obj is not None
             T = T_a if track.object_id == "a" else T_b
             assert np.linalg.norm((track.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3] - T[:3, 3]) < 0.002
@@ -103,7 +103,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
 class CountingVerifier:
     """Says yes, and when it was asked."""
 
-    unusable = 0
+    non_finite_count = 0
 
     def __init__(self, name: str, asked: list[str]) -> None:
         self._name, self._asked = name, asked
@@ -143,12 +143,12 @@ class SlowFinder(Finder):
         self._name, self._log, self._chunks = name, log, chunks
 
     @property
-    def unusable(self) -> dict[str, int]:
+    def non_finite_count(self) -> dict[str, int]:
         return {}
 
     def segment(
-        self, frame: Frame, known: Known | None = None
-    ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        self, frame: Frame, known: TrackPrior | None = None
+    ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
         for _ in range(self._chunks):
             self._log.append(self._name)
             yield "look"
@@ -222,8 +222,8 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
 
         lane.arrive = noted  # type: ignore[method-assign]
         deadline, index = time.monotonic() + DEADLINE_S, 0
-        states = [State.SEARCHING]
-        while states[-1] is not State.TRACKING and time.monotonic() < deadline:
+        states = [TrackState.SEARCHING]
+        while states[-1] is not TrackState.TRACKING and time.monotonic() < deadline:
             due_s = time.monotonic() + 0.03
             tracks = loop.step(at(frame, index), next_due_s=due_s)
             assert tracks is not None
@@ -231,7 +231,7 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
             assert loop.step(at(frame, index), next_due_s=due_s) is None  # it was there before
             index += 1
             time.sleep(max(0.0, due_s - time.monotonic()))
-        assert states[-1] is State.TRACKING
+        assert states[-1] is TrackState.TRACKING
         assert arrived == list(range(index))
         assert not any(held), "nothing was followed, so nothing had to be kept out of the way of"
         loop.step(at(frame, index), next_due_s=time.monotonic() + 0.03)

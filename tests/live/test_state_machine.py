@@ -19,21 +19,21 @@ from storm_edge.live.events import (
     Event,
     Failed,
     Forget,
-    Forward,
     Given,
     Judged,
-    LookNearby,
     MaskFound,
-    PoseForwarded,
     PoseFound,
+    PosePropagated,
+    Propagate,
     Register,
     Remember,
-    Search,
+    ScoreSource,
+    SearchImage,
+    SearchLocally,
     Tick,
-    Voter,
 )
 from storm_edge.live.state_machine import Belief, MachineConfig, Step, VoteConfig, advance
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 
 RATE_HZ = 30.0
 CONFIG = MachineConfig(
@@ -42,17 +42,17 @@ CONFIG = MachineConfig(
     lost_after=3,
     silence_s=0.5,
     found_above=0.35,
-    forwarded_above=0.6,
-    forwarded_mean_above=0.78,
-    forward_slack=1,
-    nearby_for_s=2.0,
+    propagated_above=0.6,
+    propagated_mean_above=0.78,
+    propagation_slack=1,
+    local_search_for_s=2.0,
     cool_down_s=0.1,
     longest_wait_s=0.4,
     settled_s=1.0,
     attempt_timeout_s=5.0,
     remember_every=10,
 )
-WORK = (LookNearby, Search, Register, Forward)
+WORK = (SearchLocally, SearchImage, Register, Propagate)
 
 
 class Loop:
@@ -74,10 +74,10 @@ class Loop:
             actions = self.send(Tick(frame=frame, time_s=frame / RATE_HZ))
         return actions
 
-    def judge(self, score: float, voter: Voter = Voter.GEOMETRY) -> tuple[Action, ...]:
-        return self.send(Judged(frame=self.belief.frame, voter=voter, score=score))
+    def judge(self, score: float, source: ScoreSource = ScoreSource.GEOMETRY) -> tuple[Action, ...]:
+        return self.send(Judged(frame=self.belief.frame, source=source, score=score))
 
-    def follow(self, scores: Sequence[float]) -> list[State]:
+    def follow(self, scores: Sequence[float]) -> list[TrackState]:
         """A judged frame per score; the states."""
         states = []
         for score in scores:
@@ -98,7 +98,7 @@ class Loop:
         for _ in range(10):
             if self.belief.has_pose:
                 self.follow([0.0])
-        assert self.belief.state is State.LOST
+        assert self.belief.state is TrackState.LOST
         return self
 
     @property
@@ -112,10 +112,10 @@ class Loop:
 
 def test_the_first_frame_starts_a_search_of_the_whole_image() -> None:
     loop = Loop()
-    assert loop.belief.state is State.SEARCHING
-    assert loop.tick() == (Search(attempt=1, frame=0),)
+    assert loop.belief.state is TrackState.SEARCHING
+    assert loop.tick() == (SearchImage(attempt=1, frame=0),)
     assert loop.tick() == ()  # one at a time
-    assert loop.belief.state is State.SEARCHING
+    assert loop.belief.state is TrackState.SEARCHING
 
 
 def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
@@ -123,15 +123,15 @@ def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
     loop.tick()
     loop.tick(4)
     assert loop.send(MaskFound(attempt=1, frame=0)) == (Register(attempt=1, frame=0),)
-    assert loop.belief.state is State.REGISTERING
+    assert loop.belief.state is TrackState.REGISTERING
     loop.tick(6)
-    assert loop.send(PoseFound(attempt=1, frame=0, score=0.8)) == (Forward(attempt=1, frame=0),)
-    assert loop.belief.state is State.REGISTERING
+    assert loop.send(PoseFound(attempt=1, frame=0, score=0.8)) == (Propagate(attempt=1, frame=0),)
+    assert loop.belief.state is TrackState.REGISTERING
     loop.tick(2)
     newest = loop.belief.frame
-    actions = loop.send(PoseForwarded(attempt=1, frame=newest, score=0.7))
+    actions = loop.send(PosePropagated(attempt=1, frame=newest, score=0.7))
     assert actions == (Begin(frame=newest), Forget(), Remember(frame=newest))
-    assert loop.belief.state is State.TRACKING
+    assert loop.belief.state is TrackState.TRACKING
 
 
 def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
@@ -140,19 +140,19 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
     loop.send(MaskFound(attempt=1, frame=0))
     loop.send(PoseFound(attempt=1, frame=0, score=0.8))
     loop.tick(10)
-    assert loop.send(PoseForwarded(attempt=1, frame=8, score=0.8)) == (Forward(attempt=1, frame=8),)
-    assert loop.belief.state is State.REGISTERING
-    loop.send(PoseForwarded(attempt=1, frame=9, score=0.8))  # one frame behind is present
-    assert loop.belief.state is State.TRACKING
+    assert loop.send(PosePropagated(attempt=1, frame=8, score=0.8)) == (Propagate(attempt=1, frame=8),)
+    assert loop.belief.state is TrackState.REGISTERING
+    loop.send(PosePropagated(attempt=1, frame=9, score=0.8))  # one frame behind is present
+    assert loop.belief.state is TrackState.TRACKING
 
 
-def forwarded(loop: Loop, score: float, network: float | None) -> State:
+def forwarded(loop: Loop, score: float, network: float | None) -> TrackState:
     """The state after the attempt under way found a pose and took it forward."""
     frame = loop.belief.frame
     if loop.belief.attempt is not None and loop.belief.attempt.step is Step.SEARCH:
         loop.send(MaskFound(attempt=loop.number, frame=frame))
     loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.8))
-    loop.send(PoseForwarded(attempt=loop.number, frame=frame, score=score, network_score=network))
+    loop.send(PosePropagated(attempt=loop.number, frame=frame, score=score, network_score=network))
     return loop.belief.state
 
 
@@ -162,7 +162,7 @@ def forwarded(loop: Loop, score: float, network: float | None) -> State:
 def test_a_pose_that_is_not_verified_is_never_tracked(score: float, network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    assert forwarded(loop, score, network) is State.SEARCHING
+    assert forwarded(loop, score, network) is TrackState.SEARCHING
     assert loop.belief.attempt is None
 
 
@@ -170,23 +170,25 @@ def test_a_pose_that_is_not_verified_is_never_tracked(score: float, network: flo
 def test_a_first_pose_is_believed_by_geometry_and_a_network_that_does_not_doubt(network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    assert forwarded(loop, 0.6, network) is State.TRACKING
+    assert forwarded(loop, 0.6, network) is TrackState.TRACKING
 
 
 @pytest.mark.parametrize(
     ("score", "network", "state"),
     [
-        (0.58, 0.97, State.SEARCHING),
-        (0.68, 0.78, State.SEARCHING),
-        (0.49, 1.0, State.SEARCHING),
-        (1.0, 0.59, State.SEARCHING),
-        (0.59, None, State.SEARCHING),
-        (0.6, None, State.TRACKING),
-        (0.59, 0.98, State.TRACKING),
-        (0.96, 0.6, State.TRACKING),
+        (0.58, 0.97, TrackState.SEARCHING),
+        (0.68, 0.78, TrackState.SEARCHING),
+        (0.49, 1.0, TrackState.SEARCHING),
+        (1.0, 0.59, TrackState.SEARCHING),
+        (0.59, None, TrackState.SEARCHING),
+        (0.6, None, TrackState.TRACKING),
+        (0.59, 0.98, TrackState.TRACKING),
+        (0.96, 0.6, TrackState.TRACKING),
     ],
 )
-def test_after_a_loss_both_votes_together_must_be_sure(score: float, network: float | None, state: State) -> None:
+def test_after_a_loss_both_votes_together_must_be_sure(
+    score: float, network: float | None, state: TrackState
+) -> None:
     """Their mean decides, 0.78 here, where neither is below what a track needs."""
     loop = Loop().track().lose()
     loop.tick()
@@ -198,7 +200,7 @@ def test_a_registration_with_a_low_score_is_not_worth_forwarding() -> None:
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
     assert loop.send(PoseFound(attempt=1, frame=0, score=0.34)) == ()
-    assert loop.belief.state is State.SEARCHING
+    assert loop.belief.state is TrackState.SEARCHING
 
 
 def test_waits_double_up_to_the_longest_and_no_further() -> None:
@@ -206,7 +208,7 @@ def test_waits_double_up_to_the_longest_and_no_further() -> None:
     waits = []
     for _ in range(6):
         asked = next(actions for actions in (loop.tick() for _ in range(30)) if actions)
-        assert isinstance(asked[0], Search)
+        assert isinstance(asked[0], SearchImage)
         loop.send(Failed(attempt=loop.number))
         waits.append(loop.belief.search_from_s - loop.belief.time_s)
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.4, 0.4])
@@ -235,27 +237,27 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_late_answer_ignored()
 
 
 def test_one_bad_frame_is_no_doubt_when_the_average_stays_high() -> None:
-    assert Loop().track().follow([0.0, 0.9, 0.9]) == [State.TRACKING] * 3
+    assert Loop().track().follow([0.0, 0.9, 0.9]) == [TrackState.TRACKING] * 3
 
 
 def test_doubt_then_recovery() -> None:
     # averages 0.9 -> 0.45, 0.225 (doubt), 0.5625 (trusted again)
-    assert Loop().track().follow([0.0, 0.0, 0.9]) == [State.TRACKING, State.SUSPECT, State.TRACKING]
+    assert Loop().track().follow([0.0, 0.0, 0.9]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.TRACKING]
 
 
 def test_between_the_thresholds_a_doubt_stays_and_trust_stays() -> None:
     loop = Loop().track()
-    assert set(loop.follow([0.45] * 20)) == {State.TRACKING}
+    assert set(loop.follow([0.45] * 20)) == {TrackState.TRACKING}
     loop.follow([0.0, 0.6])  # averages 0.225, 0.41
-    assert set(loop.follow([0.45] * 20)) == {State.SUSPECT}
+    assert set(loop.follow([0.45] * 20)) == {TrackState.SUSPECT}
 
 
 def test_three_doubts_in_a_row_lose_the_track() -> None:
     loop = Loop().track()
-    assert loop.follow([0.0, 0.0, 0.0]) == [State.TRACKING, State.SUSPECT, State.SUSPECT]
+    assert loop.follow([0.0, 0.0, 0.0]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.SUSPECT]
     loop.tick()
     assert loop.judge(0.0) == (Drop(),)
-    assert loop.belief.state is State.LOST
+    assert loop.belief.state is TrackState.LOST
     assert not loop.belief.has_pose
 
 
@@ -266,9 +268,9 @@ def test_each_voter_counts_its_own_doubts() -> None:
     for _ in range(3):
         loop.tick()
         loop.judge(0.95)
-        loop.judge(0.1, Voter.NETWORK)
+        loop.judge(0.1, ScoreSource.NETWORK)
         states.append(loop.belief.state)
-    assert states == [State.SUSPECT, State.SUSPECT, State.LOST]
+    assert states == [TrackState.SUSPECT, TrackState.SUSPECT, TrackState.LOST]
 
 
 def test_a_frame_without_the_networks_numbers_is_suspect_whatever_else_is_said_of_it() -> None:
@@ -276,11 +278,11 @@ def test_a_frame_without_the_networks_numbers_is_suspect_whatever_else_is_said_o
     trusted = loop.belief.trusted_frame
     for _ in range(6):  # for ever, if it must be: geometry still holds the track
         loop.tick()
-        loop.send(Judged(frame=loop.belief.frame, voter=Voter.GEOMETRY, score=0.9, faulty=True))
-        assert loop.judge(0.9, Voter.NETWORK) == ()
-        assert loop.belief.state is State.SUSPECT
+        loop.send(Judged(frame=loop.belief.frame, source=ScoreSource.GEOMETRY, score=0.9, is_non_finite=True))
+        assert loop.judge(0.9, ScoreSource.NETWORK) == ()
+        assert loop.belief.state is TrackState.SUSPECT
         assert loop.belief.trusted_frame == trusted
-    assert loop.follow([0.9]) == [State.TRACKING]
+    assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
 def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
@@ -288,11 +290,11 @@ def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
     loop.send(PoseFound(attempt=1, frame=0, score=0.8))
-    actions = loop.send(PoseForwarded(attempt=1, frame=0, score=0.9, faulty=True))
+    actions = loop.send(PosePropagated(attempt=1, frame=0, score=0.9, is_non_finite=True))
     assert actions == (Begin(frame=0), Forget())
-    assert loop.belief.state is State.SUSPECT
-    assert loop.send(Given(frame=0, score=0.9, faulty=True)) == (Begin(frame=0), Forget())
-    assert loop.follow([0.9]) == [State.TRACKING]
+    assert loop.belief.state is TrackState.SUSPECT
+    assert loop.send(Given(frame=0, score=0.9, is_non_finite=True)) == (Begin(frame=0), Forget())
+    assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
 def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
@@ -301,42 +303,42 @@ def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
     loop.send(Given(frame=19, score=0.9))
     loop.tick(2)
     before = loop.belief
-    assert loop.send(Judged(frame=18, voter=Voter.NETWORK, score=0.0)) == ()  # of the track before
+    assert loop.send(Judged(frame=18, source=ScoreSource.NETWORK, score=0.0)) == ()  # of the track before
     assert loop.belief == before
-    loop.send(Judged(frame=20, voter=Voter.NETWORK, score=0.0))
-    assert loop.belief.state is State.SUSPECT
+    loop.send(Judged(frame=20, source=ScoreSource.NETWORK, score=0.0))
+    assert loop.belief.state is TrackState.SUSPECT
     before = loop.belief
-    loop.send(Judged(frame=20, voter=Voter.NETWORK, score=1.0))  # a second answer about the same frame
+    loop.send(Judged(frame=20, source=ScoreSource.NETWORK, score=1.0))  # a second answer about the same frame
     assert loop.belief == before
 
 
 def test_a_late_vote_raises_a_doubt_ends_its_own_and_no_other() -> None:
     loop = Loop().track()
     late = loop.belief.frame - 2
-    loop.send(Judged(frame=late, voter=Voter.NETWORK, score=0.0))
-    assert loop.belief.state is State.SUSPECT
-    assert loop.follow([0.9]) == [State.SUSPECT], "geometry does not end the network's doubt"
-    loop.send(Judged(frame=late + 2, voter=Voter.NETWORK, score=0.9))
-    assert loop.belief.state is State.TRACKING
-    assert loop.follow([0.0]) == [State.TRACKING]  # half of the average
-    assert loop.follow([0.0]) == [State.SUSPECT]
-    loop.send(Judged(frame=loop.belief.frame - 2, voter=Voter.NETWORK, score=1.0))
-    assert loop.belief.state is State.SUSPECT, "nor does the network end geometry's"
+    loop.send(Judged(frame=late, source=ScoreSource.NETWORK, score=0.0))
+    assert loop.belief.state is TrackState.SUSPECT
+    assert loop.follow([0.9]) == [TrackState.SUSPECT], "geometry does not end the network's doubt"
+    loop.send(Judged(frame=late + 2, source=ScoreSource.NETWORK, score=0.9))
+    assert loop.belief.state is TrackState.TRACKING
+    assert loop.follow([0.0]) == [TrackState.TRACKING]  # half of the average
+    assert loop.follow([0.0]) == [TrackState.SUSPECT]
+    loop.send(Judged(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=1.0))
+    assert loop.belief.state is TrackState.SUSPECT, "nor does the network end geometry's"
     for _ in range(3):
         loop.tick()
-        loop.send(Judged(frame=loop.belief.frame - 1, voter=Voter.NETWORK, score=0.0))
-    assert loop.belief.state is State.LOST
+        loop.send(Judged(frame=loop.belief.frame - 1, source=ScoreSource.NETWORK, score=0.0))
+    assert loop.belief.state is TrackState.LOST
 
 
 def test_a_late_vote_without_numbers_makes_the_frame_suspect_in_which_it_is_heard() -> None:
     loop = Loop().track()
     trusted = loop.belief.trusted_frame
     loop.tick()
-    loop.send(Judged(frame=loop.belief.frame - 2, voter=Voter.NETWORK, score=0.9, faulty=True))
+    loop.send(Judged(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=0.9, is_non_finite=True))
     loop.judge(0.9)
-    assert loop.belief.state is State.SUSPECT
+    assert loop.belief.state is TrackState.SUSPECT
     assert loop.belief.trusted_frame == trusted
-    assert loop.follow([0.9]) == [State.TRACKING]
+    assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
 def test_an_old_frame_is_trusted_late_but_not_remembered() -> None:
@@ -345,7 +347,7 @@ def test_an_old_frame_is_trusted_late_but_not_remembered() -> None:
     loop.tick()
     loop.send(Given(frame=0, score=0.9))
     loop.tick(15)
-    assert loop.send(Judged(frame=12, voter=Voter.NETWORK, score=0.9)) == ()
+    assert loop.send(Judged(frame=12, source=ScoreSource.NETWORK, score=0.9)) == ()
     assert loop.belief.trusted_frame == 12
     assert loop.judge(0.9) == (Remember(frame=15),)
 
@@ -356,16 +358,16 @@ def test_silence_is_doubted_and_at_last_lost() -> None:
     for _ in range(60):
         loop.tick()
         states.append(loop.belief.state)
-    assert states.index(State.SUSPECT) + 1 == pytest.approx(0.5 * RATE_HZ, abs=1)
-    assert states.index(State.LOST) + 1 == pytest.approx(1.5 * RATE_HZ, abs=3)
+    assert states.index(TrackState.SUSPECT) + 1 == pytest.approx(0.5 * RATE_HZ, abs=1)
+    assert states.index(TrackState.LOST) + 1 == pytest.approx(1.5 * RATE_HZ, abs=3)
 
 
 def test_a_voter_that_fell_silent_no_longer_holds_a_doubt() -> None:
     loop = Loop().track()
     loop.tick()
-    loop.judge(0.0, Voter.NETWORK)
-    assert loop.follow([0.9] * 10) == [State.SUSPECT] * 10
-    assert loop.follow([0.9] * 10)[-1] is State.TRACKING
+    loop.judge(0.0, ScoreSource.NETWORK)
+    assert loop.follow([0.9] * 10) == [TrackState.SUSPECT] * 10
+    assert loop.follow([0.9] * 10)[-1] is TrackState.TRACKING
 
 
 # Recovery --------------------------------------------------------------------------------------------------------
@@ -375,13 +377,13 @@ def test_after_a_loss_the_last_pose_is_looked_at_first_and_at_once() -> None:
     loop = Loop().track().lose()
     trusted = loop.belief.trusted_frame
     assert trusted == 40  # the last frame of 0.9; the first of 0 was believed, not trusted
-    assert loop.tick() == (LookNearby(attempt=loop.number, frame=loop.belief.frame, trusted_frame=40),)
-    assert loop.belief.state is State.SEARCHING
+    assert loop.tick() == (SearchLocally(attempt=loop.number, frame=loop.belief.frame, trusted_frame=40),)
+    assert loop.belief.state is TrackState.SEARCHING
 
 
 @pytest.mark.parametrize(("attempts", "nearby"), [(1, 1), (2, 2), (None, 4), (0, 0)])
-def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, nearby: int) -> None:
-    loop = Loop(replace(CONFIG, nearby_attempts=attempts)).track().lose()
+def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, local_search: int) -> None:
+    loop = Loop(replace(CONFIG, local_search_attempts=attempts)).track().lose()
     begun = []
     for _ in range(4):
         actions = loop.tick()
@@ -390,32 +392,32 @@ def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, 
         begun.append(type(actions[0]))
         while loop.belief.attempt is not None:
             loop.send(Failed(attempt=loop.number))
-    assert begun == [LookNearby] * nearby + [Search] * (4 - nearby)
+    assert begun == [SearchLocally] * local_search + [SearchImage] * (4 - local_search)
 
 
 def test_found_nearby_is_verified_like_any_other_pose() -> None:
     loop = Loop().track().lose()
     loop.tick()
     assert loop.send(PoseFound(attempt=loop.number, frame=loop.belief.frame, score=0.8)) == (
-        Forward(attempt=loop.number, frame=loop.belief.frame),
+        Propagate(attempt=loop.number, frame=loop.belief.frame),
     )
-    assert loop.belief.state is State.REGISTERING
-    assert loop.send(PoseForwarded(attempt=loop.number, frame=loop.belief.frame, score=0.2)) == (
-        Search(attempt=loop.number, frame=loop.belief.frame),
+    assert loop.belief.state is TrackState.REGISTERING
+    assert loop.send(PosePropagated(attempt=loop.number, frame=loop.belief.frame, score=0.2)) == (
+        SearchImage(attempt=loop.number, frame=loop.belief.frame),
     )
-    assert loop.belief.state is State.SEARCHING
+    assert loop.belief.state is TrackState.SEARCHING
 
 
 def test_nothing_nearby_goes_on_to_the_whole_image_without_a_wait() -> None:
     loop = Loop().track().lose()
     loop.tick()
-    assert loop.send(Failed(attempt=loop.number)) == (Search(attempt=loop.number, frame=loop.belief.frame),)
+    assert loop.send(Failed(attempt=loop.number)) == (SearchImage(attempt=loop.number, frame=loop.belief.frame),)
     assert loop.send(Failed(attempt=loop.number)) == ()
     assert loop.belief.failure_count == 1
 
 
 def test_an_old_pose_is_no_prior() -> None:
-    loop = Loop(replace(CONFIG, nearby_attempts=None)).track().lose()
+    loop = Loop(replace(CONFIG, local_search_attempts=None)).track().lose()
     searches = []
     for _ in range(int(3 * RATE_HZ)):
         for action in loop.tick():
@@ -423,8 +425,8 @@ def test_an_old_pose_is_no_prior() -> None:
             loop.send(Failed(attempt=loop.number))
             if loop.belief.attempt is not None:
                 loop.send(Failed(attempt=loop.number))
-    assert all(age_s <= CONFIG.nearby_for_s for age_s, kind in searches if kind is LookNearby)
-    assert {kind for _, kind in searches} == {LookNearby, Search}
+    assert all(age_s <= CONFIG.local_search_for_s for age_s, kind in searches if kind is SearchLocally)
+    assert {kind for _, kind in searches} == {SearchLocally, SearchImage}
 
 
 def test_a_track_lost_again_at_once_waits_before_the_next_search() -> None:
@@ -432,7 +434,7 @@ def test_a_track_lost_again_at_once_waits_before_the_next_search() -> None:
     loop.tick()
     frame = loop.belief.frame
     loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.8))
-    loop.send(PoseForwarded(attempt=loop.number, frame=frame, score=0.8))
+    loop.send(PosePropagated(attempt=loop.number, frame=frame, score=0.8))
     loop.lose()
     assert loop.belief.search_from_s == pytest.approx(loop.belief.time_s + CONFIG.cool_down_s)
     assert [len(loop.tick()) for _ in range(4)] == [0, 0, 1, 0]
@@ -450,7 +452,7 @@ def test_memory_is_cleared_on_relocalisation_and_filled_with_trusted_frames_only
     loop.lose().tick()
     frame = loop.belief.frame
     loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.9))
-    actions = loop.send(PoseForwarded(attempt=loop.number, frame=frame, score=0.9))
+    actions = loop.send(PosePropagated(attempt=loop.number, frame=frame, score=0.9))
     assert actions == (Begin(frame=frame), Forget(), Remember(frame=frame))
 
 
@@ -458,8 +460,8 @@ def test_a_given_pose_ends_the_attempt_and_is_doubted_when_it_does_not_fit() -> 
     loop = Loop()
     loop.tick()
     assert loop.send(Given(frame=0, score=0.2)) == (Cancel(attempt=1), Begin(frame=0), Forget())
-    assert loop.belief.state is State.SUSPECT
-    assert loop.follow([0.2, 0.2]) == [State.SUSPECT, State.LOST]
+    assert loop.belief.state is TrackState.SUSPECT
+    assert loop.follow([0.2, 0.2]) == [TrackState.SUSPECT, TrackState.LOST]
 
 
 # Misuse ----------------------------------------------------------------------------------------------------------
@@ -477,13 +479,13 @@ def test_nothing_is_known_about_a_frame_to_come() -> None:
     loop = Loop()
     loop.tick()
     with pytest.raises(ValueError, match="Judged of frame 7, but the newest frame is 0"):
-        loop.send(Judged(frame=7, voter=Voter.GEOMETRY, score=0.5))
+        loop.send(Judged(frame=7, source=ScoreSource.GEOMETRY, score=0.5))
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_scores_are_numbers_from_0_to_1(score: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
-        Judged(frame=0, voter=Voter.GEOMETRY, score=score)
+        Judged(frame=0, source=ScoreSource.GEOMETRY, score=score)
 
 
 def test_configurations_that_cannot_work_are_refused() -> None:
@@ -494,21 +496,26 @@ def test_configurations_that_cannot_work_are_refused() -> None:
     with pytest.raises(ConfigError, match="attempt_timeout_s: got inf"):
         MachineConfig(attempt_timeout_s=float("inf"))
     with pytest.raises(ConfigError, match="nearby_attempts: got -1"):
-        MachineConfig(nearby_attempts=-1)
+        MachineConfig(local_search_attempts=-1)
 
 
 # Whatever happens ------------------------------------------------------------------------------------------------
 
 ALLOWED = {
-    State.SEARCHING: {State.REGISTERING, State.TRACKING, State.SUSPECT},
-    State.REGISTERING: {State.SEARCHING, State.TRACKING, State.SUSPECT},
-    State.TRACKING: {State.SUSPECT, State.LOST},
-    State.SUSPECT: {State.TRACKING, State.LOST},
-    State.LOST: {State.SEARCHING, State.TRACKING, State.SUSPECT},
+    TrackState.SEARCHING: {TrackState.REGISTERING, TrackState.TRACKING, TrackState.SUSPECT},
+    TrackState.REGISTERING: {TrackState.SEARCHING, TrackState.TRACKING, TrackState.SUSPECT},
+    TrackState.TRACKING: {TrackState.SUSPECT, TrackState.LOST},
+    TrackState.SUSPECT: {TrackState.TRACKING, TrackState.LOST},
+    TrackState.LOST: {TrackState.SEARCHING, TrackState.TRACKING, TrackState.SUSPECT},
 }
 """State changes of one event; SUSPECT is reached from outside the track by a doubted `Given` only."""
 
-STEP_OF = {LookNearby: Step.NEARBY, Search: Step.SEARCH, Register: Step.REGISTER, Forward: Step.FORWARD}
+STEP_OF = {
+    SearchLocally: Step.LOCAL_SEARCH,
+    SearchImage: Step.SEARCH,
+    Register: Step.REGISTER,
+    Propagate: Step.PROPAGATE,
+}
 
 scores = st.one_of(st.sampled_from([0.0, 0.34, 0.35, 0.4, 0.5, 0.6, 1.0]), st.floats(0.0, 1.0))
 
@@ -517,7 +524,7 @@ scores = st.one_of(st.sampled_from([0.0, 0.34, 0.35, 0.4, 0.5, 0.6, 1.0]), st.fl
 class Worker:
     """Does one action at a time, as the loop's `locate` lane does."""
 
-    job: LookNearby | Search | Register | Forward | None = None
+    job: SearchLocally | SearchImage | Register | Propagate | None = None
 
     def take(self, action: Action) -> None:
         if isinstance(action, WORK):
@@ -549,26 +556,30 @@ class AnyLoop(RuleBasedStateMachine):
         for action in actions:
             self.worker.take(action)
             if isinstance(action, Begin):
-                assert isinstance(event, (PoseForwarded, Given))
+                assert isinstance(event, (PosePropagated, Given))
                 self.verified = event.score >= self.config.geometry.trust_above
-                if isinstance(event, PoseForwarded):
+                if isinstance(event, PosePropagated):
                     assert self.verified
                     assert event.network_score is None or event.network_score >= self.config.network.trust_above
-                    assert self.belief.frame - event.frame <= self.config.forward_slack
+                    assert self.belief.frame - event.frame <= self.config.propagation_slack
             elif isinstance(action, Drop):
                 self.verified = False
             elif isinstance(action, Remember):
-                assert state is State.TRACKING
+                assert state is TrackState.TRACKING
                 assert action.frame >= self.belief.since_frame
-                assert isinstance(event, (PoseForwarded, Given)) or action.frame == self.belief.frame  # is at hand
-            elif isinstance(action, (LookNearby, Search)) and before.attempt is None:
+                assert isinstance(event, (PosePropagated, Given)) or action.frame == self.belief.frame  # is at hand
+            elif isinstance(action, (SearchLocally, SearchImage)) and before.attempt is None:
                 assert self.belief.time_s >= before.search_from_s  # cool-down and back-off are kept
-        if isinstance(event, Judged) and self.belief.has_pose and self.belief.opinions != before.opinions:
-            heard = self.belief.opinion(event.voter)
+        if (
+            isinstance(event, Judged)
+            and self.belief.has_pose
+            and self.belief.score_histories != before.score_histories
+        ):
+            heard = self.belief.opinion(event.source)
             assert heard is not None
             assert heard.frame == event.frame
-            assert state is State.SUSPECT or not (event.faulty or heard.doubts)
-        if state is State.TRACKING and before.state is State.SUSPECT:
+            assert state is TrackState.SUSPECT or not (event.is_non_finite or heard.doubts)
+        if state is TrackState.TRACKING and before.state is TrackState.SUSPECT:
             assert isinstance(event, (Judged, Given))  # trust comes from a judgement, not from time
             self.verified = True
 
@@ -581,15 +592,17 @@ class AnyLoop(RuleBasedStateMachine):
     def nothing_for_a_while(self, seconds: float) -> None:
         self.send(Tick(frame=self.belief.frame, time_s=self.belief.time_s + seconds))
 
-    @rule(voter=st.sampled_from(Voter), lag=st.integers(0, 5), score=scores, faulty=st.booleans())
-    def a_judgement(self, voter: Voter, lag: int, score: float, faulty: bool = False) -> None:
-        self.send(Judged(frame=max(self.belief.frame - lag, 0), voter=voter, score=score, faulty=faulty))
+    @rule(source=st.sampled_from(ScoreSource), lag=st.integers(0, 5), score=scores, is_non_finite=st.booleans())
+    def a_judgement(self, source: ScoreSource, lag: int, score: float, is_non_finite: bool = False) -> None:
+        self.send(
+            Judged(frame=max(self.belief.frame - lag, 0), source=source, score=score, is_non_finite=is_non_finite)
+        )
 
     @rule(score=scores, frames=st.integers(1, 30))
     def judgements_of_a_run_of_frames(self, score: float, frames: int) -> None:
         for _ in range(frames):
             self.frames_go_by(1, 0.0)
-            self.a_judgement(Voter.GEOMETRY, 0, score)
+            self.a_judgement(ScoreSource.GEOMETRY, 0, score)
 
     @precondition(lambda self: self.worker.job is not None)
     @rule(lag=st.integers(0, 5), score=scores, network=st.none() | scores, found=st.booleans())
@@ -599,20 +612,20 @@ class AnyLoop(RuleBasedStateMachine):
         frame = max(self.belief.frame - lag, job.frame)
         if not found:
             self.send(Failed(attempt=job.attempt))
-        elif isinstance(job, Search):
+        elif isinstance(job, SearchImage):
             self.send(MaskFound(attempt=job.attempt, frame=job.frame))
-        elif isinstance(job, Forward):
-            self.send(PoseForwarded(attempt=job.attempt, frame=frame, score=score, network_score=network))
+        elif isinstance(job, Propagate):
+            self.send(PosePropagated(attempt=job.attempt, frame=frame, score=score, network_score=network))
         else:
             self.send(PoseFound(attempt=job.attempt, frame=job.frame, score=score))
 
     @precondition(lambda self: self.belief.attempt_count > 0)
-    @rule(data=st.data(), kind=st.sampled_from([MaskFound, PoseFound, PoseForwarded, Failed]))
+    @rule(data=st.data(), kind=st.sampled_from([MaskFound, PoseFound, PosePropagated, Failed]))
     def an_answer_nobody_waits_for(self, data: st.DataObject, kind: type) -> None:
         current = self.belief.attempt.number if self.belief.attempt else None
         number = data.draw(st.integers(0, self.belief.attempt_count).filter(lambda n: n != current))
         more = {} if kind is Failed else {"frame": 0}
-        more |= {"score": 1.0} if kind in (PoseFound, PoseForwarded) else {}
+        more |= {"score": 1.0} if kind in (PoseFound, PosePropagated) else {}
         before = self.belief
         self.send(kind(attempt=number, **more))
         assert self.belief == before
@@ -632,16 +645,16 @@ class AnyLoop(RuleBasedStateMachine):
     def the_state_says_what_is_going_on(self) -> None:
         belief = self.belief
         step = belief.attempt.step if belief.attempt else None
-        if belief.state is State.REGISTERING:
-            assert step in (Step.REGISTER, Step.FORWARD)
-        elif belief.state is State.SEARCHING:
-            assert step in (None, Step.NEARBY, Step.SEARCH)
+        if belief.state is TrackState.REGISTERING:
+            assert step in (Step.REGISTER, Step.PROPAGATE)
+        elif belief.state is TrackState.SEARCHING:
+            assert step in (None, Step.LOCAL_SEARCH, Step.SEARCH)
         else:
             assert step is None
 
     @invariant()
     def tracking_is_verified(self) -> None:
-        assert self.verified or self.belief.state is not State.TRACKING
+        assert self.verified or self.belief.state is not TrackState.TRACKING
 
     def teardown(self) -> None:
         """From wherever the run ended, a loop that works gets to a track, and one that never answers keeps trying."""
@@ -654,11 +667,11 @@ class AnyLoop(RuleBasedStateMachine):
 
     def reach_tracking(self) -> None:
         for _ in range(60):
-            if self.belief.state is State.TRACKING:
+            if self.belief.state is TrackState.TRACKING:
                 return
             self.frames_go_by(1, 0.0)
             if self.belief.has_pose:
-                self.a_judgement(Voter.GEOMETRY, 0, 1.0)
+                self.a_judgement(ScoreSource.GEOMETRY, 0, 1.0)
             for _ in range(4):  # nearby or search, register, forward, and once more forward
                 if self.worker.job is not None:
                     self.an_answer(0, 1.0, None, True)

@@ -15,10 +15,10 @@ from storm_edge.objects.bundle import (
     ARRAYS,
     DESCRIPTION,
     ObjectBundle,
-    StoredLook,
+    StoredEmbedding,
     is_bundle,
-    read_look,
-    stored_looks,
+    read_stored_embedding,
+    stored_embeddings,
 )
 from storm_edge.objects.onboard import onboard
 
@@ -117,16 +117,16 @@ def test_missing_pieces_are_named(bundle: ObjectBundle, tmp_path: Path) -> None:
 
 def test_looks_of_networks_lie_beside_it(bundle: ObjectBundle, tmp_path: Path) -> None:
     looks = [
-        StoredLook(bundle="nano", network="a" * 64, data=b"one"),
-        StoredLook(bundle="x", network="b" * 64, data=b""),
+        StoredEmbedding(bundle="nano", network="a" * 64, data=b"one"),
+        StoredEmbedding(bundle="x", network="b" * 64, data=b""),
     ]
     bundle.save(tmp_path / "box", looks=looks)
-    assert stored_looks(tmp_path / "box") == {"a" * 64: "nano", "b" * 64: "x"}
-    assert read_look(tmp_path / "box", "a" * 64) == looks[0]
-    assert read_look(tmp_path / "box", "c" * 64) is None
+    assert stored_embeddings(tmp_path / "box") == {"a" * 64: "nano", "b" * 64: "x"}
+    assert read_stored_embedding(tmp_path / "box", "a" * 64) == looks[0]
+    assert read_stored_embedding(tmp_path / "box", "c" * 64) is None
     ObjectBundle.load(tmp_path / "box")
     bundle.save(tmp_path / "box")  # an older bundle is replaced as a whole
-    assert stored_looks(tmp_path / "box") == {}
+    assert stored_embeddings(tmp_path / "box") == {}
     assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["arrays.npz", "object.json"]
 
 
@@ -137,20 +137,20 @@ def test_a_bundle_from_before_looks_loads(bundle: ObjectBundle, tmp_path: Path) 
     del description["looks"]
     path.write_text(json.dumps(description))
     assert ObjectBundle.load(tmp_path / "box").object_id == "obj_000007"
-    assert stored_looks(tmp_path / "box") == {}
+    assert stored_embeddings(tmp_path / "box") == {}
 
 
 def test_a_look_that_is_not_what_it_was_is_refused(bundle: ObjectBundle, tmp_path: Path) -> None:
-    bundle.save(tmp_path / "box", looks=[StoredLook(bundle="nano", network="a" * 64, data=b"one")])
+    bundle.save(tmp_path / "box", looks=[StoredEmbedding(bundle="nano", network="a" * 64, data=b"one")])
     path = tmp_path / "box" / DESCRIPTION
     good = path.read_text()
     file = tmp_path / "box" / "looks" / f"{'a' * 16}.npz"
     file.write_bytes(b"two")
     with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: got sha256"):
-        read_look(tmp_path / "box", "a" * 64)
+        read_stored_embedding(tmp_path / "box", "a" * 64)
     file.unlink()
     with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: No such file"):
-        read_look(tmp_path / "box", "a" * 64)
+        read_stored_embedding(tmp_path / "box", "a" * 64)
     path.write_text(good.replace(f"looks/{'a' * 16}.npz", "../elsewhere.npz"))
     with pytest.raises(ObjectBundleError, match="expected a file of the bundle"):
-        read_look(tmp_path / "box", "a" * 64)
+        read_stored_embedding(tmp_path / "box", "a" * 64)

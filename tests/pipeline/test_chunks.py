@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from storm_edge.pipeline.chunks import exhaust
+from storm_edge.pipeline.chunks import run_to_completion
 
 
 def test_every_chunk_is_done_and_the_result_returned() -> None:
@@ -18,7 +18,7 @@ def test_every_chunk_is_done_and_the_result_returned() -> None:
             yield "chunk"
         return 42
 
-    assert exhaust(work()) == 42
+    assert run_to_completion(work()) == 42
     assert done == [0, 1, 2]
 
 
@@ -28,4 +28,4 @@ def test_an_error_of_a_chunk_is_the_callers() -> None:
         raise ValueError("in the second chunk")
 
     with pytest.raises(ValueError, match="in the second chunk"):
-        exhaust(work())
+        run_to_completion(work())

@@ -15,7 +15,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T
 from storm_edge.live.executor import ObjectLoop, check_apparent_size
 from storm_edge.live.factory import make_loops
-from storm_edge.live.track_report import State
+from storm_edge.live.track_report import TrackState
 from storm_edge.replay.follow import Init, follow, label_indices
 from tests.staged import TABLE_DEPTH_M, Staged
 
@@ -47,7 +47,7 @@ def test_follows_from_the_first_mask_or_label(staged: Staged, tmp_path: Path, in
     poses = [None, *(shifted(T, 0.004 * step) for step in range(5))]
     scene = write_scene(staged, tmp_path / "scene", poses, masked=1)
     tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=init)]
-    assert [track.state for track in tracks] == [State.SEARCHING] + [State.TRACKING] * 5
+    assert [track.state for track in tracks] == [TrackState.SEARCHING] + [TrackState.TRACKING] * 5
     assert tracks[0].T_cam_obj is None
     assert tracks[0].pose_age_ms is None
     points = ModelPoints(staged.bundle.mesh.vertices)
@@ -66,11 +66,11 @@ def test_a_lost_object_is_reported_lost_and_has_no_pose(staged: Staged, tmp_path
     scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 8])
     tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT)]
     states = [track.state for track in tracks]
-    assert states[:2] == [State.TRACKING] * 2
-    assert State.LOST in states[2:6]
-    assert not {State.TRACKING, State.SUSPECT} & set(states[6:])
+    assert states[:2] == [TrackState.TRACKING] * 2
+    assert TrackState.LOST in states[2:6]
+    assert not {TrackState.TRACKING, TrackState.SUSPECT} & set(states[6:])
     for track in tracks:
-        assert (track.T_cam_obj is None) == (track.state not in (State.TRACKING, State.SUSPECT))
+        assert (track.T_cam_obj is None) == (track.state not in (TrackState.TRACKING, TrackState.SUSPECT))
 
 
 def test_an_object_that_comes_back_elsewhere_is_found_and_forwarded(staged: Staged, tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_an_object_that_comes_back_elsewhere_is_found_and_forwarded(staged: Stag
     scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 6, *back])
     tracks = [track for _, (track,) in follow(scene, [ObjectLoop(staged.bundle, None)], init=Init.GT)]
     states = [track.state for track in tracks]
-    found = states.index(State.TRACKING, 8)
-    assert State.REGISTERING in states[8:found]
-    assert set(states[found:]) == {State.TRACKING}
+    found = states.index(TrackState.TRACKING, 8)
+    assert TrackState.REGISTERING in states[8:found]
+    assert set(states[found:]) == {TrackState.TRACKING}
     points = ModelPoints(staged.bundle.mesh.vertices)
     for track, T_true in zip(tracks[found:], back[found - 8 :], strict=True):
         assert track.T_cam_obj is not None
@@ -100,11 +100,11 @@ def test_found_by_the_model_alone(staged: Staged, tmp_path: Path) -> None:
     scene = write_scene(staged, tmp_path / "scene", poses)
     (loop,) = make_loops([staged.bundle], None)
     tracks = [track for _, (track,) in follow(scene, [loop], init=Init.AUTO)]
-    found = [track.state for track in tracks].index(State.TRACKING)
+    found = [track.state for track in tracks].index(TrackState.TRACKING)
     assert 1 <= found <= 6  # a failed attempt waits for up to 0.2 s
     points = ModelPoints(staged.bundle.mesh.vertices)
     for track, T_true in zip(tracks[found:], poses[found:], strict=True):
-        assert track.state is State.TRACKING
+        assert track.state is TrackState.TRACKING
         assert track.T_cam_obj is not None
         assert T_true is not None
         assert points.add(T_true, track.T_cam_obj @ staged.bundle.T_obj_centre) < 0.004
@@ -118,9 +118,9 @@ def test_lost_beyond_its_surroundings_it_is_found_in_the_whole_image(staged: Sta
     (loop,) = make_loops([staged.bundle], None)
     tracks = [track for _, (track,) in follow(scene, [loop], init=Init.GT)]
     states = [track.state for track in tracks]
-    found = states.index(State.TRACKING, 8)
+    found = states.index(TrackState.TRACKING, 8)
     last = tracks[-1]
-    assert set(states[found:]) == {State.TRACKING}
+    assert set(states[found:]) == {TrackState.TRACKING}
     assert last.T_cam_obj is not None
     assert np.linalg.norm((last.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3] - back[-1][:3, 3]) < 0.005
 

@@ -9,12 +9,12 @@ import pytest
 from storm_edge.environment import versions
 from storm_edge.errors import OutputError
 from storm_edge.geometry.se3 import make_T
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.percentiles import percentiles
 from storm_edge.replay.outputs import PoseLog, summarise, write_summary
 
 
-def track(frame: int, state: State = State.TRACKING, *, posed: bool = True, **latency_ms: float) -> Track:
+def track(frame: int, state: TrackState = TrackState.TRACKING, *, posed: bool = True, **latency_ms: float) -> Track:
     return Track(
         frame=frame,
         stamp_ns=frame * 1000,
@@ -39,7 +39,7 @@ def test_a_line_has_the_keys_that_scripts_rely_on() -> None:
         "pose_age_ms": 0.0,
         "latency_ms": {"track_ms": 9.123},
     }
-    assert json.loads(track(0, State.LOST, posed=False).line())["T_cam_obj"] is None
+    assert json.loads(track(0, TrackState.LOST, posed=False).line())["T_cam_obj"] is None
 
 
 def test_every_line_is_on_disk_at_once_and_the_name_comes_last(tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ def test_percentiles_of_one_to_a_hundred() -> None:
 
 def test_summary_counts_states_and_stages(tmp_path: Path) -> None:
     tracks = [
-        track(0, State.REGISTERING, register=900.0),
+        track(0, TrackState.REGISTERING, register=900.0),
         track(1, track=8.0),
         track(2, track=10.0),
-        track(3, State.LOST, posed=False, track=30.0),
+        track(3, TrackState.LOST, posed=False, track=30.0),
     ]
     summary = summarise(tracks, bundle="nano", device="cpu", scene="cup")
     assert summary["states"] == {"SEARCHING": 0, "REGISTERING": 1, "TRACKING": 2, "SUSPECT": 0, "LOST": 1}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import OutputError
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.overlay import STATE_COLOURS, OverlayPainter, contact_sheet, write_picture
@@ -30,7 +30,7 @@ def bundle(scene: BopScene) -> ObjectBundle:
     return onboard(scene.path / MODEL, "mm", object_id="box", view_subdivisions=0)
 
 
-def track(state: State = State.TRACKING, *, frame: int = 0, posed: bool = True) -> Track:
+def track(state: TrackState = TrackState.TRACKING, *, frame: int = 0, posed: bool = True) -> Track:
     T = pose(frame) if posed else None
     return Track(frame=frame, stamp_ns=0, object_id="box", state=state, T_cam_obj=T, latency_ms={"track": 9.0})
 
@@ -49,7 +49,7 @@ def test_the_overlay_changes_the_object_and_the_caption_only(scene: BopScene, bu
 def test_the_outline_has_the_colour_of_the_state(scene: BopScene, bundle: ObjectBundle) -> None:
     frame = scene.frame(0)
     painter = OverlayPainter([bundle], frame.size_px)
-    for state in (State.TRACKING, State.SUSPECT):
+    for state in (TrackState.TRACKING, TrackState.SUSPECT):
         picture = painter.paint(frame, [track(state)]).astype(int)
         distance = np.abs(picture - STATE_COLOURS[state]).sum(axis=2)
         edge = cv2.morphologyEx(scene.mask_visib(0).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -58,7 +58,7 @@ def test_the_outline_has_the_colour_of_the_state(scene: BopScene, bundle: Object
 
 def test_a_lost_object_is_not_drawn(scene: BopScene, bundle: ObjectBundle) -> None:
     frame = scene.frame(0)
-    picture = OverlayPainter([bundle], frame.size_px).paint(frame, [track(State.LOST, posed=False)])
+    picture = OverlayPainter([bundle], frame.size_px).paint(frame, [track(TrackState.LOST, posed=False)])
     np.testing.assert_array_equal(picture[16:], frame.rgb[16:])
 
 
@@ -101,7 +101,7 @@ def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_errors", [True, False])
 def test_a_plot_is_a_page(tmp_path: Path, with_errors: bool) -> None:
-    states = [State.REGISTERING, State.TRACKING, State.TRACKING, State.SUSPECT, State.LOST]
+    states = [TrackState.REGISTERING, TrackState.TRACKING, TrackState.TRACKING, TrackState.SUSPECT, TrackState.LOST]
     tracks = [track(state, frame=i) for i, state in enumerate(states)]
     errors = {"ADD-S": {0: 0.001, 1: 0.002, 2: 0.003, 3: 0.02, 4: float("inf")}} if with_errors else None
     plot_run(tmp_path / "plot.png", tracks, title="box", errors_m=errors, limit_m=0.02)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from storm_edge.engines.contract import TensorSpec
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +36,15 @@ def view_of(array: Any, spec: TensorSpec, *, what: str) -> ArrayView:
     on_cuda = hasattr(array, "__cuda_array_interface__")
     interface = array.__cuda_array_interface__ if on_cuda else getattr(array, "__array_interface__", None)
     if interface is None:
-        raise EngineError(bad(what, type(array).__name__, "a NumPy or Warp array", remedy))
+        raise EngineError(mismatch(what, type(array).__name__, "a NumPy or Warp array", remedy))
     shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
     fits = len(shape) == len(spec.shape) and all(w is None or w == g for g, w in zip(shape, spec.shape, strict=True))
     if not fits or dtype != spec.dtype:
         wanted = "(" + ", ".join("N" if n is None else str(n) for n in spec.shape) + ")"
-        raise EngineError(bad(what, f"{dtype} {shape}", f"{spec.dtype} {wanted}", remedy))
+        raise EngineError(mismatch(what, f"{dtype} {shape}", f"{spec.dtype} {wanted}", remedy))
     strides = interface.get("strides")
     if strides is not None and tuple(strides) != _c_strides(shape, dtype.itemsize):
-        raise EngineError(bad(what, f"strides {tuple(strides)}", "a C-contiguous array", remedy))
+        raise EngineError(mismatch(what, f"strides {tuple(strides)}", "a C-contiguous array", remedy))
     return ArrayView(address=int(interface["data"][0]), shape=shape, dtype=dtype, on_cuda=on_cuda)
 
 

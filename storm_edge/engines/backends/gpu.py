@@ -8,7 +8,7 @@ import warp as wp
 
 from storm_edge.engines.backends.array_view import ArrayView
 from storm_edge.engines.backends.targets import Target, device_target
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 from storm_edge.kernels.device import require_device
 
 
@@ -24,7 +24,7 @@ class Gpu:
 
     def __init__(self, name: str) -> None:
         if not name.startswith("cuda"):
-            raise BackendError(bad("TensorRT", f"device {name}", "cuda or cuda:<i>", "add --device cuda"))
+            raise BackendError(mismatch("TensorRT", f"device {name}", "cuda or cuda:<i>", "add --device cuda"))
         self.device = require_device(name)
         target = device_target(str(self.device.alias))
         assert target is not None  # `require_device` has refused a machine without CUDA

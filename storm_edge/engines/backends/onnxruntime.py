@@ -20,7 +20,7 @@ from storm_edge.engines.backends import gpu as cuda
 from storm_edge.engines.backends.array_view import ArrayView, view_of
 from storm_edge.engines.contract import Buffers, EngineSpec
 from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
-from storm_edge.errors import BackendError, EngineError, bad
+from storm_edge.errors import BackendError, EngineError, mismatch
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -57,21 +57,21 @@ def file_sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise EngineError(bad(path, error.strerror, "an ONNX file", "check the bundle folder")) from error
+        raise EngineError(mismatch(path, error.strerror, "an ONNX file", "check the bundle folder")) from error
 
 
 def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int, cuda.Gpu | None]:
     """Session, CUDA device index (0 on the CPU) and the GPU (None there)."""
     kind, _, index = options.device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise BackendError(bad("device", options.device, "cpu, cuda or cuda:i", "name one of these"))
+        raise BackendError(mismatch("device", options.device, "cpu, cuda or cuda:i", "name one of these"))
     device_index, gpu = int(index or 0), None
     provider, provider_options = "CPUExecutionProvider", dict[str, str]()
     if kind == "cuda":
         provider = "CUDAExecutionProvider"
         if provider not in ort.get_available_providers():
             remedy = "install onnxruntime-gpu, or use --device cpu"
-            raise BackendError(bad("ONNX Runtime", ort.get_available_providers(), provider, remedy))
+            raise BackendError(mismatch("ONNX Runtime", ort.get_available_providers(), provider, remedy))
         gpu = cuda.open_gpu(options.device)
         provider_options = _on_stream(gpu.handle(options.stream), device_index)
     session_options = ort.SessionOptions()
@@ -85,10 +85,12 @@ def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int
         session = ort.InferenceSession(str(path), session_options, providers=[(provider, provider_options)])
     except Exception as error:  # ONNX Runtime raises a dozen kinds, none with a public base
         first = str(error).splitlines()[0]
-        raise EngineError(bad(path, first, "an ONNX file this ONNX Runtime can load", "export it again")) from error
+        raise EngineError(
+            mismatch(path, first, "an ONNX file this ONNX Runtime can load", "export it again")
+        ) from error
     if session.get_providers()[0] != provider:  # it goes on with the CPU when CUDA fails to start
         remedy = "check the CUDA and cuDNN libraries, or use --device cpu"
-        raise BackendError(bad(f"ONNX Runtime for {path.name}", session.get_providers(), provider, remedy))
+        raise BackendError(mismatch(f"ONNX Runtime for {path.name}", session.get_providers(), provider, remedy))
     return session, device_index, gpu
 
 
@@ -96,7 +98,7 @@ def _on_stream(handle: int, device_index: int) -> dict[str, str]:
     """Options of the CUDA provider that make it compute on a stream of ours, in the precision that the graph says."""
     if handle == 0:  # ONNX Runtime would take it for none and make a stream of its own
         raise BackendError(
-            bad("ONNX Runtime on CUDA", "the null stream", "a stream of its own", "give a Warp stream")
+            mismatch("ONNX Runtime on CUDA", "the null stream", "a stream of its own", "give a Warp stream")
         )
     return {"device_id": str(device_index), "user_compute_stream": str(handle), "use_tf32": "0"}
 
@@ -150,20 +152,20 @@ class OnnxRuntimeEngine:
         wanted = {t.spec.name for t in (*self._inputs, *self._outputs)}
         if buffers.keys() != wanted:
             what = f"buffers of {self._spec.name}"
-            raise EngineError(bad(what, sorted(buffers), sorted(wanted), "bind one array per tensor"))
+            raise EngineError(mismatch(what, sorted(buffers), sorted(wanted), "bind one array per tensor"))
         views: dict[str, ArrayView] = {}
         capacities = set()
         for tensor in (*self._inputs, *self._outputs):
             what = f"{self._spec.name}.{tensor.spec.name}"
             view = view_of(buffers[tensor.spec.name], tensor.spec, what=what)
             if view.on_cuda and self._gpu is None:
-                raise EngineError(bad(what, "a CUDA array", "one in CPU memory", "open the engine on cuda"))
+                raise EngineError(mismatch(what, "a CUDA array", "one in CPU memory", "open the engine on cuda"))
             views[tensor.spec.name] = view
             if None in tensor.spec.shape:
                 capacities.add(view.shape[0])
         if len(capacities) > 1:
             what = f"buffers of {self._spec.name}"
-            raise EngineError(bad(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
+            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
         self._views, self._kept, self._bindings = views, dict(buffers), {}
         self._capacity = capacities.pop() if capacities else 1
 
@@ -178,14 +180,14 @@ class OnnxRuntimeEngine:
         if not 1 <= count <= self._capacity:
             expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
             raise EngineError(
-                bad(f"launch of {self._spec.name}", count, expected, "bind buffers that are large enough")
+                mismatch(f"launch of {self._spec.name}", count, expected, "bind buffers that are large enough")
             )
         if count not in self._bindings:
             self._bindings[count] = self._binding(count)
         if self._gpu is not None and self._gpu.handle(stream) != self._stream_handle:
             remedy = "open it within that stream, or give it as OrtOptions.stream"
             raise EngineError(
-                bad(f"launch of {self._spec.name}", "another stream", "the one it was opened for", remedy)
+                mismatch(f"launch of {self._spec.name}", "another stream", "the one it was opened for", remedy)
             )
         only_enqueue = self._gpu is not None and all(view.on_cuda for view in self._views.values())
         self._session.run_with_iobinding(self._bindings[count], self._enqueue_only if only_enqueue else None)
@@ -224,6 +226,8 @@ class OnnxRuntimeEngine:
 
 def _declared(path: Path, node: Any, names: Mapping[str, str]) -> FileTensor:
     if node.type not in _DTYPES:
-        raise EngineError(bad(f"{path.name}: {node.name}", node.type, sorted(_DTYPES), "export it with a plain type"))
+        raise EngineError(
+            mismatch(f"{path.name}: {node.name}", node.type, sorted(_DTYPES), "export it with a plain type")
+        )
     shape = [n if isinstance(n, int) else None for n in node.shape]
     return file_tensor(path.name, node.name, _DTYPES[node.type], shape, names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.engines.backends.tensorrt_api import TensorRt
-from storm_edge.errors import BackendError, ConfigError, bad
+from storm_edge.errors import BackendError, ConfigError, mismatch
 
 _L4T = Path("/etc/nv_tegra_release")
 _ANY = "any"
@@ -37,20 +37,20 @@ def resolve_target(api: TensorRt, wanted: str | None) -> Target:
         BackendError: This TensorRT cannot build for it here.
     """
     if wanted is not None and not re.fullmatch(r"sm\d{2,3}", wanted):
-        raise ConfigError(bad("--target", wanted, "sm and a number, as in sm86", "correct it"))
+        raise ConfigError(mismatch("--target", wanted, "sm and a number, as in sm86", "correct it"))
     if api.builds_without_gpu and wanted is not None:
         known = sorted(n.lower() for n in dir(api.module.ComputeCapability) if n.startswith("SM"))
         if wanted not in known:
             remedy = "build on that board, with its own TensorRT"
-            raise BackendError(bad(f"{api.flavour} {api.version}", wanted, f"one of {known}", remedy))
+            raise BackendError(mismatch(f"{api.flavour} {api.version}", wanted, f"one of {known}", remedy))
         return Target(sm=wanted, gpu=_ANY, system=_ANY)
     here = device_target()
     if here is None:
         remedy = "build on the machine with that GPU, or name a target of tensorrt_rtx"
-        raise BackendError(bad("build", "no CUDA device", wanted or "one", remedy))
+        raise BackendError(mismatch("build", "no CUDA device", wanted or "one", remedy))
     if wanted is not None and wanted != here.sm:
         remedy = f"build on a machine with a GPU of {wanted}"
-        raise BackendError(bad("--target", wanted, f"{here.sm}, the {here.gpu} of this machine", remedy))
+        raise BackendError(mismatch("--target", wanted, f"{here.sm}, the {here.gpu} of this machine", remedy))
     return here
 
 

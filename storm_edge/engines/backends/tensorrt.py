@@ -23,7 +23,7 @@ from storm_edge.engines.cache import EngineStore, check_fits, read_engine
 from storm_edge.engines.contract import Buffers, EngineSpec
 from storm_edge.engines.exported import ExportedGraph
 from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 _DTYPES = {
     "FLOAT": np.float32,
@@ -37,7 +37,7 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class ShapeProfile:
     """One optimisation profile and the context that runs it."""
 
     context: Any
@@ -48,7 +48,7 @@ class Profile:
     """Rows it admits at most."""
 
 
-def profile_for(profiles: Sequence[Profile], count: int, *, what: str) -> Profile:
+def profile_for(profiles: Sequence[ShapeProfile], count: int, *, what: str) -> ShapeProfile:
     """The tightest profile that admits ``count`` rows.
 
     Raises:
@@ -58,7 +58,7 @@ def profile_for(profiles: Sequence[Profile], count: int, *, what: str) -> Profil
     if not fitting:
         ranges = [f"{p.least} to {p.most}" for p in profiles]
         remedy = "use smaller chunks, or widen the recipe's profiles and build again"
-        raise EngineError(bad(f"{what}: batch", count, " or ".join(ranges), remedy))
+        raise EngineError(mismatch(f"{what}: batch", count, " or ".join(ranges), remedy))
     return min(fitting, key=lambda p: p.most)
 
 
@@ -108,7 +108,9 @@ class TensorRtEngine:
             self._runtime = self._trt.Runtime(self._logger)
             self._engine = self._runtime.deserialize_cuda_engine(data)
             if self._engine is None:
-                raise EngineError(bad(path, self._logger.cause(), "an engine this GPU can load", "build it again"))
+                raise EngineError(
+                    mismatch(path, self._logger.cause(), "an engine this GPU can load", "build it again")
+                )
             tensors = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
             check_names(path, tensors, names or {})
             self._inputs = self._declared(tensors, "INPUT", names or {})
@@ -145,11 +147,11 @@ class TensorRtEngine:
             if self._engine.get_tensor_mode(name) == wanted
         ]
 
-    def _profile(self, index: int) -> Profile:
+    def _profile(self, index: int) -> ShapeProfile:
         """A context of its own for each profile: switching one would have to wait for the stream."""
         context = self._engine.create_execution_context()
         if context is None:
-            raise EngineError(bad(self._path, self._logger.cause(), "memory to run it", "close other programs"))
+            raise EngineError(mismatch(self._path, self._logger.cause(), "memory to run it", "close other programs"))
         self._agreed(context.set_optimization_profile_async(index, self._gpu.handle()), f"profile {index}")
         self._gpu.wait()
         ranges = [
@@ -160,31 +162,33 @@ class TensorRtEngine:
         at = [tensor.shape.index(None) for tensor in self._inputs if None in tensor.shape]
         least = max((int(low[i]) for (low, _, _), i in zip(ranges, at, strict=True)), default=1)
         most = min((int(high[i]) for (_, _, high), i in zip(ranges, at, strict=True)), default=1)
-        return Profile(context=context, least=least, most=most)
+        return ShapeProfile(context=context, least=least, most=most)
 
     def _agreed(self, done: bool, what: str) -> None:
         """Refuse to go on after a call that TensorRT answered with False."""
         if not done:
             got = f"{what} refused: {self._logger.cause()}"
-            raise EngineError(bad(self._path, got, "an engine that runs", "build it again"))
+            raise EngineError(mismatch(self._path, got, "an engine that runs", "build it again"))
 
     def bind(self, buffers: Buffers) -> None:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
         tensors = {t.spec.name: t for t in (*self._inputs, *self._outputs)}
         what = f"buffers of {self._spec.name}"
         if buffers.keys() != tensors.keys():
-            raise EngineError(bad(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
+            raise EngineError(mismatch(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
         capacities = set()
         addresses = {}
         for name, tensor in tensors.items():
             view = view_of(buffers[name], tensor.spec, what=f"{self._spec.name}.{name}")
             if not self._gpu.holds(view):
-                raise EngineError(bad(f"{what}: {name}", "an array in CPU memory", "a CUDA array", "put it on cuda"))
+                raise EngineError(
+                    mismatch(f"{what}: {name}", "an array in CPU memory", "a CUDA array", "put it on cuda")
+                )
             addresses[tensor.name] = view.address
             if None in tensor.spec.shape:
                 capacities.add(view.shape[0])
         if len(capacities) > 1:
-            raise EngineError(bad(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
+            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
         capacity = capacities.pop() if capacities else 1
         self._profile_for(capacity)
         self._point_at(addresses)
@@ -195,7 +199,7 @@ class TensorRtEngine:
             for name, address in addresses.items():
                 self._agreed(profile.context.set_tensor_address(name, address), f"address of {name}")
 
-    def _profile_for(self, count: int) -> Profile:
+    def _profile_for(self, count: int) -> ShapeProfile:
         """The profile that runs ``count`` rows."""
         return profile_for(self._profiles, count, what=self._spec.name) if self._varying else self._profiles[0]
 
@@ -208,20 +212,20 @@ class TensorRtEngine:
         count = self._capacity if count is None else count
         if not 1 <= count <= self._capacity:
             expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
-            raise EngineError(bad(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
+            raise EngineError(mismatch(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
         self._enqueue(count, stream)
 
     def _enqueue(self, count: int, stream: Any) -> None:
         what = f"launch of {self._spec.name}"
         if self._failed:
-            raise EngineError(bad(what, "a launch after one that failed", "an engine that runs", "open it anew"))
+            raise EngineError(mismatch(what, "a launch after one that failed", "an engine that runs", "open it anew"))
         context = self._profile_for(count).context
         for tensor in self._varying:
             self._agreed(context.set_input_shape(tensor.name, tuple(tensor.sized(count))), f"{count} rows")
         if not context.execute_async_v3(self._gpu.handle(stream)):
             self._failed = True
             raise EngineError(
-                bad(what, self._logger.cause(), "an engine that runs", "open it anew, or build it again")
+                mismatch(what, self._logger.cause(), "an engine that runs", "open it anew, or build it again")
             )
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -234,7 +238,7 @@ class TensorRtEngine:
         counts = sorted({len(given[t.spec.name]) for t in self._varying})
         if len(counts) > 1:
             what = f"inputs of {self._spec.name}"
-            raise EngineError(bad(what, f"first sizes {counts}", "one size", "give as many rows of each"))
+            raise EngineError(mismatch(what, f"first sizes {counts}", "one size", "give as many rows of each"))
         count = counts[0] if counts else 1
         self._profile_for(count)
         staged = {}

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from storm_edge.errors import BackendError, bad
+from storm_edge.errors import BackendError, mismatch
 
 RUNTIME_API: dict[str, tuple[str, ...]] = {
     "ILogger": ("log", "Severity"),
@@ -135,11 +135,11 @@ def load_tensorrt(flavour: str) -> TensorRt:
         BackendError: It is not installed, or its libraries do not load.
     """
     if flavour not in _PACKAGES:
-        raise BackendError(bad("TensorRT", flavour, f"one of {sorted(_PACKAGES)}", "name one of these"))
+        raise BackendError(mismatch("TensorRT", flavour, f"one of {sorted(_PACKAGES)}", "name one of these"))
     try:
         module = importlib.import_module(flavour)
     except (ImportError, OSError) as error:  # missing libraries show as either
-        raise BackendError(bad(flavour, error, "an installed package", _PACKAGES[flavour])) from error
+        raise BackendError(mismatch(flavour, error, "an installed package", _PACKAGES[flavour])) from error
     return TensorRt(flavour=flavour, module=module)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import Report, TensorRt
-from storm_edge.errors import BackendError, EngineError, bad
+from storm_edge.errors import BackendError, EngineError, mismatch
 
 DEFAULT_WORKSPACE_MIB = 1024
 """Scratch memory that a kernel may take."""
@@ -64,7 +64,9 @@ def build_engine(
         EngineError: The graph is refused.
     """
     if not api.builds:
-        raise BackendError(bad(api.flavour, "a runtime without builder", "tensorrt or tensorrt_rtx", "install one"))
+        raise BackendError(
+            mismatch(api.flavour, "a runtime without builder", "tensorrt or tensorrt_rtx", "install one")
+        )
     trt = api.module
     data = onnx.read_bytes()
     estimate = build_memory_bytes(onnx, profiles, workspace_mib=workspace_mib)
@@ -72,7 +74,7 @@ def build_engine(
     if available is not None and estimate > available:
         got = f"{available // _MIB} MiB of memory free"
         remedy = "close other programs, or lower the profiles' most or --workspace-mib"
-        raise BackendError(bad(f"build of {onnx.name}", got, f"about {estimate // _MIB} MiB", remedy))
+        raise BackendError(mismatch(f"build of {onnx.name}", got, f"about {estimate // _MIB} MiB", remedy))
 
     logger = api.logger()
     builder = trt.Builder(logger)
@@ -81,7 +83,7 @@ def build_engine(
     if not parser.parse(data):
         first = _first_error(parser, logger)
         remedy = "keep that layer in FP32 in the recipe, or export the network anew"
-        raise EngineError(bad(onnx, first, f"a graph {api.flavour} {api.version} accepts", remedy))
+        raise EngineError(mismatch(onnx, first, f"a graph {api.flavour} {api.version} accepts", remedy))
     config = builder.create_builder_config()
     # TensorRT's own streams would run at default priority, beside a loop that asked for another.
     config.max_aux_streams = 0
@@ -111,7 +113,9 @@ def build_engine(
     if plan is None:
         first = logger.errors[-1] if logger.errors else "no reason given"
         remedy = "keep the layer it names in FP32 in the recipe, or report this"
-        raise EngineError(bad(onnx, first, f"a graph {api.flavour} {api.version} builds for {target.sm}", remedy))
+        raise EngineError(
+            mismatch(onnx, first, f"a graph {api.flavour} {api.version} builds for {target.sm}", remedy)
+        )
     kept = config.get_timing_cache() if api.keeps_timings else None
     return Built(
         data=bytes(memoryview(plan)),
@@ -139,7 +143,9 @@ def _profiles_of(
         if -1 in tuple(tensor.shape)
     }
     if varying and not profiles:
-        raise EngineError(bad(onnx, f"sizes that vary in {sorted(varying)}", "profiles", "add them to the recipe"))
+        raise EngineError(
+            mismatch(onnx, f"sizes that vary in {sorted(varying)}", "profiles", "add them to the recipe")
+        )
     if not varying:
         return []
     return [

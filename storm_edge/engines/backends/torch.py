@@ -17,7 +17,7 @@ from storm_edge.engines.backends.array_view import view_of
 from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.engines.contract import Buffers, EngineSpec
 from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
-from storm_edge.errors import BackendError, EngineError, bad
+from storm_edge.errors import BackendError, EngineError, mismatch
 
 
 def require_torch(device: str) -> None:
@@ -31,10 +31,10 @@ def require_torch(device: str) -> None:
         import torch
     except (ImportError, OSError) as error:  # missing libraries show as either
         remedy = "pip install 'storm-edge[export]', or use --backend onnxruntime"
-        raise BackendError(bad("torch", error, "an installed package", remedy)) from error
+        raise BackendError(mismatch("torch", error, "an installed package", remedy)) from error
     if device.startswith("cuda") and not torch.cuda.is_available():
         remedy = "install PyTorch with CUDA, or use --device cpu"
-        raise BackendError(bad("torch", f"device {device} and no CUDA", "a PyTorch that uses it", remedy))
+        raise BackendError(mismatch("torch", f"device {device} and no CUDA", "a PyTorch that uses it", remedy))
 
 
 class TorchEngine:
@@ -84,20 +84,22 @@ class TorchEngine:
         what = f"buffers of {self._spec.name}"
         tensors = {t.spec.name: t for t in (*self._inputs, *self._outputs)}
         if buffers.keys() != tensors.keys():
-            raise EngineError(bad(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
+            raise EngineError(mismatch(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
         bound, capacities = {}, set()
         for name, tensor in tensors.items():
             view = view_of(buffers[name], tensor.spec, what=f"{self._spec.name}.{name}")
             if view.on_cuda != self._device.startswith("cuda"):
                 got, expected = ("a CUDA array", "CPU") if view.on_cuda else ("an array in CPU memory", "CUDA")
-                raise EngineError(bad(f"{what}: {name}", got, f"one in {expected} memory", "open it on that device"))
+                raise EngineError(
+                    mismatch(f"{what}: {name}", got, f"one in {expected} memory", "open it on that device")
+                )
             array = buffers[name]
             # Both share the memory.
             bound[name] = torch.as_tensor(array, device=self._device) if view.on_cuda else _shared(np.asarray(array))
             if None in tensor.spec.shape:
                 capacities.add(view.shape[0])
         if len(capacities) > 1:
-            raise EngineError(bad(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
+            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
         self._capacity = capacities.pop() if capacities else 1
         self._bound, self._kept = bound, dict(buffers)
 
@@ -110,7 +112,7 @@ class TorchEngine:
         count = self._capacity if count is None else count
         if not 1 <= count <= self._capacity:
             expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
-            raise EngineError(bad(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
+            raise EngineError(mismatch(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
         if not self._device.startswith("cuda"):
             self._compute(count)
             return

@@ -13,7 +13,7 @@ from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels.evidence import contour_evidence, surface_evidence, weigh_sums
 from storm_edge.kernels.gauss_newton import closest_view, sum_rows, take_step
-from storm_edge.kernels.image_descriptor import Picture
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.photometric import learn_exposure, photometric_row
 from storm_edge.kernels.point_to_plane import point_to_plane_row
 from storm_edge.kernels.region import BIN_COUNT, count_colours, learn_colour, region_row
@@ -31,9 +31,9 @@ class StepNumbers:
     reach_m: float
     stride_m: float
     depth_deviation: float
-    uses_print: int
+    uses_texture: int
     blur_px: float
-    print_deviation: float
+    texture_deviation: float
     tikhonov_rotation: float
     tikhonov_translation: float
 
@@ -90,7 +90,7 @@ def gather_evidence(
 
 @wp.kernel
 def descend_kernel(
-    picture: wp.array(dtype=Picture),
+    picture: wp.array(dtype=RgbdImage),
     camera: wp.array(dtype=wp.vec4),
     known: SparseObject,
     steps: wp.array(dtype=StepNumbers),
@@ -142,11 +142,11 @@ def descend_kernel(
                     known.variance_floor, known.occlusion_m, rows,
                 )  # fmt: skip
             row_count += used
-        if exposure_known and step.uses_print != 0:
+        if exposure_known and step.uses_texture != 0:
             for p in range(used):
                 photometric_row(
                     n, p, rgb, depth, camera, poses, views, known.surface_points, known.tones, known.axis,
-                    known.exposure, step.every, row_count, step.blur_px, step.print_deviation, known.agreement_m,
+                    known.exposure, step.every, row_count, step.blur_px, step.texture_deviation, known.agreement_m,
                     rows,
                 )  # fmt: skip
             row_count += used
@@ -158,7 +158,7 @@ def descend_kernel(
 
 @wp.kernel
 def learn_kernel(
-    picture: wp.array(dtype=Picture),
+    picture: wp.array(dtype=RgbdImage),
     camera: wp.array(dtype=wp.vec4),
     known: SparseObject,
     rate: float,

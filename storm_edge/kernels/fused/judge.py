@@ -9,7 +9,7 @@ import warp as wp
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels.agreement import agreement_row
 from storm_edge.kernels.crop_window import place_window
-from storm_edge.kernels.image_descriptor import Picture
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.raster import cover_span, project_span, surface_at
 
 # fuse_fp as in `raster`, or pixels fall between triangles.
@@ -94,7 +94,7 @@ def score_sums(
 
 @wp.kernel
 def judge_kernel(
-    picture: wp.array(dtype=Picture),
+    picture: wp.array(dtype=RgbdImage),
     K: wp.array(dtype=wp.mat33d),
     mask: wp.array2d(dtype=wp.uint8),
     mask_given: int,

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from storm_edge.errors import RunFault, bad
+from storm_edge.errors import RunFault, mismatch
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.lanes.scheduler import Grant, Lane, ScheduleConfig, Scheduler
 
@@ -305,7 +305,7 @@ class BackgroundLane:
             if spent_s <= bound_s:
                 return
             reason = RunFault(
-                bad(
+                mismatch(
                     f"{grant.lane.name.lower()} lane",
                     f"no end of a chunk ({grant.kind}) in {spent_s:.3g} s",
                     f"at most {bound_s:g} s",

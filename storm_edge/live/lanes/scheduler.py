@@ -20,7 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 
 
 class Lane(IntEnum):
@@ -59,13 +59,13 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 1.0:
-            raise ConfigError(bad("quantile", f"{self.quantile:g}", "above 0 to 1", "correct the value"))
+            raise ConfigError(mismatch("quantile", f"{self.quantile:g}", "above 0 to 1", "correct the value"))
         for name, least in (("recent", 1), ("margin", 1), ("slack_s", 0), ("verify_within", 1), ("locate_within", 1)):
             value = getattr(self, name)
             if not least <= value < math.inf:
-                raise ConfigError(bad(name, f"{value:g}", f"{least} or more", "correct the value"))
+                raise ConfigError(mismatch(name, f"{value:g}", f"{least} or more", "correct the value"))
         if not 0.0 < self.silence_s < math.inf:
-            raise ConfigError(bad("silence_s", f"{self.silence_s:g}", "more than 0", "correct the value"))
+            raise ConfigError(mismatch("silence_s", f"{self.silence_s:g}", "more than 0", "correct the value"))
 
     def within(self, lane: Lane) -> int:
         """Most frames begun between two chunks of a lane that waits."""

@@ -23,18 +23,30 @@ from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.kernels.region import log_odds_of
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.chunks import exhaust
-from storm_edge.pipeline.detect.pose_features import Evidence, Witness, verdict
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.pose_features import CandidateFeatures, PoseFeatureExtractor, verdict
 from storm_edge.pipeline.inputs import FrameBuffers
-from storm_edge.pipeline.reacquire.rejected_regions import DeadEnds
-from storm_edge.pipeline.register.registrar import DEFAULT, RegisterConfig, Registrar, Stage
-from storm_edge.pipeline.segment.depth_proposals import stand_outs
-from storm_edge.pipeline.segment.segmenter import Candidate, FrameLook, ObjectLook, Segmentation, Segmenter, made_of
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
+from storm_edge.pipeline.register.registrar import DEFAULT, RegisterConfig, Registrar, RegistrationStage
+from storm_edge.pipeline.segment.depth_proposals import depth_proposals
+from storm_edge.pipeline.segment.segmenter import (
+    Candidate,
+    ImageFeatures,
+    Segmentation,
+    Segmenter,
+    TemplateEmbedding,
+    made_of,
+)
 
 Float64 = NDArray[np.float64]
 
 QUICK = RegisterConfig(
-    stages=(Stage(keep=64), Stage(geometry=3, keep=16), Stage(geometry=6, keep=4), Stage(geometry=6)),
+    stages=(
+        RegistrationStage(keep=64),
+        RegistrationStage(geometry=3, keep=16),
+        RegistrationStage(geometry=6, keep=4),
+        RegistrationStage(geometry=6),
+    ),
     network_weight=0.0,
 )
 """A registration that is just good enough to tell right from wrong."""
@@ -44,11 +56,11 @@ _CLEARLY = 0.25  # verdicts further apart than this decide by themselves
 _ALIKE_RAD, _ALIKE_SHARE = np.deg2rad(8.0), 0.03  # poses nearer to each other than this are one
 _MOST_ODDS = 3.0  # a single pixel's log odds count no more than this
 _FOREIGN_WEIGHT = 2.0  # of mean log odds below 0: places that are wholly foreign are out, whatever else fits
-_RECUT_REACH = 0.05  # what is nearer to the model's outline than this share of the box stays in the mask
+_TRIM_REACH = 0.05  # what is nearer to the model's outline than this share of the box stays in the mask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class SearchBudget:
     """How much is tried before a search gives up."""
 
     close: bool
@@ -57,7 +69,7 @@ class Effort:
     """Most candidates of the segmenter that are registered."""
     least_opinion: float
     """Nothing is registered where the network's opinion of the object being there is below this."""
-    stand_outs: int
+    depth_proposals: int
     """Most further candidates, whatever their colours (`pipeline.segment.depth_proposals`), if none of those is
     likely."""
     careful_count: int
@@ -74,11 +86,11 @@ class Effort:
     """Score of a candidate from which its place is registered with care, whatever the short schedule came to."""
 
 
-THOROUGH = Effort(
+FULL = SearchBudget(
     close=True,
     candidates=4,
     least_opinion=0.0,
-    stand_outs=8,
+    depth_proposals=8,
     careful_count=2,
     hopeless=0.02,
     masks=3,
@@ -87,11 +99,11 @@ THOROUGH = Effort(
     well_marked=0.25,
 )
 """For an object that was never seen: nothing else waits for the answer."""
-BRIEF = Effort(
+REACQUIRE = SearchBudget(
     close=False,
     candidates=2,
     least_opinion=0.25,
-    stand_outs=0,
+    depth_proposals=0,
     careful_count=1,
     hopeless=0.25,
     masks=1,
@@ -104,15 +116,15 @@ be under way when it reappears."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class TrackPrior:
     """What is known of an object that was seen before."""
 
     T_cam_centre: Float64
     """Where it was seen last: pose of the centred mesh [m] ``(4, 4)``."""
     colour_log_odds: NDArray[np.float32] | None = None
-    """What tracking learned of its colours in this light, see `nearby.nearby_mask`; None if it was not
+    """What tracking learned of its colours in this light, see `local_search.nearby_mask`; None if it was not
     tracked but found in another image."""
-    dead_ends: DeadEnds | None = None
+    rejected_regions: RejectedRegions | None = None
     """What was turned down since it was lost, and is added to by brief searches; None remembers nothing."""
 
 
@@ -138,13 +150,13 @@ class FindConfig:
     min_verdict_again: float = 0.75
     """The same for an object that was tracked and lost. It may be hidden, so that all that is seen is something else,
     and a wrong place that is believed costs more than another search."""
-    max_misfit_again: float = 0.75
-    """And `Evidence.misfit` up to which it is: grey on grey convinces by its colours, wherever it is. Right places
-    had at most 0.7 in 100 recordings."""
+    max_alignment_residual_again: float = 0.75
+    """And `CandidateFeatures.misfit` up to which it is: grey on grey convinces by its colours, wherever it is. Right
+    places had at most 0.7 in 100 recordings."""
     same_place_bonus: float = 0.1
     """Added to the verdict of a candidate that lies where the object was seen last, when they are ranked."""
     fits_well: float = 0.5
-    """`Evidence.misfit` below which no other mask is tried for a place."""
+    """`CandidateFeatures.misfit` below which no other mask is tried for a place."""
     min_seen: float = 0.15
     """Share of the model that must be seen; a verdict on less is worth nothing."""
 
@@ -161,12 +173,12 @@ class Finding:
     """Pose of the centred mesh [m] ``(4, 4)``."""
     verdict: float
     """Chance that the object is there, 0..1."""
-    evidence: Evidence
+    evidence: CandidateFeatures
     """What the verdict was made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class DetectionResult:
     """What a search came to."""
 
     found: Finding | None
@@ -206,7 +218,7 @@ class Finder:
         networks: NetworkBundle | None = None,
         config: FindConfig | None = None,
         device: str = "cpu",
-        look: ObjectLook | None = None,
+        look: TemplateEmbedding | None = None,
         options: OrtOptions | None = None,
     ) -> None:
         self._bundle = bundle
@@ -214,7 +226,7 @@ class Finder:
         self._config = config or FindConfig()
         if look is not None:
             segmenter.check(look, bundle)
-        self.look = look or segmenter.study(bundle)
+        self.look = look or segmenter.encode(bundle)
         self._quick, self._careful = (
             Registrar(bundle, networks, config=schedule, device=device, options=options)
             for schedule in (self._config.quick, self._config.careful)
@@ -222,23 +234,23 @@ class Finder:
         # Of the search under way: what the network's opinion adds to its verdicts [logits], and learned colours.
         self._prior = 0.0
         self._odds: NDArray[np.float32] | None = None
-        self._witness = Witness(bundle, self.look, device=device)
+        self._feature_extractor = PoseFeatureExtractor(bundle, self.look, device=device)
 
     @property
-    def unusable(self) -> dict[str, int]:
-        """Answers so far that were no numbers, by network; see `Registrar.unusable`."""
-        quick, careful = self._quick.unusable, self._careful.unusable
+    def non_finite_count(self) -> dict[str, int]:
+        """Answers so far that were no numbers, by network; see `Registrar.non_finite_count`."""
+        quick, careful = self._quick.non_finite_count, self._careful.non_finite_count
         return {network: quick[network] + careful[network] for network in quick}
 
     def search(
-        self, frame: Frame, buffers: FrameBuffers, *, known: Known | None = None, effort: Effort = THOROUGH
-    ) -> Search:
+        self, frame: Frame, buffers: FrameBuffers, *, known: TrackPrior | None = None, budget: SearchBudget = FULL
+    ) -> DetectionResult:
         """Exhaust `chunks`."""
-        return exhaust(self.chunks(frame, buffers, known=known, effort=effort))
+        return run_to_completion(self.chunks(frame, buffers, known=known, budget=budget))
 
     def chunks(
-        self, frame: Frame, buffers: FrameBuffers, *, known: Known | None = None, effort: Effort = THOROUGH
-    ) -> Generator[str, None, Search]:
+        self, frame: Frame, buffers: FrameBuffers, *, known: TrackPrior | None = None, budget: SearchBudget = FULL
+    ) -> Generator[str, None, DetectionResult]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns what the search came to.
 
         Args:
@@ -249,12 +261,12 @@ class Finder:
         """
         look, segmentation = yield from self.segment(frame, known)
         yield "segment"
-        result: Search = yield from self.examine(look, segmentation, buffers, known=known, effort=effort)
+        result: DetectionResult = yield from self.examine(look, segmentation, buffers, known=known, budget=budget)
         return result
 
     def segment(
-        self, frame: Frame, known: Known | None = None
-    ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+        self, frame: Frame, known: TrackPrior | None = None
+    ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
         """The first half of `chunks`: look for masks; returns what `examine` takes."""
         look = self._segmenter.look(frame)
         yield "look"
@@ -262,61 +274,67 @@ class Finder:
 
     def examine(
         self,
-        look: FrameLook,
+        look: ImageFeatures,
         segmentation: Segmentation,
         buffers: FrameBuffers,
         *,
-        known: Known | None = None,
-        effort: Effort = THOROUGH,
-    ) -> Generator[str, None, Search]:
+        known: TrackPrior | None = None,
+        budget: SearchBudget = FULL,
+    ) -> Generator[str, None, DetectionResult]:
         """The second half of `chunks`: register the candidates and say which one is the object, if any."""
         config, frame = self._config, look.frame
         self._prior = self._config.presence_weight * _logit(segmentation.opinion)
         self._odds = None if known is None else known.colour_log_odds
         last = None if known is None else known.T_cam_centre
         tried: list[Finding] = []
-        if effort.close:
-            segmentation = yield from self._segmenter.find_closer(look, self.look, segmentation, self._odds)
-        dead_ends = None if known is None or effort.again else known.dead_ends
-        doubted = segmentation.opinion is not None and segmentation.opinion < effort.least_opinion
+        if budget.close:
+            segmentation = yield from self._segmenter.find_tiled(look, self.look, segmentation, self._odds)
+        rejected_regions = None if known is None or budget.again else known.rejected_regions
+        doubted = segmentation.opinion is not None and segmentation.opinion < budget.least_opinion
         asked: list[Candidate] = []
         if not doubted:
-            fresh = _open(segmentation.candidates, frame, dead_ends)[: effort.candidates]
+            fresh = _open(segmentation.candidates, frame, rejected_regions)[: budget.candidates]
             asked += yield from self._try(fresh, tried, look, buffers, last)
-        if effort.stand_outs and max((finding.verdict for finding in tried), default=0.0) < config.likely:
-            further = stand_outs(
-                look, segmentation, self._bundle.diameter_m, self._segmenter.config, effort.stand_outs
+        if budget.depth_proposals and max((finding.verdict for finding in tried), default=0.0) < config.likely:
+            further = depth_proposals(
+                look, segmentation, self._bundle.diameter_m, self._segmenter.config, budget.depth_proposals
             )
             yield "segment"
-            asked += yield from self._try(_open(further, frame, dead_ends), tried, look, buffers, last)
+            asked += yield from self._try(_open(further, frame, rejected_regions), tried, look, buffers, last)
         tried.sort(key=lambda finding: -self._rank(finding, last))
-        for index in deserving(tried, effort, config.contender):
-            if effort.trusts_quick and self._sure_already(tried[index]):
+        for index in select_for_refinement(tried, budget, config.contender):
+            if budget.trusts_quick and self._sure_already(tried[index]):
                 break
-            tried[index] = yield from self._with_care(frame, look, buffers, tried[index], effort)
+            tried[index] = yield from self._with_care(frame, look, buffers, tried[index], budget)
             if self._sure(tried[index], last):
                 break
         tried.sort(key=lambda finding: -self._rank(finding, last))
         found = tried[0] if tried and self._is_it(tried[0]) else None
-        if found is None and dead_ends is not None:
+        if found is None and rejected_regions is not None:
             for candidate in asked:
-                dead_ends.add(frame, candidate.mask)
-        return Search(found=found, tried=tuple(tried), segmentation=segmentation)
+                rejected_regions.add(frame, candidate.mask)
+        return DetectionResult(found=found, tried=tuple(tried), segmentation=segmentation)
 
     def examine_mask(
-        self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_], *, known: Known, effort: Effort = BRIEF
-    ) -> Generator[str, None, Search]:
+        self,
+        frame: Frame,
+        buffers: FrameBuffers,
+        mask: NDArray[np.bool_],
+        *,
+        known: TrackPrior,
+        budget: SearchBudget = REACQUIRE,
+    ) -> Generator[str, None, DetectionResult]:
         """As `examine`, for a mask ``(H, W)`` that somebody else made."""
         look = self._segmenter.look(frame)
         yield "look"
         segmentation = made_of(look, mask)
-        return (yield from self.examine(look, segmentation, buffers, known=known, effort=effort))
+        return (yield from self.examine(look, segmentation, buffers, known=known, budget=budget))
 
     def _try(
         self,
         candidates: Sequence[Candidate],
         tried: list[Finding],
-        look: FrameLook,
+        look: ImageFeatures,
         buffers: FrameBuffers,
         last: Float64 | None,
     ) -> Generator[str, None, Sequence[Candidate]]:
@@ -330,7 +348,7 @@ class Finder:
         return candidates
 
     def _with_care(
-        self, frame: Frame, look: FrameLook, buffers: FrameBuffers, finding: Finding, effort: Effort
+        self, frame: Frame, look: ImageFeatures, buffers: FrameBuffers, finding: Finding, budget: SearchBudget
     ) -> Generator[str, None, Finding]:
         """The same place again with the long schedule: which side the object shows is decided here.
 
@@ -338,8 +356,8 @@ class Finder:
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
         """
         best = finding
-        for mask in (recut(finding), finding.candidate.grown, None)[: effort.masks]:
-            if mask is None and best.evidence.misfit < self._config.fits_well:
+        for mask in (trim_mask(finding), finding.candidate.grown, None)[: budget.masks]:
+            if mask is None and best.evidence.alignment_residual < self._config.fits_well:
                 break
             wanted = best.mask if mask is None else mask
             again = yield from self._examine(self._careful, frame, look, buffers, finding.candidate, wanted)
@@ -351,7 +369,7 @@ class Finder:
         self,
         registrar: Registrar,
         frame: Frame,
-        look: FrameLook,
+        look: ImageFeatures,
         buffers: FrameBuffers,
         candidate: Candidate,
         mask: NDArray[np.bool_] | None = None,
@@ -364,8 +382,8 @@ class Finder:
         T = registration.T_cam_centre
         if registrar is self._careful:
             T = yield from self._best_side(buffers, registration.ranked)
-        seen = self._witness.seen(frame, T)
-        evidence = self._witness.testify(look, buffers, T, seen)
+        seen = self._feature_extractor.seen(frame, T)
+        evidence = self._feature_extractor.extract(look, buffers, T, seen)
         yield "judge"
         prior = self._prior + self._foreign(frame, seen.mask)
         sure = verdict(evidence, prior) if evidence.occluded <= 1.0 - self._config.min_seen else 0.0
@@ -390,10 +408,10 @@ class Finder:
             if any(_alike(T, other, self._bundle.diameter_m) for other in apart):
                 continue
             apart.append(T)
-            misfit = self._witness.misfit(buffers, T)
+            alignment_residual = self._feature_extractor.alignment_residual(buffers, T)
             yield "judge"
-            if misfit < least:
-                best, least = T, misfit
+            if alignment_residual < least:
+                best, least = T, alignment_residual
         return best
 
     def _is_it(self, finding: Finding) -> bool:
@@ -401,7 +419,10 @@ class Finder:
         config = self._config
         if self._odds is None:
             return finding.verdict >= config.min_verdict
-        return finding.verdict >= config.min_verdict_again and finding.evidence.misfit <= config.max_misfit_again
+        return (
+            finding.verdict >= config.min_verdict_again
+            and finding.evidence.alignment_residual <= config.max_alignment_residual_again
+        )
 
     def _sure(self, finding: Finding, last: Float64 | None) -> bool:
         """Whether nothing else can win: of two equal objects the one that was followed must."""
@@ -409,7 +430,7 @@ class Finder:
 
     def _sure_already(self, finding: Finding) -> bool:
         """Whether care would change nothing: of 80 such after losses none was wrong."""
-        return finding.verdict >= self._config.sure and finding.evidence.misfit < self._config.fits_well
+        return finding.verdict >= self._config.sure and finding.evidence.alignment_residual < self._config.fits_well
 
     def _rank(self, finding: Finding, last: Float64 | None) -> float:
         near = last is not None and self._near(finding, last)
@@ -420,9 +441,13 @@ class Finder:
         return gap_m < 0.5 * self._bundle.diameter_m
 
 
-def _open(candidates: Sequence[Candidate], frame: Frame, dead_ends: DeadEnds | None) -> list[Candidate]:
+def _open(candidates: Sequence[Candidate], frame: Frame, rejected_regions: RejectedRegions | None) -> list[Candidate]:
     """Those that are no dead ends."""
-    return [candidate for candidate in candidates if dead_ends is None or not dead_ends.holds(frame, candidate.mask)]
+    return [
+        candidate
+        for candidate in candidates
+        if rejected_regions is None or not rejected_regions.holds(frame, candidate.mask)
+    ]
 
 
 def _logit(chance: float | None) -> float:
@@ -436,7 +461,7 @@ def _better(again: Finding, before: Finding) -> bool:
     gain = again.verdict - before.verdict
     if abs(gain) > _CLEARLY:
         return gain > 0.0
-    return again.evidence.misfit < before.evidence.misfit
+    return again.evidence.alignment_residual < before.evidence.alignment_residual
 
 
 def _alike(T: Float64, other: Float64, diameter_m: float) -> bool:
@@ -444,7 +469,7 @@ def _alike(T: Float64, other: Float64, diameter_m: float) -> bool:
     return bool(turn < _ALIKE_RAD and np.linalg.norm(T[:3, 3] - other[:3, 3]) < _ALIKE_SHARE * diameter_m)
 
 
-def deserving(tried: Sequence[Finding], effort: Effort, contender: float) -> list[int]:
+def select_for_refinement(tried: Sequence[Finding], budget: SearchBudget, contender: float) -> list[int]:
     """Which of the places, best first, are registered with care: the best ones, and the best marked one.
 
     The short schedule ends on a wrong side now and then; then a right mask looks like a wrong place.
@@ -454,22 +479,22 @@ def deserving(tried: Sequence[Finding], effort: Effort, contender: float) -> lis
         effort: How many, and from what verdict and score.
         contender: How far behind the best verdict one may be.
     """
-    bound = max(effort.hopeless, max((finding.verdict for finding in tried), default=0.0) - contender)
-    chosen = [index for index, finding in enumerate(tried[: effort.careful_count]) if finding.verdict >= bound]
+    bound = max(budget.hopeless, max((finding.verdict for finding in tried), default=0.0) - contender)
+    chosen = [index for index, finding in enumerate(tried[: budget.careful_count]) if finding.verdict >= bound]
     marked = max(range(len(tried)), key=lambda index: tried[index].candidate.score, default=None)
-    if marked is not None and marked not in chosen and tried[marked].candidate.score >= effort.well_marked:
+    if marked is not None and marked not in chosen and tried[marked].candidate.score >= budget.well_marked:
         chosen.append(marked)
     return chosen
 
 
-def recut(finding: Finding) -> NDArray[np.bool_]:
+def trim_mask(finding: Finding) -> NDArray[np.bool_]:
     """The candidate's mask without what lies clear of the model at the pose that was found, ``(H, W)``.
 
     A mask from colours takes in the hand that holds the object; a registration that must cover the hand too turns the
     object towards it.
     """
     x0, y0, x1, y1 = finding.candidate.box
-    reach_px = max(int(_RECUT_REACH * max(x1 - x0, y1 - y0)), 2)
+    reach_px = max(int(_TRIM_REACH * max(x1 - x0, y1 - y0)), 2)
     kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), dtype=np.uint8)
     near = cv2.dilate(finding.mask.astype(np.uint8), kernel) > 0
     cut = finding.candidate.mask & near

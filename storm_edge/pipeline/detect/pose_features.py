@@ -20,14 +20,14 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
-from storm_edge.pipeline.segment.segmenter import FrameLook, ObjectLook
+from storm_edge.pipeline.segment.segmenter import ImageFeatures, TemplateEmbedding
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class CandidateFeatures:
     """What speaks for and against the object being at a pose."""
 
     visible: float
@@ -51,7 +51,7 @@ class Evidence:
     """Its depth term, 0 (agrees) to 1."""
 
     @property
-    def misfit(self) -> float:
+    def alignment_residual(self) -> float:
         """What outline and depth hold against the pose, 0 to 2. Tells the sides of an object apart, where colours
         mislead: a mug turned the wrong way is as grey as the right one, but its handle sticks out elsewhere.
         """
@@ -60,12 +60,12 @@ class Evidence:
 
 # Logistic regression, right and wrong counted alike, on the candidates of searches in made-up pictures:
 # benchmarks/records/search_calibration.json. Left out scene by scene it orders 99.86 % of the pairs rightly; without
-# the contour 98.7 %. In the order of `Evidence`.
+# the contour 98.7 %. In the order of `CandidateFeatures`.
 _WEIGHTS = (1.69, 2.36, -2.68, 0.19, -1.81, -2.66, -3.82, -2.06)
 _CONSTANT = 1.11
 
 
-def verdict(evidence: Evidence, prior: float = 0.0) -> float:
+def verdict(evidence: CandidateFeatures, prior: float = 0.0) -> float:
     """Chance that the object is there, 0..1.
 
     Args:
@@ -106,7 +106,7 @@ class Seen:
         )
 
 
-class Witness:
+class PoseFeatureExtractor:
     """Gathers the evidence for one object; buffers are made here.
 
     Args:
@@ -115,7 +115,7 @@ class Witness:
         device: Warp device name.
     """
 
-    def __init__(self, bundle: ObjectBundle, look: ObjectLook, *, device: str = "cpu") -> None:
+    def __init__(self, bundle: ObjectBundle, look: TemplateEmbedding, *, device: str = "cpu") -> None:
         self._look = look
         self._mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
         # Its own refiner: it learns the colours of places that may be wrong.
@@ -127,13 +127,15 @@ class Witness:
         """The model at a pose; see `Seen.at`."""
         return Seen.at(self._mesh, T_cam_centre, frame, self._judge.tau_m)
 
-    def misfit(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
-        """`Evidence.misfit` of a pose, for choosing among several."""
+    def alignment_residual(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
+        """`CandidateFeatures.misfit` of a pose, for choosing among several."""
         self._geometry.learn(buffers, T_cam_centre, forget=True)
         outline = self._geometry.evidence(buffers, T_cam_centre)
         return float(outline.contour[0] + outline.depth[0])
 
-    def testify(self, look: FrameLook, buffers: FrameBuffers, T_cam_centre: Float64, seen: Seen) -> Evidence:
+    def extract(
+        self, look: ImageFeatures, buffers: FrameBuffers, T_cam_centre: Float64, seen: Seen
+    ) -> CandidateFeatures:
         """What speaks for the object being at a pose.
 
         Args:
@@ -146,7 +148,7 @@ class Witness:
         imbalance, residual = compare_colours(seen.rendered, seen.observed)
         self._geometry.learn(buffers, T_cam_centre, forget=True)
         outline = self._geometry.evidence(buffers, T_cam_centre)
-        return Evidence(
+        return CandidateFeatures(
             visible=float(judged.visible[0]),
             pattern=float(judged.colour[0]),
             occluded=float(judged.occluded[0]),
@@ -166,7 +168,7 @@ def compare_colours(rendered: Float32, observed: Float32) -> tuple[float, float]
         observed: RGB in [0, 1] ``(P, 3)``.
 
     Returns:
-        `Evidence.imbalance` and `Evidence.residual`; 0 and 0 without a pixel.
+        `CandidateFeatures.imbalance` and `CandidateFeatures.residual`; 0 and 0 without a pixel.
     """
     if not len(rendered):
         return 0.0, 0.0

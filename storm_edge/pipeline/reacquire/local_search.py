@@ -21,7 +21,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearbyConfig:
+class LocalSearchConfig:
     """Where to look and what counts as a find."""
 
     reach: float = 2.0
@@ -34,13 +34,13 @@ class NearbyConfig:
     """Blobs nearer to the largest one than this, in diameters, belong to it."""
 
 
-def nearby_mask(
+def local_search_mask(
     frame: FrameBuffers,
     colour_log_odds: NDArray[np.float32],
     T_cam_centre: Float64,
     diameter_m: float,
     *,
-    config: NearbyConfig | None = None,
+    config: LocalSearchConfig | None = None,
 ) -> NDArray[np.bool_] | None:
     """Pixels that may be the object, bool ``(H, W)``; None where nothing speaks for it.
 
@@ -52,7 +52,7 @@ def nearby_mask(
         diameter_m: Of the object.
         config: Where to look.
     """
-    config = config or NearbyConfig()
+    config = config or LocalSearchConfig()
     height, width = frame.size_px
     t = T_cam_centre[:3, 3]
     u, v = project(frame.K, t)

@@ -20,7 +20,7 @@ from storm_edge.frame import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadEndConfig:
+class RejectedRegionsConfig:
     """When a place counts as the same."""
 
     for_s: float = 2.0
@@ -54,12 +54,12 @@ class _Place:
     stamp_ns: int
 
 
-class DeadEnds:
+class RejectedRegions:
     """What was turned down of one object; pictures of it are copies, up to 80 kB each, in memory taken once: blocks
     that come and go between images of a megabyte leave holes in which those do not fit."""
 
-    def __init__(self, config: DeadEndConfig | None = None) -> None:
-        self._config = config or DeadEndConfig()
+    def __init__(self, config: RejectedRegionsConfig | None = None) -> None:
+        self._config = config or RejectedRegionsConfig()
         most = self._config.most
         self._places: deque[_Place] = deque(maxlen=most)
         self._mask = np.zeros((most, _MOST_PX), dtype=np.bool_)

@@ -13,13 +13,13 @@ import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
-from storm_edge.errors import InputError, MaskError, bad
+from storm_edge.errors import InputError, MaskError, mismatch
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
 from storm_edge.kernels.device import Device, HostSide, WpArray
-from storm_edge.kernels.fused import descent as at_once
-from storm_edge.kernels.image_descriptor import PictureSlot
+from storm_edge.kernels.fused import descent as fused
+from storm_edge.kernels.image_descriptor import ImageDescriptor
 from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
 from storm_edge.objects.viewpoints import SparseViewpoints
@@ -52,7 +52,7 @@ class GeometricStep:
     """Farthest measured point that may belong to a model point [m]."""
     depth_deviation: float
     """Standard deviation of the plane distance, as a fraction of the depth."""
-    print_deviation: float
+    texture_deviation: float
     """Standard deviation of the tone at a surface point over that of the whole print; 0 leaves the print out."""
     every: int = 1
     """Use each ``every``-th line and point."""
@@ -98,7 +98,7 @@ class RgbdBuffers(Protocol):
     """Intrinsics [px], ``(3, 3)``."""
 
 
-class ResidentRgbd(RgbdBuffers, Protocol):
+class DeviceRgbd(RgbdBuffers, Protocol):
     """The same with its intrinsics on the device."""
 
     K_device: WpArray
@@ -117,9 +117,10 @@ class Descents:
     """Up to ``capacity`` poses that go downhill together.
 
     Call order: `look` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
-    `learn` keeps the colour statistics, which all poses share. `descend` does all that at once, and `learn_at` the
-    lesson: on a CPU in a launch each. Where nothing may wait, or a CUDA graph is captured: `attach`, write
-    ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_learning`; these only enqueue.
+    `learn` keeps the colour statistics, which all poses share. `descend` does all that at once, and
+    `update_appearance_at` the lesson: on a CPU in a launch each. Where nothing may wait, or a CUDA graph is
+    captured: `attach`, write
+    ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_appearance_update`; these only enqueue.
 
     Args:
         viewpoints: The object.
@@ -127,7 +128,7 @@ class Descents:
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
         device: Warp device of all buffers.
-        at_once: Whether `descend` and `learn_at` may be one launch each where that pays, on a CPU
+        at_once: Whether `descend` and `update_appearance_at` may be one launch each where that pays, on a CPU
             (`kernels.fused.descent`).
 
     Attributes:
@@ -143,7 +144,7 @@ class Descents:
         occlusion_m: float,
         gate_m: float,
         device: Device,
-        at_once: bool = True,
+        fused: bool = True,
     ) -> None:
         def upload(array: NDArray[np.float32], dtype: Any) -> WpArray:
             return wp.array(array, dtype=dtype, device=device)
@@ -157,8 +158,8 @@ class Descents:
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
-        self._own_picture = PictureSlot(device) if at_once and device.is_cpu else None
-        self._picture: PictureSlot | None = None
+        self._own_picture = ImageDescriptor(device) if fused and device.is_cpu else None
+        self._picture: ImageDescriptor | None = None
         self._directions = upload(viewpoints.directions, wp.vec3)
         self._contour = [
             upload(viewpoints.contour_points, wp.vec3),
@@ -188,12 +189,12 @@ class Descents:
         self._frame: RgbdBuffers | None = None
         self._images: tuple[WpArray, WpArray] = (None, None)  # a frame that is uploaded again has others
         self._camera_values: tuple[float, ...] | None = None
-        self._commands: dict[Hashable, Any] = {}
+        self._launch_cache: dict[Hashable, Any] = {}
         self._lasting: dict[Hashable, Any] = {}  # commands that read their image through the slot
         self._known = self._sparse_object()
 
     def _sparse_object(self) -> Any:
-        known = at_once.SparseObject()
+        known = fused.SparseObject()
         known.directions = self._directions
         known.contour_points, known.contour_normals, known.contour_distances = self._contour
         known.surface_points, known.surface_normals = self._surface
@@ -211,7 +212,7 @@ class Descents:
             self._camera_values = (fx, fy, cx, cy)
             self._camera_host.write(np.array([self._camera_values], dtype=np.float32))
 
-    def attach(self, frame: ResidentRgbd) -> None:
+    def attach(self, frame: DeviceRgbd) -> None:
         """`look` with the intrinsics read on the device, where they may change without a word. Enqueues only."""
         self._use(frame)
         self._camera_values = None
@@ -236,14 +237,16 @@ class Descents:
     def _put(self, T_cam_centre: ArrayLike) -> int:
         T = np.asarray(T_cam_centre).reshape(-1, 4, 4)
         if len(T) > self.capacity:
-            raise InputError(bad("poses", len(T), f"at most {self.capacity}", "make the refiner with a larger batch"))
+            raise InputError(
+                mismatch("poses", len(T), f"at most {self.capacity}", "make the refiner with a larger batch")
+            )
         self._poses_host.write(T)
         return len(T)
 
     def schedule(self, steps: Sequence[GeometricStep]) -> Schedule:
         """Steps as `descend` takes them; keep what this returns."""
-        numbers = [self._numbers(step) for step in steps] or [at_once.StepNumbers()]
-        return Schedule(steps=tuple(steps), numbers=wp.array(numbers, dtype=at_once.StepNumbers, device=self._device))
+        numbers = [self._numbers(step) for step in steps] or [fused.StepNumbers()]
+        return Schedule(steps=tuple(steps), numbers=wp.array(numbers, dtype=fused.StepNumbers, device=self._device))
 
     def descend(self, T_cam_centre: ArrayLike, schedule: Schedule) -> Descended:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)``, take the steps, and judge where they end. Waits for the device.
@@ -256,7 +259,7 @@ class Descents:
         if picture is not None:
             self._launch(
                 ("descend", picture, schedule, self.colours_known, self.exposure_known),
-                at_once.descend_kernel,
+                fused.descend_kernel,
                 count,
                 lambda: [
                     picture.array,
@@ -287,7 +290,7 @@ class Descents:
             np.array(self._sums_host.read(1)[0, :6, :6], dtype=np.float64),
         )
 
-    def learn_at(self, T_cam_centre: ArrayLike, rate: float) -> Float64:
+    def update_appearance_at(self, T_cam_centre: ArrayLike, rate: float) -> Float64:
         """Put a pose ``(4, 4)`` and `learn` there.
 
         Returns:
@@ -298,7 +301,7 @@ class Descents:
         if picture is not None:
             self._launch(
                 ("learn", picture, rate, self.colours_known),
-                at_once.learn_kernel,
+                fused.learn_kernel,
                 1,
                 lambda: [
                     picture.array,
@@ -333,18 +336,18 @@ class Descents:
         )
 
     def _numbers(self, step: GeometricStep) -> Any:
-        numbers = at_once.StepNumbers()
+        numbers = fused.StepNumbers()
         numbers.every, numbers.scale_px, numbers.contour_px = step.every, step.scale_px, step.contour_px
         numbers.reach_m, numbers.stride_m = step.reach_m, step.reach_m / _SEARCH_STEPS
         numbers.depth_deviation = step.depth_deviation
-        numbers.uses_print = int(self._uses_print(step))
-        numbers.blur_px, numbers.print_deviation = self._blur_px(step), step.print_deviation * self._contrast
+        numbers.uses_texture = int(self._uses_texture(step))
+        numbers.blur_px, numbers.texture_deviation = self._blur_px(step), step.texture_deviation * self._contrast
         numbers.tikhonov_rotation = step.tikhonov_rotation
         numbers.tikhonov_translation = step.tikhonov_translation
         return numbers
 
-    def _uses_print(self, step: GeometricStep) -> bool:
-        return step.print_deviation > 0.0 and self._contrast > _LEAST_CONTRAST
+    def _uses_texture(self, step: GeometricStep) -> bool:
+        return step.texture_deviation > 0.0 and self._contrast > _LEAST_CONTRAST
 
     @staticmethod
     def _blur_px(step: GeometricStep) -> float:
@@ -384,7 +387,7 @@ class Descents:
                 ),
             )
             row_count += used
-        if self.exposure_known and self._uses_print(step):
+        if self.exposure_known and self._uses_texture(step):
             print_row = row_count
             self._launch(
                 ("photometric", step),
@@ -392,7 +395,7 @@ class Descents:
                 dim,
                 lambda: (
                     [frame.rgb, frame.depth, *seen, self._surface[0], self._tones, self._axis, self._exposure]
-                    + [step.every, print_row, self._blur_px(step), step.print_deviation * self._contrast]
+                    + [step.every, print_row, self._blur_px(step), step.texture_deviation * self._contrast]
                     + [_AGREEMENT_M, self._rows]
                 ),
             )
@@ -457,7 +460,7 @@ class Descents:
         self._learn_there(rate)
         return sums
 
-    def enqueue_learning(self, rate: float) -> None:
+    def enqueue_appearance_update(self, rate: float) -> None:
         """`learn` without the answer. Enqueues only."""
         self.enqueue_evidence()
         self._learn_there(rate)
@@ -490,11 +493,11 @@ class Descents:
         assert frame is not None
         size = frame.depth.shape
         if mask.shape != size:
-            raise MaskError(bad("mask", mask.shape, f"{size} like the image", "give the mask of this image"))
+            raise MaskError(mismatch("mask", mask.shape, f"{size} like the image", "give the mask of this image"))
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if len(rows) == 0:
             remedy = "check the mask or the frame"
-            raise MaskError(bad("mask", "no object pixel", "the visible object marked", remedy))
+            raise MaskError(mismatch("mask", "no object pixel", "the visible object marked", remedy))
         margin = max(int(_MASK_MARGIN * max(np.ptp(rows), np.ptp(columns))), 8)
         top, bottom = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + margin + 1, size[0])
         left, right = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + margin + 1, size[1])
@@ -546,5 +549,5 @@ class Descents:
         images = self._frame.rgb, self._frame.depth
         if images[0] is not self._images[0] or images[1] is not self._images[1]:
             self._images = images
-            self._commands.clear()
-        return self._commands
+            self._launch_cache.clear()
+        return self._launch_cache

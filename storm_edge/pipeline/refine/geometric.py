@@ -38,13 +38,13 @@ from storm_edge.pipeline.refine.descent import Descended, Descents, GeometricSte
 
 Float64 = NDArray[np.float64]
 Steps = Sequence[GeometricStep]
-Effort = Literal["small", "narrow", "wide"]
+SearchBudget = Literal["small", "narrow", "wide"]
 
-ROUGH = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0, every=2)
-COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, print_deviation=0.0)
-MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, print_deviation=1.5)
-FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
-FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, print_deviation=2.0)
+ROUGH = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, texture_deviation=0.0, every=2)
+COARSE = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, texture_deviation=0.0)
+MEDIUM = GeometricStep(scale_px=4, contour_px=5.0, reach_m=0.02, depth_deviation=0.02, texture_deviation=1.5)
+FINE = GeometricStep(scale_px=2, contour_px=3.5, reach_m=0.01, depth_deviation=0.01, texture_deviation=2.0)
+FINEST = GeometricStep(scale_px=1, contour_px=1.5, reach_m=0.01, depth_deviation=0.01, texture_deviation=2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ class GeometricResult:
     are directions in which the image does not hold the object."""
     iterations: int
     """Steps taken one after the other."""
-    effort: Effort
+    budget: SearchBudget
     """How far the search went."""
 
 
@@ -301,7 +301,7 @@ class GeometricRefiner:
         descents, config = self._descents, self.config
         descents.look(frame)
         anew = forget or not descents.exposure_known
-        terms = descents.learn_at(T_cam_centre, 1.0 if anew else config.learning_rate)
+        terms = descents.update_appearance_at(T_cam_centre, 1.0 if anew else config.learning_rate)
         if anew:  # judged by what was just learned: before, there was nothing to judge the contour by
             terms = descents.descend(T_cam_centre, self._judge_only).terms[0]
         residual = float(terms[ev.RESIDUAL])
@@ -311,7 +311,7 @@ class GeometricRefiner:
         self._usual += rate * (residual - self._usual)
 
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was learned of colours, see `nearby.nearby_mask`, ``(BIN_COUNT,)``; None before `learn`."""
+        """What was learned of colours, see `local_search.nearby_mask`, ``(BIN_COUNT,)``; None before `learn`."""
         return self._descents.log_odds() if self._descents.colours_known else None
 
     def evidence(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> Evidence:
@@ -340,7 +340,7 @@ class GeometricRefiner:
         chosen = int(residuals.argmin())
         start, before = starts[chosen : chosen + 1], _one(begun, chosen)
 
-        effort: Effort = "small"
+        budget: SearchBudget = "small"
         iterations = 0
         found: list[Descended] = []
         if _residual(before) <= self._usual + config.narrow_margin:
@@ -349,12 +349,12 @@ class GeometricRefiner:
         if not found or _residual(found[0]) > self._usual + config.small_margin:
             found.append(descents.descend(start, self._narrow))
             iterations += len(config.narrow)
-            effort = "narrow"
+            budget = "narrow"
         best = min(found, key=_residual)
         if _residual(best) > self._usual + config.narrow_margin and not self._is_paused(_residual(best)):
             best = self._search(np.concatenate([starts, turned(start[0], config.turn_deg)]), best)
             iterations += len(config.spread) + len(config.gather) + len(config.finish)
-            effort = "wide"
+            budget = "wide"
         if config.probe_every and self._frame_count % config.probe_every == 0:
             axis = self._frame_count // config.probe_every % 3
             both_ways = turned(best.poses[0], config.probe_deg)[axis::3]
@@ -378,7 +378,7 @@ class GeometricRefiner:
             hidden=hidden,
             hessian=best.hessian,
             iterations=iterations,
-            effort=effort,
+            budget=budget,
         )
 
     def refine_batch(

@@ -18,7 +18,7 @@ from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import crop_window
 from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import judge as judging
-from storm_edge.kernels.launch_cache import Commands
+from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
 from storm_edge.pipeline.inputs import FrameBuffers
@@ -43,7 +43,7 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class PoseScores:
     """Scores of N poses, higher is better."""
 
     score: Float64
@@ -58,7 +58,7 @@ class Judgement:
 
 def judge_sums(
     sums: NDArray[np.floating], mask_px: NDArray[np.floating] | None, *, colour_weight: float
-) -> Judgement:
+) -> PoseScores:
     """Scores from the sums of `kernels.agreement`; `kernels.fused.judge.score_sums` says the same.
 
     Args:
@@ -83,7 +83,7 @@ def judge_sums(
     colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.CONTRAST_FLOOR)
 
     model = covered + s[:, ag.SPILL] + s[:, ag.OCCLUDED]
-    return Judgement(
+    return PoseScores(
         score=visible + colour_weight * colour,
         visible=visible,
         colour=colour,
@@ -91,9 +91,9 @@ def judge_sums(
     )
 
 
-def _joined(parts: Sequence[Judgement]) -> Judgement:
+def _joined(parts: Sequence[PoseScores]) -> PoseScores:
     names = ("score", "visible", "colour", "occluded")
-    return Judgement(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return PoseScores(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 class PoseJudge:
@@ -111,12 +111,12 @@ class PoseJudge:
     """
 
     def __init__(
-        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, at_once: bool = True
+        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, fused: bool = True
     ) -> None:
         self._config = config
         self._reach_m = 0.5 * diameter_m * config.crop_ratio
         self._device = mesh.device
-        self._commands = Commands(mesh.device)
+        self._launch_cache = LaunchCache(mesh.device)
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
         self._batch = batch
         self._T = wp.empty(batch, dtype=wp.mat44f, device=mesh.device)
@@ -129,10 +129,10 @@ class PoseJudge:
         self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
         self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
-        self._at_once = at_once and mesh.device.is_cpu
-        self._model, self._buffers = self._model_at_once(), self._buffers_at_once()
+        self._fused = fused and mesh.device.is_cpu
+        self._model, self._buffers = self._fused_mesh(), self._fused_buffers()
 
-    def _model_at_once(self) -> Any:
+    def _fused_mesh(self) -> Any:
         mesh, model = self._renderer.mesh, judging.JudgedMesh()
         model.vertices, model.normals, model.colours = mesh.vertices, mesh.normals, mesh.colours
         model.faces, model.uv, model.texture = mesh.faces, mesh.uv, mesh.texture
@@ -141,7 +141,7 @@ class PoseJudge:
         model.tau_m, model.colour_weight = self.tau_m, self._config.colour_weight
         return model
 
-    def _buffers_at_once(self) -> Any:
+    def _fused_buffers(self) -> Any:
         renderer, buffers = self._renderer, judging.JudgeBuffers()
         buffers.window, buffers.K_crop = self._window, self._K
         buffers.screen, buffers.keys = renderer.visibility.screen, renderer.visibility.keys
@@ -155,7 +155,7 @@ class PoseJudge:
         *,
         mask: wp.array | None,
         mask_area_px: float = 0.0,
-    ) -> Judgement:
+    ) -> PoseScores:
         """Judge poses ``(N, 4, 4)``, any N; blocks until done.
 
         Args:
@@ -173,14 +173,14 @@ class PoseJudge:
 
     def _judge(
         self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating], mask: WpArray | None, mask_area_px: float
-    ) -> Judgement:
+    ) -> PoseScores:
         """`judge` for a batch."""
         count = len(T_cam_centre)
         self._T_host.write(T_cam_centre)
-        if self._at_once:
+        if self._fused:
             assert frame.picture is not None
             given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
-            self._commands.launch(
+            self._launch_cache.launch(
                 judging.judge_kernel,
                 count,
                 [frame.picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
@@ -188,7 +188,7 @@ class PoseJudge:
                 changing=(2, 4),
             )
             score, visible, colour, occluded = self._scores_host.read(count).T.copy()
-            return Judgement(score=score, visible=visible, colour=colour, occluded=occluded)
+            return PoseScores(score=score, visible=visible, colour=colour, occluded=occluded)
         self._place(frame, self._T, count)
         self._sum(frame, self._T, count, mask)
         mask_px = None
@@ -219,7 +219,7 @@ class PoseJudge:
             windows=self._window,
             K_crop=self._K,
             count=count,
-            commands=self._commands,
+            commands=self._launch_cache,
         )
 
     def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
@@ -236,5 +236,5 @@ class PoseJudge:
             sums=self.sums_buffer,
             count=count,
             device=self._device,
-            commands=self._commands,
+            commands=self._launch_cache,
         )

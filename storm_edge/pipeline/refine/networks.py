@@ -1,7 +1,7 @@
 """RefineNet and ScoreNet on one object: fill the pairs, run the engine, use the answer.
 
 An engine may answer with NaN or infinity, half precision that overflowed for instance. No such number leaves this
-module: a pose stays where it was, a hypothesis counts as wrong, and ``unusable`` counts the answers.
+module: a pose stays where it was, a hypothesis counts as wrong, and ``non_finite_count`` counts the answers.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PoseRefiner:
         batch: int,
         options: OrtOptions | None = None,
     ) -> None:
-        self.unusable = 0
+        self.non_finite_count = 0
         self._diameter_m = diameter_m
         self._device = mesh.device
         preset = _PRESETS[networks.preset]
@@ -83,7 +83,7 @@ class PoseRefiner:
         update_poses(self._T, self._trans, self._rot, diameter_m=self._diameter_m, T_out=self._T, count=count)
         corrected = np.asarray(self._T.numpy()[:count], dtype=np.float64)
         good = are_poses(corrected)
-        self.unusable += count - int(good.sum())
+        self.non_finite_count += count - int(good.sum())
         return corrected if good.all() else np.where(good[:, None, None], corrected, T_cam_centre)
 
 
@@ -112,7 +112,7 @@ class PoseScorer:
         capacity: int,
         options: OrtOptions | None = None,
     ) -> None:
-        self.unusable = 0
+        self.non_finite_count = 0
         preset = _PRESETS[networks.preset]
         self._pairs = PairInputs(
             mesh, diameter_m=diameter_m, preset=preset, network="score", batch=batch, size_px=networks.size_px
@@ -140,5 +140,5 @@ class PoseScorer:
         self._pending = False
         scores = self._scorer.scores()
         good = np.isfinite(scores)
-        self.unusable += len(scores) - int(good.sum())
+        self.non_finite_count += len(scores) - int(good.sum())
         return np.where(good, scores, np.float32(_SURELY_WRONG))

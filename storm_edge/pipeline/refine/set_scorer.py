@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 
 Float32 = NDArray[np.float32]
 
@@ -61,7 +61,7 @@ class _Set:
     def take(self, count: int) -> slice:
         if self.count + count > self.capacity:
             got = f"{self.count + count} hypotheses"
-            raise EngineError(bad("scorer", got, f"at most {self.capacity}", "open it with a larger capacity"))
+            raise EngineError(mismatch("scorer", got, f"at most {self.capacity}", "open it with a larger capacity"))
         rows = slice(self.count, self.count + count)
         self.count += count
         return rows

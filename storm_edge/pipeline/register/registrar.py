@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import EngineError, MaskError, UnitError, bad
+from storm_edge.errors import EngineError, MaskError, UnitError, mismatch
 from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.chunks import exhaust
+from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
@@ -38,7 +38,7 @@ MIN_MASK_DEPTH_PX = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class RegistrationStage:
     """Move all hypotheses, then keep the best."""
 
     network: int = 0
@@ -53,12 +53,12 @@ class Stage:
 class RegisterConfig:
     """The schedule of a registration."""
 
-    stages: tuple[Stage, ...] = (
-        Stage(keep=128),
-        Stage(geometry=4, keep=48),
-        Stage(geometry=6, keep=12),
-        Stage(geometry=8, keep=6),
-        Stage(geometry=6),
+    stages: tuple[RegistrationStage, ...] = (
+        RegistrationStage(keep=128),
+        RegistrationStage(geometry=4, keep=48),
+        RegistrationStage(geometry=6, keep=12),
+        RegistrationStage(geometry=8, keep=6),
+        RegistrationStage(geometry=6),
     )
     """What happens to the hypotheses, in order."""
     chunk: int = 42
@@ -77,12 +77,16 @@ DEFAULT = RegisterConfig()
 """Geometry moves the hypotheses, the judge ranks them. On 40 held-out objects the nano RefineNet in front of it found
 as many (ADD-S 40, ADD 39 of 40) and took 1.7 times as long."""
 REFINE_FIRST = RegisterConfig(
-    stages=(Stage(keep=128), Stage(network=1, geometry=3, keep=48), Stage(geometry=6, keep=12))
-    + (Stage(geometry=8, keep=6), Stage(geometry=6)),
+    stages=(
+        RegistrationStage(keep=128),
+        RegistrationStage(network=1, geometry=3, keep=48),
+        RegistrationStage(geometry=6, keep=12),
+    )
+    + (RegistrationStage(geometry=8, keep=6), RegistrationStage(geometry=6)),
     network_weight=0.1,
 )
 """One RefineNet iteration for what the first look leaves, and ScoreNet in the last ranking: for stronger networks."""
-UPSTREAM = RegisterConfig(stages=(Stage(network=5),), judge_weight=0.0, network_weight=1.0)
+UPSTREAM = RegisterConfig(stages=(RegistrationStage(network=5),), judge_weight=0.0, network_weight=1.0)
 """FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
 
 
@@ -100,7 +104,7 @@ class Registration:
     """All poses of the last ranking, best first, ``(N, 4, 4)``."""
     ranked_scores: Float64
     """Their combined scores, ``(N,)``."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether a network gave no number for some hypotheses, which went on without it."""
 
 
@@ -136,7 +140,9 @@ class Registrar:
         self._score: PoseScorer | None = None
         asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
         if asked and networks is None:
-            raise EngineError(bad("registration", "no network bundle", "one", "give --bundle, or a schedule without"))
+            raise EngineError(
+                mismatch("registration", "no network bundle", "one", "give --bundle, or a schedule without")
+            )
         if networks is not None and any(stage.network for stage in config.stages):
             self._refine = PoseRefiner(mesh, networks, diameter_m=d, batch=chunk, options=options)
         if networks is not None and config.network_weight:
@@ -147,16 +153,16 @@ class Registrar:
         self._placement = Placement(mesh, bundle.rotation_grid, d)
 
     @property
-    def unusable(self) -> dict[str, int]:
+    def non_finite_count(self) -> dict[str, int]:
         """Answers so far that were no numbers, by network."""
         return {
-            "refine": 0 if self._refine is None else self._refine.unusable,
-            "score": 0 if self._score is None else self._score.unusable,
+            "refine": 0 if self._refine is None else self._refine.non_finite_count,
+            "score": 0 if self._score is None else self._score.non_finite_count,
         }
 
     def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
         """Exhaust `chunks`."""
-        return exhaust(self.chunks(frame, mask, near=near))
+        return run_to_completion(self.chunks(frame, mask, near=near))
 
     def chunks(
         self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None
@@ -173,7 +179,7 @@ class Registrar:
             UnitError: What the mask shows and the model differ in size by a unit.
         """
         config = self._config
-        unusable = self.unusable
+        non_finite_count = self.non_finite_count
         surface = masked_surface(frame, mask)
         check_scale(surface, self._bundle.diameter_m)
         mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
@@ -219,7 +225,7 @@ class Registrar:
             visible=float(judged.visible[best]),
             ranked=poses[order],
             ranked_scores=combined[order],
-            faulty=self.unusable != unusable,
+            is_non_finite=self.non_finite_count != non_finite_count,
         )
 
 
@@ -235,13 +241,17 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
     """
     depth = frame.depth.numpy()
     if mask.shape != depth.shape:
-        raise MaskError(bad("mask", f"{mask.shape}", f"{depth.shape} like the image", "give the mask of this image"))
+        raise MaskError(
+            mismatch("mask", f"{mask.shape}", f"{depth.shape} like the image", "give the mask of this image")
+        )
     if not mask.any():
-        raise MaskError(bad("mask", "no object pixel", "the visible object marked", "check the mask or the frame"))
+        raise MaskError(
+            mismatch("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
+        )
     v, u = np.nonzero(mask & (depth > 0.0))
     if len(u) < MIN_MASK_DEPTH_PX:
         raise MaskError(
-            bad(
+            mismatch(
                 "mask",
                 f"{len(u)} of its {int(mask.sum())} pixels with depth",
                 f"at least {MIN_MASK_DEPTH_PX}",
@@ -265,7 +275,7 @@ def check_scale(surface: Float64, diameter_m: float) -> None:
     if not diameter_m / 30.0 < extent_m < diameter_m * 30.0:
         factor = diameter_m / max(extent_m, 1e-9)
         raise UnitError(
-            bad(
+            mismatch(
                 "object size",
                 f"a model of {diameter_m:.4g} m over a mask that spans {extent_m:.3g} m in depth ({factor:.3g} x)",
                 "the same size",

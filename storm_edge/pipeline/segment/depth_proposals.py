@@ -17,11 +17,11 @@ from storm_edge.geometry.camera import back_project
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.pipeline.segment.segmenter import (
     Candidate,
-    FrameLook,
+    ImageFeatures,
     Segmentation,
     SegmentConfig,
     candidate_in,
-    place_balls,
+    mean_shift_seeds,
 )
 
 Float32 = NDArray[np.float32]
@@ -34,8 +34,8 @@ _MOST_PX = 1200
 _EXTENT = (0.2, 1.3)  # diagonal of a part's box over the diameter; of a thing partly hidden, of one with its shadow
 
 
-def stand_outs(
-    look: FrameLook, segmentation: Segmentation, diameter_m: float, config: SegmentConfig, count: int
+def depth_proposals(
+    look: ImageFeatures, segmentation: Segmentation, diameter_m: float, config: SegmentConfig, count: int
 ) -> tuple[Candidate, ...]:
     """Candidates that `segmentation` lacks, those first for which its map speaks most.
 
@@ -51,7 +51,7 @@ def stand_outs(
     likely = small.letterbox.enlarge(segmentation.probability, frame.size_px)
     everything = small.letterbox.enlarge(stands_out.astype(np.float32), frame.size_px)
     places = _pieces(small, stands_out, diameter_m)
-    balls = place_balls(_thinned(stands_out), small, diameter_m, replace(config, candidates=count))
+    balls = mean_shift_seeds(_thinned(stands_out), small, diameter_m, replace(config, candidates=count))
     places += [(stands_out, centre) for centre in balls]
     # Masks are compared on every third pixel: how alike they are shows there too.
     taken = [candidate.mask[::3, ::3] for candidate in segmentation.candidates]

@@ -193,7 +193,7 @@ class FullSom:
         return next((t.shape[1] for t in self._head.spec.inputs if t.name == "context"), None)
 
     @staticmethod
-    def study(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
+    def encode(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
         """Look at an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
@@ -215,7 +215,7 @@ class FullSom:
 
         Args:
             tokens: Of `look`.
-            kept: Of `study`, with the language context if the head takes one.
+            kept: Of `encode`, with the language context if the head takes one.
             size_px: Height and width of the image.
 
         Returns:

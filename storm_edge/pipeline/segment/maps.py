@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import ConfigError, bad
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.objects.bundle import ObjectBundle
@@ -41,7 +41,7 @@ class MapMaker(Protocol):
 
     @property
     def quick(self) -> bool:
-        """Whether `study` takes a moment only, so that what it keeps of an object need not be stored."""
+        """Whether `encode` takes a moment only, so that what it keeps of an object need not be stored."""
 
     @property
     def coarse(self) -> bool:
@@ -55,7 +55,7 @@ class MapMaker(Protocol):
     def report(self) -> dict[str, object]:
         """How it works, for reports; JSON types."""
 
-    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """What is kept of an object, besides its colours.
 
         Args:
@@ -79,7 +79,7 @@ class MapMaker(Protocol):
             frame: The image.
             small: The same at the working size.
             shared: Of `look`.
-            kept: Of `study`.
+            kept: Of `encode`.
             channels: Object channels ``(5, 60, 80)`` of `kernels.segment_inputs`.
 
         Returns:
@@ -97,7 +97,7 @@ class ColourMaps:
     context_length = None
     report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
 
-    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """Nothing besides the colours."""
         _refuse(context, "colours")
         return {}
@@ -131,7 +131,7 @@ class NanoMaps:
         self.fingerprint = self._reference.sha256
         self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
 
-    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """``keys`` and ``values`` of the views, each ``(1, blocks, L, dim)``."""
         _refuse(context, "the nano segmenter")
         return self._reference.run({"views": views.channels[None]})
@@ -171,7 +171,7 @@ class FullMaps:
         self.context_length = self._som.context_length
         self.report: dict[str, object] = {"source": "network", "tier": "full", "framing": config.framing.value}
 
-    def study(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """Keys and values of sixteen pictures, and the context; seconds to a minute on a CPU."""
         length = self.context_length
         if length is None:
@@ -179,8 +179,8 @@ class FullMaps:
         elif context is None or context.shape != (length,):
             got = "none" if context is None else f"shape {context.shape}"
             remedy = "onboard with --description and the text encoder that it was trained with"
-            raise ConfigError(bad(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
-        kept = self._som.study(self._reference.open(), bundle.mesh, device=self._device)
+            raise ConfigError(mismatch(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
+        kept = self._som.encode(self._reference.open(), bundle.mesh, device=self._device)
         return kept if context is None else {**kept, "context": context[None].astype(np.float32)}
 
     def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
@@ -214,7 +214,7 @@ class _Later:
 def _refuse(context: Float32 | None, what: str) -> None:
     if context is not None:
         remedy = "leave the description out, or use a bundle that takes one"
-        raise ConfigError(bad("description", f"one, for {what}", "none: it takes no language context", remedy))
+        raise ConfigError(mismatch("description", f"one, for {what}", "none: it takes no language context", remedy))
 
 
 def make_maps(

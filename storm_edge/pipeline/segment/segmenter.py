@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import EngineError, ObjectBundleError, bad
+from storm_edge.errors import EngineError, ObjectBundleError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -113,7 +113,7 @@ class Segmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectLook:
+class TemplateEmbedding:
     """What the segmenter keeps of an object: made once, some 100 ms, or loaded."""
 
     diameter_m: float
@@ -142,7 +142,7 @@ class ObjectLook:
         return stream.getvalue()
 
     @staticmethod
-    def unpacked(data: bytes, *, what: object) -> ObjectLook:
+    def unpacked(data: bytes, *, what: object) -> TemplateEmbedding:
         """What `packed` made; whether it fits the network is checked by `Segmenter.check`.
 
         Args:
@@ -158,7 +158,7 @@ class ObjectLook:
             tensors = {
                 n.removeprefix(_TENSOR): a.astype(np.float32) for n, a in arrays.items() if n.startswith(_TENSOR)
             }
-            return ObjectLook(
+            return TemplateEmbedding(
                 diameter_m=float(arrays["diameter_m"]),
                 colours=inputs.ColourModel(rgb=arrays["rgb"], chroma=arrays["chroma"]),
                 tensors=tensors,
@@ -167,11 +167,11 @@ class ObjectLook:
             )
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             got = str(error).splitlines()[0]
-            raise ObjectBundleError(bad(what, got, "a look of an object", "onboard the object again")) from error
+            raise ObjectBundleError(mismatch(what, got, "a look of an object", "onboard the object again")) from error
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameLook:
+class ImageFeatures:
     """A frame at the working size, and what the network makes of it whatever is looked for."""
 
     frame: Frame
@@ -183,11 +183,11 @@ class FrameLook:
 
 
 @dataclass
-class _Closer:
+class _Tiled:
     """The parts of a frame, each looked at, and where they are."""
 
     frame: Frame
-    parts: list[tuple[FrameLook, tuple[slice, slice]]] = field(default_factory=list)
+    parts: list[tuple[ImageFeatures, tuple[slice, slice]]] = field(default_factory=list)
 
 
 class Segmenter:
@@ -217,12 +217,12 @@ class Segmenter:
         wanted = networks if self.config.source is Source.NETWORK else None
         if wanted is None and self.config.source is Source.NETWORK:
             remedy = "give --bundle, or find the object by its colours alone (--colour)"
-            raise EngineError(bad("segmentation", "no network bundle", "one with a segmenter", remedy))
+            raise EngineError(mismatch("segmentation", "no network bundle", "one with a segmenter", remedy))
         self._maps = make_maps(wanted, full=self.config.full, options=options, device=device)
         self._sharpener = _sharpener(networks, self.config.sharpen, options) if self.config.sharpen else None
         self._sharp_frame: Frame | None = None  # that SAM2 has looked at
-        self._last: FrameLook | None = None
-        self._closer: _Closer | None = None
+        self._last: ImageFeatures | None = None
+        self._tiled: _Tiled | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -231,12 +231,12 @@ class Segmenter:
 
     @property
     def quick(self) -> bool:
-        """Whether `study` takes a moment only, so that looks of objects need not be stored."""
+        """Whether `encode` takes a moment only, so that looks of objects need not be stored."""
         return self._maps.quick
 
     @property
     def context_length(self) -> int | None:
-        """Length of the language context that `study` takes; None if it takes none."""
+        """Length of the language context that `encode` takes; None if it takes none."""
         return self._maps.context_length
 
     @property
@@ -244,7 +244,7 @@ class Segmenter:
         """How it segments, for reports; JSON types."""
         return {**self._maps.report, "sam2": self._sharpener is not None}
 
-    def study(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> ObjectLook:
+    def encode(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> TemplateEmbedding:
         """Look at an object from 16 sides, once: 0.1 s for our network, up to a minute for STORM's.
 
         Args:
@@ -257,15 +257,15 @@ class Segmenter:
         """
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, self._device)
         views = inputs.object_views(mesh, bundle.diameter_m)
-        return ObjectLook(
+        return TemplateEmbedding(
             diameter_m=bundle.diameter_m,
             colours=views.colours,
-            tensors=self._maps.study(bundle, views, context),
+            tensors=self._maps.encode(bundle, views, context),
             network=self.fingerprint,
             model=bundle.source.sha256,
         )
 
-    def check(self, look: ObjectLook, bundle: ObjectBundle) -> None:
+    def check(self, look: TemplateEmbedding, bundle: ObjectBundle) -> None:
         """Refuse a saved look of another object, or by another network.
 
         Raises:
@@ -277,22 +277,24 @@ class Segmenter:
             ("model", look.model, bundle.source.sha256),
         ):
             if got != expected:
-                line = bad(f"look of {bundle.object_id}: {what}", f"{got[:12]}", f"{expected[:12]}", again)
+                line = mismatch(f"look of {bundle.object_id}: {what}", f"{got[:12]}", f"{expected[:12]}", again)
                 raise ObjectBundleError(line)
 
-    def look(self, frame: Frame) -> FrameLook:
+    def look(self, frame: Frame) -> ImageFeatures:
         """What all objects share of a frame; asked again for the same `Frame`, the answer is at hand."""
         last = self._last  # another thread may replace it meanwhile
         if last is None or last.frame is not frame:
             last = self._last = self._look(frame)
         return last
 
-    def find(self, look: FrameLook, wanted: ObjectLook, colour_log_odds: Float32 | None = None) -> Segmentation:
+    def find(
+        self, look: ImageFeatures, wanted: TemplateEmbedding, colour_log_odds: Float32 | None = None
+    ) -> Segmentation:
         """Look for one object.
 
         Args:
             look: The frame, from `look`.
-            wanted: The object, from `study`.
+            wanted: The object, from `encode`.
             colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of `kernels.region`;
                 they count in candidates, not in the map that is returned.
         """
@@ -314,10 +316,10 @@ class Segmenter:
             present = candidates[0].score if candidates else 0.0
         return Segmentation(candidates=tuple(candidates), probability=cells, present=present, opinion=opinion)
 
-    def find_closer(
+    def find_tiled(
         self,
-        look: FrameLook,
-        wanted: ObjectLook,
+        look: ImageFeatures,
+        wanted: TemplateEmbedding,
         first: Segmentation,
         colour_log_odds: Float32 | None = None,
     ) -> Generator[str, None, Segmentation]:
@@ -328,7 +330,7 @@ class Segmenter:
 
         Args:
             look: The frame, from `look`.
-            wanted: The object, from `study`.
+            wanted: The object, from `encode`.
             first: What `find` said of both.
             colour_log_odds: As there.
 
@@ -337,13 +339,13 @@ class Segmenter:
         """
         if not self._maps.coarse:
             return first
-        closer = self._closer
+        closer = self._tiled
         if closer is None or closer.frame is not look.frame:
-            closer = _Closer(frame=look.frame)
+            closer = _Tiled(frame=look.frame)
             for part in parts_of(look.frame):
                 closer.parts.append((self._look(part.frame), part.window))
                 yield "look closer"
-            self._closer = closer
+            self._tiled = closer
         whole = look.small.letterbox.enlarge(first.probability, look.frame.size_px)
         for part_look, window in closer.parts:
             found, _ = self._map(part_look, wanted)
@@ -357,17 +359,19 @@ class Segmenter:
         candidates = self._candidates(look, whole, at_work, wanted.diameter_m)
         return replace(first, candidates=tuple(candidates), probability=cells)
 
-    def _look(self, frame: Frame) -> FrameLook:
+    def _look(self, frame: Frame) -> ImageFeatures:
         small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
-        return FrameLook(frame=frame, small=small, maps=self._maps.look(frame, small))
+        return ImageFeatures(frame=frame, small=small, maps=self._maps.look(frame, small))
 
-    def _map(self, look: FrameLook, wanted: ObjectLook) -> tuple[Float32, float | None]:
+    def _map(self, look: ImageFeatures, wanted: TemplateEmbedding) -> tuple[Float32, float | None]:
         channels = inputs.object_channels(look.small, wanted.colours, wanted.diameter_m)
         return self._maps.find(look.frame, look.small, look.maps, wanted.tensors, channels)
 
-    def _candidates(self, look: FrameLook, whole: Float32, at_work: Float32, diameter_m: float) -> list[Candidate]:
+    def _candidates(
+        self, look: ImageFeatures, whole: Float32, at_work: Float32, diameter_m: float
+    ) -> list[Candidate]:
         config, small = self.config, look.small
-        balls = place_balls(at_work, small, diameter_m, config)
+        balls = mean_shift_seeds(at_work, small, diameter_m, config)
         relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
         stands_out = relief > np.float32(config.relief * diameter_m)
         made = [candidate_in(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
@@ -399,7 +403,7 @@ def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: O
     wanted = ("sam2_encoder", "sam2_decoder")
     if networks is None:
         raise EngineError(
-            bad("SAM2", "no network bundle", " and ".join(wanted), "give --bundle, or leave --sam2 out")
+            mismatch("SAM2", "no network bundle", " and ".join(wanted), "give --bundle, or leave --sam2 out")
         )
     remedy = "export SAM2 into the bundle (storm-edge[sam2]), or leave --sam2 out"
     networks.require(wanted, what="SAM2", remedy=remedy)
@@ -407,7 +411,7 @@ def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: O
     return Sharpener(encoder, decoder, config)
 
 
-def made_of(look: FrameLook, mask: NDArray[np.bool_]) -> Segmentation:
+def made_of(look: ImageFeatures, mask: NDArray[np.bool_]) -> Segmentation:
     """A mask ``(H, W)`` from elsewhere, which must mark something, as the one candidate in a frame."""
     cells = inputs.halved(look.small.letterbox.shrink(mask.astype(np.float32)))
     only = Candidate(mask=mask, grown=mask, score=1.0, box=_box(mask))
@@ -428,7 +432,9 @@ def with_colours(probability: Float32, frame: Frame, colour_log_odds: Float32) -
     return sigmoid(np.log(prior / (1.0 - prior)) + np.asarray(smooth, dtype=np.float32))
 
 
-def place_balls(probability: Float32, small: inputs.SmallFrame, diameter_m: float, config: SegmentConfig) -> Float64:
+def mean_shift_seeds(
+    probability: Float32, small: inputs.SmallFrame, diameter_m: float, config: SegmentConfig
+) -> Float64:
     """Centres [m] of balls of the object's size where the probability is, most first, ``(N, 3)``.
 
     Args:

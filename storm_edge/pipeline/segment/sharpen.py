@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import FrameError, MaskError, bad
+from storm_edge.errors import FrameError, MaskError, mismatch
 
 _MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
@@ -69,7 +69,7 @@ def prompt_of(mask: NDArray[np.bool_], *, padding: float = 0.1) -> NDArray[np.fl
     height, width = mask.shape
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if len(stats) < 2:
-        raise MaskError(bad("rough mask", "no pixels", "some of the object", "segment again"))
+        raise MaskError(mismatch("rough mask", "no pixels", "some of the object", "segment again"))
     part = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     rows, columns = np.nonzero(labels == part)
     pixels = np.stack([columns, rows], axis=1)
@@ -132,7 +132,7 @@ class Sharpener:
             MaskError: It marks nothing.
         """
         if mask.shape != self._shape:
-            raise FrameError(bad("rough mask", mask.shape, self._shape, "look at the image it belongs to"))
+            raise FrameError(mismatch("rough mask", mask.shape, self._shape, "look at the image it belongs to"))
         height, width = mask.shape
         prompt = prompt_of(mask, padding=self._config.padding)
         prompt *= np.array((self._size_px / width, self._size_px / height), dtype=np.float32)

@@ -11,15 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import ObjectBundleError, bad
-from storm_edge.objects.bundle import ObjectBundle, StoredLook, is_bundle, read_look, stored_looks
+from storm_edge.errors import ObjectBundleError, mismatch
+from storm_edge.objects.bundle import (
+    ObjectBundle,
+    StoredEmbedding,
+    is_bundle,
+    read_stored_embedding,
+    stored_embeddings,
+)
 from storm_edge.pipeline.segment.maps import COLOURS_ONLY
-from storm_edge.pipeline.segment.segmenter import ObjectLook, Segmenter
+from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
 
 Float32 = NDArray[np.float32]
 
 
-def make_look(segmenter: Segmenter, bundle: ObjectBundle, *, name: str, context: Float32 | None = None) -> StoredLook:
+def make_template_embedding(
+    segmenter: Segmenter, bundle: ObjectBundle, *, name: str, context: Float32 | None = None
+) -> StoredEmbedding:
     """Study an object, to be stored with it.
 
     Args:
@@ -32,11 +40,11 @@ def make_look(segmenter: Segmenter, bundle: ObjectBundle, *, name: str, context:
         ConfigError: The network takes no context, or another.
         MeshError: The model shows nothing from any side.
     """
-    look = segmenter.study(bundle, context=context)
-    return StoredLook(bundle=name, network=segmenter.fingerprint, data=look.packed())
+    look = segmenter.encode(bundle, context=context)
+    return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=look.packed())
 
 
-def load_look(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> ObjectLook | None:
+def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> TemplateEmbedding | None:
     """What was stored of an object for this segmenter.
 
     Args:
@@ -54,15 +62,15 @@ def load_look(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> ObjectL
     """
     if segmenter.fingerprint == COLOURS_ONLY or not is_bundle(path):
         return None
-    stored = read_look(path, segmenter.fingerprint)
+    stored = read_stored_embedding(path, segmenter.fingerprint)
     if stored is not None:
-        look = ObjectLook.unpacked(stored.data, what=f"{path}: look for {stored.bundle}")
+        look = TemplateEmbedding.unpacked(stored.data, what=f"{path}: look for {stored.bundle}")
         segmenter.check(look, bundle)
         return look
-    others = stored_looks(path)
+    others = stored_embeddings(path)
     if not others and segmenter.quick:
         return None
     got = ", ".join(f"{name} ({network[:12]})" for network, name in others.items())
     what = f"{path}: views of {bundle.object_id} for a network"
     remedy = "onboard the object again with --bundle and this network bundle"
-    raise ObjectBundleError(bad(what, f"those for {got}" if got else "none", segmenter.fingerprint[:12], remedy))
+    raise ObjectBundleError(mismatch(what, f"those for {got}" if got else "none", segmenter.fingerprint[:12], remedy))

@@ -25,18 +25,18 @@ from numpy.typing import ArrayLike, NDArray
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import InputError, bad
+from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.graph_recording import Recording
+from storm_edge.kernels.graph_recording import GraphRecording
 from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs import DEFAULT, PARITY
 from storm_edge.pipeline.refine.geometric import GeometricConfig, weigh
-from storm_edge.pipeline.refine.judge import JudgeConfig, Judgement, judge_sums
+from storm_edge.pipeline.refine.judge import JudgeConfig, PoseScores, judge_sums
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import (
     RefineLaunches,
@@ -45,7 +45,7 @@ from storm_edge.pipeline.track.batched_launches import (
     is_capturable,
     result_staging,
 )
-from storm_edge.pipeline.track.batched_object import ResidentObject
+from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.confidence import trust
 from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
 
@@ -53,7 +53,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidentConfig:
+class BatchedTrackConfig:
     """The schedule of a step."""
 
     network_iterations: int = 1
@@ -67,7 +67,7 @@ class ResidentConfig:
     judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
     """How poses are judged for their confidence."""
     graph: bool = True
-    """Whether a step becomes a CUDA graph where device and engine allow it; see `ResidentReport` for what became."""
+    """Whether a step becomes a CUDA graph where device and engine allow it; see `BatchedReport` for what became."""
     zero_copy: bool = False
     """Whether a GPU reads frames from the host's memory: for GPUs that share it, see `kernels.staging`."""
 
@@ -77,7 +77,7 @@ class ResidentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidentReport:
+class BatchedReport:
     """How steps are run."""
 
     device: str
@@ -94,7 +94,7 @@ class ResidentReport:
     """RefineNet iterations per step."""
 
 
-class ResidentTracks:
+class BatchedTracker:
     """Follows N objects; all buffers are made here.
 
     Call `start` for an object where its pose is known, then `update` for every frame. An object that was not
@@ -123,23 +123,23 @@ class ResidentTracks:
 
     def __init__(
         self,
-        objects: Sequence[ObjectBundle | ResidentObject],
+        objects: Sequence[ObjectBundle | BatchedObject],
         networks: NetworkBundle | None,
         *,
         size_px: tuple[int, int],
-        config: ResidentConfig | None = None,
+        config: BatchedTrackConfig | None = None,
         engine: Engine | None = None,
         options: OrtOptions | None = None,
         device: str = "cpu",
         stream: Any = None,
     ) -> None:
-        self._config = config = config or ResidentConfig()
+        self._config = config = config or BatchedTrackConfig()
         iterations = 0 if networks is None else config.network_iterations
         self._hypotheses = config.hypothesis_count(with_network=networks is not None)
         if not objects or iterations < 0 or config.geometry_starts not in (0, 1, 2) or self._hypotheses == 0:
             got = f"{len(objects)} objects, {iterations} iterations, {config.geometry_starts} starts"
             expected = "an object or more, and a network or 1 to 2 starts"
-            raise InputError(bad("resident tracker", got, expected, "correct its configuration"))
+            raise InputError(mismatch("resident tracker", got, expected, "correct its configuration"))
         target = require_device(device)
         self._stream = (stream or wp.Stream(target)) if target.is_cuda else None
         self._device = target
@@ -148,13 +148,15 @@ class ResidentTracks:
         with self._lane():
             zero_copy = config.zero_copy
             self.objects = tuple(
-                item if isinstance(item, ResidentObject) else make_object(item, config, networks, device=device)
+                item if isinstance(item, BatchedObject) else make_object(item, config, networks, device=device)
                 for item in objects
             )
             if any(item.launches.hypothesis_count != self._hypotheses for item in self.objects):
                 counts = [item.launches.hypothesis_count for item in self.objects]
                 remedy = "make the objects with this configuration"
-                raise InputError(bad("resident tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy))
+                raise InputError(
+                    mismatch("resident tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy)
+                )
             count = len(self.objects)
             self.frame = StagedFrame(*size_px, start_count=count * self._starts, device=target, zero_copy=zero_copy)
             self._results = result_staging(count * self._hypotheses, target, zero_copy=zero_copy)
@@ -172,16 +174,16 @@ class ResidentTracks:
                 engine = network.engine
             launches = _launches(target.is_cuda, config.graph, engine if iterations > 0 else None)
             as_graph = launches == "graph"
-            self._step = Recording(self._enqueue, stream=self._stream, as_graph=as_graph)
+            self._step = GraphRecording(self._enqueue, stream=self._stream, as_graph=as_graph)
             self._learned = [Staging({"pose": (wp.mat44f, (1,))}, target, zero_copy=zero_copy) for _ in self.objects]
             # Learning has no network in it, so it is captured even where the step is not.
             self._learn = [
-                Recording(learning, stream=self._stream, as_graph=target.is_cuda and config.graph)
+                GraphRecording(learning, stream=self._stream, as_graph=target.is_cuda and config.graph)
                 for learning in map(self._learning, range(count))
             ]
         if target.is_cuda:
             wp.synchronize_device(target)  # objects may have been made on another stream
-        self.report = ResidentReport(
+        self.report = BatchedReport(
             device=target.alias,
             launches=launches,
             uploads=_uploads(target.is_cuda, zero_copy),
@@ -215,7 +217,7 @@ class ResidentTracks:
         self.objects[index].pause()
 
     def colour_log_odds(self, index: int = 0) -> NDArray[np.float32] | None:
-        """What was learned of an object's colours, see `nearby.nearby_mask`; None before `start`. Waits."""
+        """What was learned of an object's colours, see `local_search.nearby_mask`; None before `start`. Waits."""
         with self._lane():
             return self.objects[index].colour_log_odds()
 
@@ -250,7 +252,7 @@ class ResidentTracks:
         """
         if not any(item.is_active for item in self.objects):
             remedy = "call start() with a registered pose"
-            raise InputError(bad("resident tracker", "no pose of any object", "one to start from", remedy))
+            raise InputError(mismatch("resident tracker", "no pose of any object", "one to start from", remedy))
         if not is_written:
             self.show(frame)
         with self._lane():
@@ -287,11 +289,11 @@ class ResidentTracks:
             staging = self._learned[index]
             staging.send()
             rate = self._config.geometry.learning_rate
-            self.objects[index].launches.enqueue_learning(self.frame, staging.there["pose"], rate)
+            self.objects[index].launches.enqueue_appearance_update(self.frame, staging.there["pose"], rate)
 
         return enqueue
 
-    def _read(self, index: int, item: ResidentObject) -> TrackStep:
+    def _read(self, index: int, item: BatchedObject) -> TrackStep:
         """Pick a hypothesis; where it is not in doubt, have its colours learned: that runs on while nobody waits."""
         rows = slice(index * self._hypotheses, (index + 1) * self._hypotheses)
         poses = self._results.host["poses"][rows].astype(np.float64)
@@ -299,9 +301,11 @@ class ResidentTracks:
         usable = np.isfinite(poses).all(axis=(1, 2)) & (poses[:, 2, 3] > 0.0) & np.isfinite(evidence.residual)
         used = self._uses_network
         if used and not usable[0]:
-            item.unusable += 1
+            item.non_finite_count += 1
         if not usable.any():
-            return TrackStep(T_cam_centre=item.last, confidence=0.0, residual=1.0, network_used=used, faulty=True)
+            return TrackStep(
+                T_cam_centre=item.last, confidence=0.0, residual=1.0, network_used=used, is_non_finite=True
+            )
         best = int(np.argmin(np.where(usable, evidence.residual, np.inf)))
         residual = float(evidence.residual[best])
         pose = nearest_symmetric(poses[best], item.last, item.bundle.symmetries)
@@ -312,9 +316,9 @@ class ResidentTracks:
             item.geometry.heed(residual)
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
-        return _track_step(pose, residual, judged, network_used=used, faulty=not usable.all())
+        return _track_step(pose, residual, judged, network_used=used, is_non_finite=not usable.all())
 
-    def _settled(self, item: ResidentObject, step: TrackStep) -> TrackStep:
+    def _settled(self, item: BatchedObject, step: TrackStep) -> TrackStep:
         """The step, or what a second look makes of a doubtful one; from there the next frame goes on."""
         if item.can_look_again and item.is_doubtful(step.residual):
             self._wait()
@@ -322,8 +326,11 @@ class ResidentTracks:
             if self._stream is not None:  # it used the device's own stream, which the next step does not wait for
                 wp.synchronize_stream(wp.get_stream(self._device))
             if again.residual <= step.residual:
-                used, faulty = again.network_used or step.network_used, again.faulty or step.faulty
-                step = replace(again, network_used=used, faulty=faulty)
+                used, is_non_finite = (
+                    again.network_used or step.network_used,
+                    again.is_non_finite or step.is_non_finite,
+                )
+                step = replace(again, network_used=used, is_non_finite=is_non_finite)
         item.move(step.T_cam_centre)
         return step
 
@@ -338,15 +345,15 @@ class ResidentTracks:
 
 def make_object(
     bundle: ObjectBundle,
-    config: ResidentConfig,
+    config: BatchedTrackConfig,
     networks: NetworkBundle | None,
     *,
     device: str = "cpu",
     second_look: TrackConfig | None = None,
     network: PoseRefiner | None = None,
-) -> ResidentObject:
-    """An object for tracks of this configuration and bundle; see `ResidentObject` for the rest."""
-    return ResidentObject(
+) -> BatchedObject:
+    """An object for tracks of this configuration and bundle; see `BatchedObject` for the rest."""
+    return BatchedObject(
         bundle,
         hypothesis_count=config.hypothesis_count(with_network=networks is not None),
         geometry=config.geometry,
@@ -364,14 +371,14 @@ def continued(T_last: Float64, T_before: Float64) -> Float64:
 
 
 def _track_step(
-    pose: Float64, residual: float, judged: Judgement, *, network_used: bool, faulty: bool = False
+    pose: Float64, residual: float, judged: PoseScores, *, network_used: bool, is_non_finite: bool = False
 ) -> TrackStep:
     return TrackStep(
         T_cam_centre=pose,
         confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
         residual=residual,
         network_used=network_used,
-        faulty=faulty,
+        is_non_finite=is_non_finite,
     )
 
 

@@ -220,12 +220,12 @@ class ObjectLaunches:
         ):
             wp.copy(results.there[name], values, dest_offset=first * width, count=count * width)
 
-    def enqueue_learning(self, frame: FrameBuffers, pose: WpArray, rate: float) -> None:
+    def enqueue_appearance_update(self, frame: FrameBuffers, pose: WpArray, rate: float) -> None:
         """Learn the colours at a pose ``(1,)`` mat44f on the device. Enqueues only."""
         self.descents.attach(frame)
         wp.copy(self.descents.pose_buffer, pose, count=1)
         self.descents.placed(1)
-        self.descents.enqueue_learning(rate)
+        self.descents.enqueue_appearance_update(rate)
 
 
 def result_staging(row_count: int, device: Device, *, zero_copy: bool) -> Staging:

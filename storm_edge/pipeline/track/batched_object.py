@@ -1,7 +1,7 @@
 """One object of `pipeline.track.batched`: where it is, what was learned of its looks, and a second look when in
 doubt.
 
-It outlives the `ResidentTracks` that follow it: when objects come or go, the camera changes its size, or an engine is
+It outlives the `BatchedTracker` that follow it: when objects come or go, the camera changes its size, or an engine is
 opened anew, the launches are made again around the same objects, and their poses and colours go on.
 
 The fixed schedule has no wide search, no probing of turned poses and no second question to the network. Where its
@@ -57,7 +57,7 @@ class SharedGeometry(GeometricRefiner):
         self._usual += self.config.usual_rates[residual > self._usual] * (residual - self._usual)
 
 
-class ResidentObject:
+class BatchedObject:
     """One object; its buffers are made here.
 
     Args:
@@ -107,7 +107,7 @@ class ResidentObject:
         self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * bundle.diameter_m])
         self.before = self.last
         self.is_active = False
-        self.unusable = self.second_looks = 0
+        self.non_finite_count = self.second_looks = 0
         self._was_started = False
         self._tracker: Tracker | None = None
         if second_look is not None:
@@ -133,7 +133,8 @@ class ResidentObject:
         self.last, self.before = T_cam_centre, self.last
 
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was learned of its colours, see `nearby.nearby_mask`; None before it began. Waits for the device."""
+        """What was learned of its colours, see `local_search.nearby_mask`; None before it began. Waits for the
+        device."""
         return self.geometry.descents.log_odds() if self._was_started else None
 
     def is_doubtful(self, residual: float) -> bool:

@@ -53,7 +53,7 @@ class TrackStep:
     """Geometric residual, 0 (agrees) to 1, see `pipeline.refine.geometric`."""
     network_used: bool
     """Whether RefineNet ran on this frame."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether something gave no number where it should have: the pose is then without its help."""
 
 
@@ -98,7 +98,7 @@ class Tracker:
         self._last, self._before = T_last, T_before
 
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What tracking learned of the object's colours, see `nearby.nearby_mask`; None before `start`."""
+        """What tracking learned of the object's colours, see `local_search.nearby_mask`; None before `start`."""
         return self._geometry.colour_log_odds()
 
     def update(self, frame: FrameBuffers) -> TrackStep:
@@ -114,15 +114,15 @@ class Tracker:
         wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
         network_used = self._network is not None and wanted
         # The sum is a number where all entries are: a rotation and a place in front of the camera do not overflow.
-        faulty = not (math.isfinite(found.T_cam_centre.sum()) and found.T_cam_centre[2, 3] > 0.0)
-        if faulty:
+        is_non_finite = not (math.isfinite(found.T_cam_centre.sum()) and found.T_cam_centre[2, 3] > 0.0)
+        if is_non_finite:
             found = replace(found, T_cam_centre=self._last, residual=1.0, trusted=False)
         if self._network is not None and network_used:
             poses = np.stack([self._last, found.T_cam_centre])
-            unusable = self._network.unusable
+            non_finite_count = self._network.non_finite_count
             for _ in range(config.network_iterations):
                 poses = self._network(frame, poses)
-            faulty = faulty or self._network.unusable > unusable
+            is_non_finite = is_non_finite or self._network.non_finite_count > non_finite_count
             again = self._geometry.refine(frame, poses)
             if again.residual < found.residual:
                 found = again
@@ -130,10 +130,10 @@ class Tracker:
         if found.trusted:  # never learn the colours of what may be something else
             self._geometry.learn(frame, pose)
         self._last, self._before = pose, self._last
-        return self._step(frame, pose, found.residual, network_used=network_used, faulty=faulty)
+        return self._step(frame, pose, found.residual, network_used=network_used, is_non_finite=is_non_finite)
 
     def _step(
-        self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool, faulty: bool = False
+        self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool, is_non_finite: bool = False
     ) -> TrackStep:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
@@ -141,5 +141,5 @@ class Tracker:
             confidence=float(trust(judged.visible[0], residual, judged.occluded[0])),
             residual=residual,
             network_used=network_used,
-            faulty=faulty,
+            is_non_finite=is_non_finite,
         )

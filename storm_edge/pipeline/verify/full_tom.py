@@ -22,7 +22,7 @@ from PIL import Image
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
-from storm_edge.errors import EngineError, bad
+from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -52,7 +52,7 @@ _NEAR_M = 0.01
 class TrackVerifier(Protocol):
     """What a loop needs of a verifier, of either tier; see `pipeline.verify.verifier.Verifier`."""
 
-    unusable: int
+    non_finite_count: int
     """Answers so far that were no numbers."""
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class FullVerifier:
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
-        self.unusable = 0
+        self.non_finite_count = 0
         self._config = config or VerifyConfig()
         self._compare: Engine | None = None
         if networks.networks.keys() >= set(_PAIR):
@@ -119,7 +119,9 @@ class FullVerifier:
             self._encode = networks.open(_SIMILARITY, options)
         else:
             expected = f"{' and '.join(_PAIR)}, or {_SIMILARITY}"
-            raise EngineError(bad(f"bundle {networks.name}", "no verifier", expected, "export TOM into the bundle"))
+            raise EngineError(
+                mismatch(f"bundle {networks.name}", "no verifier", expected, "export TOM into the bundle")
+            )
         spans = np.stack(bundle.mesh.bounds()).astype(np.float64).T
         self._corners = np.array(list(itertools.product(*spans)))
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
@@ -154,9 +156,9 @@ class FullVerifier:
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        unusable = self.unusable
+        non_finite_count = self.non_finite_count
         votes = weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
-        return replace(votes, faulty=self.unusable > unusable)
+        return replace(votes, is_non_finite=self.non_finite_count > non_finite_count)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         """Logits above upstream's threshold; None without a memory or anything to cut."""
@@ -171,7 +173,7 @@ class FullVerifier:
             votes = self._compare.run({"current": current, "memory": memory})["logit"] - SAME_LOGIT
         vote = float(np.sort(votes)[-self._config.closest :].mean())
         if not np.isfinite(vote):
-            self.unusable += 1
+            self.non_finite_count += 1
             return None
         return vote
 
@@ -184,7 +186,7 @@ class FullVerifier:
         current, memory = ("embedding", "embedding") if self._compare is None else ("current", "memory")
         pair = out[current][0], out[memory][0]
         if not all(np.isfinite(vector).all() for vector in pair):
-            self.unusable += 1
+            self.non_finite_count += 1
             return None
         return pair
 

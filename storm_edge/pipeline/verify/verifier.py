@@ -58,7 +58,7 @@ class Verification:
     """TOM's vote, a logit; None without memory."""
     geometry: float
     """The renderer's vote, 0..1."""
-    faulty: bool = False
+    is_non_finite: bool = False
     """Whether TOM has no vote because what it answered is no number."""
 
 
@@ -97,7 +97,7 @@ class Verifier:
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
-        self.unusable = 0
+        self.non_finite_count = 0
         self._config = config or VerifyConfig()
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
         d = bundle.diameter_m
@@ -139,9 +139,9 @@ class Verifier:
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
         """
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
-        unusable = self.unusable
+        non_finite_count = self.non_finite_count
         votes = weigh_votes(geometry, self._appearance(frame, T_cam_centre), self._config)
-        return replace(votes, faulty=self.unusable > unusable)
+        return replace(votes, is_non_finite=self.non_finite_count > non_finite_count)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         memory = self._memory
@@ -152,7 +152,7 @@ class Verifier:
         logits = np.sort(self._compare.run({"current": current, "memory": memory})["logit"])
         vote = float(logits[-self._config.closest :].mean())
         if not math.isfinite(vote):
-            self.unusable += 1
+            self.non_finite_count += 1
             return None
         return vote
 
@@ -162,6 +162,6 @@ class Verifier:
         out = self._encode.run({"crop": self._crop.read(1)})
         current, memory = out["current"][0], out["memory"][0]
         if not (np.isfinite(current).all() and np.isfinite(memory).all()):
-            self.unusable += 1
+            self.non_finite_count += 1
             return None
         return current, memory

@@ -11,7 +11,7 @@ from storm_edge.bench.memory import resident_mib
 from storm_edge.engines.backends import tensorrt_build
 from storm_edge.engines.backends.gpu import open_gpu
 from storm_edge.engines.backends.targets import resolve_target
-from storm_edge.engines.backends.tensorrt import Profile, TensorRtEngine, profile_for
+from storm_edge.engines.backends.tensorrt import ShapeProfile, TensorRtEngine, profile_for
 from storm_edge.engines.backends.tensorrt_build import build_engine, build_memory_bytes
 from storm_edge.engines.cache import EngineStore
 from storm_edge.errors import BackendError, EngineError
@@ -73,7 +73,7 @@ def test_the_lean_runtime_builds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_batch_takes_the_tightest_profile_or_is_refused() -> None:
-    track, register = Profile(context=None, least=1, most=4), Profile(context=None, least=1, most=64)
+    track, register = ShapeProfile(context=None, least=1, most=4), ShapeProfile(context=None, least=1, most=64)
     assert profile_for([register, track], 3, what="refine") is track
     assert profile_for([track, register], 42, what="refine") is register
     with pytest.raises(EngineError, match=r"refine: batch: got 65, expected 1 to 4 or 1 to 64; use smaller chunks"):

@@ -18,9 +18,9 @@ from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import make_loops
 from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane, ScheduleConfig
-from storm_edge.live.track_report import State
-from storm_edge.pipeline.detect.detector import Finder, Known
-from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation
+from storm_edge.live.track_report import TrackState
+from storm_edge.pipeline.detect.detector import Finder, TrackPrior
+from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from tests.staged import Staged
 
 DEADLINE_S = 60.0
@@ -69,11 +69,11 @@ def test_an_error_is_raised_where_the_answer_is_asked_for_and_the_lane_goes_on()
         raise ValueError("broken depth")
 
     with BackgroundLane() as lane:
-        bad, good = lane.submit(failing()), lane.submit(counting("x", 1, []))
-        wait_for(bad)
+        mismatch, good = lane.submit(failing()), lane.submit(counting("x", 1, []))
+        wait_for(mismatch)
         wait_for(good)
         with pytest.raises(ValueError, match="broken depth"):
-            bad.answer()
+            mismatch.answer()
         assert good.answer() == 1
 
 
@@ -245,7 +245,7 @@ def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bo
         (loop,) = make_loops([staged.bundle], None, lane=lane)
         deadline = time.monotonic() + DEADLINE_S
         index = 0
-        while (not states or states[-1] is not State.TRACKING) and time.monotonic() < deadline:
+        while (not states or states[-1] is not TrackState.TRACKING) and time.monotonic() < deadline:
             now_ns = time.monotonic_ns()
             frame = Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=index, stamp_ns=now_ns)
             due_s = time.monotonic() + 0.03
@@ -257,9 +257,9 @@ def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bo
             states.append(track.state)
             index += 1
             time.sleep(max(0.0, due_s - time.monotonic()))
-    assert states[0] is State.SEARCHING
-    assert states[-1] is State.TRACKING
-    assert set(states[:-1]) <= {State.SEARCHING, State.REGISTERING}
+    assert states[0] is TrackState.SEARCHING
+    assert states[-1] is TrackState.TRACKING
+    assert set(states[:-1]) <= {TrackState.SEARCHING, TrackState.REGISTERING}
     assert track.T_cam_obj is not None
     found = (track.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3]
     assert np.linalg.norm(found - staged.T_cam_centre[:3, 3]) < 0.004
@@ -273,8 +273,8 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
             pass
 
         def segment(
-            self, frame: Frame, known: Known | None = None
-        ) -> Generator[str, None, tuple[FrameLook, Segmentation]]:
+            self, frame: Frame, known: TrackPrior | None = None
+        ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
             gate.wait(DEADLINE_S)
             yield "look"
             raise AssertionError

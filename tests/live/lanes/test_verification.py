@@ -13,11 +13,11 @@ import pytest
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
-from storm_edge.live.events import Event, Judged, Voter
+from storm_edge.live.events import Event, Judged, ScoreSource
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import ScheduleConfig
-from storm_edge.live.track_report import State, Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import Staged
@@ -41,7 +41,7 @@ def number_of(frame: FrameBuffers) -> int:
 class Verifier:
     """Answers when it is let, and writes down which frames it saw: they are marked by their first pixel."""
 
-    unusable = 0
+    non_finite_count = 0
 
     def __init__(self) -> None:
         self.score = 0.9
@@ -82,7 +82,7 @@ class Player:
         hear = self.loop._hear
 
         def noted(event: Event) -> None:
-            if isinstance(event, Judged) and event.voter is Voter.NETWORK:
+            if isinstance(event, Judged) and event.source is ScoreSource.NETWORK:
                 self.heard.append((self.loop.belief.frame, event))
             hear(event)
 
@@ -129,7 +129,7 @@ def test_tracking_goes_on_while_a_vote_is_under_way_and_the_vote_names_its_frame
         player.play_until(lambda: len(verifier.asked) > count)
         asked = verifier.asked[-1]
         tracks = player.play(9)
-        assert {track.state for track in tracks} == {State.TRACKING}
+        assert {track.state for track in tracks} == {TrackState.TRACKING}
         assert len(verifier.asked) == count + 1, "one vote at a time"
         verifier.may_answer.set()
         heard = len(player.heard)
@@ -137,9 +137,9 @@ def test_tracking_goes_on_while_a_vote_is_under_way_and_the_vote_names_its_frame
         when, judged = player.heard[heard]
         assert (judged.frame, judged.score) == (asked, 0.0)
         assert when == last.frame > asked + 9
-        assert last.state is State.SUSPECT
+        assert last.state is TrackState.SUSPECT
         verifier.score = 0.9
-        player.play_until(lambda: player.loop.belief.state is State.TRACKING)
+        player.play_until(lambda: player.loop.belief.state is TrackState.TRACKING)
     assert verifier.threads == {"locate"}
     assert all(judged.frame <= when for when, judged in player.heard)
 
@@ -173,10 +173,10 @@ def test_no_vote_on_the_old_pose_counts_for_a_new_one(staged: Staged) -> None:
         player.play_until(lambda: len(verifier.asked) > count)
         verifier.score = 0.9
         begun = player.give()
-        assert begun.state is State.TRACKING
+        assert begun.state is TrackState.TRACKING
         heard = len(player.heard)
         tracks = player.play_until(lambda: len(player.heard) > heard + 1)
-        assert {track.state for track in tracks} == {State.TRACKING}
+        assert {track.state for track in tracks} == {TrackState.TRACKING}
         assert all(judged.frame >= begun.frame for _, judged in player.heard[heard:])
 
 
@@ -188,7 +188,7 @@ def test_votes_that_say_no_lose_the_track_and_leave_nothing_under_way(staged: St
         verifier.score = 0.0
         tracks = player.play_until(lambda: not player.loop.belief.has_pose)
         states = [track.state for track in tracks]
-        assert State.SUSPECT in states
+        assert TrackState.SUSPECT in states
         assert len(player.heard) >= 4, "one doubt is no loss"
         assert player.loop._verifying._tickets == []
         player.loop.stop()
@@ -203,7 +203,7 @@ def test_a_fault_beside_the_frames_rebuilds_the_lane_once_and_then_ends_the_run(
         player.play_until(lambda: bool(player.loop.rebuilt))
         assert player.loop.rebuilt == {"verify": "no more"}
         heard = len(player.heard)
-        assert {t.state for t in player.play_until(lambda: len(player.heard) > heard)} == {State.TRACKING}
+        assert {t.state for t in player.play_until(lambda: len(player.heard) > heard)} == {TrackState.TRACKING}
         verifier.faults.append(MemoryError("again"))
         with pytest.raises(RunFault, match="verify lane: got 'again' after it was rebuilt for 'no more'"):
             player.play_until(lambda: False)

@@ -20,17 +20,25 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import region
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
-from storm_edge.pipeline.detect.detector import BRIEF, THOROUGH, Effort, Finder, Finding, Known, deserving
-from storm_edge.pipeline.detect.pose_features import Evidence, compare_colours
-from storm_edge.pipeline.reacquire.rejected_regions import DeadEnds
+from storm_edge.pipeline.detect.detector import (
+    FULL,
+    REACQUIRE,
+    Finder,
+    Finding,
+    SearchBudget,
+    TrackPrior,
+    select_for_refinement,
+)
+from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.segment.segmenter import (
     Candidate,
-    FrameLook,
-    ObjectLook,
+    ImageFeatures,
     Segmentation,
     SegmentConfig,
     Segmenter,
     Source,
+    TemplateEmbedding,
     made_of,
     with_colours,
 )
@@ -108,7 +116,7 @@ def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: F
     rgb[mask], depth[mask] = other.rgb[mask], other.depth_m[mask]
     both = replace(frame, rgb=rgb, depth_m=depth)
     for last in (left, right, left):
-        found = finder.search(both, staged.buffers(both), known=Known(T_cam_centre=last)).found
+        found = finder.search(both, staged.buffers(both), known=TrackPrior(T_cam_centre=last)).found
         assert found is not None
         assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
 
@@ -118,7 +126,7 @@ def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks
     segmenter = Segmenter(networks)
     look = segmenter.look(staged.frame())
     assert set(look.maps) == {"half", "quarter", "eighth"}
-    wanted = segmenter.study(staged.bundle)
+    wanted = segmenter.encode(staged.bundle)
     best = segmenter.find(look, wanted).best
     assert best is not None
     assert mask_iou(best.mask, staged.mask()) > 0.5
@@ -142,23 +150,23 @@ def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: Net
     wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
     frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
     segmenter = Segmenter(networks)
-    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    look, wanted = segmenter.look(frame), segmenter.encode(staged.bundle)
     first = segmenter.find(look, wanted)
-    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    kinds, closer = finished(segmenter.find_tiled(look, wanted, first))
     assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
     assert closer.opinion == first.opinion
     truth = staged.mask(T)
     from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
     assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
-    kinds, again = finished(segmenter.find_closer(look, wanted, first))
+    kinds, again = finished(segmenter.find_tiled(look, wanted, first))
     assert kinds == ["segment closer"] * 9, "what all objects share of the parts must be at hand"
     np.testing.assert_array_equal(again.probability, closer.probability)
 
 
 def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
-    look, wanted = segmenter.look(staged.frame()), segmenter.study(staged.bundle)
+    look, wanted = segmenter.look(staged.frame()), segmenter.encode(staged.bundle)
     first = segmenter.find(look, wanted)
-    kinds, closer = finished(segmenter.find_closer(look, wanted, first))
+    kinds, closer = finished(segmenter.find_tiled(look, wanted, first))
     assert kinds == []
     assert closer is first
 
@@ -166,8 +174,8 @@ def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segme
 def test_a_saved_look_belongs_to_its_network_and_model(
     staged: Staged, segmenter: Segmenter, networks: NetworkBundle
 ) -> None:
-    look = segmenter.study(staged.bundle)
-    again = ObjectLook.unpacked(look.packed(), what="look")
+    look = segmenter.encode(staged.bundle)
+    again = TemplateEmbedding.unpacked(look.packed(), what="look")
     np.testing.assert_array_equal(again.colours.rgb, look.colours.rgb)
     segmenter.check(again, staged.bundle)
     with pytest.raises(ObjectBundleError, match="network"):
@@ -175,7 +183,7 @@ def test_a_saved_look_belongs_to_its_network_and_model(
     with pytest.raises(ObjectBundleError, match="model"):
         segmenter.check(replace(again, model="another"), staged.bundle)
     with pytest.raises(ObjectBundleError, match="a look of an object"):
-        ObjectLook.unpacked(b"PK nothing", what="look")
+        TemplateEmbedding.unpacked(b"PK nothing", what="look")
 
 
 def test_a_segmenter_without_network_says_so() -> None:
@@ -214,18 +222,18 @@ def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks:
 def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
     def place(verdict: float, score: float) -> Finding:
         nothing = np.zeros((2, 2), dtype=bool)
-        evidence = Evidence(
+        evidence = CandidateFeatures(
             visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.5, depth=0.5
         )
         candidate = Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1))
         return Finding(mask=nothing, candidate=candidate, T_cam_centre=np.eye(4), verdict=verdict, evidence=evidence)
 
     tried = [place(0.8, 0.0), place(0.6, 0.1), place(0.4, 0.2), place(0.1, 0.9)]
-    assert deserving(tried, THOROUGH, 0.3) == [0, 1, 3]
-    assert deserving(tried, BRIEF, 0.3) == [0]  # there is no time for a second place
-    assert deserving([place(0.9, 0.9), place(0.2, 0.3)], THOROUGH, 0.3) == [0]
-    assert deserving([place(0.01, 0.1)], THOROUGH, 0.3) == []
-    assert deserving([], THOROUGH, 0.3) == []
+    assert select_for_refinement(tried, FULL, 0.3) == [0, 1, 3]
+    assert select_for_refinement(tried, REACQUIRE, 0.3) == [0]  # there is no time for a second place
+    assert select_for_refinement([place(0.9, 0.9), place(0.2, 0.3)], FULL, 0.3) == [0]
+    assert select_for_refinement([place(0.01, 0.1)], FULL, 0.3) == []
+    assert select_for_refinement([], FULL, 0.3) == []
 
 
 def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, finder: Finder) -> None:
@@ -236,7 +244,7 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
     verdicts = []
     for odds in (None, 2.0, -0.2, -3.0):
         colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
-        known = Known(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
+        known = TrackPrior(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
         search = finished(finder.examine(look, segmentation, staged.buffers(frame), known=known))[1]
         verdicts.append(search.verdict)
         assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
@@ -246,26 +254,26 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
 
 @pytest.mark.parametrize(
     ("effort", "marked", "opinion", "closer"),
-    [(BRIEF, True, 0.9, 0), (BRIEF, False, 0.9, 0), (BRIEF, True, 0.1, 0), (THOROUGH, False, 0.1, 1)],
+    [(REACQUIRE, True, 0.9, 0), (REACQUIRE, False, 0.9, 0), (REACQUIRE, True, 0.1, 0), (FULL, False, 0.1, 1)],
 )
 def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
     staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch,
-    effort: Effort, marked: bool, opinion: float, closer: int,
+    budget: SearchBudget, marked: bool, opinion: float, closer: int,
 ) -> None:  # fmt: skip
     frame = staged.frame()
     look, segmentation = finished(finder.segment(frame))[1]
     said = replace(segmentation, opinion=opinion, candidates=segmentation.candidates if marked else ())
     looks = []
 
-    def find_closer(
-        look: FrameLook, wanted: ObjectLook, first: Segmentation, colours: object
+    def find_tiled(
+        look: ImageFeatures, wanted: TemplateEmbedding, first: Segmentation, colours: object
     ) -> Generator[str, None, Segmentation]:
         looks.append(first)
         yield "segment closer"
         return segmentation
 
-    monkeypatch.setattr(finder._segmenter, "find_closer", find_closer)
-    search = finished(finder.examine(look, said, staged.buffers(frame), effort=effort))[1]
+    monkeypatch.setattr(finder._segmenter, "find_closer", find_tiled)
+    search = finished(finder.examine(look, said, staged.buffers(frame), budget=budget))[1]
     assert len(looks) == closer
     assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
 
@@ -297,7 +305,7 @@ def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
 def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
     """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
     frame, mask = staged.frame(), staged.mask()
-    look, wanted = segmenter.look(frame), segmenter.study(staged.bundle)
+    look, wanted = segmenter.look(frame), segmenter.encode(staged.bundle)
     alone = segmenter.find(look, wanted)
     known = segmenter.find(look, wanted, learned(staged, frame))
     assert alone.best is not None
@@ -309,15 +317,15 @@ def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmente
 
 def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, finder: Finder) -> None:
     frame = staged.frame()
-    dead_ends = DeadEnds()
-    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
-    first = finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF)
+    rejected_regions = RejectedRegions()
+    known = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
+    first = finder.search(frame, staged.buffers(frame), known=known, budget=REACQUIRE)
     assert first.found is not None
-    assert not dead_ends.holds(frame, first.found.candidate.mask), "what was found is none"
+    assert not rejected_regions.holds(frame, first.found.candidate.mask), "what was found is none"
     for candidate in first.segmentation.candidates:
-        dead_ends.add(frame, candidate.mask)
-    assert finder.search(frame, staged.buffers(frame), known=known, effort=BRIEF).tried == ()
-    assert finder.search(frame, staged.buffers(frame), known=known, effort=THOROUGH).found is not None
+        rejected_regions.add(frame, candidate.mask)
+    assert finder.search(frame, staged.buffers(frame), known=known, budget=REACQUIRE).tried == ()
+    assert finder.search(frame, staged.buffers(frame), known=known, budget=FULL).found is not None
 
 
 def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, finder: Finder) -> None:
@@ -325,15 +333,15 @@ def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, finder: Fi
     rgb = frame.rgb.copy()
     rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
     other = replace(frame, rgb=rgb)
-    dead_ends = DeadEnds()
-    known = Known(T_cam_centre=staged.T_cam_centre, dead_ends=dead_ends)
+    rejected_regions = RejectedRegions()
+    known = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
     look = finished(finder.segment(other))[1][0]
     marked = made_of(look, staged.mask() & (np.arange(480) >= 240)[:, None])
-    search = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    search = finished(finder.examine(look, marked, staged.buffers(other), known=known, budget=REACQUIRE))[1]
     assert search.found is None
     assert search.tried
-    assert dead_ends.holds(other, marked.candidates[0].mask)
-    again = finished(finder.examine(look, marked, staged.buffers(other), known=known, effort=BRIEF))[1]
+    assert rejected_regions.holds(other, marked.candidates[0].mask)
+    again = finished(finder.examine(look, marked, staged.buffers(other), known=known, budget=REACQUIRE))[1]
     assert again.tried == ()
 
 
@@ -344,16 +352,16 @@ def test_a_brief_search_leaves_care_out_where_it_is_sure(
     asked = []
     careful = finder._careful.chunks
     monkeypatch.setattr(finder._careful, "chunks", lambda *a, **k: (asked.append(1), careful(*a, **k))[1])
-    found = finder.search(frame, staged.buffers(frame), effort=BRIEF).found
+    found = finder.search(frame, staged.buffers(frame), budget=REACQUIRE).found
     assert found is not None
     assert not asked
     assert np.linalg.norm(found.T_cam_centre[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.005
-    assert finder.search(frame, staged.buffers(frame), effort=THOROUGH).found is not None
+    assert finder.search(frame, staged.buffers(frame), budget=FULL).found is not None
     assert asked
 
 
 def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, finder: Finder) -> None:
-    frame, known = staged.frame(), Known(T_cam_centre=staged.T_cam_centre)
+    frame, known = staged.frame(), TrackPrior(T_cam_centre=staged.T_cam_centre)
     right = finished(finder.examine_mask(frame, staged.buffers(frame), staged.mask(), known=known))[1]
     assert right.found is not None
     wall = np.zeros((480, 640), dtype=bool)

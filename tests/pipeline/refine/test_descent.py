@@ -22,8 +22,8 @@ def shown(buffers: FrameBuffers, T: np.ndarray = T_TRUE) -> RgbdBuffers:
     return buffers
 
 
-def made(*, at_once: bool) -> Descents:
-    return Descents(views(), capacity=4, occlusion_m=0.03, gate_m=0.01, device=require_device("cpu"), at_once=at_once)
+def made(*, fused: bool) -> Descents:
+    return Descents(views(), capacity=4, occlusion_m=0.03, gate_m=0.01, device=require_device("cpu"), fused=fused)
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def spy_on_launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_at_once_is_one_launch_each(
     buffers: FrameBuffers, starts: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    descents = made(at_once=True)
+    descents = made(fused=True)
     descents.look(shown(buffers))
     names = spy_on_launches(monkeypatch)
-    descents.learn_at(T_TRUE, 1.0)
+    descents.update_appearance_at(T_TRUE, 1.0)
     descents.descend(starts, descents.schedule(SCHEDULE))
     assert names == ["learn_kernel", "descend_kernel"]
 
@@ -57,13 +57,13 @@ def test_at_once_is_one_launch_each(
 @pytest.mark.parametrize("steps", [(), SCHEDULE])
 def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
     """Before anything was learned, after one lesson, and after another one elsewhere."""
-    whole, parts = made(at_once=True), made(at_once=False)
+    whole, parts = made(fused=True), made(fused=False)
     frame = shown(buffers)
     for T_lesson, rate in ((None, 0.0), (T_TRUE, 1.0), (starts[0], 0.3)):
         found = []
         for descents in (whole, parts):
             descents.look(frame)
-            lesson = None if T_lesson is None else descents.learn_at(T_lesson, rate)
+            lesson = None if T_lesson is None else descents.update_appearance_at(T_lesson, rate)
             found.append((lesson, *descents.descend(starts, descents.schedule(steps)), descents.log_odds()))
         for one, other in zip(*found, strict=True):
             if one is not None:
@@ -74,21 +74,21 @@ def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray
 
 
 def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: np.ndarray) -> None:
-    descents = made(at_once=True)
+    descents = made(fused=True)
     descents.look(shown(buffers))
     for _ in range(2):
         terms = descents.descend(starts, descents.schedule(())).terms
         by_hand = weigh(descents.evidence(), colours_known=descents.colours_known)
         for name, value in vars(Evidence.of_terms(terms)).items():
             np.testing.assert_allclose(value, getattr(by_hand, name), rtol=1e-12, atol=1e-12, err_msg=name)
-        descents.learn_at(T_TRUE, 1.0)
+        descents.update_appearance_at(T_TRUE, 1.0)
 
 
 def test_nothing_seen_is_no_agreement(buffers: FrameBuffers) -> None:
     """Behind the camera, and no numbers: nothing can be judged."""
-    descents = made(at_once=True)
+    descents = made(fused=True)
     descents.look(shown(buffers))
-    descents.learn_at(T_TRUE, 1.0)
+    descents.update_appearance_at(T_TRUE, 1.0)
     behind = T_TRUE.copy()
     behind[2, 3] *= -1.0
     found = descents.descend(np.stack([behind, np.full((4, 4), np.nan)]), descents.schedule(()))
@@ -96,14 +96,14 @@ def test_nothing_seen_is_no_agreement(buffers: FrameBuffers) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_new_picture_in_the_same_buffers_is_seen(buffers: FrameBuffers, at_once: bool) -> None:
+def test_a_new_picture_in_the_same_buffers_is_seen(buffers: FrameBuffers, fused: bool) -> None:
     """Frames lie where they came; a recorded launch must not go on reading the first one."""
     elsewhere = T_TRUE.copy()
     elsewhere[0, 3] += 0.03
-    descents = made(at_once=at_once)
+    descents = made(fused=fused)
     judge_only = descents.schedule(())
     descents.look(shown(buffers))
-    descents.learn_at(T_TRUE, 1.0)
+    descents.update_appearance_at(T_TRUE, 1.0)
     residuals = []
     for T in (T_TRUE, elsewhere, T_TRUE):
         descents.look(shown(buffers, T))

@@ -62,12 +62,12 @@ def test_large_errors_vanish_by_searching_wider(refiner, frame, rng):
         angle, distance_mm = error(result.T_cam_centre)
         assert angle < 1.0
         assert distance_mm < 1.0
-        assert result.effort != "small"
+        assert result.budget != "small"
 
 
 def test_the_true_pose_is_kept_with_little_effort(refiner, frame):
     result = refiner.refine(frame, T_TRUE)
-    assert result.effort == "small"
+    assert result.budget == "small"
     assert result.iterations <= len(refiner.config.small) + len(refiner.config.narrow)
     assert error(result.T_cam_centre)[0] < 0.5
     assert result.inliers > 0.97

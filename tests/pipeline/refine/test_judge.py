@@ -105,14 +105,14 @@ def test_at_once_is_what_the_parts_are(staged: Staged, with_mask: bool, rng: np.
             diameter_m=staged.bundle.diameter_m,
             batch=3,
             config=JudgeConfig(size_px=48),
-            at_once=at_once,
+            fused=fused,
         ).judge(
             frame,
             np.stack(poses),
             mask=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device="cpu") if with_mask else None,
             mask_area_px=float(mask.sum()),
         )
-        for at_once in (True, False)
+        for fused in (True, False)
     ]
     for name, value in vars(judged[0]).items():
         assert value.shape == (len(poses),)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.pipeline.segment.depth_proposals import stand_outs
-from storm_edge.pipeline.segment.segmenter import FrameLook, Segmentation, SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.depth_proposals import depth_proposals
+from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation, SegmentConfig, Segmenter, Source
 from tests.staged import Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
@@ -17,26 +17,26 @@ NOTHING = Segmentation(candidates=(), probability=np.zeros((60, 80), dtype=np.fl
 
 
 @pytest.fixture(scope="module")
-def look(staged: Staged) -> FrameLook:
+def look(staged: Staged) -> ImageFeatures:
     return Segmenter(None, config=COLOUR).look(staged.frame())
 
 
-def test_what_stands_out_is_a_candidate_without_any_colour(staged: Staged, look: FrameLook) -> None:
+def test_what_stands_out_is_a_candidate_without_any_colour(staged: Staged, look: ImageFeatures) -> None:
     """Overlap seen: 0.95 (x86-64 CPU)."""
-    found = stand_outs(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
+    found = depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
     assert 1 <= len(found) <= 8
     assert max(mask_iou(candidate.mask, staged.mask()) for candidate in found) > 0.8
 
 
-def test_a_place_that_the_segmenter_found_is_not_repeated(staged: Staged, look: FrameLook) -> None:
-    first = stand_outs(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
+def test_a_place_that_the_segmenter_found_is_not_repeated(staged: Staged, look: ImageFeatures) -> None:
+    first = depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
     known = replace(NOTHING, candidates=first)
-    assert stand_outs(look, known, staged.bundle.diameter_m, COLOUR, 8) == ()
+    assert depth_proposals(look, known, staged.bundle.diameter_m, COLOUR, 8) == ()
 
 
-def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, look: FrameLook) -> None:
+def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, look: ImageFeatures) -> None:
     """For an object of a fifth of its size the mug is cut into balls, none of which covers it."""
-    found = stand_outs(look, NOTHING, staged.bundle.diameter_m / 5.0, COLOUR, 8)
+    found = depth_proposals(look, NOTHING, staged.bundle.diameter_m / 5.0, COLOUR, 8)
     assert found
     assert max(candidate.mask.sum() for candidate in found) < 0.4 * staged.mask().sum()
 
@@ -45,4 +45,4 @@ def test_an_empty_wall_has_none(staged: Staged) -> None:
     T = staged.T_cam_centre.copy()
     T[2, 3] = -5.0
     look = Segmenter(None, config=COLOUR).look(staged.frame(T))
-    assert stand_outs(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8) == ()
+    assert depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8) == ()

@@ -169,4 +169,4 @@ def test_where_it_does_not_look_there_is_nothing() -> None:
 
 def test_study_keeps_what_the_reference_network_gives() -> None:
     reference = Scripted({"k0": np.ones(3, np.float32)})
-    np.testing.assert_array_equal(FullSom.study(reference, box(0.1, 0.1, 0.1))["k0"], 1.0)
+    np.testing.assert_array_equal(FullSom.encode(reference, box(0.1, 0.1, 0.1))["k0"], 1.0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from storm_edge.errors import ObjectBundleError
-from storm_edge.objects.bundle import LOOKS, ObjectBundle, stored_looks
+from storm_edge.objects.bundle import LOOKS, ObjectBundle, stored_embeddings
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
-from storm_edge.pipeline.segment.template_cache import load_look, make_look
+from storm_edge.pipeline.segment.template_cache import load_template_embedding, make_template_embedding
 from tests.full_tier import CONTEXT, Boxes, load_full, stage_boxes, write_full_bundle
 
 
@@ -33,24 +33,26 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
 @pytest.fixture
 def folder(boxes: Boxes, segmenter: Segmenter, tmp_path: Path) -> Path:
     context = np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)
-    boxes.orange.save(tmp_path / "box", looks=[make_look(segmenter, boxes.orange, name="full", context=context)])
+    boxes.orange.save(
+        tmp_path / "box", looks=[make_template_embedding(segmenter, boxes.orange, name="full", context=context)]
+    )
     return tmp_path / "box"
 
 
 def test_a_look_survives_the_disk(boxes: Boxes, segmenter: Segmenter, folder: Path) -> None:
     bundle = ObjectBundle.load(folder)
-    look = load_look(folder, segmenter, bundle)
+    look = load_template_embedding(folder, segmenter, bundle)
     assert look is not None
     assert look.tensors.keys() == {"k0", "v0", "k1", "v1", "k2", "v2", "context"}
     np.testing.assert_array_equal(look.tensors["context"], [np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)])
-    fresh = segmenter.study(bundle, context=look.tensors["context"][0])
+    fresh = segmenter.encode(bundle, context=look.tensors["context"][0])
     image = segmenter.look(boxes.frame())
     mine, theirs = segmenter.find(image, look), segmenter.find(image, fresh)
     np.testing.assert_allclose(mine.probability, theirs.probability, atol=1e-6)
 
 
 def test_large_tensors_take_half_the_room_and_keep_three_digits(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.study(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
+    look = segmenter.encode(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
     rng = np.random.default_rng(0)
     large = replace(look, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
     data = large.packed()
@@ -64,7 +66,7 @@ def test_another_network_is_refused(boxes: Boxes, other: Segmenter, folder: Path
     with pytest.raises(
         ObjectBundleError, match=r"got those for full \(.*expected .*onboard the object again"
     ) as caught:
-        load_look(folder, other, boxes.orange)
+        load_template_embedding(folder, other, boxes.orange)
     assert "\n" not in str(caught.value)
 
 
@@ -72,32 +74,32 @@ def test_views_that_are_missing_are_refused_where_they_take_long(
     boxes: Boxes, segmenter: Segmenter, folder: Path, tmp_path: Path
 ) -> None:
     boxes.orange.save(tmp_path / "bare")
-    assert stored_looks(tmp_path / "bare") == {}
+    assert stored_embeddings(tmp_path / "bare") == {}
     with pytest.raises(ObjectBundleError, match=r"got none, expected .*onboard the object again with --bundle"):
-        load_look(tmp_path / "bare", segmenter, boxes.orange)
+        load_template_embedding(tmp_path / "bare", segmenter, boxes.orange)
     [file] = (folder / LOOKS).iterdir()
     file.unlink()
     with pytest.raises(ObjectBundleError, match=f"{file.name}: No such file"):
-        load_look(folder, segmenter, boxes.orange)
+        load_template_embedding(folder, segmenter, boxes.orange)
 
 
 def test_where_nothing_is_needed_nothing_is_missed(boxes: Boxes, segmenter: Segmenter, tmp_path: Path) -> None:
     boxes.orange.save(tmp_path / "bare")
     by_colour = Segmenter(None, config=SegmentConfig(source=Source.COLOUR))
-    assert load_look(tmp_path / "bare", by_colour, boxes.orange) is None
-    assert load_look(tmp_path / "model.ply", segmenter, boxes.orange) is None  # onboarded on the spot
+    assert load_template_embedding(tmp_path / "bare", by_colour, boxes.orange) is None
+    assert load_template_embedding(tmp_path / "model.ply", segmenter, boxes.orange) is None  # onboarded on the spot
 
 
 def test_an_edited_look_and_one_of_another_model_are_refused(
     boxes: Boxes, segmenter: Segmenter, folder: Path, tmp_path: Path
 ) -> None:
-    blue = make_look(segmenter, boxes.blue, name="full", context=np.zeros(CONTEXT, dtype=np.float32))
+    blue = make_template_embedding(segmenter, boxes.blue, name="full", context=np.zeros(CONTEXT, dtype=np.float32))
     boxes.orange.save(tmp_path / "mixed", looks=[blue])
     with pytest.raises(ObjectBundleError, match="look of obj_000001: model"):
-        load_look(tmp_path / "mixed", segmenter, boxes.orange)
+        load_template_embedding(tmp_path / "mixed", segmenter, boxes.orange)
     [file] = (folder / LOOKS).iterdir()
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(ObjectBundleError, match=r"\.npz: got sha256"):
-        load_look(folder, segmenter, boxes.orange)
+        load_template_embedding(folder, segmenter, boxes.orange)

@@ -29,7 +29,7 @@ from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefin
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track import batched as resident
-from storm_edge.pipeline.track.batched import ResidentConfig, ResidentTracks
+from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.batched import make_object as make_object_of
 from storm_edge.pipeline.track.confidence import trust
 from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
@@ -61,8 +61,8 @@ def recording(staged: Staged) -> list[tuple[Frame, np.ndarray]]:
     return [(staged.frame(T), T) for T in poses]
 
 
-def tracks(bundles: list[ObjectBundle], networks: NetworkBundle | None, **config: Any) -> ResidentTracks:
-    return ResidentTracks(bundles, networks, size_px=SIZE_PX, config=ResidentConfig(**config), options=OPTIONS)
+def tracks(bundles: list[ObjectBundle], networks: NetworkBundle | None, **config: Any) -> BatchedTracker:
+    return BatchedTracker(bundles, networks, size_px=SIZE_PX, config=BatchedTrackConfig(**config), options=OPTIONS)
 
 
 @pytest.mark.parametrize(("iterations", "starts"), [(1, 0), (2, 0), (1, 2), (0, 1)])
@@ -125,7 +125,7 @@ def test_follows_a_moving_object(staged, recording, nano, iterations, starts):
         (found,) = follower.update(frame)
         assert points.add(T, found.T_cam_centre) < 0.02 * staged.bundle.diameter_m
         assert found.confidence > 0.8
-        assert not found.faulty
+        assert not found.is_non_finite
 
 
 def test_start_says_what_it_sees_and_learns_colours(staged, recording):
@@ -210,7 +210,7 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
     (mug,) = before.objects
     learned, usual = before.colour_log_odds(), mug.geometry.usual
     small_K = recording[0][0].K * np.array([[0.5], [0.5], [1.0]]) - np.array([[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]])
-    after = ResidentTracks([staged.bundle, mug], None, size_px=(240, 320), config=ResidentConfig())
+    after = BatchedTracker([staged.bundle, mug], None, size_px=(240, 320), config=BatchedTrackConfig())
     assert after.objects[1] is mug
     np.testing.assert_array_equal(after.colour_log_odds(1), learned)
     assert mug.geometry.usual == usual
@@ -221,16 +221,16 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
         assert found is not None
         assert ModelPoints(staged.bundle.mesh.vertices).add(T, found.T_cam_centre) < 0.02 * staged.bundle.diameter_m
     with pytest.raises(InputError, match=r"hypotheses \[2\], expected 1 each"):
-        ResidentTracks([mug], None, size_px=SIZE_PX, config=ResidentConfig(geometry_starts=1))
+        BatchedTracker([mug], None, size_px=SIZE_PX, config=BatchedTrackConfig(geometry_starts=1))
 
 
 @pytest.mark.parametrize("looks_again", [False, True])
 def test_a_leap_that_the_schedule_does_not_follow_gets_a_second_look(staged, recording, looks_again):
     """The mug turns by 40 degrees and moves by 4 cm between two frames, too far for the polish alone."""
-    config = ResidentConfig()
+    config = BatchedTrackConfig()
     second_look = TrackConfig() if looks_again else None
     mug = make_object_of(staged.bundle, config, None, second_look=second_look)
-    follower = ResidentTracks([mug], None, size_px=SIZE_PX, config=config)
+    follower = BatchedTracker([mug], None, size_px=SIZE_PX, config=config)
     follower.start(*recording[0])
     for frame, _ in recording[1:3]:
         follower.update(frame)
@@ -349,14 +349,14 @@ class Broken:
 @pytest.mark.parametrize("starts", [0, 1])
 def test_no_nan_of_the_network_becomes_a_pose(staged, recording, nano, starts):
     """With a start of its own geometry goes on alone; without one the pose stays and is not believed."""
-    config = ResidentConfig(network_iterations=2, geometry_starts=starts)
+    config = BatchedTrackConfig(network_iterations=2, geometry_starts=starts)
     engine = Broken(nano.open("refine", OPTIONS).spec)
-    follower = ResidentTracks([staged.bundle], nano, size_px=SIZE_PX, config=config, engine=engine)
+    follower = BatchedTracker([staged.bundle], nano, size_px=SIZE_PX, config=config, engine=engine)
     follower.start(*recording[0])
     for frame, T in recording[1:3]:
         (found,) = follower.update(frame)
         assert np.isfinite(found.T_cam_centre).all()
-        assert found.faulty
+        assert found.is_non_finite
         if starts:
             assert ModelPoints(staged.bundle.mesh.vertices).add(T, found.T_cam_centre) < 0.004
         else:
@@ -452,11 +452,11 @@ class KernelEngine:
 
 def poses_of_a_run(device: str, spec: Any, staged: Staged, carton: ObjectBundle, nano: NetworkBundle, **config: Any):
     """Poses of two objects over five frames, K changing in the third; and how they were made."""
-    follower = ResidentTracks(
+    follower = BatchedTracker(
         [staged.bundle, carton],
         nano,
         size_px=SIZE_PX,
-        config=ResidentConfig(geometry_starts=0, network_iterations=2, **config),
+        config=BatchedTrackConfig(geometry_starts=0, network_iterations=2, **config),
         engine=KernelEngine(spec),
         device=device,
     )
@@ -501,8 +501,8 @@ def test_all_of_a_step_is_in_its_graph(staged, carton, nano, known):
     followers = []
     for _ in range(2):
         engine = KernelEngine(nano.open("refine", OPTIONS).spec)
-        config = ResidentConfig(network_iterations=2)
-        followers.append(ResidentTracks([staged.bundle, carton], nano, size_px=SIZE_PX, config=config, engine=engine))
+        config = BatchedTrackConfig(network_iterations=2)
+        followers.append(BatchedTracker([staged.bundle, carton], nano, size_px=SIZE_PX, config=config, engine=engine))
     frame, poses = two_objects(staged, carton, 0)
     for follower in followers:
         for index, T in enumerate(poses[:known]):

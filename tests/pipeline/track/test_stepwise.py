@@ -71,7 +71,7 @@ def test_the_network_is_asked_when_the_residual_says_so(staged: Staged) -> None:
 
         def __init__(self) -> None:
             self.asked = 0
-            self.unusable = 0
+            self.non_finite_count = 0
             self.answer = staged.T_cam_centre
 
         def __call__(self, frame: object, poses: np.ndarray) -> np.ndarray:
