@@ -41,7 +41,7 @@ def next_request(requests: Sequence[RecoveryRequest | None]) -> int | None:
     """Place of the one whose work may go on, or begin on a lane; None where nobody's may.
 
     Args:
-        wishes: Of all objects; None for those that want nothing.
+        requests: Of all objects; None for those that want nothing.
     """
     waiting = [
         (request, place) for place, request in enumerate(requests) if request is not None and not request.under_way

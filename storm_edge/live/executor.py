@@ -133,7 +133,7 @@ class ObjectLoop:
         verifier: The second voter; None leaves the judgement to geometry.
         lane: Does the locating and verifying beside the frames; None does the one in between, always in the same
             order, and the other at once.
-        rebuilder: Opens engines anew that failed; None has nothing to open, and tries again once.
+        engine_recovery: Opens engines anew that failed; None has nothing to open, and tries again once.
         group: What follows this object together with others; None follows it by itself, step by step.
     """
 

@@ -40,20 +40,20 @@ class Locator:
     Args:
         bundle: The onboarded object.
         registrar: Finds poses from masks.
-        scout: Takes poses forward; whoever begins to follow with it must leave another one here.
+        catch_up_tracker: Takes poses forward; whoever begins to follow with it must leave another one here.
         finder: Searches the whole image; None finds nothing there.
         vote: The verifier's vote on a pose; None where it has none.
-        nearby: Where a lost object is looked for first.
+        local_search: Where a lost object is looked for first.
         frames_per_chunk: Frames that the scout follows in one chunk.
         kept_frames: Frames kept for it.
         device: Warp device name.
 
     Attributes:
-        scout: As given.
+        catch_up_tracker: As given.
         found: The frame and the pose ``(4, 4)`` that were found, or come to.
         step: What the scout said of it.
         at_hand: The same frame on the device, and the pose.
-        dead_ends: What searches turned down since it was followed.
+        rejected_regions: What searches turned down since it was followed.
     """
 
     def __init__(

@@ -144,7 +144,9 @@ class MachineConfig:
                 raise ConfigError(mismatch(name, f"{value:g}", "more than 0", "correct the value"))
         if self.local_search_attempts is not None and self.local_search_attempts < 0:
             raise ConfigError(
-                mismatch("nearby_attempts", self.local_search_attempts, "0 or more, or None", "correct the value")
+                mismatch(
+                    "local_search_attempts", self.local_search_attempts, "0 or more, or None", "correct the value"
+                )
             )
 
     def of(self, source: ScoreSource) -> VoteConfig:

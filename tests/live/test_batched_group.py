@@ -24,7 +24,7 @@ from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.track.batched import BatchedTracker
 from storm_edge.pipeline.track.stepwise import TrackConfig
 from storm_edge.synthetic.objects import make_object
-from tests.is_non_finite import FaultyBundle
+from tests.faulty import FaultyBundle
 from tests.live.test_session import Starting, at, named, two_mugs
 from tests.pipeline.track.test_batched import two_objects
 from tests.staged import Staged

@@ -29,7 +29,7 @@ from storm_edge.pipeline.track.stepwise import TrackConfig
 from storm_edge.replay.follow import Init
 from storm_edge.replay.track_scene import track_scene
 from tests.engines import tiny
-from tests.is_non_finite import FaultyBundle, Plan
+from tests.faulty import FaultyBundle, Plan
 from tests.live.test_faults_non_finite import Player
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene

@@ -381,7 +381,7 @@ def test_after_a_loss_the_last_pose_is_looked_at_first_and_at_once() -> None:
     assert loop.belief.state is TrackState.SEARCHING
 
 
-@pytest.mark.parametrize(("attempts", "nearby"), [(1, 1), (2, 2), (None, 4), (0, 0)])
+@pytest.mark.parametrize(("attempts", "local_search"), [(1, 1), (2, 2), (None, 4), (0, 0)])
 def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, local_search: int) -> None:
     loop = Loop(replace(CONFIG, local_search_attempts=attempts)).track().lose()
     begun = []
@@ -495,7 +495,7 @@ def test_configurations_that_cannot_work_are_refused() -> None:
         VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.0)
     with pytest.raises(ConfigError, match="attempt_timeout_s: got inf"):
         MachineConfig(attempt_timeout_s=float("inf"))
-    with pytest.raises(ConfigError, match="nearby_attempts: got -1"):
+    with pytest.raises(ConfigError, match="local_search_attempts: got -1"):
         MachineConfig(local_search_attempts=-1)
 
 

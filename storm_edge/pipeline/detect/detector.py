@@ -257,7 +257,7 @@ class Finder:
             frame: The image.
             buffers: The same, uploaded; must stay as it is until the generator ends.
             known: What is known of it if it was seen before.
-            effort: How much is tried.
+            budget: How much is tried.
         """
         look, segmentation = yield from self.segment(frame, known)
         yield "segment"
@@ -476,7 +476,7 @@ def select_for_refinement(tried: Sequence[Finding], budget: SearchBudget, conten
 
     Args:
         tried: The places.
-        effort: How many, and from what verdict and score.
+        budget: How many, and from what verdict and score.
         contender: How far behind the best verdict one may be.
     """
     bound = max(budget.hopeless, max((finding.verdict for finding in tried), default=0.0) - contender)

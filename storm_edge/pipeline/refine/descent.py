@@ -128,7 +128,7 @@ class Descents:
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
         device: Warp device of all buffers.
-        at_once: Whether `descend` and `update_appearance_at` may be one launch each where that pays, on a CPU
+        fused: Whether `descend` and `update_appearance_at` may be one launch each where that pays, on a CPU
             (`kernels.fused.descent`).
 
     Attributes:

@@ -104,7 +104,7 @@ class PoseJudge:
         diameter_m: Its diameter.
         batch: Most poses per call of the renderer.
         config: How to judge.
-        at_once: Whether `judge` may be one launch per batch where that pays, on a CPU (`kernels.fused.judge`).
+        fused: Whether `judge` may be one launch per batch where that pays, on a CPU (`kernels.fused.judge`).
 
     Attributes:
         sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.

@@ -42,7 +42,7 @@ class PoseRefiner:
         options: Where and how the engine runs.
 
     Attributes:
-        unusable: Answers so far that left no pose, see the module.
+        non_finite_count: Answers so far that left no pose, see the module.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class PoseScorer:
         options: Where and how the engine runs.
 
     Attributes:
-        unusable: Scores so far that were no number.
+        non_finite_count: Scores so far that were no number.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class BatchedObject:
         last: Its last pose, ``(4, 4)``; of an object that was never started, some pose that can be drawn.
         before: The one before.
         is_active: Whether it is followed; one that is not takes part in every step, at its last pose, for nothing.
-        unusable: Answers of the network so far that were no numbers.
+        non_finite_count: Answers of the network so far that were no numbers.
         second_looks: Frames that the ordinary tracker was asked about.
     """
 

@@ -94,7 +94,7 @@ class FullVerifier:
         options: Where and how the engines run.
 
     Attributes:
-        unusable: Answers so far that were no numbers; they are not remembered and have no vote.
+        non_finite_count: Answers so far that were no numbers; they are not remembered and have no vote.
 
     Raises:
         EngineError: The bundle has neither.

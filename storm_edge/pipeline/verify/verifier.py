@@ -82,7 +82,7 @@ class Verifier:
         options: Where and how the engines run.
 
     Attributes:
-        unusable: Answers so far that were no numbers.
+        non_finite_count: Answers so far that were no numbers.
 
     Raises:
         EngineError: The bundle has no TOM.

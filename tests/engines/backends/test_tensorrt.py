@@ -27,7 +27,7 @@ from tests.engines.tensorrt import StandIn, as_exported, doubled, exported
 
 SIZE_PX = 16
 PROFILES = {"track": (1, 1, 4), "register": (1, 8, 16)}
-RECIPES = Path(__file__).resolve().parents[2] / "export"
+RECIPES = Path(__file__).resolve().parents[3] / "export"
 NANO = {
     graph: dict(plan.profiles)
     for network in ("refine", "score", "som", "tom")

@@ -253,7 +253,7 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
 
 
 @pytest.mark.parametrize(
-    ("effort", "marked", "opinion", "closer"),
+    ("budget", "marked", "opinion", "closer"),
     [(REACQUIRE, True, 0.9, 0), (REACQUIRE, False, 0.9, 0), (REACQUIRE, True, 0.1, 0), (FULL, False, 0.1, 1)],
 )
 def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(

@@ -95,7 +95,7 @@ def test_nothing_seen_is_no_agreement(buffers: FrameBuffers) -> None:
     np.testing.assert_array_equal(found.terms[:, 0], 1.0)
 
 
-@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
 def test_a_new_picture_in_the_same_buffers_is_seen(buffers: FrameBuffers, fused: bool) -> None:
     """Frames lie where they came; a recorded launch must not go on reading the first one."""
     elsewhere = T_TRUE.copy()
