@@ -50,14 +50,14 @@ class Player:
         return float(np.linalg.norm(T[:3, 3] - self._staged.T_cam_centre[:3, 3]))
 
 
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("value", BAD)
 def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
-    staged: Staged, mismatch: float
+    staged: Staged, value: float
 ) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
-    networks.plan.answers["refine"] = mismatch
+    networks.plan.answers["refine"] = value
     tracks = player.play(5)
     assert [track.state for track in tracks] == [TrackState.SUSPECT] * 5
     trusted = player.loop.belief.trusted_frame
@@ -108,13 +108,13 @@ def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "bad"), [("refine", BAD[0]), ("score_attention", BAD[0]), ("score_attention", BAD[1])]
+    ("network", "value"), [("refine", BAD[0]), ("score_attention", BAD[0]), ("score_attention", BAD[1])]
 )
 def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
-    staged: Staged, network: str, mismatch: float
+    staged: Staged, network: str, value: float
 ) -> None:
     networks = FaultyBundle.nano()
-    networks.plan.answers[network] = mismatch
+    networks.plan.answers[network] = value
     loop = ObjectLoop(staged.bundle, networks, config=LoopConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
@@ -164,13 +164,13 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
     assert all(player.error_m(track) < 0.01 for track in with_pose)
 
 
-@pytest.mark.parametrize("bad", BAD)
-def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, mismatch: float) -> None:
+@pytest.mark.parametrize("value", BAD)
+def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
     mesh = MeshBuffers.from_mesh(staged.bundle.mesh_lod, "cpu")
     refine = PoseRefiner(mesh, networks, diameter_m=staged.bundle.diameter_m, batch=2)
     poses = np.stack([staged.T_cam_centre, staged.T_cam_centre])
     assert not np.array_equal(refine(staged.buffers(), poses), poses)
-    networks.plan.answers["refine"] = mismatch
+    networks.plan.answers["refine"] = value
     np.testing.assert_array_equal(refine(staged.buffers(), poses), poses)
     assert refine.non_finite_count == 2
