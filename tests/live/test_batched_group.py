@@ -197,14 +197,14 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
         player.play(3)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
-    staged: Staged, mismatch: float
+    staged: Staged, value: float
 ) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, networks)
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
-    networks.plan.answers["refine"] = mismatch
+    networks.plan.answers["refine"] = value
     tracks = player.play(5)
     assert [track.state for track in tracks] == [TrackState.SUSPECT] * 5
     networks.plan.answers.clear()
