@@ -47,7 +47,7 @@ from storm_edge.export.run import export_bundle
 from storm_edge.live.executor import LoopConfig
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.register.registrar import REFINE_FIRST
-from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.follow import Init
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
@@ -59,7 +59,8 @@ TARGETS = ("sm86", "sm89")
 PRECISIONS = ("fp32", "fp16", "int8-fp16")
 _ANYTHING = Gates(tensors=TensorGate(cosine=-1.0, max_error=1e12))
 _ALWAYS = LoopConfig(
-    register=replace(REFINE_FIRST, network_weight=0.0), track=TrackConfig(ask_network="always", network_iterations=2)
+    register=replace(REFINE_FIRST, network_weight=0.0),
+    track=StepwiseTrackConfig(ask_network="always", network_iterations=2),
 )
 
 

@@ -28,7 +28,7 @@ from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, Re
 from storm_edge.pipeline.segment.maps import NETWORKS
 from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
 from storm_edge.pipeline.segment.sharpen import Sharpener
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
 from storm_edge.pipeline.verify.full_tom import open_verifier
 from storm_edge.replay.follow import label_indices
 
@@ -124,7 +124,7 @@ class _Run:
         schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
         self._registrar = Registrar(item, bundle, config=schedule)
         refiner = PoseRefiner(mesh, bundle, diameter_m=item.diameter_m, batch=2)
-        config = TrackConfig(ask_network="always")
+        config = StepwiseTrackConfig(ask_network="always")
         self._tracker = Tracker(item, GeometricRefiner(item.viewpoints), refiner, config=config)
         self._verifier = open_verifier(item, bundle)
 

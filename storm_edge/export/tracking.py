@@ -29,7 +29,7 @@ from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
 from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
 
 _FIRST_SEED = 60_000  # not those of benchmarks, calibration or training
@@ -96,7 +96,9 @@ def _follow(recording: _Recording, networks: GivenBundle) -> list[float]:
         return [_LOST_M] * len(frames)
     mesh = MeshBuffers.from_mesh(item.mesh_lod)
     refiner = PoseRefiner(mesh, networks, diameter_m=item.diameter_m, batch=2)
-    tracker = Tracker(item, GeometricRefiner(item.viewpoints), refiner, config=TrackConfig(ask_network="always"))
+    tracker = Tracker(
+        item, GeometricRefiner(item.viewpoints), refiner, config=StepwiseTrackConfig(ask_network="always")
+    )
     tracker.start(buffers, pose)
     errors_m = [points.add_s(recording.T_cam_centre[0], pose)]
     for frame, truth in zip(frames[1:], recording.T_cam_centre[1:], strict=True):

@@ -29,7 +29,7 @@ from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject
-from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
 
 Float64 = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class BatchedGroup:
         networks: NetworkBundle | None,
         *,
         config: BatchedTrackConfig | None = None,
-        second_look: TrackConfig | None = None,
+        second_look: StepwiseTrackConfig | None = None,
         device: str = "cpu",
         options: OrtOptions | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class BatchedGroup:
             self._networks = None
         else:
             self._networks = ReopenableNetworks.around(networks)
-        self._second_look = second_look or TrackConfig()
+        self._second_look = second_look or StepwiseTrackConfig()
         self._device = device
         self._options = options or OrtOptions(device=device)
         self._stream: Any = self._options.stream

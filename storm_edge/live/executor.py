@@ -56,7 +56,7 @@ from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import Verifying, Vote
 from storm_edge.live.recovery import Locator, Work
-from storm_edge.live.state_machine import Belief, MachineConfig, Step, advance
+from storm_edge.live.state_machine import Belief, StateMachineConfig, Step, advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
@@ -66,7 +66,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker, TrackStep
 from storm_edge.pipeline.verify.full_tom import TrackVerifier
 
 Float64 = NDArray[np.float64]
@@ -94,13 +94,13 @@ class LoopConfig:
     chunks smaller where a lane fits them in between the frames."""
     tracker: TrackerKind | None = None
     """How objects are followed; None takes the cheaper one of the device, see `TrackerKind.on`."""
-    track: TrackConfig = field(default_factory=TrackConfig)
+    track: StepwiseTrackConfig = field(default_factory=StepwiseTrackConfig)
     """How tracking shares the work between geometry and network: step by step, and in a second look at a frame in
     doubt."""
     resident: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
     """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
-    machine: MachineConfig = field(
-        default_factory=lambda: MachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
+    machine: StateMachineConfig = field(
+        default_factory=lambda: StateMachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
     )
     """When a pose is doubted, dropped and searched for."""
     local_search: LocalSearchConfig = field(default_factory=LocalSearchConfig)

@@ -21,7 +21,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.batched_group import TrackerKind
 from storm_edge.live.executor import LoopConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
-from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 
 REFINE_GMAC = 11.97
 """RefineNet, one pose and iteration (reference-networks, section 0)."""
@@ -153,7 +153,9 @@ def read_profile(path: Path) -> MachineProfile:
             resident=BatchedTrackConfig(
                 network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy
             ),
-            track=TrackConfig(ask_network=file.track.ask_network, network_iterations=file.track.network_iterations),
+            track=StepwiseTrackConfig(
+                ask_network=file.track.ask_network, network_iterations=file.track.network_iterations
+            ),
             chunks_per_frame=file.lanes.chunks_per_frame,
             frames_per_chunk=file.lanes.frames_per_chunk,
             verify_every=file.lanes.verify_every,

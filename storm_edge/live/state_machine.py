@@ -96,7 +96,7 @@ class VoteConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineConfig:
+class StateMachineConfig:
     """When a track is doubted and dropped, and how often it is searched for."""
 
     geometry: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.4, trust_above=0.5))
@@ -249,7 +249,7 @@ class Belief:
         return next((opinion for opinion in self.score_histories if opinion.source is source), None)
 
 
-def advance(belief: Belief, event: Event, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def advance(belief: Belief, event: Event, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """What is believed after an event, and what is to be done.
 
     Args:
@@ -273,7 +273,7 @@ def advance(belief: Belief, event: Event, config: MachineConfig) -> tuple[Belief
     return _answered(belief, belief.attempt, event, config)
 
 
-def _tick(belief: Belief, event: Tick, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _tick(belief: Belief, event: Tick, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     if event.frame < belief.frame or not belief.time_s <= event.time_s < math.inf:  # NaN too
         was = f"frame {belief.frame} at {belief.time_s:g} s"
         raise ValueError(f"tick of frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
@@ -292,7 +292,7 @@ def _tick(belief: Belief, event: Tick, config: MachineConfig) -> tuple[Belief, t
     return _begin_attempt(belief, config)
 
 
-def _listen(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _listen(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """Forget opinions that are too old; having none left for a while is a doubt."""
     fresh = tuple(o for o in belief.score_histories if belief.time_s - o.heard_s < config.silence_s)
     belief = replace(belief, score_histories=fresh)
@@ -301,7 +301,7 @@ def _listen(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action
     return _settle(replace(belief, silences=belief.silences + 1, heard_s=belief.time_s), config)
 
 
-def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _judged(belief: Belief, event: Judged, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     before = belief.opinion(event.source)
     overtaken = before is not None and event.frame <= before.frame
     if not belief.has_pose or event.frame < belief.since_frame or overtaken:
@@ -332,11 +332,11 @@ def _judged(belief: Belief, event: Judged, config: MachineConfig) -> tuple[Belie
     return belief, actions
 
 
-def _all_trust(belief: Belief, config: MachineConfig) -> bool:
+def _all_trust(belief: Belief, config: StateMachineConfig) -> bool:
     return all(o.average >= config.of(o.source).trust_above for o in belief.score_histories)
 
 
-def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """The state of a followed object from its doubts."""
     doubts = max([belief.silences, *(o.doubts for o in belief.score_histories)])
     if doubts >= config.lost_after:
@@ -358,13 +358,13 @@ def _settle(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action
     return belief, ()  # between the thresholds nothing changes
 
 
-def _given(belief: Belief, event: Given, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _given(belief: Belief, event: Given, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     stop = () if belief.attempt is None else (Cancel(attempt=belief.attempt.number),)
     belief, actions = _begin_track(belief, event.frame, event.score, None, config, is_non_finite=event.is_non_finite)
     return belief, (*stop, *actions)
 
 
-def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _begin_attempt(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     number = belief.attempt_count + 1
     recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.local_search_for_s
     local_search = recent and (
@@ -384,7 +384,10 @@ def _begin_attempt(belief: Belief, config: MachineConfig) -> tuple[Belief, tuple
 
 
 def _answered(
-    belief: Belief, attempt: Attempt, event: MaskFound | PoseFound | PosePropagated | Failed, config: MachineConfig
+    belief: Belief,
+    attempt: Attempt,
+    event: MaskFound | PoseFound | PosePropagated | Failed,
+    config: StateMachineConfig,
 ) -> tuple[Belief, tuple[Action, ...]]:
     """The attempt under way got an answer; one that its step does not wait for changes nothing."""
     number = attempt.number
@@ -408,7 +411,7 @@ def _answered(
     return belief, ()
 
 
-def _is_believed(belief: Belief, event: PosePropagated, config: MachineConfig) -> bool:
+def _is_believed(belief: Belief, event: PosePropagated, config: StateMachineConfig) -> bool:
     """Whether a pose that was tracked forward may be the track."""
     network = event.network_score
     if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
@@ -422,7 +425,7 @@ def _work(belief: Belief, attempt: Attempt, step: Step, frame: int) -> Belief:
     return replace(belief, state=TrackState.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
 
 
-def _next_try(belief: Belief, attempt: Attempt, config: MachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _next_try(belief: Belief, attempt: Attempt, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
     """After looking nearby in vain the whole image is searched; after that the attempt has failed."""
     if attempt.searched:
         return _give_up(belief, config), ()
@@ -431,7 +434,7 @@ def _next_try(belief: Belief, attempt: Attempt, config: MachineConfig) -> tuple[
     return replace(belief, state=TrackState.SEARCHING, attempt=again), (search,)
 
 
-def _give_up(belief: Belief, config: MachineConfig) -> Belief:
+def _give_up(belief: Belief, config: StateMachineConfig) -> Belief:
     failures = belief.failure_count + 1
     return replace(
         belief,
@@ -443,7 +446,13 @@ def _give_up(belief: Belief, config: MachineConfig) -> Belief:
 
 
 def _begin_track(
-    belief: Belief, frame: int, score: float, network: float | None, config: MachineConfig, *, is_non_finite: bool
+    belief: Belief,
+    frame: int,
+    score: float,
+    network: float | None,
+    config: StateMachineConfig,
+    *,
+    is_non_finite: bool,
 ) -> tuple[Belief, tuple[Action, ...]]:
     """A new track; what the verifier remembered may have been what led the old one astray."""
     trusted = score >= config.geometry.trust_above and not is_non_finite

@@ -22,7 +22,7 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.track.batched import BatchedTracker
-from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.synthetic.objects import make_object
 from tests.faulty import FaultyBundle
 from tests.live.test_session import Starting, at, named, two_mugs
@@ -143,7 +143,7 @@ def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
 
 
 def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) -> None:
-    config = replace(BATCHED, track=TrackConfig(ask_network="never"))
+    config = replace(BATCHED, track=StepwiseTrackConfig(ask_network="never"))
     networks = FaultyBundle.nano()
     loop = FrameLoop(make_loops([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)
@@ -198,9 +198,7 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
-    staged: Staged, value: float
-) -> None:
+def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, networks)
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4

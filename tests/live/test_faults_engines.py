@@ -25,7 +25,7 @@ from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
-from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.follow import Init
 from storm_edge.replay.track_scene import track_scene
 from tests.engines import tiny
@@ -36,7 +36,7 @@ from tests.tiny_scene import MODEL, write_tiny_scene
 
 DEADLINE_S = 60.0
 
-ALWAYS = LoopConfig(track=TrackConfig(ask_network="always"))
+ALWAYS = LoopConfig(track=StepwiseTrackConfig(ask_network="always"))
 
 
 def illegal_address() -> Exception:

@@ -14,13 +14,13 @@ from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
-from storm_edge.pipeline.track.stepwise import TrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.pipeline.verify.full_tom import open_verifier
 from tests.faulty import FaultyBundle
 from tests.staged import Staged
 
 BAD = [float("nan"), float("inf"), float("-inf")]
-ALWAYS = LoopConfig(track=TrackConfig(ask_network="always"))
+ALWAYS = LoopConfig(track=StepwiseTrackConfig(ask_network="always"))
 QUICK_REGISTER = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:2])
 
 
@@ -51,9 +51,7 @@ class Player:
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
-    staged: Staged, value: float
-) -> None:
+def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
     player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4

@@ -32,11 +32,11 @@ from storm_edge.live.events import (
     SearchLocally,
     Tick,
 )
-from storm_edge.live.state_machine import Belief, MachineConfig, Step, VoteConfig, advance
+from storm_edge.live.state_machine import Belief, StateMachineConfig, Step, VoteConfig, advance
 from storm_edge.live.track_report import TrackState
 
 RATE_HZ = 30.0
-CONFIG = MachineConfig(
+CONFIG = StateMachineConfig(
     geometry=VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.5),
     network=VoteConfig(suspect_below=0.5, trust_above=0.6, newest_weight=1.0),
     lost_after=3,
@@ -58,7 +58,7 @@ WORK = (SearchLocally, SearchImage, Register, Propagate)
 class Loop:
     """A belief and what was asked for, driven event by event."""
 
-    def __init__(self, config: MachineConfig = CONFIG) -> None:
+    def __init__(self, config: StateMachineConfig = CONFIG) -> None:
         self.belief = Belief()
         self.config = config
 
@@ -494,9 +494,9 @@ def test_configurations_that_cannot_work_are_refused() -> None:
     with pytest.raises(ConfigError, match="newest_weight: got 0"):
         VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.0)
     with pytest.raises(ConfigError, match="attempt_timeout_s: got inf"):
-        MachineConfig(attempt_timeout_s=float("inf"))
+        StateMachineConfig(attempt_timeout_s=float("inf"))
     with pytest.raises(ConfigError, match="local_search_attempts: got -1"):
-        MachineConfig(local_search_attempts=-1)
+        StateMachineConfig(local_search_attempts=-1)
 
 
 # Whatever happens ------------------------------------------------------------------------------------------------

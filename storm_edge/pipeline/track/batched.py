@@ -47,7 +47,7 @@ from storm_edge.pipeline.track.batched_launches import (
 )
 from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.confidence import trust
-from storm_edge.pipeline.track.stepwise import TrackConfig, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
 
 Float64 = NDArray[np.float64]
 
@@ -349,7 +349,7 @@ def make_object(
     networks: NetworkBundle | None,
     *,
     device: str = "cpu",
-    second_look: TrackConfig | None = None,
+    second_look: StepwiseTrackConfig | None = None,
     network: PoseRefiner | None = None,
 ) -> BatchedObject:
     """An object for tracks of this configuration and bundle; see `BatchedObject` for the rest."""

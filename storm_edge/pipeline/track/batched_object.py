@@ -25,7 +25,7 @@ from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefin
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import ObjectLaunches
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker, TrackStep
 
 Float64 = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ class BatchedObject:
         geometry: GeometricConfig,
         judge: JudgeConfig,
         device: str = "cpu",
-        second_look: TrackConfig | None = None,
+        second_look: StepwiseTrackConfig | None = None,
         network: PoseRefiner | None = None,
     ) -> None:
         self.bundle = bundle

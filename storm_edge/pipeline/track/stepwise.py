@@ -30,7 +30,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackConfig:
+class StepwiseTrackConfig:
     """When the network runs, and how poses are judged."""
 
     ask_network: Literal["in doubt", "always", "never"] = "in doubt"
@@ -74,13 +74,13 @@ class Tracker:
         geometry: GeometricRefiner,
         network: PoseRefiner | None,
         *,
-        config: TrackConfig | None = None,
+        config: StepwiseTrackConfig | None = None,
         device: str = "cpu",
     ) -> None:
         self._bundle = bundle
         self._geometry = geometry
         self._network = network
-        self._config = config or TrackConfig()
+        self._config = config or StepwiseTrackConfig()
         mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
         self._judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=1, config=self._config.judge)
         self._last: Float64 | None = None

@@ -32,7 +32,7 @@ from storm_edge.pipeline.track import batched as resident
 from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.batched import make_object as make_object_of
 from storm_edge.pipeline.track.confidence import trust
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
 from storm_edge.synthetic.objects import make_object
 from tests.pipeline.track.test_stepwise import moved
 from tests.staged import TABLE_DEPTH_M, K, Staged
@@ -228,7 +228,7 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
 def test_a_leap_that_the_schedule_does_not_follow_gets_a_second_look(staged, recording, looks_again):
     """The mug turns by 40 degrees and moves by 4 cm between two frames, too far for the polish alone."""
     config = BatchedTrackConfig()
-    second_look = TrackConfig() if looks_again else None
+    second_look = StepwiseTrackConfig() if looks_again else None
     mug = make_object_of(staged.bundle, config, None, second_look=second_look)
     follower = BatchedTracker([mug], None, size_px=SIZE_PX, config=config)
     follower.start(*recording[0])

@@ -9,7 +9,7 @@ from storm_edge.errors import InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.track.stepwise import TrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
 from tests.staged import TABLE_DEPTH_M, Staged
 
 
@@ -21,7 +21,7 @@ def moved(T: np.ndarray, step: int) -> np.ndarray:
 
 def tracker(staged: Staged, **config: float) -> Tracker:
     geometry = GeometricRefiner(staged.bundle.viewpoints)
-    return Tracker(staged.bundle, geometry, None, config=TrackConfig(**config))  # type: ignore[arg-type]
+    return Tracker(staged.bundle, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
 
 
 def test_follows_a_moving_object(staged: Staged) -> None:
@@ -80,7 +80,7 @@ def test_the_network_is_asked_when_the_residual_says_so(staged: Staged) -> None:
 
     network = KnowsTheAnswer()
     geometry = GeometricRefiner(staged.bundle.viewpoints)
-    follower = Tracker(staged.bundle, geometry, network, config=TrackConfig(network_iterations=2))  # type: ignore[arg-type]
+    follower = Tracker(staged.bundle, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
     follower.start(staged.buffers(), staged.T_cam_centre)
     near = moved(staged.T_cam_centre, 1)
     assert not follower.update(staged.buffers(staged.frame(near))).network_used
