@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.errors import EngineError, InputError, mismatch
 from storm_edge.files import atomic_folder, sha256
+from storm_edge.strict_model import StrictModel
 
 MANIFEST = "manifest.json"
 _SMOOTH = 0.2  # correlation of neighbouring cells; noise has none, pictures have 0.8 and more
@@ -32,11 +33,7 @@ _AGAIN = "collect it again with storm-edge calib collect"
 Tensors = dict[str, NDArray[Any]]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RowSource(_Strict):
+class RowSource(StrictModel):
     """Where one row came from."""
 
     scene: str
@@ -49,7 +46,7 @@ class RowSource(_Strict):
     """Distance of the object [m], where its pose was known."""
 
 
-class _GraphEntry(_Strict):
+class _GraphEntry(StrictModel):
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     onnx_sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -58,7 +55,7 @@ class _GraphEntry(_Strict):
     sources: tuple[RowSource, ...]
 
 
-class _Manifest(_Strict):
+class _Manifest(StrictModel):
     format: Literal[1]
     bundle: str
     graphs: dict[str, _GraphEntry]

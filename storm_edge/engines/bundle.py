@@ -33,7 +33,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.engines.backends.channels_last import ChannelsLastEngine
@@ -41,6 +41,7 @@ from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOption
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import graph_of
 from storm_edge.errors import EngineError, mismatch
+from storm_edge.strict_model import StrictModel
 
 Tier = Literal["nano", "full"]
 Tensors = dict[str, tuple[int | str | None, ...]]
@@ -100,20 +101,16 @@ OPTIONAL: dict[tuple[Tier, str], Tensors] = {("full", "som_head"): {"context": (
 """Inputs that a network may take besides."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _NetworkEntry(_Strict):
+class _NetworkEntry(StrictModel):
     """One network of a manifest."""
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     layout: Literal["nchw", "nhwc"] = "nchw"
-    tensors: dict[str, str] = {}
+    tensors: dict[str, str] = Field(default_factory=dict)
 
 
-class _Manifest(_Strict):
+class _Manifest(StrictModel):
     """``manifest.json``."""
 
     format: Literal[1]

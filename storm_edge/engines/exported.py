@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.errors import EngineError, mismatch
+from storm_edge.strict_model import StrictModel
 
 FOLDER = "recipes"
 _EXPORT = "export it with storm-edge export"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GraphFile(_Strict):
+class GraphFile(StrictModel):
     """One graph in one precision."""
 
     file: str
@@ -30,7 +27,7 @@ class GraphFile(_Strict):
     """Least cosine of an output to FP32."""
 
 
-class GraphNote(_Strict):
+class GraphNote(StrictModel):
     """One graph."""
 
     profiles: dict[str, tuple[int, int, int]]
@@ -39,7 +36,7 @@ class GraphNote(_Strict):
     """By precision."""
 
 
-class NetworkNote(_Strict):
+class NetworkNote(StrictModel):
     """``recipes/<network>.json``."""
 
     format: Literal[1] = 1

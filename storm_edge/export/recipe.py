@@ -6,15 +6,14 @@ keys are refused with the nearest known one. Paths are relative to the file.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import sha256
+from storm_edge.strict_model import StrictModel
+from storm_edge.yaml_file import read_yaml
 
 GRAPHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "refine": (("refine",),),
@@ -26,11 +25,7 @@ GRAPHS: dict[str, tuple[tuple[str, ...], ...]] = {
 """Graphs of each network; ScoreNet comes in two parts, or in one as NVIDIA publishes it."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Strict):
+class Source(StrictModel):
     """Where the weights are: exactly one of these."""
 
     bundle: str | None = None
@@ -41,7 +36,7 @@ class Source(_Strict):
     """ONNX files as others publish them, by graph."""
     layout: Literal["nchw", "nhwc"] = "nchw"
     """How published files lay out images."""
-    tensors: dict[str, dict[str, str]] = {}
+    tensors: dict[str, dict[str, str]] = Field(default_factory=dict)
     """By graph: the published file's name of a tensor, by ours."""
 
     @model_validator(mode="after")
@@ -51,7 +46,7 @@ class Source(_Strict):
         return self
 
 
-class Fp16Plan(_Strict):
+class Fp16Plan(StrictModel):
     """What stays in FP32 when the rest becomes FP16."""
 
     fp32_ops: tuple[str, ...] = ("LayerNormalization", "Softmax")
@@ -64,7 +59,7 @@ class Fp16Plan(_Strict):
     """Nodes by name, ``*`` and ``?`` allowed."""
 
 
-class Int8Plan(_Strict):
+class Int8Plan(StrictModel):
     """What may be quantised; the sweep and the gates decide what is."""
 
     ops: tuple[str, ...] = ("Conv",)
@@ -79,7 +74,7 @@ class Int8Plan(_Strict):
     """Whether every candidate is tried alone first; without, all of them go back together when the gate fails."""
 
 
-class TensorGate(_Strict):
+class TensorGate(StrictModel):
     """How near the outputs of a reduced graph must be to those in FP32."""
 
     cosine: float = Field(default=0.999, ge=-1.0, le=1.0)
@@ -88,7 +83,7 @@ class TensorGate(_Strict):
     """Largest difference relative to the largest output."""
 
 
-class Gates(_Strict):
+class Gates(StrictModel):
     """Gates of one precision; figures that a recipe leaves out do not decide."""
 
     tensors: TensorGate = TensorGate()
@@ -111,10 +106,10 @@ class Gates(_Strict):
     """Loss of the verifier's AUROC [points of 100]."""
 
 
-class Graph(_Strict):
+class Graph(StrictModel):
     """One ONNX file of a network."""
 
-    profiles: dict[str, tuple[int, int, int]] = {}
+    profiles: dict[str, tuple[int, int, int]] = Field(default_factory=dict)
     """Batch sizes by use, least, usual and most; none where nothing varies."""
     fp16: Fp16Plan = Fp16Plan()
     """What stays in FP32."""
@@ -130,7 +125,7 @@ class Graph(_Strict):
         return profiles
 
 
-class Recipe(_Strict):
+class Recipe(StrictModel):
     """One network of one tier."""
 
     network: Literal["refine", "score", "som", "tom", "sam2"]
@@ -147,7 +142,7 @@ class Recipe(_Strict):
     """Of the FP32 graph; published files keep theirs."""
     graphs: dict[str, Graph]
     """Its graphs."""
-    gates: dict[Literal["fp16", "int8"], Gates] = {}
+    gates: dict[Literal["fp16", "int8"], Gates] = Field(default_factory=dict)
     """What each reduced precision must still be able to do."""
 
     @model_validator(mode="after")
@@ -164,25 +159,13 @@ class Recipe(_Strict):
         return sha256(self.model_dump_json(exclude={"source": {"bundle", "checkpoint", "onnx"}}).encode())
 
 
-_MODELS = (Recipe, Source, Graph, Fp16Plan, Int8Plan, Gates, TensorGate)
-
-
 def read_recipe(path: Path) -> Recipe:
     """A recipe, its paths made absolute.
 
     Raises:
         ConfigError: No such file, not YAML, a key that is not known, or a value that is not allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(mismatch(path, error, "a recipe that can be read", "check the path")) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(mismatch(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_worded(path, error)) from error
+    recipe = read_yaml(path, Recipe, what="a recipe")
     return recipe.model_copy(update={"source": _placed(recipe.source, path.parent)})
 
 
@@ -194,17 +177,3 @@ def _placed(source: Source, folder: Path) -> Source:
     if bundle is not None and (folder / bundle).is_dir():
         bundle = str((folder / bundle).resolve())
     return source.model_copy(update={"onnx": onnx, "checkpoint": checkpoint, "bundle": bundle})
-
-
-def _worded(path: Path, error: ValidationError) -> str:
-    # A misspelt key is also a missing one; the former says more.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        known = sorted({name for model in _MODELS for name in model.model_fields})
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        remedy = f"did you mean '{near[0]}'?" if near else f"known keys are {known}"
-        return mismatch(path, f"unknown key '{where}'", "a key of a recipe", remedy)
-    got = first.get("input")
-    shown = f" {got!r}" if isinstance(got, str | int | float) else ""
-    return mismatch(path, f"{where}{shown}: {first['msg']}", "an export recipe", "correct that entry")

@@ -27,7 +27,7 @@ def test_every_network_of_both_tiers_has_a_recipe() -> None:
     [
         (GOOD.replace("tier", "teir"), r"unknown key 'teir'.*did you mean 'tier'\?"),
         (GOOD.replace("{refine: {}}", "{refine: {fp16: {fp32_tial: true}}}"), r"did you mean 'fp32_tail'\?"),
-        (GOOD.replace("network: refine", "network: refiner"), "network 'refiner'"),
+        (GOOD.replace("network: refine", "network: refiner"), "network: 'refiner'"),
         (GOOD.replace("{refine: {}}", "{score: {}}"), "not those of refine"),
         (GOOD.replace("{bundle: nano}", "{bundle: nano, checkpoint: x.pt}"), "exactly one of"),
         (GOOD.replace("{refine: {}}", "{refine: {profiles: {track: [1, 8, 4]}}}"), "1 <= least <= usual <= most"),
