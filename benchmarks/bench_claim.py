@@ -53,7 +53,7 @@ from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FindConfig, Finder
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
 from storm_edge.replay.pacing import Pacer
 from storm_edge.synthetic.occlusions import recovery_sequence

@@ -33,7 +33,7 @@ from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.raster import render
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import GeometricStep
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts
 from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object

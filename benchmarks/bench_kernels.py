@@ -28,7 +28,9 @@ from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilterBuffers
 from storm_edge.kernels.device import Device, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer, render
-from storm_edge.pipeline.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 
 RADIUS_M, DISTANCE_M = 0.05, 0.6
 K = np.array([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]])

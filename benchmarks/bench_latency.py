@@ -30,7 +30,7 @@ from storm_edge.live.factory import make_loops
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
 from storm_edge.synthetic.scenes import Actor, LabelledFrame, StagePhotographer, held_out_stage, write_stage
 

@@ -23,7 +23,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.live.factory import make_loops
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_stage
 

@@ -30,7 +30,7 @@ from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.detect.detector import FindConfig, Finder
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.synthetic.patches import PooledObject
 from storm_edge.synthetic.queries import held_out_clutter

@@ -28,7 +28,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
 from storm_edge.geometry.se3 import exp_so3
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verifier
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_stage

@@ -34,7 +34,7 @@ from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import DetectionResult, Finder
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.pacing import Pacer
 
 Float64 = NDArray[np.float64]

@@ -21,7 +21,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import InputError, MaskError, UnitError, mismatch
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, RegistrationStage

@@ -22,7 +22,7 @@ from storm_edge.evaluate.metrics import RECALL_SHARE, ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
 

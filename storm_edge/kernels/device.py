@@ -122,8 +122,8 @@ class ZeroCopyView:
         self._values: NDArray[Any] | None = None
         self.address: int = own.ptr
 
-    def show(self, values: NDArray[Any]) -> None:
-        """Take ``values``: on a CPU where they lie, and for as long as nothing else is shown."""
+    def assign(self, values: NDArray[Any]) -> None:
+        """Make ``values`` the content: on a CPU they are read where they lie, and kept alive until the next call."""
         flags = values.flags
         as_is = flags.c_contiguous and flags.aligned and values.dtype == self._dtype and values.shape == self._shape
         if as_is and self._own.device.is_cpu:
@@ -135,7 +135,7 @@ class ZeroCopyView:
 
     @property
     def array(self) -> WpArray:
-        """What is shown, as a Warp array; the memory lives as long as it. Another one after each `show`."""
+        """The content as a Warp array, which keeps the memory alive. Another array after each `assign`."""
         if self._array is None:
             own = self._own
             self._array = wp.array(ptr=self.address, dtype=own.dtype, shape=own.shape, device=own.device, copy=False)

@@ -1,4 +1,4 @@
-"""Which picture a recorded launch reads: a place in memory that says where the image is.
+"""Where the image of a recorded launch is in memory: a struct that kernels read, changed without a new recording.
 
 A recorded launch holds the addresses of its arguments. On a CPU an image need not be copied to be read by kernels,
 but every frame then has an address of its own. Kernels that take a `RgbdImage` find it there.
@@ -33,25 +33,25 @@ class ImageDescriptor:
 
     def __init__(self, device: Device) -> None:
         self.array: WpArray = wp.array([RgbdImage()], dtype=RgbdImage, device=device)
-        self._shown: tuple[WpArray, WpArray] = (None, None)
+        self._assigned: tuple[WpArray, WpArray] = (None, None)
         self._form: tuple[Any, ...] | None = None
         self._fields = self.array.numpy()
         self._addresses = [self._fields[name]["data"] for name in ("rgb", "depth")]
 
-    def show(self, rgb: WpArray, depth: WpArray) -> None:
+    def assign(self, rgb: WpArray, depth: WpArray) -> None:
         """Colour ``(H, W, 3)`` uint8 and depth [m] ``(H, W)`` float32 from now on; both are kept alive."""
-        if self._shown[0] is rgb and self._shown[1] is depth:
+        if self._assigned[0] is rgb and self._assigned[1] is depth:
             return
-        self._shown = rgb, depth
+        self._assigned = rgb, depth
         form = rgb.shape, rgb.strides, depth.shape, depth.strides
         if form != self._form:
             self._form = form
-            picture: Any = RgbdImage()
-            picture.rgb, picture.depth = rgb, depth
-            self._fields[0] = picture.numpy_value()
+            image: Any = RgbdImage()
+            image.rgb, image.depth = rgb, depth
+            self._fields[0] = image.numpy_value()
         else:
-            self.point(rgb.ptr, depth.ptr)
+            self.set_addresses(rgb.ptr, depth.ptr)
 
-    def point(self, rgb_address: int, depth_address: int) -> None:
+    def set_addresses(self, rgb_address: int, depth_address: int) -> None:
         """The same sizes in other memory, which the caller keeps alive: all that differs from frame to frame."""
         self._addresses[0][0], self._addresses[1][0] = rgb_address, depth_address

@@ -3,7 +3,7 @@
 Both are ``(N, 6, S, S)`` float32: RGB in [0, 1], then the camera-frame point minus the pose's translation over half
 the diameter. All three are 0 where there is no surface or it is nearer than ``min_z_m``; and each one on its own
 where it is not below ``limit`` in size. `rendered` is the model at the pose, `observed` the image.
-`pipeline.inputs.PairInputs` owns the buffers and launches these.
+`pipeline.inputs.network_inputs.PairInputs` owns the buffers and launches these.
 """
 
 import warp as wp

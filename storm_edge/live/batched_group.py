@@ -25,7 +25,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.faults import ReopenableNetworks
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject

@@ -20,7 +20,7 @@ from storm_edge.live.events import Event, Failed, MaskFound, PoseFound, PoseProp
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import DetectionResult as Searched
 from storm_edge.pipeline.detect.detector import Finder, SearchBudget, TrackPrior
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar

@@ -24,7 +24,7 @@ from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 First = Callable[[ObjectLoop, Frame, FrameBuffers], Track | None]
 """What becomes of an object that is given its pose in a frame; None to follow it, or look for it."""

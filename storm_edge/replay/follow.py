@@ -23,7 +23,7 @@ from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.pacing import Due, Pacer
 
 

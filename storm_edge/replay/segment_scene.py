@@ -27,7 +27,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import FindConfig, Finder, TrackPrior
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import Segmenter, Source, TemplateEmbedding
 from storm_edge.replay.mask_overlay import DrawnMask, paint_masks
 from storm_edge.replay.outputs import SUMMARY, write_summary

@@ -19,7 +19,7 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.live.track_report import Track
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from tests.tiny_scene import MODEL, write_tiny_scene
 
 

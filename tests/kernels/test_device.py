@@ -85,32 +85,32 @@ def test_the_host_side_of_an_array_reads_and_writes_what_kernels_see():
     np.testing.assert_array_equal(host.read(2), np.full((2, 3, 3), 4.0))
 
 
-def test_an_image_is_shown_where_it_lies_if_it_has_the_form():
+def test_an_image_of_the_right_form_is_read_in_place():
     own = wp.zeros((2, 3), dtype=wp.float32, device="cpu")
-    shown = ZeroCopyView(own)
+    view = ZeroCopyView(own)
     image = np.arange(6, dtype=np.float32).reshape(2, 3)
-    shown.show(image)
-    there = shown.array
-    assert there.ptr == shown.address == image.ctypes.data
-    assert shown.array is there
+    view.assign(image)
+    there = view.array
+    assert there.ptr == view.address == image.ctypes.data
+    assert view.array is there
     np.testing.assert_array_equal(there.numpy(), image)
     for other in (image.astype(np.float64), np.asfortranarray(image), np.repeat(image, 2, axis=1)[:, ::2]):
-        shown.show(other)
-        copied = shown.array
+        view.assign(other)
+        copied = view.array
         assert copied is own
-        assert shown.address == own.ptr
+        assert view.address == own.ptr
         np.testing.assert_array_equal(copied.numpy(), image)
     np.testing.assert_array_equal(there.numpy(), image)
 
 
-def test_an_image_that_is_shown_lives_as_long_as_it_is_looked_at():
-    shown = ZeroCopyView(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
+def test_an_assigned_image_is_kept_alive_by_the_arrays_that_read_it():
+    view = ZeroCopyView(wp.zeros((2, 3), dtype=wp.float32, device="cpu"))
     image = np.ones((2, 3), dtype=np.float32)
     alive = weakref.ref(image)
-    shown.show(image)
-    there = shown.array
+    view.assign(image)
+    there = view.array
     del image
-    shown.show(np.zeros((2, 3), dtype=np.float32))
+    view.assign(np.zeros((2, 3), dtype=np.float32))
     assert alive() is not None
     del there
     assert alive() is None

@@ -1,4 +1,4 @@
-"""A slot for pictures: a recorded launch reads the picture that is shown now, of whatever size."""
+"""A recorded launch reads the image that the descriptor points to now, of whatever size."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def images(height: int, width: int, red: int, depth_m: float) -> tuple[wp.array,
     return wp.array(rgb, device="cpu"), wp.array(depth, device="cpu")
 
 
-def test_a_recorded_launch_reads_what_is_shown() -> None:
-    slot = ImageDescriptor(require_device("cpu"))
+def test_a_recorded_launch_reads_the_assigned_image() -> None:
+    descriptor = ImageDescriptor(require_device("cpu"))
     out = wp.zeros(4, dtype=wp.float32, device="cpu")
-    command = wp.launch(last_pixel, dim=1, inputs=[slot.array, out], device="cpu", record_cmd=True)
+    command = wp.launch(last_pixel, dim=1, inputs=[descriptor.array, out], device="cpu", record_cmd=True)
     for height, width, red, depth_m in ((4, 6, 7, 0.5), (4, 6, 9, 0.25), (3, 5, 11, 1.5), (3, 5, 12, 2.0)):
-        shown = images(height, width, red, depth_m)
+        current = images(height, width, red, depth_m)
         for _ in range(2):  # the same again changes nothing
-            slot.show(*shown)
+            descriptor.assign(*current)
             command.launch()
             np.testing.assert_array_equal(out.numpy(), [red, depth_m, height, width])

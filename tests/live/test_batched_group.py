@@ -20,7 +20,7 @@ from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.track.batched import BatchedTracker
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.synthetic.objects import make_object

@@ -17,7 +17,7 @@ from storm_edge.live.factory import make_group
 from storm_edge.live.frame_gate import LEAP_NS, Gate, admit
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.outputs import describe_frames
 from tests.staged import TABLE_DEPTH_M, K, Staged
 

@@ -11,7 +11,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.executor import LoopConfig, ObjectLoop
 from storm_edge.live.track_report import Track, TrackState
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig

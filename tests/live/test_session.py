@@ -24,7 +24,7 @@ from storm_edge.live.lanes.scheduler import ScheduleConfig
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.detect.detector import Finder, TrackPrior
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import K, Staged

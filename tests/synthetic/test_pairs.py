@@ -9,7 +9,8 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.reference.crop_window import plain_windows
-from storm_edge.pipeline.inputs import FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.synthetic.pairs import PairConfig, PairSampler, cropped, network_input
 from storm_edge.synthetic.patches import Observation, observe
 

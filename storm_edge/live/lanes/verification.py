@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.full_tom import TrackVerifier
 from storm_edge.pipeline.verify.verifier import Verification
 

@@ -25,7 +25,7 @@ from storm_edge.kernels.region import log_odds_of
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, PoseFeatureExtractor, verdict
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import DEFAULT, RegisterConfig, Registrar, RegistrationStage
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals

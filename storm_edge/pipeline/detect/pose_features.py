@@ -17,7 +17,7 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.kernels.segment_inputs import colour_fit
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, TemplateEmbedding

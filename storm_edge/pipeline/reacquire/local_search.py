@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
 from storm_edge.kernels.region import log_odds_of
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 Float64 = NDArray[np.float64]
 

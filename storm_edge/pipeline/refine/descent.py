@@ -84,7 +84,7 @@ class Descended(NamedTuple):
 
 
 class RgbdBuffers(Protocol):
-    """The part of `pipeline.inputs.FrameBuffers` that is read here; its ``picture`` is, too, where it has one."""
+    """The part of `FrameBuffers` that is read here; also its ``descriptor``, where it has one."""
 
     @property
     def rgb(self) -> WpArray:
@@ -158,8 +158,8 @@ class Descents:
         self._occlusion_m = occlusion_m
         self._gate_m = gate_m
         self._device = device
-        self._own_picture = ImageDescriptor(device) if fused and device.is_cpu else None
-        self._picture: ImageDescriptor | None = None
+        self._own_descriptor = ImageDescriptor(device) if fused and device.is_cpu else None
+        self._descriptor: ImageDescriptor | None = None
         self._directions = upload(viewpoints.directions, wp.vec3)
         self._contour = [
             upload(viewpoints.contour_points, wp.vec3),
@@ -220,11 +220,11 @@ class Descents:
 
     def _use(self, frame: RgbdBuffers) -> None:
         self._frame = frame
-        if self._own_picture is not None:
-            self._picture = getattr(frame, "picture", None)
-            if self._picture is None:
-                self._picture = self._own_picture
-                self._picture.show(frame.rgb, frame.depth)
+        if self._own_descriptor is not None:
+            self._descriptor = getattr(frame, "descriptor", None)
+            if self._descriptor is None:
+                self._descriptor = self._own_descriptor
+                self._descriptor.assign(frame.rgb, frame.depth)
 
     def place(self, T_cam_centre: ArrayLike) -> None:
         """Put poses ``(N, 4, 4)`` or ``(4, 4)`` and find their views.
@@ -255,14 +255,14 @@ class Descents:
             InputError: More poses than the capacity.
         """
         count = self._count = self._put(T_cam_centre)
-        picture = self._picture
-        if picture is not None:
+        descriptor = self._descriptor
+        if descriptor is not None:
             self._launch(
-                ("descend", picture, schedule, self.colours_known, self.exposure_known),
+                ("descend", descriptor, schedule, self.colours_known, self.exposure_known),
                 fused.descend_kernel,
                 count,
                 lambda: [
-                    picture.array,
+                    descriptor.array,
                     self._camera,
                     self._known,
                     schedule.numbers,
@@ -297,14 +297,14 @@ class Descents:
             The terms there, judged by the colours that were known before, ``(TERM_COUNT,)``.
         """
         self._count = self._put(T_cam_centre)
-        picture = self._picture
-        if picture is not None:
+        descriptor = self._descriptor
+        if descriptor is not None:
             self._launch(
-                ("learn", picture, rate, self.colours_known),
+                ("learn", descriptor, rate, self.colours_known),
                 fused.learn_kernel,
                 1,
                 lambda: [
-                    picture.array,
+                    descriptor.array,
                     self._camera,
                     self._known,
                     rate,

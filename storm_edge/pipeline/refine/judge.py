@@ -21,7 +21,7 @@ from storm_edge.kernels.fused import judge as judging
 from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Renderer
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 Float64 = NDArray[np.float64]
 
@@ -178,12 +178,12 @@ class PoseJudge:
         count = len(T_cam_centre)
         self._T_host.write(T_cam_centre)
         if self._fused:
-            assert frame.picture is not None
+            assert frame.descriptor is not None
             given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
             self._launch_cache.launch(
                 judging.judge_kernel,
                 count,
-                [frame.picture.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
+                [frame.descriptor.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
                 + [self._model, self._T, self._buffers, self._scores],
                 changing=(2, 4),
             )

@@ -15,13 +15,14 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.kernels.device import put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
-from storm_edge.pipeline.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs.config import PRESETS
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.set_scorer import open_scorer
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_PRESETS = {"default": DEFAULT, "parity": PARITY}
 _SURELY_WRONG = -100.0
 """Logit of a hypothesis that ScoreNet gave no number: a probability of 4e-44."""
 
@@ -57,7 +58,7 @@ class PoseRefiner:
         self.non_finite_count = 0
         self._diameter_m = diameter_m
         self._device = mesh.device
-        preset = _PRESETS[networks.preset]
+        preset = PRESETS[networks.preset]
         self._pairs = PairInputs(
             mesh, diameter_m=diameter_m, preset=preset, network="refine", batch=batch, size_px=networks.size_px
         )
@@ -113,7 +114,7 @@ class PoseScorer:
         options: OrtOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
-        preset = _PRESETS[networks.preset]
+        preset = PRESETS[networks.preset]
         self._pairs = PairInputs(
             mesh, diameter_m=diameter_m, preset=preset, network="score", batch=batch, size_px=networks.size_px
         )

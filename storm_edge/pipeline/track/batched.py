@@ -34,7 +34,7 @@ from storm_edge.kernels.graph_recording import GraphRecording
 from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import DEFAULT, PARITY
+from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.refine.geometric import GeometricConfig, weigh
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseScores, judge_sums
 from storm_edge.pipeline.refine.networks import PoseRefiner

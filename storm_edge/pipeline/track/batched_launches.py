@@ -22,7 +22,9 @@ from storm_edge.kernels.device import Device, WpArray
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
 from storm_edge.kernels.staging import Staging
-from storm_edge.pipeline.inputs import FrameBuffers, InputPreset, PairInputs
+from storm_edge.pipeline.inputs.config import InputPreset
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.descent import Descents, GeometricStep
 from storm_edge.pipeline.refine.judge import PoseJudge
 

@@ -19,7 +19,7 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge

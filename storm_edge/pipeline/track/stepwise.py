@@ -20,7 +20,7 @@ from storm_edge.errors import InputError
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner, motion_starts
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner

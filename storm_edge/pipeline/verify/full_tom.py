@@ -27,7 +27,7 @@ from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.verify.verifier import MEMORY, Verification, Verifier, VerifyConfig, weigh_votes
 

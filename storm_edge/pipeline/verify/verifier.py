@@ -22,7 +22,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.kernels.device import HostSide
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.inputs import FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 
 Float32 = NDArray[np.float32]

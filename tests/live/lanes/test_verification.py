@@ -18,7 +18,7 @@ from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import ScheduleConfig
 from storm_edge.live.track_report import Track, TrackState
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import Staged
 

@@ -8,7 +8,7 @@ import warp as wp
 
 from storm_edge.frame import Frame
 from storm_edge.kernels.device import require_device
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import Descents, RgbdBuffers
 from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, Evidence, weigh
 from tests.kernels.tracking import K_CAMERA, T_TRUE, moved, picture, views

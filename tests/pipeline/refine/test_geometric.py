@@ -246,7 +246,7 @@ def test_a_real_mug_is_followed_through_its_fastest_turn(shared_data):
     """cup, frames 0-20: blur, a hand around the mug, 27 deg and 24 mm between frames 8 and 9."""
     from storm_edge.bop.scene import BopScene
     from storm_edge.objects.mesh_io import load_mesh
-    from storm_edge.pipeline.inputs import FrameBuffers
+    from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
     scene = BopScene(shared_data / "cup", labels="scene_gt_pseudo.json")
     mesh = load_mesh(shared_data / "cup" / "models" / "obj_000001.ply", unit="mm")

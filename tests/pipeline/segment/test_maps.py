@@ -18,7 +18,7 @@ from storm_edge.kernels.segment_inputs import MASK_PX
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.pipeline.detect.detector import Finder
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.full_som import Framing, FullSomConfig, reference_views, square_image
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig

@@ -15,7 +15,7 @@ from storm_edge.export.tom import export_tom
 from storm_edge.geometry.se3 import make_T
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.tom import Tom
-from storm_edge.pipeline.inputs import FrameBuffers
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.full_tom import SIZE_PX, FullVerifier, open_verifier, pose_crop
 from storm_edge.pipeline.verify.verifier import MEMORY
 from tests.full_tier import Boxes, K, load_full, stage_boxes, write_full_bundle

@@ -16,7 +16,9 @@ from storm_edge.kernels.raster import render
 from storm_edge.kernels.reference import crop, depth, raster
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows
 from storm_edge.kernels.reference.network_input import network_input
-from storm_edge.pipeline.inputs import DEFAULT, PARITY, FrameBuffers, PairInputs
+from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.synthetic.pairs import PairConfig, cropped
 from storm_edge.synthetic.pairs import network_input as training_input
 from storm_edge.synthetic.patches import Observation
