@@ -16,6 +16,7 @@ from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
+from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
@@ -29,9 +30,7 @@ ORANGE, BLUE = (0.9, 0.45, 0.1), (0.1, 0.3, 0.9)
 SAM2_PX = 128
 CONTEXT = 5
 
-_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
-_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
-_GREY = ((0.5 - _MEAN) / _DEVIATION).astype(np.float32)
+_GREY = ((0.5 - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32)
 _VIEWS = [f"{kind}{block}" for block in range(3) for kind in "kv"]
 
 

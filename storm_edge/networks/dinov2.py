@@ -4,7 +4,7 @@
 `FrozenDinov2` is the same function as it is exported: the position embedding resized once, by the rule of its
 variant, LayerScale folded into the linear layers, nothing that depends on a shape.
 
-Images are RGB in [0, 1] less ``IMAGE_MEAN``, over ``IMAGE_STD``.
+Images are RGB in [0, 1], normalised as `storm_edge.imagenet` says.
 """
 
 from __future__ import annotations
@@ -29,10 +29,6 @@ CELLS = SIZE_PX // PATCH_PX
 """Patches along a side."""
 PATCHES = CELLS * CELLS
 """Patch tokens of an image, row by row."""
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-"""Subtracted from RGB in [0, 1]."""
-IMAGE_STD = (0.229, 0.224, 0.225)
-"""What the difference is divided by."""
 
 _STORED_CELLS = 37  # the files are of 518 px
 _EPS = 1e-6

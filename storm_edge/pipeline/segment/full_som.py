@@ -20,6 +20,7 @@ from storm_edge.engines.contract import Engine
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
+from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.raster import Lighting, render
 
 Float32 = NDArray[np.float32]
@@ -31,8 +32,6 @@ VIEWS = 16
 """Reference views."""
 
 _MASK_PX = 64
-_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
-_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 # Upstream's camera: 45 degrees high, as many box diagonals away; grey behind. It lights with a lamp on the camera, a
 # distant one and ambient light; one lamp on the camera is what our rasteriser has.
 _HALF_FOV_RAD = np.deg2rad(22.5)
@@ -89,7 +88,7 @@ def _placement(framing: Framing, size_px: tuple[int, int]) -> _Placement:
 
 
 def _normalised(picture: NDArray[np.uint8]) -> Float32:
-    return np.asarray((picture.astype(np.float32) / 255.0 - _MEAN) / _DEVIATION, dtype=np.float32)
+    return np.asarray((picture.astype(np.float32) / 255.0 - IMAGENET_MEAN) / IMAGENET_STD, dtype=np.float32)
 
 
 def square_image(rgb: NDArray[np.uint8], framing: Framing = Framing.LETTERBOX) -> Float32:
@@ -170,7 +169,7 @@ def reference_views(mesh: Mesh, *, device: str = "cpu") -> Float32:
     )
     colour = np.where(picture.mask[..., None] > 0, picture.colour, np.float32(_GREY))
     cells = colour.reshape(VIEWS, SIZE_PX, _SUPERSAMPLING, SIZE_PX, _SUPERSAMPLING, 3).mean(axis=(2, 4))
-    normalised = (cells - _MEAN) / _DEVIATION
+    normalised = (cells - IMAGENET_MEAN) / IMAGENET_STD
     return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), dtype=np.float32)
 
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.contract import Engine
 from storm_edge.errors import FrameError, MaskError, mismatch
+from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
-_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
-_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 # Upstream's rule for taking the mask of an unambiguous prompt: its area hardly changes with the threshold.
 _STABILITY_MARGIN = 0.05
 _STABLE = 0.98
@@ -118,7 +117,7 @@ class Sharpener:
         self._shape = rgb.shape[:2]
         size = (self._size_px, self._size_px)
         resized = cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255.0
-        image = ((resized - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None]
+        image = ((resized - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)[None]
         self._features = self._encoder.run({"image": np.ascontiguousarray(image, dtype=np.float32)})
 
     def sharpen(self, mask: NDArray[np.bool_]) -> SharpMask:

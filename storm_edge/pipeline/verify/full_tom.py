@@ -25,6 +25,7 @@ from storm_edge.engines.contract import Engine
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
+from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -41,8 +42,6 @@ SAME_LOGIT = math.log(9.0)
 SAME_COSINE = 0.2
 """Upstream's threshold of likeness."""
 
-_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
-_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 _LOGITS_PER_COSINE = 10.0
 _PAIR = ("tom_encode", "tom_compare")
 _SIMILARITY = "similarity"
@@ -216,5 +215,5 @@ def pose_crop(rgb: NDArray[np.uint8], K: Float64, T_cam_centre: Float64, corners
     x, y = np.clip(0.5 * (low + high - side), 0.0, np.array([width, height]) - side)
     box = (float(x), float(y), float(x) + side, float(y) + side)
     resized = np.asarray(Image.fromarray(rgb).resize((SIZE_PX, SIZE_PX), Image.Resampling.BILINEAR, box=box))
-    normalised = (resized.astype(np.float32) / np.float32(255.0) - _MEAN) / _DEVIATION
+    normalised = (resized.astype(np.float32) / np.float32(255.0) - IMAGENET_MEAN) / IMAGENET_STD
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))
