@@ -44,7 +44,7 @@ class TrackerKind(str, Enum):
 
     @classmethod
     def on(cls, device: str) -> TrackerKind:
-        """The cheaper one there: what a GPU waits for costs nothing on a CPU (`benchmarks/bench_resident.py`)."""
+        """The cheaper one there: what a GPU waits for costs nothing on a CPU (case `batched_tracker`)."""
         return cls.STEPWISE if device == "cpu" else cls.BATCHED
 
 

@@ -105,10 +105,10 @@ def test_tracking_alone_and_beside_a_search(
 ) -> None:
     searches = []
 
-    def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.Search]:
+    def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.DetectionResult]:
         searches.append(frame)
         yield "look"
-        return bench.Search(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
+        return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench.Finder, "chunks", search)
     run = run_bench(recording, box, None, plan(Mode.TRACK_WHILE_LOCATING, count=7))
@@ -195,9 +195,9 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
         frames.append((frame.index, frame.stamp_ns))
         return track(self, frame, buffers)
 
-    def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.Search]:
+    def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.DetectionResult]:
         yield "look"
-        return bench.Search(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
+        return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench, "make_loops", count_loops)
     monkeypatch.setattr(bench.ObjectLoop, "track", note)

@@ -2,7 +2,7 @@
 
 On the same random weights the whole equals the upstream module (dengyufuqin/Storm 8b716ed) to 5e-7, with and without
 a language context; that comparison needs its sources and is not repeated here. The full-size split is compared by
-benchmarks/bench_som.py before it is timed.
+benchmarks/cases/som.py before it is timed.
 """
 
 from __future__ import annotations

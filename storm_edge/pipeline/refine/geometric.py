@@ -6,7 +6,7 @@ when the fit stays worse than it usually is. Every few frames a turned pose is t
 object's axis may agree with the image nearly as well as the truth. `GeometricRefiner.refine_batch` polishes the
 hypotheses of a registration. Poses are of the centred mesh (``T_cam_centre``). The depth and contour modalities are
 those of SRT3D and ICG (Stoiber et al., IJCV and CVPR 2022); schedules, learning and search are ours, measured by
-benchmarks/bench_geometric.py.
+benchmarks/cases/geometric.py.
 
 The residual is the live sign of a wrong track. It is the mean of three numbers from 0 (agrees) to 1, taken over the
 view's surface points and contour lines that nothing hides:

@@ -9,7 +9,7 @@ A track fails in three ways, and each has its own witness; the least convinced o
 * It hides: behind something nearer, every pose explains what little is seen, so a pose that is hidden for the most
   part is not believed however well the rest fits.
 
-None of the three is enough alone; ``benchmarks/bench_recovery.py`` measures what they are worth together in the loop.
+None of the three is enough alone; ``benchmarks/cases/recovery.py`` measures what they are worth together in the loop.
 """
 
 from __future__ import annotations

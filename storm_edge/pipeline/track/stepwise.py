@@ -2,7 +2,7 @@
 
 Geometry runs on every frame; where its residual says that it went wrong, RefineNet looks at the pair of crops and
 geometry finishes from there. What is reported is the pose with the lowest residual. What the network adds is measured
-by ``benchmarks/bench_accuracy.py`` with ``--bundle nano`` against ``--bundle none``.
+by ``benchmarks/cases/accuracy.py`` with ``--bundle nano`` against ``--bundle none``.
 
 Poses are of the centred mesh (``T_cam_centre``).
 """

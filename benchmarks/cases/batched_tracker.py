@@ -1,8 +1,8 @@
 """How long a step of the resident tracker takes, and how much of it is the host's.
 
-    python -m benchmarks.bench_resident [--device cuda] [--bundle nano] [--frames 60] [--objects 1 2 4]
+    python -m benchmarks run batched_tracker [--device cuda] [--bundle nano] [--frames 60] [--objects 1 2 4]
 
-The hand-held mug of `bench_latency`, held in memory, followed there and back again by ``pipeline.track.batched``,
+The hand-held mug of `latency`, held in memory, followed there and back again by ``pipeline.track.batched``,
 once per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a
 whole step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the
 truth before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network,
@@ -27,7 +27,7 @@ import warp as wp
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_latency import make_stage, onboarded
+from benchmarks.cases.latency import make_stage, onboarded
 from benchmarks.common import percentiles, write_record
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle

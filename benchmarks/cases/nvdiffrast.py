@@ -1,7 +1,7 @@
 """Our rasteriser beside nvdiffrast on the same GPU: 252 poses at 160x160, 5 000 and 50 000 triangles.
 
     pip install torch nvdiffrast        (nvdiffrast's licence is for research only; nothing of ours needs it)
-    python -m benchmarks.bench_nvdiffrast [--device cuda]
+    python -m benchmarks run nvdiffrast [--device cuda]
 
 Both make colour and depth of the same meshes at the same poses; depth has to agree before times are taken. The record
 is ``records/nvdiffrast-<gpu>.json``.
@@ -18,7 +18,7 @@ import warp as wp
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_kernels import DISTANCE_M, RADIUS_M, K, ball, poses
+from benchmarks.cases.kernels import DISTANCE_M, RADIUS_M, K, ball, poses
 from benchmarks.common import measure, write_record
 from storm_edge.errors import BackendError, mismatch
 from storm_edge.geometry.camera import crop_K

@@ -1,6 +1,6 @@
 """Latency of the networks of a bundle, per batch size, in ONNX Runtime.
 
-    python -m benchmarks.bench_networks [--bundle nano] [--threads 1 2]
+    python -m benchmarks run networks [--bundle nano] [--threads 1 2]
 
 Inputs are random crops; what they show does not change the time. Outputs are checked to be finite first.
 """

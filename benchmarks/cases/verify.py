@@ -1,8 +1,8 @@
 """How well do the votes of the verifier tell a track that is right from one that is lost?
 
-    python -m benchmarks.bench_verify SETS [--count 20] [--first 0] [--bundle nano]
+    python -m benchmarks run verify SETS [--count 20] [--first 0] [--bundle nano]
 
-takes the held-out recordings of `bench_recovery` (made where they are missing). The memory holds crops at the true
+takes the held-out recordings of `recovery` (made where they are missing). The memory holds crops at the true
 pose of the first frames, as the loop keeps them. Then every frame is a question or more: right is the true pose,
 moved by what a good track is off; lost is the pose held while the object is hidden, a pose that slid off, one that
 sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each vote and of both
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.cases.recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle

@@ -1,6 +1,6 @@
 """What SOM costs per image when an object's views are encoded once, against encoding them at every call.
 
-    python -m benchmarks.bench_som [--calls 5]
+    python -m benchmarks run som [--calls 5]
 
 Full size, random weights, ONNX Runtime on the CPU. ``whole`` goes from image and sixteen views to the mask, as
 upstream is called. It is the three exported graphs joined into one, so it has every exact fold that they have, and

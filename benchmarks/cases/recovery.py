@@ -1,6 +1,6 @@
 """Does the loop notice that it lost the object, and find it again? Held-out recordings with a full occlusion.
 
-    python -m benchmarks.bench_recovery SETS [--count 20] [--first 0] [--bundle none] [--tracker resident] [--rate HZ]
+    python -m benchmarks run recovery SETS [--count 20] [--first 0] [--bundle none] [--tracker resident] [--rate HZ]
         [--jobs 2]
 
 writes ``SETS/recovery/000000 ...`` (kept for the next run), starts each at the first mask and lets the loop run to

@@ -1,6 +1,6 @@
 """Time the picture kernels: rasteriser, network inputs, depth filter; and how long the first call takes.
 
-    python -m benchmarks.bench_kernels [--device cuda]
+    python -m benchmarks run kernels [--device cuda]
 
 Every result is checked before its time is taken. A CPU runs Warp kernels on one core.
 """
@@ -38,7 +38,7 @@ K = np.array([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]])
 _FIRST_CALL = """
 import time; start = time.perf_counter()
 import numpy as np, warp as wp
-from benchmarks.bench_kernels import ball, K, make_T
+from benchmarks.cases.kernels import ball, K, make_T
 from storm_edge.kernels.raster import render
 render(ball(320), make_T(np.eye(3), [0, 0, 0.6]), K, 80)
 print(time.perf_counter() - start)

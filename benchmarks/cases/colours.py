@@ -1,8 +1,8 @@
 """What do the colours that tracking learned bring to a search? Pictures after a loss.
 
-    python -m benchmarks.bench_colours SETS [--count 100] [--first 0] [--bundle nano] [--jobs 2]
+    python -m benchmarks run colours SETS [--count 100] [--first 0] [--bundle nano] [--jobs 2]
 
-Each recording of `bench_recovery` (made where it is missing) is followed until the object is lost. Then the segmenter
+Each recording of `recovery` (made where it is missing) is followed until the object is lost. Then the segmenter
 is asked for it in three pictures, 8 frames apart, from where 60 % of it are visible again: by its map alone, and with
 the colours that were learned up to the loss. A candidate is right if its mask overlaps the truth by half.
 Record: ``records/colours.json``.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.cases.recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle

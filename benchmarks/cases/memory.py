@@ -1,6 +1,6 @@
 """Does the memory of a long run stay flat? 10 000 frames with an occlusion, and a loss, every hundred.
 
-    python -m benchmarks.bench_memory SETS [--frames 10000] [--bundle nano]
+    python -m benchmarks run memory SETS [--frames 10000] [--bundle nano]
 
 One held-out recording is played again and again; its full occlusion, and the jump from its end to its beginning, are
 losses each time. Resident memory is read every 250 frames; what counts is its growth after the first 1000. The record
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.cases.recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle

@@ -2,7 +2,7 @@
 
     storm-edge export export/nano-*.yaml --calibration SET --out BUNDLE
     storm-edge build BUNDLE --precision fp16     (and fp32, int8-fp16)
-    python -m benchmarks.bench_engines BUNDLE [--backend tensorrt] [--engines DIR] [--precision fp16]
+    python -m benchmarks run engines BUNDLE [--backend tensorrt] [--engines DIR] [--precision fp16]
 
 Needs a GPU with TensorRT or TensorRT-RTX. Every graph is asked in the usual batch of each of its profiles, on the
 outputs of the FP32 graphs before it; the answers are compared with those of the FP32 graph on ONNX Runtime's CPU.

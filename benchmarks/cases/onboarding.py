@@ -1,6 +1,6 @@
 """What a user waits for before the first pose: onboarding a model, loading the bundle, starting the command.
 
-    python -m benchmarks.bench_onboarding [--bundle nano] [--repeats 3]
+    python -m benchmarks run onboarding [--bundle nano] [--repeats 3]
 
 Models are one procedural mug at 1k, 5k and 20k triangles. The start is measured from outside: `storm-edge track` is
 run on the demo's recording, and the clock stops when the first line of `poses.jsonl` is on disk. The first such run

@@ -1,7 +1,7 @@
 """How right the poses are: held-out synthetic pictures and recordings, and real ones where they are at hand.
 
     python -m benchmarks.make_sets SETS
-    python -m benchmarks.bench_accuracy SETS [--real DATA] [--init mask|auto] [--bundle nano] [--jobs 2]
+    python -m benchmarks run accuracy SETS [--real DATA] [--init mask|auto] [--bundle nano] [--jobs 2]
 
 Every scene goes the way a user's goes: its model is onboarded, the loop registers from the first mask, or finds the
 object by itself, and tracks to the end, and `evaluate` judges the poses. ``--real`` names a folder with the

@@ -1,6 +1,6 @@
 """What geometric tracking reaches without any network, what each of its parts brings, and what it costs.
 
-    python -m benchmarks.bench_geometric [--real DATA] [--sequences 6]
+    python -m benchmarks run geometric [--real DATA] [--sequences 6]
 
 ``--real`` names the folder with the recording ``cup``: it is followed from its first labelled pose by the whole
 method, by the method without each of its parts, backwards, and thinned to every second and third frame. Synthetic

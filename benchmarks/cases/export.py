@@ -1,6 +1,6 @@
 """Every graph in every precision: exported, checked, compiled by TensorRT-RTX; what INT8 costs and gains on a CPU.
 
-    python -m benchmarks.bench_export [--tier nano | full] [--random-weights SEED] [--recordings 12] [--sequences 6]
+    python -m benchmarks run export [--tier nano | full] [--random-weights SEED] [--recordings 12] [--sequences 6]
 
 The recipes of a tier are exported in FP32, a calibration set is collected with that bundle over generated recordings,
 and the bundle is exported again with INT8. Then: every graph x precision is built for SM86 and SM89, which needs no
@@ -54,7 +54,7 @@ from storm_edge.replay.track_scene import track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm86", "sm89")
 PRECISIONS = ("fp32", "fp16", "int8-fp16")
 _ANYTHING = Gates(tensors=TensorGate(cosine=-1.0, max_error=1e12))

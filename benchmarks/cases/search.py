@@ -1,6 +1,6 @@
 """Is the object found by its model alone? Held-out clutter, with and without the object in the picture.
 
-    python -m benchmarks.bench_search [--scenes 50] [--bundle nano | --colour] [--jobs 1] [--name search]
+    python -m benchmarks run search [--scenes 50] [--bundle nano | --colour] [--jobs 1] [--name search]
 
 Each picture shows 5 to 8 objects that training never saw. One of them is looked for, and one that is absent. Reported
 are the overlap with the truth of the segmenter's best mask, at first and after its closer look, and of the verified

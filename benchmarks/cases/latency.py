@@ -1,6 +1,6 @@
 """How long register, track, onboarding and the first pose take on this machine.
 
-    python -m benchmarks.bench_latency [--bundle nano] [--frames 150]
+    python -m benchmarks run latency [--bundle nano] [--frames 150]
 
 A recording of 640x480 is rendered first (a mug in a hand, clutter, noise) and held in memory. Timed is the whole
 chain from a decoded frame to the pose, without drawing or writing: upload, geometry, network where it is asked,

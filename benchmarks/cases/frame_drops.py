@@ -1,6 +1,6 @@
 """Is any frame dropped while searches and registrations run? The claim of the frame loop, on a CPU.
 
-    python -m benchmarks.bench_claim SETS [--frames 2000] [--rate HZ] [--bundle nano] [--name claim]
+    python -m benchmarks run frame_drops SETS [--frames 2000] [--rate HZ] [--bundle nano] [--name claim]
 
 A held-out recording (made where it is missing) is played to and fro as a camera would: frames come when they are due,
 the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 % of the period
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_recovery import FIRST_SEED, onboarded
+from benchmarks.cases.recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
 from storm_edge.bench.memory import resident_mib
 from storm_edge.bench.recording import to_and_fro

@@ -1,0 +1,1 @@
+"""Benchmarks by name; `python -m benchmarks list` says what each of them measures."""
