@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 FIRST_SEED = 20_000
 _KEPT = ("frame", "object", "state", "T_cam_obj", "confidence", "pose_age_ms")
@@ -55,7 +55,7 @@ def digest(run: Run) -> tuple[str, list[str] | str]:
     """Run it; a digest per frame and object, or what it said when it failed."""
     if run.scene is not None and run.seed is not None and not run.scene.is_dir():
         run.scene.parent.mkdir(parents=True, exist_ok=True)
-        write_stage(run.scene, recovery_sequence(run.seed).stage)
+        write_scene(run.scene, recovery_sequence(run.seed).script)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         command = [sys.executable, "-m", "storm_edge", *run.arguments, "--out", str(out)]

@@ -4,7 +4,7 @@
 
 leaves ``OUT/scenes/000000 ...`` (one picture each) and ``OUT/sequences/000000 ...``, every one with its own model in
 ``models/obj_000001.ply``. What exists is kept, so an interrupted run goes on. The objects come from seeds that
-training never uses (`storm_edge.synthetic.objects.HELD_OUT_FROM`).
+training never uses (`storm_edge.synthetic.objects.EVALUATION_FROM`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from storm_edge.synthetic.scenes import held_out_scenes, held_out_sequences, write_stage
+from storm_edge.synthetic.scenes import evaluation_scenes, evaluation_sequences, write_scene
 
 
 def write_one(task: tuple[Path, int, int]) -> None:
@@ -25,8 +25,8 @@ def write_one(task: tuple[Path, int, int]) -> None:
     path, seed, frames = task
     if path.exists():
         return
-    stages = held_out_scenes(1, seed) if frames == 1 else held_out_sequences(1, frames, seed)
-    write_stage(path, next(stages))
+    scripts = evaluation_scenes(1, seed) if frames == 1 else evaluation_sequences(1, frames, seed)
+    write_scene(path, next(scripts))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.evaluate.judgement import Judgement, judge_scene
+from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.objects.bundle import ObjectBundle
@@ -35,7 +35,7 @@ from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 
 
-def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[Judgement], list[str]]:
+def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], list[str]]:
     """Onboard, track and judge one scene; the object bundle is kept beside it for the next run."""
     path, labels, networks, init = task
     scene = BopScene(path, labels=labels)
@@ -55,18 +55,20 @@ def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[Judgement], list[s
             init=Init(init),
             pictures=False,
         )
-        judged = judge_scene(scene, read_predictions(out / POSES), [bundle])
+        judged = evaluate_scene(scene, read_predictions(out / POSES), [bundle])
     return judged, [t.state.value for t in run.tracks]
 
 
-def run_set(name: str, tasks: list[tuple[Path, str, str, str]], jobs: int) -> tuple[list[list[Judgement]], list[str]]:
+def run_set(
+    name: str, tasks: list[tuple[Path, str, str, str]], jobs: int
+) -> tuple[list[list[PoseEvaluation]], list[str]]:
     """All scenes of a set, each its own list of judgements."""
     with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks))) as pool:
         results = list(track(pool.imap(run_scene, tasks), f"{name:12s}", total=len(tasks)))
     return [judged for judged, _ in results], [state for _, states in results for state in states]
 
 
-def summary(name: str, scenes: list[list[Judgement]], states: list[str]) -> dict[str, Any]:
+def summary(name: str, scenes: list[list[PoseEvaluation]], states: list[str]) -> dict[str, Any]:
     """Scores over all judged frames, and the worst scenes by name."""
     everything = [j for judged in scenes for j in judged]
     worst = sorted(

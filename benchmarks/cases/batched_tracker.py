@@ -27,7 +27,7 @@ import warp as wp
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases.latency import make_stage, onboarded
+from benchmarks.cases.latency import make_script, onboarded
 from benchmarks.common import percentiles, write_record
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
@@ -40,7 +40,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.stepwise import Tracker
-from storm_edge.synthetic.scenes import LabelledFrame, StagePhotographer
+from storm_edge.synthetic.scenes import LabelledFrame, SceneRenderer
 
 _WARM_UP = 5
 
@@ -209,9 +209,9 @@ def main() -> None:
         )
 
     with tempfile.TemporaryDirectory() as temporary:
-        stage = make_stage(5_000, options.frames)
-        bundle, _ = onboarded(stage, Path(temporary))
-        frames = list(StagePhotographer(stage))
+        script = make_script(5_000, options.frames)
+        bundle, _ = onboarded(script, Path(temporary))
+        frames = list(SceneRenderer(script))
     for objects in options.objects:
         for iterations in (0,) if networks is None else (1, 2):
             for graph in (True, False) if device.is_cuda else (False,):

@@ -28,7 +28,7 @@ from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.follow import Init, follow
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 CLEARLY = 0.6
 STEP, PICTURES = 8, 3
@@ -40,7 +40,7 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     """Overlaps of the candidates of each picture, best first, by both ways; nothing where it was never lost."""
     path, seed, name = task
     if not path.is_dir():
-        write_stage(path, recovery_sequence(seed).stage)
+        write_scene(path, recovery_sequence(seed).script)
     scene, bundle, networks = BopScene(path), onboarded(path), NetworkBundle.load(name)
     (loop,) = make_loops([bundle], networks)
     lost = None

@@ -39,7 +39,7 @@ from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.cache import CacheState, EngineStore
 from storm_edge.engines.exported import exported_graphs
-from storm_edge.evaluate.judgement import judge_scene
+from storm_edge.evaluate.pose_evaluation import evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
@@ -52,7 +52,7 @@ from storm_edge.replay.follow import Init
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
+from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_sequences, write_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm86", "sm89")
@@ -145,14 +145,14 @@ def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any
         for precision in (".", "int8"):
             judged = []
             networks = NetworkBundle.load(bundle / precision)
-            for index, stage in enumerate(held_out_sequences(count, frames, 40_000)):
+            for index, script in enumerate(evaluation_sequences(count, frames, 40_000)):
                 path = Path(folder) / f"{index:06d}"
                 if not path.exists():
-                    write_stage(path, stage)
+                    write_scene(path, script)
                 item = onboard(path / "models" / f"obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=2)
                 scene, out = BopScene(path), Path(folder) / "run"
                 track_scene(scene, [item], networks, out, init=init, pictures=False, config=_ALWAYS)
-                judged += judge_scene(scene, read_predictions(out / POSES), [item])
+                judged += evaluate_scene(scene, read_predictions(out / POSES), [item])
             scores["fp32" if precision == "." else precision] = asdict(score(precision, judged))
     return scores
 

@@ -57,7 +57,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
 from storm_edge.replay.pacing import Pacer
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 RUNS = 3
 RATES_HZ = (30.0, 15.0, 10.0)
@@ -389,7 +389,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in (0, 1):
         if not (folder / f"{number:06d}").is_dir():
-            write_stage(folder / f"{number:06d}", recovery_sequence(FIRST_SEED + number).stage)
+            write_scene(folder / f"{number:06d}", recovery_sequence(FIRST_SEED + number).script)
     scene, others = (BopScene(folder / f"{number:06d}") for number in (0, 1))
     console = Console()
     measured = min(MEASURED, options.frames)

@@ -36,8 +36,8 @@ from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import GeometricStep
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts
-from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
-from storm_edge.synthetic.scenes import Actor, StagePhotographer, held_out_sequences, held_out_stage
+from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
+from storm_edge.synthetic.scenes import MovingMesh, SceneRenderer, evaluation_scene, evaluation_sequences
 
 Float64 = NDArray[np.float64]
 
@@ -174,12 +174,12 @@ def load_cup(path: Path) -> tuple[Recording, float]:
 def load_synthetic(count: int) -> list[Recording]:
     """Held-out sequences of 60 frames, centred."""
     found = []
-    for photographer in held_out_sequences(count):
-        mesh = photographer.stage.target.mesh
+    for script in evaluation_sequences(count):
+        mesh = script.target.mesh
         low, high = mesh.bounds()
         centre = (low + high) / 2.0
         mesh = dataclasses.replace(mesh, vertices=np.ascontiguousarray(mesh.vertices - centre))
-        shots = list(photographer)
+        shots = list(SceneRenderer(script))
         found.append(
             Recording(
                 frames=[shot.frame for shot in shots],
@@ -195,13 +195,13 @@ def load_synthetic(count: int) -> list[Recording]:
 
 def turning_can(frame_count: int = 40, step_deg: float = 3.0) -> Recording:
     """A printed can that stands in a held-out scene and turns about its own axis: only its print shows the motion."""
-    can = make_object(HELD_OUT_FROM, held_out=True, family="can", paint_kind="clouds", diameter_m=0.14)
-    stage = held_out_stage(3)
+    can = make_object(EVALUATION_FROM, held_out=True, family="can", paint_kind="clouds", diameter_m=0.14)
+    script = evaluation_scene(3)
     turns = exp_so3(np.deg2rad(step_deg) * np.arange(frame_count)[:, None] * [0.0, 0.0, 1.0])
     lowest = float(can.mesh.vertices[:, 2].min())
-    target = Actor(mesh=can.mesh, T_world_obj=make_T(turns, [0.0, 0.0, -lowest]))
-    stage = dataclasses.replace(stage, target=target, others=(), frame_count=frame_count)
-    shots = list(StagePhotographer(stage))
+    target = MovingMesh(mesh=can.mesh, T_world_obj=make_T(turns, [0.0, 0.0, -lowest]))
+    script = dataclasses.replace(script, target=target, others=(), frame_count=frame_count)
+    shots = list(SceneRenderer(script))
     return Recording(
         frames=[shot.frame for shot in shots],
         T_cam_centre=np.stack([shot.T_cam_obj for shot in shots]),

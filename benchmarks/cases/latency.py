@@ -31,25 +31,25 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
-from storm_edge.synthetic.scenes import Actor, LabelledFrame, StagePhotographer, held_out_stage, write_stage
+from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
+from storm_edge.synthetic.scenes import LabelledFrame, MovingMesh, SceneRenderer, evaluation_scene, write_scene
 
-_STAGE_SEED = 10_003
-_OBJECT_SEED = HELD_OUT_FROM + 5
+_SCENE_SEED = 10_003
+_OBJECT_SEED = EVALUATION_FROM + 5
 
 
-def make_stage(face_count: int, frame_count: int) -> Any:
+def make_script(face_count: int, frame_count: int) -> Any:
     """A hand-held mug of about ``face_count`` triangles."""
-    stage = held_out_stage(_STAGE_SEED, frame_count=frame_count, unique_pose=True)
+    script = evaluation_scene(_SCENE_SEED, frame_count=frame_count, unique_pose=True)
     mug = make_object(
         _OBJECT_SEED, held_out=True, family="mug", paint_kind="labels", diameter_m=0.15, face_count=face_count
     )
-    return replace(stage, target=Actor(mesh=mug.mesh, T_world_obj=stage.target.T_world_obj))
+    return replace(script, target=MovingMesh(mesh=mug.mesh, T_world_obj=script.target.T_world_obj))
 
 
-def onboarded(stage: Any, folder: Path) -> tuple[ObjectBundle, float]:
+def onboarded(script: Any, folder: Path) -> tuple[ObjectBundle, float]:
     """The target's bundle and how long onboarding took [s]."""
-    write_ply(folder / "mug.ply", stage.target.mesh)
+    write_ply(folder / "mug.ply", script.target.mesh)
     start = time.perf_counter()
     bundle = onboard(folder / "mug.ply", "mm")
     bundle.save(folder / "mug")
@@ -143,10 +143,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for faces in (1_000, 5_000, 20_000):
-            stage = make_stage(faces, options.frames)
-            bundle, spent_s = onboarded(stage, folder)
-            frames = list(StagePhotographer(stage))
-            triangles = len(stage.target.mesh.faces)
+            script = make_script(faces, options.frames)
+            bundle, spent_s = onboarded(script, folder)
+            frames = list(SceneRenderer(script))
+            triangles = len(script.target.mesh.faces)
             report_once(f"onboarding, {triangles} triangles", spent_s)
             report(f"register, {triangles} triangles", run_registration(bundle, frames, networks, 15))
             report(f"track, 1 object, {triangles} triangles", run_tracking(bundle, frames, networks, 1))
@@ -154,7 +154,7 @@ def main() -> None:
                 for count in (2, 4, 8):
                     name = f"track, {count} objects, {triangles} triangles"
                     report(name, run_tracking(bundle, frames, networks, count))
-                write_stage(folder / "scene", replace(stage, frame_count=5))
+                write_scene(folder / "scene", replace(script, frame_count=5))
                 times = [first_pose_s(folder / "scene", folder / "mug", options.bundle, folder) for _ in range(3)]
                 report_once("process start to first pose, warm kernel cache", float(np.median(times)))
     Console(width=120).print(table)

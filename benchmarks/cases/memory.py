@@ -25,7 +25,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.factory import make_loops
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 RECORDING = 10
 WARM_UP = 1000
@@ -48,7 +48,7 @@ def main() -> None:
     folder = options.sets / "recovery" / f"{RECORDING:06d}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_stage(folder, recovery_sequence(FIRST_SEED + RECORDING).stage)
+        write_scene(folder, recovery_sequence(FIRST_SEED + RECORDING).script)
     scene, bundle = BopScene(folder), onboarded(folder)
     recording = [scene.frame(frame_id) for frame_id in scene.frame_ids]
     (loop,) = make_loops([bundle], NetworkBundle.load(options.bundle))

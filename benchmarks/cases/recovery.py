@@ -43,7 +43,7 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.replay.follow import Init, follow
 from storm_edge.replay.pacing import Pacer
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 FIRST_SEED = 20_000
 _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGISTERING": "r"}
@@ -79,7 +79,7 @@ def run_one(task: Task) -> list[FrameRecord] | None:
     """
     path = task.path
     if not path.is_dir():
-        write_stage(path, recovery_sequence(task.seed).stage)
+        write_scene(path, recovery_sequence(task.seed).script)
     bundle = onboarded(path)
     T = bundle.T_obj_centre
     model = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))

@@ -33,7 +33,7 @@ from storm_edge.pipeline.detect.detector import FindConfig, Finder
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.synthetic.patches import PooledObject
-from storm_edge.synthetic.queries import held_out_clutter
+from storm_edge.synthetic.queries import evaluation_clutter
 
 MIN_VISIBLE = 0.5
 MIN_PX = 500
@@ -68,7 +68,7 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
     bundle = None if networks is None else NetworkBundle.load(networks)
     source = Source.COLOUR if bundle is None else Source.NETWORK
     segmenter = Segmenter(bundle, config=SegmentConfig(source=source))
-    clutter, absent = next(held_out_clutter(1, seed))
+    clutter, absent = next(evaluation_clutter(1, seed))
     usable = [
         k
         for k in range(len(clutter.things))

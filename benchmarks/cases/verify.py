@@ -31,7 +31,7 @@ from storm_edge.geometry.se3 import exp_so3
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verifier
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_stage
+from storm_edge.synthetic.scenes import write_scene
 
 Float64 = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def moved(T: Float64, shift_m: Float64, turn: Float64) -> Float64:
 def ask(path: Path, seed: int, networks: NetworkBundle) -> list[dict[str, Any]]:
     """All questions of one recording with the votes on them."""
     if not path.is_dir():
-        write_stage(path, recovery_sequence(seed).stage)
+        write_scene(path, recovery_sequence(seed).script)
     scene, bundle = BopScene(path), onboarded(path)
     verifier = Verifier(bundle, networks)
     rng = np.random.default_rng([seed, 7])

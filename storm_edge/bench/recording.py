@@ -135,9 +135,9 @@ def write_demo_recording(path: Path, *, whole: bool) -> None:
     """
     from dataclasses import replace
 
-    from storm_edge.synthetic.demo import HIDDEN_FRAMES, demo_stage
-    from storm_edge.synthetic.scenes import write_stage
+    from storm_edge.synthetic.demo import HIDDEN_FRAMES, demo_script
+    from storm_edge.synthetic.scenes import write_scene
 
-    stage = demo_stage()
+    script = demo_script()
     # The board is in front of part of the mug for about a dozen frames before it hides all of it.
-    write_stage(path, stage if whole else replace(stage, frame_count=HIDDEN_FRAMES.start - 17))
+    write_scene(path, script if whole else replace(script, frame_count=HIDDEN_FRAMES.start - 17))

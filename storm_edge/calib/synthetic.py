@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import Recording
 from storm_edge.objects.onboard import onboard
-from storm_edge.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
+from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_scene, write_scene
 
 _FIRST_SEED = 500_000  # evaluation draws its scenes from other seeds, so that nothing is judged on what it was fit to
 
@@ -22,7 +22,7 @@ def synthetic_recordings(count: int, *, frames: int = 6) -> Iterator[list[Record
         made = []
         for index in range(count):
             path = Path(folder) / f"synthetic-{_FIRST_SEED + index}"
-            write_stage(path, held_out_stage(_FIRST_SEED + index, frame_count=frames))
+            write_scene(path, evaluation_scene(_FIRST_SEED + index, frame_count=frames))
             model = path / "models" / f"obj_{OBJECT_ID:06d}.ply"
             item = onboard(model, "mm", view_subdivisions=1)
             made.append(Recording(scene=BopScene(path), objects=[item], name=path.name))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from storm_edge.bop.scene import BopScene
-    from storm_edge.evaluate.judgement import Judgement
+    from storm_edge.evaluate.pose_evaluation import PoseEvaluation
     from storm_edge.live.track_report import Track
     from storm_edge.objects.bundle import ObjectBundle
 
@@ -54,16 +54,16 @@ def command(
         scene = BopScene(Path(temporary) / "scene")
         model = next(scene.models_dir.glob("*.ply"))
         thing = onboard(model, "mm", progress=report)
-        judgements: list[Judgement] = []
+        evaluations: list[PoseEvaluation] = []
 
         def finish(folder: Path, tracks: Sequence[Track]) -> None:
-            judgements.extend(_judge(scene, tracks, thing))
+            evaluations.extend(_judge(scene, tracks, thing))
             plot_run(
                 folder / PLOT,
                 tracks,
                 title=f"storm-edge demo: {bundle} on {device}",
-                errors_m={"ADD": {j.frame_id: j.add_m for j in judgements}}
-                | {"ADD-S": {j.frame_id: j.add_s_m for j in judgements}},
+                errors_m={"ADD": {j.frame_id: j.add_m for j in evaluations}}
+                | {"ADD-S": {j.frame_id: j.add_s_m for j in evaluations}},
                 limit_m=0.1 * thing.diameter_m,
             )
 
@@ -77,21 +77,21 @@ def command(
             progress=lambda done, total: report("track", done / total),
             finish=finish,
         )
-    print_table(_table(run.tracks, judgements))
+    print_table(_table(run.tracks, evaluations))
     typer.echo(f"{out / SHEET}, {out / VIDEO}, {out / PLOT}")
 
 
-def _judge(scene: BopScene, tracks: Sequence[Track], thing: ObjectBundle) -> list[Judgement]:
-    from storm_edge.evaluate.judgement import judge_scene
+def _judge(scene: BopScene, tracks: Sequence[Track], thing: ObjectBundle) -> list[PoseEvaluation]:
+    from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import Prediction
 
     predictions = [
         Prediction(frame_id=t.frame, object_id=t.object_id, T_cam_obj=t.T_cam_obj, score=t.confidence) for t in tracks
     ]
-    return judge_scene(scene, predictions, [thing])
+    return evaluate_scene(scene, predictions, [thing])
 
 
-def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
+def _table(tracks: Sequence[Track], evaluations: Sequence[PoseEvaluation]) -> Table:
     """A row per state: frames, error and time."""
     from statistics import median
 
@@ -100,7 +100,7 @@ def _table(tracks: Sequence[Track], judgements: Sequence[Judgement]) -> Table:
     from storm_edge.live.track_report import TrackState
     from storm_edge.percentiles import percentiles
 
-    add_s_m = {j.frame_id: j.add_s_m for j in judgements}
+    add_s_m = {j.frame_id: j.add_s_m for j in evaluations}
     table = Table(title=f"storm-edge demo: {tracks[0].object_id}, {len(tracks)} frames", title_justify="left")
     table.add_column("state")
     for heading in ("frames", "ADD-S median", "ADD-S worst", "latency p50", "latency p99"):

@@ -13,7 +13,7 @@ from storm_edge.cli.scenes import LABELS, open_scene
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
-    from storm_edge.evaluate.judgement import Judgement
+    from storm_edge.evaluate.pose_evaluation import PoseEvaluation
 
 app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def masks(
     predictions: Segmented, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
 ) -> None:
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
-    from storm_edge.evaluate.mask_results import judge_mask_scene, read_mask_results
+    from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
     from storm_edge.evaluate.masks import score_masks
     from storm_edge.evaluate.report import REPORT, mask_table, write_report
 
@@ -45,10 +45,10 @@ def masks(
     recording = open_scene(scene, labels)
     with progress_bars() as report:
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
-        judged = judge_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
-    scores = score_masks(judged.judgements)
-    write_report(out, {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.judgements})
-    print_table(mask_table(scores, title=f"{scene.name}: answers judged: {len(judged.judgements)}"))
+        judged = evaluate_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
+    scores = score_masks(judged.evaluations)
+    write_report(out, {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.evaluations})
+    print_table(mask_table(scores, title=f"{scene.name}: answers judged: {len(judged.evaluations)}"))
     if judged.unjudged_frames:
         say(f"{len(judged.unjudged_frames)} images have no mask_visib of a labelled object and are not judged there")
 
@@ -61,10 +61,10 @@ def poses(
     from storm_edge.evaluate.poses import score_poses
     from storm_edge.evaluate.report import score_table, write_report
 
-    judgements = _judge(predictions, scene, objects, out, labels, unit)
-    scores = score_poses(judgements)
-    write_report(out, {"scores": scores, "labels": judgements})
-    print_table(score_table(scores, title=f"{scene.name}: {len(judgements)} labels"))
+    evaluations = _judge(predictions, scene, objects, out, labels, unit)
+    scores = score_poses(evaluations)
+    write_report(out, {"scores": scores, "labels": evaluations})
+    print_table(score_table(scores, title=f"{scene.name}: {len(evaluations)} labels"))
 
 
 @app.command("tracking")
@@ -75,10 +75,10 @@ def tracking(
     from storm_edge.evaluate.report import score_table, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
-    judgements = _judge(predictions, scene, objects, out, labels, unit)
-    names = list(dict.fromkeys(j.object_id for j in judgements))
-    reports = [report_tracking([j for j in judgements if j.object_id == name]) for name in names]
-    write_report(out, {"objects": reports, "labels": judgements})
+    evaluations = _judge(predictions, scene, objects, out, labels, unit)
+    names = list(dict.fromkeys(j.object_id for j in evaluations))
+    reports = [report_tracking([j for j in evaluations if j.object_id == name]) for name in names]
+    write_report(out, {"objects": reports, "labels": evaluations})
     for report in reports:
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
         print_table(score_table([report.judged, *report.classes], title=title))
@@ -88,8 +88,8 @@ def tracking(
 
 def _judge(
     predictions: Path, scene: Path, objects: list[Path], out: Path, labels: str | None, unit: Unit | None
-) -> list[Judgement]:
-    from storm_edge.evaluate.judgement import judge_scene
+) -> list[PoseEvaluation]:
+    from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
     from storm_edge.evaluate.report import REPORT
 
@@ -99,4 +99,4 @@ def _judge(
     with progress_bars() as report:
         # Sparse views are for tracking; judging needs the mesh alone.
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
-        return judge_scene(recording, found, bundles, progress=lambda done, total: report("judge", done / total))
+        return evaluate_scene(recording, found, bundles, progress=lambda done, total: report("judge", done / total))

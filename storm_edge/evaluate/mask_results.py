@@ -1,4 +1,4 @@
-"""Masks of `storm-edge segment` against the `mask_visib` of a BOP scene, one `MaskJudgement` per object and image.
+"""Masks of `storm-edge segment` against the `mask_visib` of a BOP scene, one `MaskEvaluation` per object and image.
 
 Several instances of an object in an image are fine: any of them may be found. An image is judged where the label file
 speaks of it: if it lists the object, and its masks are there; if it does not, the object is absent.
@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storm_edge.bop.scene import BopScene, read_mask
 from storm_edge.errors import FrameError, InputError, mismatch
-from storm_edge.evaluate.judgement import label_ids
-from storm_edge.evaluate.masks import BoolImage, MaskJudgement, judge_masks
+from storm_edge.evaluate.masks import BoolImage, MaskEvaluation, evaluate_masks
+from storm_edge.evaluate.pose_evaluation import label_ids
 from storm_edge.objects.bundle import ObjectBundle
 
 SUMMARY = "summary.json"
@@ -39,10 +39,10 @@ class MaskResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedMasks:
+class MaskSceneEvaluation:
     """All answers that could be judged."""
 
-    judgements: list[MaskJudgement]
+    evaluations: list[MaskEvaluation]
     """In the order of the images."""
     unjudged_frames: list[int]
     """Segmented images that have no label, or a label without a mask."""
@@ -113,13 +113,13 @@ def _mask_file(folder: Path, entry: _Entry, *, what: Path) -> Path | None:
     return None if entry.mask is None else folder / entry.mask
 
 
-def judge_mask_scene(
+def evaluate_mask_scene(
     scene: BopScene,
     results: Sequence[MaskResult],
     bundles: Sequence[ObjectBundle],
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> JudgedMasks:
+) -> MaskSceneEvaluation:
     """Judge every answer about the given objects.
 
     Args:
@@ -140,7 +140,7 @@ def judge_mask_scene(
             got = "objects " + ", ".join(names)
             raise InputError(mismatch("segmentation", got, f"'{name}'", "name the object that was looked for"))
     asked = [result for result in results if result.object_id in ids]
-    judgements: list[MaskJudgement] = []
+    evaluations: list[MaskEvaluation] = []
     unjudged: set[int] = set()
     for done, result in enumerate(asked, start=1):
         truths = _truths(scene, result.frame_id, ids[result.object_id])
@@ -148,17 +148,17 @@ def judge_mask_scene(
             unjudged.add(result.frame_id)
         else:
             found = [] if result.path is None else [(_read(result.path, truths), result.score)]
-            judgements.append(
-                judge_masks(result.object_id, result.frame_id, truths, found, time_s=result.time_s),
+            evaluations.append(
+                evaluate_masks(result.object_id, result.frame_id, truths, found, time_s=result.time_s),
             )
         if progress is not None:
             progress(done, len(asked))
-    if not judgements:
+    if not evaluations:
         expected = "mask_visib of at least one segmented image"
         raise InputError(
             mismatch(scene.path, "no image that could be judged", expected, "segment the labelled images")
         )
-    return JudgedMasks(judgements=judgements, unjudged_frames=sorted(unjudged))
+    return MaskSceneEvaluation(evaluations=evaluations, unjudged_frames=sorted(unjudged))
 
 
 def _truths(scene: BopScene, frame_id: int, object_id: int) -> list[BoolImage] | None:

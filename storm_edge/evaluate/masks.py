@@ -3,7 +3,7 @@
 Average precision of an object (COCO): over all images its masks are sorted by score; going down the list each takes
 the free true mask of its image that it overlaps most, if the IoU reaches the threshold, else it is false. Precision,
 made non-increasing from the right, is read at the recalls 0, 0.01 .. 1 and averaged; then over the thresholds 0.50,
-0.55 .. 0.95. NumPy only, no masks are kept: a `MaskJudgement` holds the overlaps of one object in one image.
+0.55 .. 0.95. NumPy only, no masks are kept: a `MaskEvaluation` holds the overlaps of one object in one image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskJudgement:
+class MaskEvaluation:
     """The masks of one object in one image against the truth."""
 
     object_id: str
@@ -73,14 +73,14 @@ class MaskScore:
     """Mean time per image [s]."""
 
 
-def judge_masks(
+def evaluate_masks(
     object_id: str,
     frame_id: int,
     truths: Sequence[BoolImage],
     found: Sequence[tuple[BoolImage, float]],
     *,
     time_s: float | None = None,
-) -> MaskJudgement:
+) -> MaskEvaluation:
     """Compare the masks of one object in one image.
 
     Args:
@@ -93,7 +93,7 @@ def judge_masks(
     visible = [truth for truth in truths if truth.any()]
     kept = sorted((item for item in found if item[0].any()), key=lambda item: -item[1])
     iou = np.array([[mask_iou(mask, truth) for truth in visible] for mask, _ in kept], dtype=np.float64)
-    return MaskJudgement(
+    return MaskEvaluation(
         object_id=object_id,
         frame_id=frame_id,
         scores=np.array([score for _, score in kept], dtype=np.float64),
@@ -102,13 +102,13 @@ def judge_masks(
     )
 
 
-def score_masks(judgements: Sequence[MaskJudgement]) -> list[MaskScore]:
+def score_masks(evaluations: Sequence[MaskEvaluation]) -> list[MaskScore]:
     """One score per object, by name, and their mean as the last row when there are several objects."""
-    names = sorted({j.object_id for j in judgements})
-    scores = [_score(name, [j for j in judgements if j.object_id == name]) for name in names]
+    names = sorted({j.object_id for j in evaluations})
+    scores = [_score(name, [j for j in evaluations if j.object_id == name]) for name in names]
     if len(scores) < 2:
         return scores
-    times = [j.time_s for j in judgements if j.time_s is not None]
+    times = [j.time_s for j in evaluations if j.time_s is not None]
     mean = MaskScore(
         name="mean",
         image_count=sum(s.image_count for s in scores),
@@ -125,13 +125,13 @@ def score_masks(judgements: Sequence[MaskJudgement]) -> list[MaskScore]:
     return [*scores, mean]
 
 
-def average_precision(judgements: Sequence[MaskJudgement], threshold: float) -> float | None:
+def average_precision(evaluations: Sequence[MaskEvaluation], threshold: float) -> float | None:
     """AP of one object at one IoU threshold; None where the object is in no image."""
-    truth_count = sum(j.truth_count for j in judgements)
+    truth_count = sum(j.truth_count for j in evaluations)
     if not truth_count:
         return None
-    scores = np.concatenate([j.scores for j in judgements])
-    right = np.concatenate([_matched(j, threshold) for j in judgements])
+    scores = np.concatenate([j.scores for j in evaluations])
+    right = np.concatenate([_matched(j, threshold) for j in evaluations])
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
     recall = hits / truth_count
@@ -141,14 +141,14 @@ def average_precision(judgements: Sequence[MaskJudgement], threshold: float) -> 
     return float(np.append(precision, 0.0)[at].mean())  # recalls that are never reached have precision 0
 
 
-def _score(name: str, judgements: Sequence[MaskJudgement]) -> MaskScore:
-    by_threshold = {t: average_precision(judgements, t) for t in THRESHOLDS}
-    present = [j for j in judgements if j.truth_count]
-    absent = [j for j in judgements if not j.truth_count]
+def _score(name: str, evaluations: Sequence[MaskEvaluation]) -> MaskScore:
+    by_threshold = {t: average_precision(evaluations, t) for t in THRESHOLDS}
+    present = [j for j in evaluations if j.truth_count]
+    absent = [j for j in evaluations if not j.truth_count]
     return MaskScore(
         name=name,
-        image_count=len(judgements),
-        truth_count=sum(j.truth_count for j in judgements),
+        image_count=len(evaluations),
+        truth_count=sum(j.truth_count for j in evaluations),
         iou_mean=_mean([value for j in present for value in _best_overlaps(j)]),
         ap=_mean(list(by_threshold.values())),
         ap50=by_threshold[0.5],
@@ -156,11 +156,11 @@ def _score(name: str, judgements: Sequence[MaskJudgement]) -> MaskScore:
         missed_share=_mean([float(len(j.scores) == 0) for j in present]),
         absent_count=len(absent),
         absent_right_share=_mean([float(len(j.scores) == 0) for j in absent]),
-        time_mean_s=_mean([j.time_s for j in judgements]),
+        time_mean_s=_mean([j.time_s for j in evaluations]),
     )
 
 
-def _matched(judgement: MaskJudgement, threshold: float) -> NDArray[np.bool_]:
+def _matched(judgement: MaskEvaluation, threshold: float) -> NDArray[np.bool_]:
     """Which of the masks are right, ``(D,)``."""
     free = np.ones(judgement.truth_count, dtype=bool)
     right = np.zeros(len(judgement.scores), dtype=bool)
@@ -172,7 +172,7 @@ def _matched(judgement: MaskJudgement, threshold: float) -> NDArray[np.bool_]:
     return right
 
 
-def _best_overlaps(judgement: MaskJudgement) -> list[float]:
+def _best_overlaps(judgement: MaskEvaluation) -> list[float]:
     """For each true mask its largest overlap with the G best-scored masks."""
     best = judgement.iou[: judgement.truth_count]
     return [float(value) for value in best.max(axis=0)] if len(best) else [0.0] * judgement.truth_count

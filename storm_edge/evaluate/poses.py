@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storm_edge.evaluate.judgement import Judgement
 from storm_edge.evaluate.metrics import RECALL_SHARE, auc
+from storm_edge.evaluate.pose_evaluation import PoseEvaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +49,21 @@ class Score:
     """Median over labels of the median absolute depth residual inside their masks [m]."""
 
 
-def score(name: str, judgements: Sequence[Judgement]) -> Score:
+def score(name: str, evaluations: Sequence[PoseEvaluation]) -> Score:
     """Sum up a group of judgements."""
-    posed = [j for j in judgements if j.T_pred is not None]
-    ious = [j.iou for j in judgements if j.iou is not None]
-    residuals = [j.depth_residual_m for j in judgements if j.depth_residual_m is not None]
+    posed = [j for j in evaluations if j.T_pred is not None]
+    ious = [j.iou for j in evaluations if j.iou is not None]
+    residuals = [j.depth_residual_m for j in evaluations if j.depth_residual_m is not None]
     return Score(
         name=name,
-        label_count=len(judgements),
+        label_count=len(evaluations),
         pose_count=len(posed),
-        add_recall=_mean([j.add_m < RECALL_SHARE * j.diameter_m for j in judgements]),
-        add_symmetric_recall=_mean([j.add_symmetric_m < RECALL_SHARE * j.diameter_m for j in judgements]),
-        add_s_recall=_mean([j.add_s_m < RECALL_SHARE * j.diameter_m for j in judgements]),
-        add_auc=auc([j.add_m for j in judgements]) if judgements else None,
-        add_symmetric_auc=auc([j.add_symmetric_m for j in judgements]) if judgements else None,
-        add_s_auc=auc([j.add_s_m for j in judgements]) if judgements else None,
+        add_recall=_mean([j.add_m < RECALL_SHARE * j.diameter_m for j in evaluations]),
+        add_symmetric_recall=_mean([j.add_symmetric_m < RECALL_SHARE * j.diameter_m for j in evaluations]),
+        add_s_recall=_mean([j.add_s_m < RECALL_SHARE * j.diameter_m for j in evaluations]),
+        add_auc=auc([j.add_m for j in evaluations]) if evaluations else None,
+        add_symmetric_auc=auc([j.add_symmetric_m for j in evaluations]) if evaluations else None,
+        add_s_auc=auc([j.add_s_m for j in evaluations]) if evaluations else None,
         add_median_m=_median([j.add_m for j in posed]),
         add_s_median_m=_median([j.add_s_m for j in posed]),
         rotation_median_deg=_median([j.rotation_deg for j in posed]),
@@ -74,11 +74,11 @@ def score(name: str, judgements: Sequence[Judgement]) -> Score:
     )
 
 
-def score_poses(judgements: Sequence[Judgement]) -> list[Score]:
+def score_poses(evaluations: Sequence[PoseEvaluation]) -> list[Score]:
     """A score per object in order of first appearance, and one over all labels if there are several objects."""
-    names = list(dict.fromkeys(j.object_id for j in judgements))
-    scores = [score(name, [j for j in judgements if j.object_id == name]) for name in names]
-    return scores + [score("all", judgements)] if len(names) > 1 else scores
+    names = list(dict.fromkeys(j.object_id for j in evaluations))
+    scores = [score(name, [j for j in evaluations if j.object_id == name]) for name in names]
+    return scores + [score("all", evaluations)] if len(names) > 1 else scores
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from storm_edge.evaluate.judgement import Judgement
 from storm_edge.evaluate.metrics import RECALL_SHARE
+from storm_edge.evaluate.pose_evaluation import PoseEvaluation
 from storm_edge.evaluate.poses import Score, score
 from storm_edge.evaluate.recovery import FrameRecord, RecoveryReport, report_recovery
 from storm_edge.geometry.se3 import invert, rotation_angle
@@ -73,34 +73,34 @@ class TrackingReport:
         return f"loss detection: {self.recovery.sentence()}{left_out}"
 
 
-def report_tracking(judgements: Sequence[Judgement]) -> TrackingReport:
+def report_tracking(evaluations: Sequence[PoseEvaluation]) -> TrackingReport:
     """Sum up the judgements of one object, in the order of the recording."""
-    classes = sorted({j.quality for j in judgements if j.quality is not None})
-    judged = [j for j in judgements if j.quality in JUDGED_CLASSES] if classes else list(judgements)
+    classes = sorted({j.quality for j in evaluations if j.quality is not None})
+    judged = [j for j in evaluations if j.quality in JUDGED_CLASSES] if classes else list(evaluations)
     worst = max(judged, key=lambda j: j.add_symmetric_m, default=None)
     runs = _loss_runs(judged)
-    moves, turns = _jitter(judgements)
-    reported = [j for j in judgements if j.state is not None]
+    moves, turns = _jitter(evaluations)
+    reported = [j for j in evaluations if j.state is not None]
     unknown = _why_unknown(reported)
     return TrackingReport(
-        object_id=judgements[0].object_id,
-        frame_count=len(judgements),
-        pose_count=sum(j.T_pred is not None for j in judgements),
+        object_id=evaluations[0].object_id,
+        frame_count=len(evaluations),
+        pose_count=sum(j.T_pred is not None for j in evaluations),
         judged=score("judged", judged),
-        classes=[score(f"class {name}", [j for j in judgements if j.quality == name]) for name in classes],
+        classes=[score(f"class {name}", [j for j in evaluations if j.quality == name]) for name in classes],
         worst_frame=None if worst is None else worst.frame_id,
         worst_add_m=None if worst is None or worst.T_pred is None else worst.add_symmetric_m,
         loss_count=len(runs),
         longest_loss_frames=max(runs, default=0),
         recovery=None if unknown else report_recovery([[_record(j) for j in reported]]),
         recovery_unknown=unknown,
-        unreported_count=len(judgements) - len(reported),
+        unreported_count=len(evaluations) - len(reported),
         jitter_translation_m=float(np.median(moves)) if moves else None,
         jitter_rotation_deg=float(np.median(turns)) if turns else None,
     )
 
 
-def _why_unknown(reported: Sequence[Judgement]) -> str | None:
+def _why_unknown(reported: Sequence[PoseEvaluation]) -> str | None:
     """Why losses and alarms cannot be judged; None if they can."""
     if not reported:
         return "the predictions name no state of the track"
@@ -113,7 +113,7 @@ def _why_unknown(reported: Sequence[Judgement]) -> str | None:
     return None
 
 
-def _record(judgement: Judgement) -> FrameRecord:
+def _record(judgement: PoseEvaluation) -> FrameRecord:
     assert judgement.state is not None
     assert judgement.visible_share is not None
     return FrameRecord(
@@ -123,7 +123,7 @@ def _record(judgement: Judgement) -> FrameRecord:
     )
 
 
-def _loss_runs(judged: Sequence[Judgement]) -> list[int]:
+def _loss_runs(judged: Sequence[PoseEvaluation]) -> list[int]:
     """Lengths of the runs of lost images."""
     runs, length = [], 0
     for j in judged:
@@ -136,13 +136,13 @@ def _loss_runs(judged: Sequence[Judgement]) -> list[int]:
     return [*runs, length] if length else runs
 
 
-def _jitter(judgements: Sequence[Judgement]) -> tuple[list[float], list[float]]:
+def _jitter(evaluations: Sequence[PoseEvaluation]) -> tuple[list[float], list[float]]:
     """Changes [m] and [deg] of the error ``T_true^-1 T_pred`` between neighbours that both have a pose.
 
     An error that stays, such as an offset of the labels, is not jitter and cancels.
     """
     moves, turns = [], []
-    for before, after in pairwise(judgements):
+    for before, after in pairwise(evaluations):
         if before.T_pred is None or after.T_pred is None:
             continue
         error_before = invert(before.T_true) @ before.T_pred

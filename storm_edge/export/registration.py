@@ -24,7 +24,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
-from storm_edge.synthetic.scenes import OBJECT_ID, held_out_stage, write_stage
+from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_scene, write_scene
 
 _FIRST_SEED = 700_000  # not those of benchmarks, calibration or training
 SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)
@@ -71,7 +71,7 @@ def _picture(index: int) -> tuple[ObjectBundle, FrameBuffers, np.ndarray, np.nda
     """Object, uploaded frame, mask, and the true pose of the centred mesh."""
     with TemporaryDirectory() as folder:
         path = f"{folder}/scene"
-        write_stage(Path(path), held_out_stage(_FIRST_SEED + index))
+        write_scene(Path(path), evaluation_scene(_FIRST_SEED + index))
         item = onboard(f"{path}/models/obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=1)
         scene = BopScene(path)
         frame = scene.frame(scene.frame_ids[0])

@@ -30,7 +30,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
-from storm_edge.synthetic.scenes import OBJECT_ID, held_out_sequences, write_stage
+from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_sequences, write_scene
 
 _FIRST_SEED = 60_000  # not those of benchmarks, calibration or training
 _FRAMES = 20
@@ -49,10 +49,10 @@ class _Recording:
 
 @cache
 def _recording(index: int) -> _Recording:
-    (stage,) = held_out_sequences(1, _FRAMES, _FIRST_SEED + index)
+    (script,) = evaluation_sequences(1, _FRAMES, _FIRST_SEED + index)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "scene"
-        write_stage(path, stage)
+        write_scene(path, script)
         item = onboard(path / "models" / f"obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=2)
         scene = BopScene(path)
         ids = scene.frame_ids

@@ -14,9 +14,9 @@ from storm_edge.kernels.raster import Lighting
 from storm_edge.synthetic.appearance import Appearance
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.motion import MotionConfig, camera_at, random_motion
-from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
 from storm_edge.synthetic.rooms import Plane, random_texture
-from storm_edge.synthetic.scenes import RATE_HZ, Actor, Stage, write_stage
+from storm_edge.synthetic.scenes import RATE_HZ, MovingMesh, SceneScript, write_scene
 from storm_edge.synthetic.sensor import DepthSensor
 
 Float64 = NDArray[np.float64]
@@ -24,11 +24,11 @@ Float64 = NDArray[np.float64]
 FRAME_COUNT = 150
 HIDDEN_FRAMES = range(92, 107)
 """Frames in which a board hides the mug completely; in a few before and after it hides part of it."""
-_MUG_SEED = HELD_OUT_FROM + 14
+_MUG_SEED = EVALUATION_FROM + 14
 _MUG_DIAMETER_M = 0.15
 
 
-def demo_stage(seed: int = 5) -> Stage:
+def demo_script(seed: int = 5) -> SceneScript:
     """The demo as a stage of `FRAME_COUNT` frames at 30 Hz."""
     rng = np.random.default_rng(seed)
     mug = make_object(
@@ -46,9 +46,9 @@ def demo_stage(seed: int = 5) -> Stage:
     away_m = 0.085 + np.interp(np.arange(FRAME_COUNT), [0, 4, 20, 141, 149], [0.3, 0.3, 0.0, 0.0, 0.2])
     place = T_mug[:, :3, 3] + away_m[:, None] * outward
     T_hand = make_T(np.stack([x, np.cross(outward, x), outward], axis=1), place)
-    return Stage(
-        target=Actor(mesh=mug.mesh, T_world_obj=T_mug),
-        others=(Actor(mesh=hand, T_world_obj=T_hand), _board(T_mug, camera), *_laid_table()),
+    return SceneScript(
+        target=MovingMesh(mesh=mug.mesh, T_world_obj=T_mug),
+        others=(MovingMesh(mesh=hand, T_world_obj=T_hand), _board(T_mug, camera), *_laid_table()),
         planes=_kitchen(rng),
         T_cam_world=camera[None],
         K=np.array([[590.0, 0.0, 319.5], [0.0, 590.0, 239.5], [0.0, 0.0, 1.0]]),
@@ -67,7 +67,7 @@ def write_demo(path: Path, seed: int = 5) -> None:
     Raises:
         OutputError: The folder exists or cannot be written.
     """
-    write_stage(path, demo_stage(seed))
+    write_scene(path, demo_script(seed))
 
 
 def _mug_path(rng: np.random.Generator, floor_m: float) -> Float64:
@@ -93,7 +93,7 @@ def _mug_path(rng: np.random.Generator, floor_m: float) -> Float64:
     return make_T(exp_so3(turn), np.concatenate([aside, (floor_m + lift)[:, None]], axis=1) + held * tremor[:, :3, 3])
 
 
-def _board(T_mug: Float64, T_cam_world: Float64) -> Actor:
+def _board(T_mug: Float64, T_cam_world: Float64) -> MovingMesh:
     """A board that passes between camera and mug and stays in front of it during `HIDDEN_FRAMES`."""
     from storm_edge.synthetic.shapes import box
 
@@ -107,10 +107,10 @@ def _board(T_mug: Float64, T_cam_world: Float64) -> Actor:
     slide = np.interp(np.arange(FRAME_COUNT), knots, [-0.8, -0.5, -0.03, 0.03, 0.5, 0.8])
     middle = eye + 0.6 * (T_mug[:, :3, 3] - eye)
     T = make_T(np.broadcast_to(R_world_cam, (FRAME_COUNT, 3, 3)), middle + slide[:, None] * R_world_cam[:, 0])
-    return Actor(mesh=make_mesh(vertices, faces, colours=colours), T_world_obj=T)
+    return MovingMesh(mesh=make_mesh(vertices, faces, colours=colours), T_world_obj=T)
 
 
-def _laid_table() -> list[Actor]:
+def _laid_table() -> list[MovingMesh]:
     """Other things on the table."""
     wanted = (
         ("box", "labels", 0.2, (-0.17, 0.16)),
@@ -125,7 +125,7 @@ def _laid_table() -> list[Actor]:
             _MUG_SEED + 1 + number, held_out=True, family=family, paint_kind=paint, diameter_m=size, face_count=3000
         )
         T = make_T(exp_so3([0.0, 0.0, float(number)]), [*place, -float(item.mesh.vertices[:, 2].min())])
-        actors.append(Actor(mesh=item.mesh, T_world_obj=T[None]))
+        actors.append(MovingMesh(mesh=item.mesh, T_world_obj=T[None]))
     return actors
 
 

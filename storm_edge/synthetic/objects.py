@@ -1,6 +1,6 @@
 """Seeds to objects: shape, paint, size and the symmetries that are left.
 
-Training and evaluation never share an object: seeds below `HELD_OUT_FROM` are for training, the others for
+Training and evaluation never share an object: seeds below `EVALUATION_FROM` are for training, the others for
 evaluation, and `make_object` is told which side it is on.
 """
 
@@ -16,7 +16,7 @@ from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.synthetic.shapes import REVOLVED, make_shape
 from storm_edge.synthetic.textures import PLAIN, paint
 
-HELD_OUT_FROM = 1_000_000
+EVALUATION_FROM = 1_000_000
 """First object seed of evaluation; training stays below."""
 
 DIAMETER_M = (0.06, 0.35)
@@ -58,7 +58,7 @@ def make_object(
     """The object of a seed, always the same one.
 
     Args:
-        seed: ``0 <= seed < HELD_OUT_FROM`` for training, from there on for evaluation.
+        seed: ``0 <= seed < EVALUATION_FROM`` for training, from there on for evaluation.
         held_out: Whether the caller evaluates.
         family: Fix the shape family.
         paint_kind: Fix the kind of paint.
@@ -68,8 +68,8 @@ def make_object(
     Raises:
         ValueError: The seed belongs to the other side.
     """
-    if seed < 0 or (seed >= HELD_OUT_FROM) != held_out:
-        side = f"at least {HELD_OUT_FROM}" if held_out else f"in 0..{HELD_OUT_FROM - 1}"
+    if seed < 0 or (seed >= EVALUATION_FROM) != held_out:
+        side = f"at least {EVALUATION_FROM}" if held_out else f"in 0..{EVALUATION_FROM - 1}"
         raise ValueError(f"object seed {seed} must be {side}: training and evaluation share no object")
     rng = np.random.default_rng(seed)
     drawn_diameter_m = float(np.exp(rng.uniform(*np.log(DIAMETER_M))))

@@ -17,7 +17,7 @@ from scipy.interpolate import PchipInterpolator
 from storm_edge.geometry.mesh import make_mesh, vertex_normals
 from storm_edge.geometry.se3 import exp_so3, invert, make_T
 from storm_edge.synthetic.motion import MotionConfig, random_motion
-from storm_edge.synthetic.scenes import RATE_HZ, Actor, Stage, StagePhotographer, held_out_stage
+from storm_edge.synthetic.scenes import RATE_HZ, MovingMesh, SceneRenderer, SceneScript, evaluation_scene
 from storm_edge.synthetic.shapes import box
 from storm_edge.synthetic.textures import paint
 
@@ -38,7 +38,7 @@ _BOARD_MARGIN = 1.25  # half width of the board over the target's radius, as the
 class RecoverySequence:
     """A recording with one full occlusion."""
 
-    stage: Stage
+    script: SceneScript
     """What is to be photographed."""
     hidden: range
     """Frames in which nothing of the target is visible."""
@@ -52,33 +52,33 @@ def held_out_recovery_sequences(count: int, seed: int = 20_000) -> Iterator[Reco
 
 
 def recovery_sequence(seed: int) -> RecoverySequence:
-    """The recording of a seed, always the same one; the seed names the object as in `held_out_stage`."""
-    still = held_out_stage(seed, unique_pose=True)
+    """The recording of a seed, always the same one; the seed names the object as in `evaluation_scene`."""
+    still = evaluation_scene(seed, unique_pose=True)
     for attempt in range(3 * _TRIES):
         reach = 1.0 if attempt < _TRIES else _NEAR_REACH
-        stage = still if attempt < 2 * _TRIES else replace(still, others=())
-        found = _hidden_once(np.random.default_rng([seed, attempt, 3]), stage, reach)
+        script = still if attempt < 2 * _TRIES else replace(still, others=())
+        found = _hidden_once(np.random.default_rng([seed, attempt, 3]), script, reach)
         if found is not None:
             return found
     raise RuntimeError(f"recovery sequence {seed}: no path keeps the target inside the picture and behind the board")
 
 
-def absent_stage(seed: int, *, frame_count: int = 1) -> Stage:
+def absent_stage(seed: int, *, frame_count: int = 1) -> SceneScript:
     """The stage of a seed without its target, which stands behind the camera; clutter and all else stay."""
-    stage = held_out_stage(seed)
-    T_world_cam = invert(stage.T_cam_world[0])
-    T = stage.target.at(0).copy()
+    script = evaluation_scene(seed)
+    T_world_cam = invert(script.T_cam_world[0])
+    T = script.target.at(0).copy()
     T[:3, 3] = T_world_cam[:3, 3] - 1.0 * T_world_cam[:3, 2]
-    target = replace(stage.target, T_world_obj=T[None])
-    return replace(stage, target=target, frame_count=frame_count)
+    target = replace(script.target, T_world_obj=T[None])
+    return replace(script, target=target, frame_count=frame_count)
 
 
-def twin_stage(seed: int, *, frame_count: int = 60) -> Stage:
+def twin_stage(seed: int, *, frame_count: int = 60) -> SceneScript:
     """A hand-held target, and a second one of the same kind standing beside it all the time.
 
     The twin is the first of the stage's `others`.
     """
-    still = held_out_stage(seed, unique_pose=True)
+    still = evaluation_scene(seed, unique_pose=True)
     for attempt in range(2 * _TRIES):
         rng = np.random.default_rng([seed, attempt, 5])
         lifted = _lifted(rng, still, 1.0 if attempt < _TRIES else _NEAR_REACH)
@@ -86,21 +86,21 @@ def twin_stage(seed: int, *, frame_count: int = 60) -> Stage:
         angle, gap = rng.uniform(0.0, 2.0 * np.pi), 1.3 * _diameter_bound_m(still)
         T_twin = still.target.at(0).copy()
         T_twin[:2, 3] += gap * np.array([np.cos(angle), np.sin(angle)])
-        twin = Actor(mesh=still.target.mesh, T_world_obj=T_twin[None])
-        stage = replace(
+        twin = MovingMesh(mesh=still.target.mesh, T_world_obj=T_twin[None])
+        script = replace(
             still,
             target=replace(still.target, T_world_obj=T),
             others=(twin, *still.others),
             frame_count=frame_count,
             seed=seed,
         )
-        swapped = replace(stage, target=twin, others=(stage.target, *still.others))
-        if _well_seen(stage) and _well_seen(swapped):
-            return stage
+        swapped = replace(script, target=twin, others=(script.target, *still.others))
+        if _well_seen(script) and _well_seen(swapped):
+            return script
     raise RuntimeError(f"twin stage {seed}: no place keeps both objects in view")
 
 
-def _hidden_once(rng: np.random.Generator, still: Stage, reach: float) -> RecoverySequence | None:
+def _hidden_once(rng: np.random.Generator, still: SceneScript, reach: float) -> RecoverySequence | None:
     """A try at a sequence; None when the target stays, leaves the picture, or is hidden by anything else too.
 
     ``reach`` scales how far the target is lifted and moved.
@@ -113,24 +113,24 @@ def _hidden_once(rng: np.random.Generator, still: Stage, reach: float) -> Recove
     T = _moved_on(rng, T, still.T_cam_world[0], first, first + wanted, reach)
     target = replace(still.target, T_world_obj=T)
     board = _board(rng, target, still.T_cam_world[0], first=first, hidden=wanted, ramp=ramp)
-    stage = replace(still, target=target, others=(*still.others, board), frame_count=frame_count)
-    photographer = StagePhotographer(stage)
+    script = replace(still, target=target, others=(*still.others, board), frame_count=frame_count)
+    renderer = SceneRenderer(script)
     way_m = float(np.linalg.norm(T[first + wanted, :3, 3] - T[first - 1, :3, 3]))
-    if way_m < _LEAST_WAY_M or not all(photographer.in_sight(i) for i in range(frame_count)):
+    if way_m < _LEAST_WAY_M or not all(renderer.in_sight(i) for i in range(frame_count)):
         return None
-    if photographer.visible_share(0) < _ALWAYS_VISIBLE:  # the cheap part of what is asked below
+    if renderer.visible_share(0) < _ALWAYS_VISIBLE:  # the cheap part of what is asked below
         return None
-    share = np.array([photographer.visible_share(i) for i in range(frame_count)])
+    share = np.array([renderer.visible_share(i) for i in range(frame_count)])
     hidden = np.flatnonzero(share == 0.0)
     clear = np.r_[share[: first - ramp], share[first + wanted + ramp :]]
     if not HIDDEN_COUNTS[0] <= len(hidden) <= HIDDEN_COUNTS[1] or np.ptp(hidden) >= len(hidden):
         return None
     if clear.min() < _ALWAYS_VISIBLE:
         return None
-    return RecoverySequence(stage=stage, hidden=range(hidden[0], hidden[-1] + 1), visible_share=share)
+    return RecoverySequence(script=script, hidden=range(hidden[0], hidden[-1] + 1), visible_share=share)
 
 
-def _lifted(rng: np.random.Generator, still: Stage, reach: float) -> Float64:
+def _lifted(rng: np.random.Generator, still: SceneScript, reach: float) -> Float64:
     """The target's resting pose, raised from the table as if a hand held it."""
     T: Float64 = still.target.at(0).copy()
     T[2, 3] += reach * rng.uniform(0.05, 0.2)
@@ -156,8 +156,8 @@ def _moved_on(
 
 
 def _board(
-    rng: np.random.Generator, target: Actor, T_cam_world: Float64, *, first: int, hidden: int, ramp: int
-) -> Actor:
+    rng: np.random.Generator, target: MovingMesh, T_cam_world: Float64, *, first: int, hidden: int, ramp: int
+) -> MovingMesh:
     """A painted board on the way between camera and target: in during ``ramp`` frames, there for ``hidden``, out."""
     near = rng.uniform(0.4, 0.7)  # place on the ray, as a share of the target's distance
     radius_m = near * float(np.linalg.norm(target.mesh.vertices, axis=1).max())
@@ -178,15 +178,15 @@ def _board(
     R = R_world_cam @ exp_so3([0.0, 0.0, rng.uniform(0.0, 2.0 * np.pi)])
     on_the_ray = eye + near * (target.T_world_obj[:, :3, 3] - eye)
     place = on_the_ray + slide[:, None] * R[:, 0]
-    return Actor(mesh=mesh, T_world_obj=make_T(np.broadcast_to(R, (count, 3, 3)), place))
+    return MovingMesh(mesh=mesh, T_world_obj=make_T(np.broadcast_to(R, (count, 3, 3)), place))
 
 
-def _diameter_bound_m(stage: Stage) -> float:
-    return 2.0 * float(np.linalg.norm(stage.target.mesh.vertices, axis=1).max())
+def _diameter_bound_m(script: SceneScript) -> float:
+    return 2.0 * float(np.linalg.norm(script.target.mesh.vertices, axis=1).max())
 
 
-def _well_seen(stage: Stage) -> bool:
+def _well_seen(script: SceneScript) -> bool:
     """Whether the target is inside the picture and mostly visible in every frame."""
-    photographer = StagePhotographer(stage)
-    frames = range(stage.frame_count)
-    return all(photographer.in_sight(i) and photographer.visible_share(i) >= _ALWAYS_VISIBLE for i in frames)
+    renderer = SceneRenderer(script)
+    frames = range(script.frame_count)
+    return all(renderer.in_sight(i) and renderer.visible_share(i) >= _ALWAYS_VISIBLE for i in frames)

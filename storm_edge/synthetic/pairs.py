@@ -18,7 +18,7 @@ from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.raster import render
 from storm_edge.kernels.reference.crop_window import plain_windows
 from storm_edge.kernels.reference.pose_update import update_target
-from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.patches import ObjectPool, Observation, PooledObject, observe
 
 Float32 = NDArray[np.float32]
@@ -49,7 +49,7 @@ class PairSampler:
     """An endless, seeded stream of training batches.
 
     Args:
-        seed: Seed of the stream; data workers take different ones. From `HELD_OUT_FROM` on the objects are those of
+        seed: Seed of the stream; data workers take different ones. From `EVALUATION_FROM` on the objects are those of
             evaluation, which training never sees.
         size_px: Side of the network's crops [px].
         device: Where rendering happens.
@@ -62,7 +62,7 @@ class PairSampler:
         self.size_px = size_px
         self.config = config or PairConfig()
         self._rng = np.random.default_rng(seed)
-        self.pool = ObjectPool(self._rng, size=self.config.pool_size, device=device, held_out=seed >= HELD_OUT_FROM)
+        self.pool = ObjectPool(self._rng, size=self.config.pool_size, device=device, held_out=seed >= EVALUATION_FROM)
         self._since_renewal = 0
 
     def refine_batch(self, n: int) -> Batch:

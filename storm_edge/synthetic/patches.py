@@ -19,7 +19,7 @@ from storm_edge.kernels.raster import Lighting, render
 from storm_edge.synthetic.appearance import glossed, motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, rendered_layer
-from storm_edge.synthetic.objects import HELD_OUT_FROM, SyntheticObject, make_object
+from storm_edge.synthetic.objects import EVALUATION_FROM, SyntheticObject, make_object
 from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
 from storm_edge.synthetic.sensor import random_sensor
 
@@ -103,8 +103,8 @@ class ObjectPool:
         return self.hands[int(self._rng.integers(len(self.hands)))]
 
     def _new_object(self) -> PooledObject:
-        low = HELD_OUT_FROM if self._held_out else 0
-        seed = int(self._rng.integers(low, low + HELD_OUT_FROM))
+        low = EVALUATION_FROM if self._held_out else 0
+        seed = int(self._rng.integers(low, low + EVALUATION_FROM))
         truth = make_object(seed, held_out=self._held_out)
         return PooledObject(truth=truth, buffers=MeshBuffers.from_mesh(truth.mesh, self._device))
 

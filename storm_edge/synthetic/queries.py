@@ -2,7 +2,7 @@
 
 `make_clutter` photographs a table full of objects, some of them look-alikes of each other. `QuerySampler` is the data
 source of `storm-edge train som`: every picture comes with several objects to find, one or the other of which is not
-there. `held_out_clutter` makes evaluation pictures of objects that training never sees.
+there. `evaluation_clutter` makes evaluation pictures of objects that training never sees.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from storm_edge.kernels.raster import Lighting
 from storm_edge.synthetic.appearance import motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.layers import Layer, compose, render_layer
 from storm_edge.synthetic.motion import camera_at
-from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.patches import ObjectPool, PooledObject
 from storm_edge.synthetic.rooms import Plane, render_planes
-from storm_edge.synthetic.scenes import held_out_appearance, held_out_sensor, resting_pose
+from storm_edge.synthetic.scenes import evaluation_appearance, evaluation_sensor, resting_pose
 from storm_edge.synthetic.sensor import random_sensor
 
 Float32 = NDArray[np.float32]
@@ -126,7 +126,7 @@ def make_clutter(
     )
 
 
-def held_out_clutter(
+def evaluation_clutter(
     count: int, seed: int = 0, *, size_px: tuple[int, int] = (480, 640)
 ) -> Iterator[tuple[Clutter, PooledObject]]:
     """Pictures of 5 to 8 objects that training never sees, by usual cameras; each with an object that is absent."""
@@ -161,14 +161,14 @@ class QuerySampler:
     """An endless, seeded stream of training batches for the segmenter.
 
     Args:
-        seed: Seed of the stream; from `HELD_OUT_FROM` on the objects are those of evaluation.
+        seed: Seed of the stream; from `EVALUATION_FROM` on the objects are those of evaluation.
         config: What the stream is like.
     """
 
     def __init__(self, seed: int, *, config: QueryConfig | None = None) -> None:
         self.config = config or QueryConfig()
         self._rng = np.random.default_rng([seed, 5])
-        self._pool = ObjectPool(self._rng, size=self.config.pool_size, held_out=seed >= HELD_OUT_FROM)
+        self._pool = ObjectPool(self._rng, size=self.config.pool_size, held_out=seed >= EVALUATION_FROM)
         self._views: dict[int, inputs.ObjectViews] = {}
 
     def query_batch(self, n: int) -> Batch:
@@ -371,8 +371,8 @@ def _photograph(
 ) -> Frame:
     """What the cameras make of the scene; now and then the picture is blurred by motion."""
     usual = config.usual_cameras
-    appearance = held_out_appearance(rng) if usual else random_appearance(rng)
-    sensor = held_out_sensor(rng) if usual else random_sensor(rng)
+    appearance = evaluation_appearance(rng) if usual else random_appearance(rng)
+    sensor = evaluation_sensor(rng) if usual else random_sensor(rng)
     sharp = colour
     if not usual and rng.random() < 0.2:
         kernel = motion_kernel(float(rng.uniform(1.0, 0.03 * colour.shape[1])), float(rng.uniform(0.0, np.pi)))

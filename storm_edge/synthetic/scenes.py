@@ -1,7 +1,7 @@
 """Whole frames with exact ground truth: one target on or above a table, things around it, a hand, two cameras.
 
-`Stage` says what is where in a z-up world; `photograph` makes a frame of it. `held_out_scenes` and
-`held_out_sequences` make the evaluation sets from objects that training never sees.
+`SceneScript` says what is where in a z-up world; `render_frame` makes a frame of it. `evaluation_scenes` and
+`evaluation_sequences` make the evaluation sets from objects that training never sees.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from storm_edge.synthetic.appearance import Appearance, motion_kernel, smear
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, render_layer
 from storm_edge.synthetic.motion import MotionConfig, camera_at, orbiting_camera, random_motion
-from storm_edge.synthetic.objects import HELD_OUT_FROM, SyntheticObject, make_object
+from storm_edge.synthetic.objects import EVALUATION_FROM, SyntheticObject, make_object
 from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
 from storm_edge.synthetic.sensor import DepthSensor
 
@@ -40,7 +40,7 @@ _OCCLUDER_STEPS = (1.0, 1.08, 1.16, 1.25, 1.35, 1.5, 1.7, 2.0, 2.5, 3.5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Actor:
+class MovingMesh:
     """A mesh and where it is in every frame."""
 
     mesh: Mesh
@@ -59,14 +59,14 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class SceneScript:
     """All that is in front of the camera, and the camera."""
 
-    target: Actor
+    target: MovingMesh
     """The object whose pose is the truth."""
     axes: tuple[ContinuousSymmetry, ...] = ()
     """Axes about which the target looks the same."""
-    others: tuple[Actor, ...]
+    others: tuple[MovingMesh, ...]
     """Clutter, hands, whatever passes in front."""
     planes: tuple[Plane, ...]
     """Table, floor and walls."""
@@ -114,24 +114,24 @@ class LabelledFrame:
         return float(self.mask_visib.sum() / max(int(self.mask.sum()), 1))
 
 
-class StagePhotographer:
-    """Makes the frames of a `Stage`; keeps meshes on the device, and pictures of what stands still."""
+class SceneRenderer:
+    """Makes the frames of a `SceneScript`; keeps meshes on the device, and pictures of what stands still."""
 
-    def __init__(self, stage: Stage, *, size_px: tuple[int, int] = SIZE_PX) -> None:
-        self.stage = stage
+    def __init__(self, script: SceneScript, *, size_px: tuple[int, int] = SIZE_PX) -> None:
+        self.script = script
         self._size_px = size_px
-        self._actors = (stage.target, *stage.others)
+        self._actors = (script.target, *script.others)
         self._buffers = [MeshBuffers.from_mesh(actor.mesh) for actor in self._actors]
         self._room: Layer | None = None
         self._still: dict[int, Layer | None] = {}
 
     def __iter__(self) -> Iterator[LabelledFrame]:
-        return (self.photograph(index) for index in range(self.stage.frame_count))
+        return (self.render_frame(index) for index in range(self.script.frame_count))
 
-    def photograph(self, index: int) -> LabelledFrame:
+    def render_frame(self, index: int) -> LabelledFrame:
         """Frame ``index``, the same at every call."""
-        stage = self.stage
-        rng = np.random.default_rng([stage.seed, index])
+        script = self.script
+        rng = np.random.default_rng([script.seed, index])
         layers, shown = self._layers(index)
         scene = compose(layers)
         mask = np.zeros(self._size_px, dtype=bool)
@@ -141,21 +141,21 @@ class StagePhotographer:
         mask_visib = (scene.owner == 1 + shown.index(0)) if 0 in shown else np.zeros_like(mask)
         colour = self._blurred(index, scene.colour, scene.owner, layers, shown)
         frame = Frame(
-            rgb=stage.appearance.expose(colour, rng),
-            depth_m=stage.sensor.measure(scene.depth, scene.colour, float(stage.K[0, 0]), rng),
-            K=stage.K,
+            rgb=script.appearance.expose(colour, rng),
+            depth_m=script.sensor.measure(scene.depth, scene.colour, float(script.K[0, 0]), rng),
+            K=script.K,
             stamp_ns=round(index * 1e9 / RATE_HZ),
             index=index,
         )
-        return LabelledFrame(frame=frame, T_cam_obj=stage.T_cam_obj(index), mask=mask, mask_visib=mask_visib)
+        return LabelledFrame(frame=frame, T_cam_obj=script.T_cam_obj(index), mask=mask, mask_visib=mask_visib)
 
     def in_sight(self, index: int) -> bool:
         """Whether all of the target lies inside the picture."""
-        stage = self.stage
-        points = transform(stage.T_cam_obj(index), stage.target.mesh.vertices)
+        script = self.script
+        points = transform(script.T_cam_obj(index), script.target.mesh.vertices)
         if points[:, 2].min() <= 0.0:
             return False
-        pixels = project(stage.K, points)
+        pixels = project(script.K, points)
         return bool(pixels.min() >= 0.0 and (pixels.max(axis=0) <= np.array(self._size_px)[::-1] - 1).all())
 
     def visible_share(self, index: int) -> float:
@@ -174,21 +174,21 @@ class StagePhotographer:
 
     def _layers(self, index: int, *, with_room: bool = True) -> tuple[list[Layer], list[int]]:
         """What there is to see in a frame: the room, then the actors in sight and their numbers."""
-        stage = self.stage
-        T_cam_world = stage._camera(index)
+        script = self.script
+        T_cam_world = script._camera(index)
         layers: list[Layer] = []
         if with_room:
-            if self._room is None or len(stage.T_cam_world) > 1:
-                self._room = render_planes(list(stage.planes), T_cam_world, stage.K, self._size_px)
+            if self._room is None or len(script.T_cam_world) > 1:
+                self._room = render_planes(list(script.planes), T_cam_world, script.K, self._size_px)
             layers.append(self._room)
         shown = []
         for number, (actor, buffers) in enumerate(zip(self._actors, self._buffers, strict=True)):
-            still = not actor.moves and len(stage.T_cam_world) == 1
+            still = not actor.moves and len(script.T_cam_world) == 1
             if still and number in self._still:
                 layer = self._still[number]
             else:
                 T = T_cam_world @ actor.at(index)
-                layer = render_layer(buffers, actor.mesh.vertices, T, stage.K, self._size_px, stage.light)
+                layer = render_layer(buffers, actor.mesh.vertices, T, script.K, self._size_px, script.light)
             if still:
                 self._still[number] = layer
             if layer is not None:
@@ -205,49 +205,49 @@ class StagePhotographer:
         shown: list[int],
     ) -> NDArray[np.float32]:
         """Motion blur as long as the target's way in the image while the shutter was open."""
-        stage = self.stage
-        before, now = stage.T_cam_obj(max(index - 1, 0)), stage.T_cam_obj(index)
-        way = project(stage.K, now[:3, 3]) - project(stage.K, before[:3, 3])
-        length_px = float(np.hypot(*way)) * stage.exposure_share
+        script = self.script
+        before, now = script.T_cam_obj(max(index - 1, 0)), script.T_cam_obj(index)
+        way = project(script.K, now[:3, 3]) - project(script.K, before[:3, 3])
+        length_px = float(np.hypot(*way)) * script.exposure_share
         if length_px < 1.0:
             return colour
         kernel = motion_kernel(length_px, float(np.arctan2(way[1], way[0])))
         moving = [1 + shown.index(number) for number in shown if self._actors[number].moves]
-        if len(stage.T_cam_world) > 1:
+        if len(script.T_cam_world) > 1:
             return smear(colour, colour, np.ones(owner.shape, dtype=bool), kernel)
         behind = compose([layer for i, layer in enumerate(layers) if i not in moving]).colour
         return smear(colour, behind, np.isin(owner, moving), kernel)
 
 
-def write_stage(path: Path, stage: Stage) -> None:
+def write_scene(path: Path, script: SceneScript) -> None:
     """Photograph a stage and write it as a BOP scene with its model, target id `OBJECT_ID`.
 
     Raises:
         OutputError: The folder exists or cannot be written.
     """
     with BopWriter(path) as writer:
-        writer.add_model(OBJECT_ID, stage.target.mesh, symmetries_continuous=stage.axes)
-        for item in StagePhotographer(stage):
+        writer.add_model(OBJECT_ID, script.target.mesh, symmetries_continuous=script.axes)
+        for item in SceneRenderer(script):
             label = GroundTruth(object_id=OBJECT_ID, T_cam_obj=item.T_cam_obj)
             writer.add(item.frame, [label], masks=[item.mask], masks_visib=[item.mask_visib])
 
 
-def held_out_scenes(count: int, seed: int = 0) -> Iterator[Stage]:
+def evaluation_scenes(count: int, seed: int = 0) -> Iterator[SceneScript]:
     """Single pictures, each of another object, at most 30 % of it hidden."""
-    return (held_out_stage(seed + index) for index in range(count))
+    return (evaluation_scene(seed + index) for index in range(count))
 
 
-def held_out_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[Stage]:
+def evaluation_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[SceneScript]:
     """Recordings of ``frames`` frames, each of another painted object, at most 30 % of it hidden at any time.
 
     Only painted objects, because a plain one may have many right poses and ADD knows one.
     """
-    return (held_out_stage(seed + index, frame_count=frames, unique_pose=True) for index in range(count))
+    return (evaluation_scene(seed + index, frame_count=frames, unique_pose=True) for index in range(count))
 
 
-def held_out_stage(
+def evaluation_scene(
     seed: int, *, frame_count: int = 1, max_occlusion: float = 0.3, unique_pose: bool = False
-) -> Stage:
+) -> SceneScript:
     """A stage with an object that training never sees, always the same one for a seed.
 
     Args:
@@ -256,21 +256,21 @@ def held_out_stage(
         max_occlusion: Largest hidden part of the silhouette in any frame.
         unique_pose: Take only painted objects, whose pose colour settles.
     """
-    object_seed = HELD_OUT_FROM + 1000 * seed
+    object_seed = EVALUATION_FROM + 1000 * seed
     target = make_object(object_seed, held_out=True)
     while unique_pose and not target.pose_is_unique:
         object_seed += 1
         target = make_object(object_seed, held_out=True)
     for attempt in range(20):
-        stage = _crowded(_bare_stage(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
-        if stage is not None:
-            return replace(stage, seed=seed)
+        script = _crowded(_bare_script(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
+        if script is not None:
+            return replace(script, seed=seed)
     raise RuntimeError(f"held-out stage {seed}: no view keeps the object inside the picture")
 
 
-def _bare_stage(rng: np.random.Generator, target: SyntheticObject, frame_count: int) -> Stage:
+def _bare_script(rng: np.random.Generator, target: SyntheticObject, frame_count: int) -> SceneScript:
     """Target, room and cameras, and all that might stand or reach into the way in `others`, a hand last."""
-    K, distance_m = _held_out_camera(rng, target.diameter_m)
+    K, distance_m = _evaluation_camera(rng, target.diameter_m)
     T_rest = resting_pose(rng, target)
     held = bool(rng.random() < 0.5)
     if held:
@@ -287,40 +287,40 @@ def _bare_stage(rng: np.random.Generator, target: SyntheticObject, frame_count: 
         azimuth, elevation = float(rng.uniform(0.0, 2.0 * np.pi)), float(rng.uniform(0.35, 1.2))
         T_cam_world = camera_at(aim, azimuth, elevation, distance_m)[None]
     clutter = [_clutter(rng, target.seed + 500 + i, target, T_rest) for i in range(int(rng.integers(2, 6)))]
-    return Stage(
-        target=Actor(mesh=target.mesh, T_world_obj=T_target),
+    return SceneScript(
+        target=MovingMesh(mesh=target.mesh, T_world_obj=T_target),
         axes=target.axes,
         others=(*clutter, _occluder(rng, target, T_target, T_cam_world[0])),
         planes=random_room(rng),
         T_cam_world=T_cam_world,
         K=K,
         light=Lighting(ambient=0.6, diffuse=float(rng.uniform(0.3, 0.7)), to_light=_light_from_above(rng)),
-        appearance=held_out_appearance(rng),
-        sensor=held_out_sensor(rng),
+        appearance=evaluation_appearance(rng),
+        sensor=evaluation_sensor(rng),
         frame_count=frame_count,
         exposure_share=float(rng.uniform(0.1, 0.5)),
     )
 
 
-def _crowded(stage: Stage, max_occlusion: float) -> Stage | None:
+def _crowded(script: SceneScript, max_occlusion: float) -> SceneScript | None:
     """The stage with as much in the way as is allowed; None when the target leaves the picture.
 
     What hides too much is pushed away from the target step by step, and left out as a last resort.
     """
-    *clutter, hand = stage.others
+    *clutter, hand = script.others
     up, ahead = (
         np.array([0.0, 0.0, 1.0]),
-        stage.T_cam_world[0, 2, :3],
+        script.T_cam_world[0, 2, :3],
     )  # clutter stays on the table, the hand in front
     for hands, things in (([hand], clutter), ([], clutter), ([], [])):
         for step in _OCCLUDER_STEPS if things else (1.0,):
-            others = [_pushed(thing, stage.target, step, up) for thing in things]
-            others += [_pushed(thing, stage.target, step, ahead) for thing in hands]
-            pushed = replace(stage, others=tuple(others))
-            photographer = StagePhotographer(pushed)
-            if not all(photographer.in_sight(i) for i in range(stage.frame_count)):
+            others = [_pushed(thing, script.target, step, up) for thing in things]
+            others += [_pushed(thing, script.target, step, ahead) for thing in hands]
+            pushed = replace(script, others=tuple(others))
+            renderer = SceneRenderer(pushed)
+            if not all(renderer.in_sight(i) for i in range(script.frame_count)):
                 return None
-            if all(photographer.visible_share(i) >= 1.0 - max_occlusion for i in range(stage.frame_count)):
+            if all(renderer.visible_share(i) >= 1.0 - max_occlusion for i in range(script.frame_count)):
                 return pushed
     return None
 
@@ -358,7 +358,7 @@ def random_room(rng: np.random.Generator) -> tuple[Plane, ...]:
     return tuple(planes)
 
 
-def held_out_sensor(rng: np.random.Generator) -> DepthSensor:
+def evaluation_sensor(rng: np.random.Generator) -> DepthSensor:
     """A usual stereo depth camera, its settings varied a little around the defaults."""
     return DepthSensor(
         noise_per_m=float(rng.uniform(0.001, 0.003)),
@@ -370,7 +370,7 @@ def held_out_sensor(rng: np.random.Generator) -> DepthSensor:
     )
 
 
-def held_out_appearance(rng: np.random.Generator) -> Appearance:
+def evaluation_appearance(rng: np.random.Generator) -> Appearance:
     """A usual colour camera indoors."""
     exposure, balance = rng.uniform(0.75, 1.15), np.exp(rng.normal(0.0, 0.06, 3))
     return Appearance(
@@ -385,7 +385,7 @@ def held_out_appearance(rng: np.random.Generator) -> Appearance:
     )
 
 
-def _held_out_camera(rng: np.random.Generator, diameter_m: float) -> tuple[Float64, float]:
+def _evaluation_camera(rng: np.random.Generator, diameter_m: float) -> tuple[Float64, float]:
     """Intrinsics of a 640x480 camera and a distance at which the object spans 70 to 180 px."""
     fx = rng.uniform(520.0, 640.0)
     K = np.array([[fx, 0.0, rng.normal(319.5, 5.0)], [0.0, fx, rng.normal(239.5, 5.0)], [0.0, 0.0, 1.0]])
@@ -397,7 +397,7 @@ def _light_from_above(rng: np.random.Generator) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
-def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_world_target: Float64) -> Actor:
+def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_world_target: Float64) -> MovingMesh:
     """Something standing on the table beside the target."""
     item = make_object(
         seed, held_out=True, diameter_m=float(target.diameter_m * rng.uniform(0.5, 1.5)), face_count=2000
@@ -406,10 +406,12 @@ def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_wor
     angle = rng.uniform(0.0, 2.0 * np.pi)
     gap = (target.diameter_m + item.diameter_m) / 2.0 * rng.uniform(0.9, 2.0)
     T[:2, 3] += T_world_target[:2, 3] + gap * np.array([np.cos(angle), np.sin(angle)])
-    return Actor(mesh=item.mesh, T_world_obj=T[None])
+    return MovingMesh(mesh=item.mesh, T_world_obj=T[None])
 
 
-def _occluder(rng: np.random.Generator, target: SyntheticObject, T_target: Float64, T_cam_world: Float64) -> Actor:
+def _occluder(
+    rng: np.random.Generator, target: SyntheticObject, T_target: Float64, T_cam_world: Float64
+) -> MovingMesh:
     """A hand in front of the target's edge, going where it goes."""
     ahead = T_cam_world[2, :3]
     aside = np.cross(rng.standard_normal(3), ahead)
@@ -420,16 +422,16 @@ def _occluder(rng: np.random.Generator, target: SyntheticObject, T_target: Float
     x /= np.linalg.norm(x)
     R = np.stack([x, np.cross(outward, x), outward], axis=1)
     offset = aside * (0.03 + target.diameter_m * rng.uniform(0.15, 0.3)) - ahead * (0.02 + 0.4 * target.diameter_m)
-    return Actor(mesh=make_hand(rng), T_world_obj=make_T(R, T_target[:, :3, 3] + offset))
+    return MovingMesh(mesh=make_hand(rng), T_world_obj=make_T(R, T_target[:, :3, 3] + offset))
 
 
-def _pushed(actor: Actor, target: Actor, factor: float, fixed: Float64) -> Actor:
+def _pushed(actor: MovingMesh, target: MovingMesh, factor: float, fixed: Float64) -> MovingMesh:
     """The actor at ``factor`` times its distance from the target, not counting what is along ``fixed``."""
     away = actor.at(0)[:3, 3] - target.at(0)[:3, 3]
     away = away - fixed * float(away @ fixed)
     T = actor.T_world_obj.copy()
     T[:, :3, 3] += (factor - 1.0) * away
-    return Actor(mesh=actor.mesh, T_world_obj=T)
+    return MovingMesh(mesh=actor.mesh, T_world_obj=T)
 
 
 def _overlap(layer: Layer, target: Layer) -> NDArray[np.float32]:

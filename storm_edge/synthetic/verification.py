@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.se3 import exp_so3, random_rotation
 from storm_edge.kernels.reference.crop_window import plain_windows
-from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.pairs import cropped, network_input
 from storm_edge.synthetic.patches import ObjectPool, Observation, observe
 
@@ -30,7 +30,7 @@ class GroupSampler:
     """An endless, seeded stream of training batches for the verifier.
 
     Args:
-        seed: Seed of the stream; from `HELD_OUT_FROM` on the objects are those of evaluation.
+        seed: Seed of the stream; from `EVALUATION_FROM` on the objects are those of evaluation.
         size_px: Side of the crops [px].
         pool_size: Objects in memory at a time.
     """
@@ -38,7 +38,7 @@ class GroupSampler:
     def __init__(self, seed: int, *, size_px: int = 80, pool_size: int = 160) -> None:
         self.size_px = size_px
         self._rng = np.random.default_rng([seed, 6])
-        self._pool = ObjectPool(self._rng, size=pool_size, held_out=seed >= HELD_OUT_FROM)
+        self._pool = ObjectPool(self._rng, size=pool_size, held_out=seed >= EVALUATION_FROM)
 
     def group_batch(self, n: int) -> Batch:
         """``n`` groups of `GOOD_COUNT` good and `BAD_COUNT` bad crops, in this order.

@@ -12,7 +12,7 @@ import pytest
 
 from storm_edge.bop.scene import BopScene, mask_name, write_mask
 from storm_edge.errors import FrameError, InputError, SceneError
-from storm_edge.evaluate.mask_results import judge_mask_scene, read_mask_results
+from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
 from storm_edge.evaluate.masks import score_masks
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
@@ -64,8 +64,8 @@ def edit_labels(scene_path: Path, copy: Path, change: Callable[[dict[str, Any]],
 def test_a_right_mask_and_a_miss(scene_path: Path, thing: ObjectBundle, tmp_path: Path) -> None:
     scene = BopScene(scene_path)
     run = write_run(tmp_path / "run", [entry(0), entry(1, found=False)], {0: scene.mask_visib(0)})
-    judged = judge_mask_scene(scene, read_mask_results(run), [thing])
-    (row,) = score_masks(judged.judgements)
+    judged = evaluate_mask_scene(scene, read_mask_results(run), [thing])
+    (row,) = score_masks(judged.evaluations)
     assert (row.name, row.image_count, row.iou_mean, row.missed_share) == (NAME, 2, 0.5, 0.5)
     # Precision 1 up to recall 1/2: 51 of 101 recalls.
     assert row.ap == pytest.approx(51 / 101)
@@ -80,18 +80,18 @@ def test_an_image_whose_labels_leave_it_out_holds_it_not(
     run = write_run(
         tmp_path / "run", [entry(0), entry(1), entry(2, found=False)], dict.fromkeys((0, 1), scene.mask_visib(0))
     )
-    (row,) = score_masks(judge_mask_scene(scene, read_mask_results(run), [thing]).judgements)
+    (row,) = score_masks(evaluate_mask_scene(scene, read_mask_results(run), [thing]).evaluations)
     assert (row.absent_count, row.absent_right_share, row.missed_share) == (2, 0.5, 0.0)
 
 
 def test_images_without_labels_or_masks_are_not_judged(scene_path: Path, thing: ObjectBundle, tmp_path: Path) -> None:
     scene = edit_labels(scene_path, tmp_path / "scene", lambda labels: labels.pop("1"))
     run = write_run(tmp_path / "run", [entry(0), entry(1)], dict.fromkeys((0, 1), scene.mask_visib(0)))
-    judged = judge_mask_scene(scene, read_mask_results(run), [thing])
-    assert ([j.frame_id for j in judged.judgements], judged.unjudged_frames) == ([0], [1])
+    judged = evaluate_mask_scene(scene, read_mask_results(run), [thing])
+    assert ([j.frame_id for j in judged.evaluations], judged.unjudged_frames) == ([0], [1])
     only = write_run(tmp_path / "only", [entry(1)], {1: scene.mask_visib(0)})
     with pytest.raises(InputError, match="no image that could be judged"):
-        judge_mask_scene(scene, read_mask_results(only), [thing])
+        evaluate_mask_scene(scene, read_mask_results(only), [thing])
 
 
 def test_any_of_two_instances_may_be_found(scene_path: Path, thing: ObjectBundle, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_any_of_two_instances_may_be_found(scene_path: Path, thing: ObjectBundle
     other[:9, :9] = True
     write_mask(masks / mask_name(0, 1), other)
     run = write_run(tmp_path / "run", [entry(0)], {0: other})
-    (row,) = score_masks(judge_mask_scene(scene, read_mask_results(run), [thing]).judgements)
+    (row,) = score_masks(evaluate_mask_scene(scene, read_mask_results(run), [thing]).evaluations)
     assert (row.truth_count, row.missed_share) == (2, 0.0)
     assert row.ap == pytest.approx(51 / 101)
 
@@ -115,16 +115,16 @@ def test_masks_that_do_not_fit_are_refused(scene_path: Path, thing: ObjectBundle
     scene = BopScene(scene_path)
     small = write_run(tmp_path / "small", [entry(0)], {0: np.ones((4, 4), dtype=bool)})
     with pytest.raises(FrameError, match=r"size \(4, 4\), expected \(72, 96\)"):
-        judge_mask_scene(scene, read_mask_results(small), [thing])
+        evaluate_mask_scene(scene, read_mask_results(small), [thing])
     gone = write_run(tmp_path / "gone", [entry(0)], {})
     with pytest.raises(SceneError, match=r"000000_000000\.png: got no such file"):
-        judge_mask_scene(scene, read_mask_results(gone), [thing])
+        evaluate_mask_scene(scene, read_mask_results(gone), [thing])
 
 
 def test_an_object_that_was_not_looked_for_is_named(scene_path: Path, thing: ObjectBundle, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [{**entry(0, found=False), "object": "mug"}], {})
     with pytest.raises(InputError, match="got objects mug, expected 'obj_000003'"):
-        judge_mask_scene(BopScene(scene_path), read_mask_results(run), [thing])
+        evaluate_mask_scene(BopScene(scene_path), read_mask_results(run), [thing])
 
 
 @pytest.mark.parametrize(

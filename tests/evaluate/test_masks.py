@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storm_edge.evaluate.masks import MaskJudgement, average_precision, judge_masks, score_masks
+from storm_edge.evaluate.masks import MaskEvaluation, average_precision, evaluate_masks, score_masks
 
 
 def square(x: int, side: int = 10) -> NDArray[np.bool_]:
@@ -16,9 +16,9 @@ def square(x: int, side: int = 10) -> NDArray[np.bool_]:
     return mask
 
 
-def overlaps(*rows: tuple[float, list[float]], object_id: str = "mug") -> MaskJudgement:
+def overlaps(*rows: tuple[float, list[float]], object_id: str = "mug") -> MaskEvaluation:
     """A judgement from scores and their overlaps with the true masks."""
-    return MaskJudgement(
+    return MaskEvaluation(
         object_id=object_id,
         frame_id=0,
         scores=np.array([score for score, _ in rows]),
@@ -26,13 +26,13 @@ def overlaps(*rows: tuple[float, list[float]], object_id: str = "mug") -> MaskJu
     )
 
 
-def missed(truth_count: int = 1) -> MaskJudgement:
-    return MaskJudgement(object_id="mug", frame_id=0, scores=np.zeros(0), iou=np.zeros((0, truth_count)))
+def missed(truth_count: int = 1) -> MaskEvaluation:
+    return MaskEvaluation(object_id="mug", frame_id=0, scores=np.zeros(0), iou=np.zeros((0, truth_count)))
 
 
 def test_overlap_of_two_squares() -> None:
     # 10 x 10 px each, shifted by 5: 50 shared of 150
-    judged = judge_masks("mug", 3, [square(10)], [(square(15), 0.8)])
+    judged = evaluate_masks("mug", 3, [square(10)], [(square(15), 0.8)])
     np.testing.assert_allclose(judged.iou, [[1 / 3]])
     (row,) = score_masks([judged])
     assert row.iou_mean == pytest.approx(1 / 3)
@@ -41,13 +41,13 @@ def test_overlap_of_two_squares() -> None:
 
 def test_masks_are_judged_best_first_and_empty_ones_are_none() -> None:
     nothing = np.zeros((20, 60), dtype=bool)
-    judged = judge_masks("mug", 0, [nothing, square(10)], [(square(40), 0.2), (nothing, 0.9), (square(10), 0.7)])
+    judged = evaluate_masks("mug", 0, [nothing, square(10)], [(square(40), 0.2), (nothing, 0.9), (square(10), 0.7)])
     np.testing.assert_array_equal(judged.scores, [0.7, 0.2])
     np.testing.assert_array_equal(judged.iou, [[1.0], [0.0]])
 
 
 def test_a_perfect_mask_in_every_image_is_1() -> None:
-    (row,) = score_masks([judge_masks("mug", i, [square(i)], [(square(i), 0.5)]) for i in range(4)])
+    (row,) = score_masks([evaluate_masks("mug", i, [square(i)], [(square(i), 0.5)]) for i in range(4)])
     assert (row.ap, row.ap50, row.ap75, row.iou_mean, row.missed_share) == (1.0, 1.0, 1.0, 1.0, 0.0)
 
 
@@ -81,8 +81,8 @@ def test_a_true_mask_is_taken_once() -> None:
 
 
 def test_a_mask_of_an_absent_object_is_false() -> None:
-    absent = MaskJudgement(object_id="mug", frame_id=1, scores=np.array([0.95]), iou=np.zeros((1, 0)))
-    quiet = MaskJudgement(object_id="mug", frame_id=2, scores=np.zeros(0), iou=np.zeros((0, 0)))
+    absent = MaskEvaluation(object_id="mug", frame_id=1, scores=np.array([0.95]), iou=np.zeros((1, 0)))
+    quiet = MaskEvaluation(object_id="mug", frame_id=2, scores=np.zeros(0), iou=np.zeros((0, 0)))
     (row,) = score_masks([overlaps((0.9, [1.0])), absent, quiet])
     assert row.ap50 == pytest.approx(0.5)  # the false one stands first
     assert (row.absent_count, row.absent_right_share) == (2, 0.5)
@@ -103,26 +103,26 @@ def test_objects_are_averaged_whatever_their_number_of_images() -> None:
 
 
 def test_an_object_that_is_nowhere_has_no_precision() -> None:
-    (row,) = score_masks([MaskJudgement(object_id="mug", frame_id=0, scores=np.zeros(0), iou=np.zeros((0, 0)))])
+    (row,) = score_masks([MaskEvaluation(object_id="mug", frame_id=0, scores=np.zeros(0), iou=np.zeros((0, 0)))])
     assert (row.ap, row.iou_mean, row.missed_share) == (None, None, None)
     assert row.absent_right_share == 1.0
 
 
 def test_time_is_averaged() -> None:
-    (row,) = score_masks([judge_masks("mug", i, [square(1)], [], time_s=0.1 * i) for i in range(3)])
+    (row,) = score_masks([evaluate_masks("mug", i, [square(1)], [], time_s=0.1 * i) for i in range(3)])
     assert row.time_mean_s == pytest.approx(0.1)
 
 
-def plain_average_precision(judgements: list[MaskJudgement], threshold: float) -> float:
+def plain_average_precision(evaluations: list[MaskEvaluation], threshold: float) -> float:
     """The definition read aloud: the best precision at any cut of the list whose recall is at least r, for each r."""
-    truth_count = sum(j.truth_count for j in judgements)
-    rows = sorted(((s, n, i) for n, j in enumerate(judgements) for i, s in enumerate(j.scores)), key=lambda r: -r[0])
+    truth_count = sum(j.truth_count for j in evaluations)
+    rows = sorted(((s, n, i) for n, j in enumerate(evaluations) for i, s in enumerate(j.scores)), key=lambda r: -r[0])
     taken: set[tuple[int, int]] = set()
     cuts, hits = [], 0
     for place, (_, n, i) in enumerate(rows, start=1):
-        free = [g for g in range(judgements[n].truth_count) if (n, g) not in taken]
-        best = max(free, key=lambda g: judgements[n].iou[i, g], default=None)
-        if best is not None and judgements[n].iou[i, best] >= threshold:
+        free = [g for g in range(evaluations[n].truth_count) if (n, g) not in taken]
+        best = max(free, key=lambda g: evaluations[n].iou[i, g], default=None)
+        if best is not None and evaluations[n].iou[i, best] >= threshold:
             taken.add((n, best))
             hits += 1
         cuts.append((hits / truth_count, hits / place))
@@ -136,7 +136,7 @@ def test_average_precision_equals_its_definition(rng: np.random.Generator) -> No
             masks, truths = int(rng.integers(0, 4)), int(rng.integers(0, 3))
             scores = np.sort(rng.random(masks))[::-1]
             judged.append(
-                MaskJudgement(object_id="mug", frame_id=frame_id, scores=scores, iou=rng.random((masks, truths)))
+                MaskEvaluation(object_id="mug", frame_id=frame_id, scores=scores, iou=rng.random((masks, truths)))
             )
         for threshold in (0.3, 0.5, 0.75):
             found = average_precision(judged, threshold)

@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from storm_edge.geometry.se3 import transform
 from storm_edge.synthetic.hands import make_hand
-from storm_edge.synthetic.objects import HELD_OUT_FROM, make_object
+from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
 from storm_edge.synthetic.textures import KINDS, paint
 
 
@@ -31,7 +31,7 @@ def test_a_seed_is_an_object() -> None:
     assert first.mesh.vertices.shape != other.mesh.vertices.shape
 
 
-@pytest.mark.parametrize(("seed", "held_out"), [(HELD_OUT_FROM, False), (HELD_OUT_FROM - 1, True), (-1, False)])
+@pytest.mark.parametrize(("seed", "held_out"), [(EVALUATION_FROM, False), (EVALUATION_FROM - 1, True), (-1, False)])
 def test_training_and_evaluation_share_no_object(seed: int, held_out: bool) -> None:
     with pytest.raises(ValueError, match="share no object"):
         make_object(seed, held_out=held_out)

@@ -13,7 +13,7 @@ from storm_edge.synthetic.occlusions import (
     recovery_sequence,
     twin_stage,
 )
-from storm_edge.synthetic.scenes import StagePhotographer
+from storm_edge.synthetic.scenes import SceneRenderer
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def sequence() -> RecoverySequence:
 
 def test_the_target_is_hidden_once_for_10_to_40_frames(sequence: RecoverySequence) -> None:
     share = sequence.visible_share
-    assert len(share) == sequence.stage.frame_count
+    assert len(share) == sequence.script.frame_count
     np.testing.assert_array_equal(np.flatnonzero(share == 0.0), np.array(sequence.hidden))
     assert HIDDEN_COUNTS[0] <= len(sequence.hidden) <= HIDDEN_COUNTS[1]
 
@@ -34,38 +34,38 @@ def test_there_is_time_to_settle_before_and_to_recover_after(sequence: RecoveryS
 
 
 def test_pictures_show_what_the_shares_say(sequence: RecoverySequence) -> None:
-    photographer = StagePhotographer(sequence.stage)
+    renderer = SceneRenderer(sequence.script)
     for index in (0, sequence.hidden.start - 3, sequence.hidden.start, sequence.hidden.stop - 1):
-        picture = photographer.photograph(index)
+        picture = renderer.render_frame(index)
         assert picture.mask.sum() > 1000
         # A silhouette of 2000 px and more; pixels on an edge may belong to either side.
         assert picture.visible_share == pytest.approx(sequence.visible_share[index], abs=0.01)
 
 
 def test_behind_the_board_the_target_moves_on(sequence: RecoverySequence) -> None:
-    before, after = (sequence.stage.T_cam_obj(i) for i in (sequence.hidden.start - 1, sequence.hidden.stop))
+    before, after = (sequence.script.T_cam_obj(i) for i in (sequence.hidden.start - 1, sequence.hidden.stop))
     assert np.linalg.norm(after[:3, 3] - before[:3, 3]) > 0.03
 
 
 def test_a_seed_is_always_the_same_sequence(sequence: RecoverySequence) -> None:
     again = recovery_sequence(20_000)
     assert again.hidden == sequence.hidden
-    np.testing.assert_array_equal(again.stage.target.T_world_obj, sequence.stage.target.T_world_obj)
+    np.testing.assert_array_equal(again.script.target.T_world_obj, sequence.script.target.T_world_obj)
 
 
 def test_an_absent_target_is_nowhere_and_its_clutter_is_there() -> None:
-    stage = absent_stage(20_000)
-    picture = StagePhotographer(stage).photograph(0)
+    script = absent_stage(20_000)
+    picture = SceneRenderer(script).render_frame(0)
     assert not picture.mask.any()
     assert not picture.mask_visib.any()
-    assert len(stage.others) > 0
+    assert len(script.others) > 0
     assert (picture.frame.depth_m > 0.0).mean() > 0.5
 
 
 def test_twins_are_the_same_mesh_at_two_places_in_view() -> None:
-    stage = twin_stage(20_000, frame_count=5)
-    twin = stage.others[0]
-    assert twin.mesh is stage.target.mesh
-    first, second = stage.T_cam_obj(0)[:3, 3], (stage.T_cam_world[0] @ twin.at(0))[:3, 3]
+    script = twin_stage(20_000, frame_count=5)
+    twin = script.others[0]
+    assert twin.mesh is script.target.mesh
+    first, second = script.T_cam_obj(0)[:3, 3], (script.T_cam_world[0] @ twin.at(0))[:3, 3]
     assert np.linalg.norm(first - second) > 0.05
-    assert (project(stage.K, np.stack([first, second])) > 0.0).all()
+    assert (project(script.K, np.stack([first, second])) > 0.0).all()

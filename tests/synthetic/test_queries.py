@@ -7,13 +7,13 @@ import pytest
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
-from storm_edge.synthetic.objects import HELD_OUT_FROM
+from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.patches import ObjectPool
 from storm_edge.synthetic.queries import (
     ClutterConfig,
     QueryConfig,
     QuerySampler,
-    held_out_clutter,
+    evaluation_clutter,
     make_clutter,
     recoloured,
 )
@@ -58,9 +58,9 @@ def test_one_seed_gives_one_stream() -> None:
 
 
 def test_absent_objects_are_not_in_the_picture() -> None:
-    (clutter, absent) = next(held_out_clutter(1, 3, size_px=(120, 160)))
+    (clutter, absent) = next(evaluation_clutter(1, 3, size_px=(120, 160)))
     assert 5 <= len(clutter.things) <= 8
-    assert absent.truth.seed >= HELD_OUT_FROM
+    assert absent.truth.seed >= EVALUATION_FROM
     assert absent.truth.seed not in {thing.truth.seed for thing in clutter.things}
 
 

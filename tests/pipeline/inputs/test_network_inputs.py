@@ -36,7 +36,7 @@ SMALL = (240, 320)
 K_SMALL = np.array([[300.0, 0.0, 160.0], [0.0, 305.0, 120.0], [0.0, 0.0, 1.0]])
 
 
-def photograph(mesh, T, K=K_CAMERA, size_px=IMAGE):
+def render_frame(mesh, T, K=K_CAMERA, size_px=IMAGE):
     """A frame that shows exactly the mesh."""
     picture = render(mesh, T, K, size_px)
     return Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K)
@@ -60,7 +60,7 @@ def scene():
     """A sphere, seen; and poses around where it is."""
     rng = np.random.default_rng(3)
     mesh = sphere(RADIUS_M)
-    frame = photograph(mesh, make_T(np.eye(3), [0.03, -0.02, 0.6]), K_SMALL, SMALL)
+    frame = render_frame(mesh, make_T(np.eye(3), [0.03, -0.02, 0.6]), K_SMALL, SMALL)
     noise = rng.normal(0, 0.0005, SMALL).astype(np.float32)
     frame = replace(frame, depth_m=np.where(frame.depth_m > 0, frame.depth_m + noise, np.float32(0)))
     T = poses(rng, 3, z_m=0.6, spread_m=0.04).astype(np.float32).astype(np.float64)
@@ -107,7 +107,7 @@ def test_presets_are_the_documented_rules():
 def test_at_the_true_pose_model_and_image_agree():
     """The default preset's reason: one window. Points agree to half a source pixel (more at the rim)."""
     mesh, T = sphere(RADIUS_M, 4), make_T(np.eye(3), [[0.03, -0.02, 0.6]])
-    rendered, observed = pictures(mesh, photograph(mesh, T[0]), T, DEFAULT)
+    rendered, observed = pictures(mesh, render_frame(mesh, T[0]), T, DEFAULT)
     both = (rendered[0, 5] != 0) & (observed[0, 5] != 0)
     assert both.sum() > 0.95 * (rendered[0, 5] != 0).sum()
     half_pixel = 0.5 * 0.6 / 600 / RADIUS_M
@@ -121,7 +121,7 @@ def test_at_the_true_pose_model_and_image_agree():
 def test_points_are_in_half_diameters_around_the_pose():
     """A square 4 cm in front of the pose's centre, half diameter 8 cm: z is -0.5 wherever it is seen."""
     mesh = quad(0.05)
-    frame = photograph(mesh, make_T(np.eye(3), [0.0, 0.0, 0.46]))
+    frame = render_frame(mesh, make_T(np.eye(3), [0.0, 0.0, 0.46]))
     _, observed = pictures(mesh, frame, make_T(np.eye(3), [[0.0, 0.0, 0.5]]), DEFAULT)
     z = observed[0, 5]
     np.testing.assert_allclose(z[z != 0], -0.5, atol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, SceneError
-from storm_edge.evaluate.judgement import Judgement, judge_scene
+from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score_poses
 from storm_edge.evaluate.predictions import Prediction
 from storm_edge.evaluate.report import score_table, write_report
@@ -51,8 +51,8 @@ def shifted(x_m: float) -> np.ndarray:
 
 
 def test_the_truth_scores_full_marks(scene: BopScene, bundle: ObjectBundle) -> None:
-    judgements = judge_scene(scene, [predicted(i) for i in range(FRAMES)], [bundle])
-    [total] = score_poses(judgements)
+    evaluations = evaluate_scene(scene, [predicted(i) for i in range(FRAMES)], [bundle])
+    [total] = score_poses(evaluations)
     assert (total.label_count, total.pose_count, total.mask_count) == (FRAMES, FRAMES, FRAMES)
     assert (total.add_recall, total.add_s_recall) == (1.0, 1.0)
     assert total.add_auc == pytest.approx(100.0, abs=1e-3)
@@ -61,7 +61,7 @@ def test_the_truth_scores_full_marks(scene: BopScene, bundle: ObjectBundle) -> N
 
 
 def test_a_known_shift_is_measured(scene: BopScene, bundle: ObjectBundle) -> None:
-    first, *rest = judge_scene(scene, [predicted(0, shifted(0.01))], [bundle])
+    first, *rest = evaluate_scene(scene, [predicted(0, shifted(0.01))], [bundle])
     assert first.add_m == pytest.approx(0.010, abs=1e-6)
     assert first.translation_m == pytest.approx(0.010, abs=1e-6)
     assert first.rotation_deg == pytest.approx(0.0, abs=1e-4)
@@ -77,7 +77,7 @@ def test_a_known_shift_is_measured(scene: BopScene, bundle: ObjectBundle) -> Non
 def test_a_stated_symmetry_forgives_the_turn_and_plain_add_does_not(scene_path: Path, scene: BopScene) -> None:
     symmetric = onboard(scene_path / MODEL, "mm", symmetries=symmetry_about("z:2"), view_subdivisions=0)
     half_turn = make_T(exp_so3([0.0, 0.0, np.pi]), np.zeros(3))
-    first = judge_scene(scene, [predicted(0, half_turn)], [symmetric])[0]
+    first = evaluate_scene(scene, [predicted(0, half_turn)], [symmetric])[0]
     assert first.add_symmetric_m == pytest.approx(0.0, abs=1e-6)
     assert first.rotation_deg == pytest.approx(0.0, abs=1e-4)
     # Every corner of the 100 x 140 mm section is hypot(50, 70) mm from the axis and moves by twice that.
@@ -88,7 +88,7 @@ def test_a_stated_symmetry_forgives_the_turn_and_plain_add_does_not(scene_path: 
 def test_the_most_confident_prediction_counts_and_numbers_name_objects_too(
     scene: BopScene, bundle: ObjectBundle
 ) -> None:
-    found = judge_scene(
+    found = evaluate_scene(
         scene,
         [predicted(0, shifted(0.05), score=0.2), predicted(0, score=0.9, name=str(OBJECT_ID))],
         [bundle],
@@ -98,10 +98,10 @@ def test_the_most_confident_prediction_counts_and_numbers_name_objects_too(
 
 def test_objects_that_do_not_belong_are_refused(scene: BopScene, bundle: ObjectBundle) -> None:
     with pytest.raises(InputError, match="'obj_000009'"):
-        judge_scene(scene, [predicted(0)], [replace(bundle, object_id="obj_000009")])
+        evaluate_scene(scene, [predicted(0)], [replace(bundle, object_id="obj_000009")])
     with pytest.raises(InputError, match="got objects cup"):
-        judge_scene(scene, [predicted(0, name="cup")], [bundle])
-    assert judge_scene(scene, [predicted(0, name="crate")], [replace(bundle, object_id="crate")])
+        evaluate_scene(scene, [predicted(0, name="cup")], [bundle])
+    assert evaluate_scene(scene, [predicted(0, name="crate")], [replace(bundle, object_id="crate")])
 
 
 def test_two_labels_of_one_object_are_refused(scene_path: Path, bundle: ObjectBundle) -> None:
@@ -109,17 +109,17 @@ def test_two_labels_of_one_object_are_refused(scene_path: Path, bundle: ObjectBu
     labels["0"] *= 2
     (scene_path / "scene_gt_double.json").write_text(json.dumps(labels))
     with pytest.raises(SceneError, match="2 labels of object 3"):
-        judge_scene(BopScene(scene_path, labels="scene_gt_double.json"), [predicted(0)], [bundle])
+        evaluate_scene(BopScene(scene_path, labels="scene_gt_double.json"), [predicted(0)], [bundle])
     with pytest.raises(SceneError, match="no such file"):
-        judge_scene(BopScene(scene_path, labels="scene_gt_missing.json"), [predicted(0)], [bundle])
+        evaluate_scene(BopScene(scene_path, labels="scene_gt_missing.json"), [predicted(0)], [bundle])
 
 
 def test_tracking_is_judged_by_the_good_labels_only(scene_path: Path, scene: BopScene, bundle: ObjectBundle) -> None:
     classes = {"0": {"quality": "A"}, "1": {"quality": "C"}, "2": {"quality": "B"}, "3": {"quality": "A"}}
     (scene_path / "pose_quality.json").write_text(json.dumps(classes))
     errors_m = [0.001, 0.09, 0.004, 0.002]
-    judgements = judge_scene(scene, [predicted(i, shifted(e)) for i, e in enumerate(errors_m)], [bundle])
-    report = report_tracking(judgements)
+    evaluations = evaluate_scene(scene, [predicted(i, shifted(e)) for i, e in enumerate(errors_m)], [bundle])
+    report = report_tracking(evaluations)
     assert (report.frame_count, report.pose_count, report.judged.label_count) == (4, 4, 3)
     assert report.judged.add_recall == 1.0
     assert (report.worst_frame, report.loss_count) == (2, 0)
@@ -131,8 +131,8 @@ def test_tracking_is_judged_by_the_good_labels_only(scene_path: Path, scene: Bop
     assert report.jitter_rotation_deg == pytest.approx(0.0, abs=1e-4)
 
 
-def judgement(index: int, add_m: float | None) -> Judgement:
-    return Judgement(
+def judgement(index: int, add_m: float | None) -> PoseEvaluation:
+    return PoseEvaluation(
         frame_id=index,
         object_id="box",
         diameter_m=0.2,
@@ -155,13 +155,13 @@ def test_a_constant_offset_is_no_jitter() -> None:
 
 
 def test_the_report_is_plain_json_and_the_table_has_a_row_per_score(tmp_path: Path) -> None:
-    judgements = [judgement(0, 0.01), judgement(1, None)]
-    write_report(tmp_path / "out", {"scores": score_poses(judgements), "labels": judgements})
+    evaluations = [judgement(0, 0.01), judgement(1, None)]
+    write_report(tmp_path / "out", {"scores": score_poses(evaluations), "labels": evaluations})
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert content["scores"][0]["label_count"] == 2
     assert content["labels"][1]["add_m"] is None
     assert content["labels"][0]["T_pred"][0][3] == 0.01
-    assert score_table(score_poses(judgements), title="poses").row_count == 1
+    assert score_table(score_poses(evaluations), title="poses").row_count == 1
 
 
 def tracked(index: int, state: str, T_error: np.ndarray | None = None) -> Prediction:
@@ -172,15 +172,15 @@ def test_losses_and_alarms_are_judged_where_visibility_is_known(scene: BopScene,
     """Right, then 5 cm off and believed, then given up, then right again."""
     gone = replace(tracked(2, "LOST"), T_cam_obj=None)
     lines = [tracked(0, "TRACKING"), tracked(1, "TRACKING", shifted(0.05)), gone, tracked(3, "TRACKING")]
-    judgements = judge_scene(scene, lines, [bundle])
-    assert [j.visible_share for j in judgements] == [1.0] * FRAMES
-    report = report_tracking(judgements)
+    evaluations = evaluate_scene(scene, lines, [bundle])
+    assert [j.visible_share for j in evaluations] == [1.0] * FRAMES
+    report = report_tracking(evaluations)
     assert report.recovery is not None
     assert report.recovery.lost.detected == (1,)
     assert report.recovery.drift_count == 1
     assert "median 1 frames to detect" in report.recovery_sentence()
     # Lines that are not there are left out, not taken for anything.
-    fewer = report_tracking(judge_scene(scene, lines[:2] + lines[3:], [bundle]))
+    fewer = report_tracking(evaluate_scene(scene, lines[:2] + lines[3:], [bundle]))
     assert fewer.unreported_count == 1
     assert "1 unreported frames left out" in fewer.recovery_sentence()
 
@@ -188,13 +188,13 @@ def test_losses_and_alarms_are_judged_where_visibility_is_known(scene: BopScene,
 def test_where_it_cannot_be_judged_it_says_why(bundle: ObjectBundle, tmp_path: Path) -> None:
     path = write_tiny_scene(tmp_path / "tiny", frame_count=2)
     (path / "scene_gt_info.json").unlink()
-    masked = report_tracking(judge_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
+    masked = report_tracking(evaluate_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
     assert masked.recovery is not None  # both masks are there
     (path / "mask" / "000000_000000.png").unlink()
-    blind = report_tracking(judge_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
+    blind = report_tracking(evaluate_scene(BopScene(path), [tracked(0, "TRACKING")], [bundle]))
     assert blind.recovery is None
     assert (
         "not judged, the scene does not say how much of the object is visible in 1 of 1" in blind.recovery_sentence()
     )
-    stateless = report_tracking(judge_scene(BopScene(path), [predicted(0)], [bundle]))
+    stateless = report_tracking(evaluate_scene(BopScene(path), [predicted(0)], [bundle]))
     assert "the predictions name no state" in stateless.recovery_sentence()

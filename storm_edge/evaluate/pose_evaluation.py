@@ -1,4 +1,4 @@
-"""Predicted poses against the labels of a BOP scene, one `Judgement` per label.
+"""Predicted poses against the labels of a BOP scene, one `PoseEvaluation` per label.
 
 `poses` and `tracking` make tables of these. One label per object and image is judged; scenes with several instances
 of one object are refused, since which is which would be a guess.
@@ -34,7 +34,7 @@ QUALITY = "pose_quality.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class PoseEvaluation:
     """One label and how far the prediction is from it. Errors are infinite where no pose was predicted."""
 
     frame_id: int
@@ -69,13 +69,13 @@ class Judgement:
     """Median absolute rendered minus measured depth inside the labelled mask [m]; None where nothing is shared."""
 
 
-def judge_scene(
+def evaluate_scene(
     scene: BopScene,
     predictions: Iterable[Prediction],
     bundles: Sequence[ObjectBundle],
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Judgement]:
+) -> list[PoseEvaluation]:
     """Judge every label of the given objects.
 
     Args:
@@ -94,7 +94,7 @@ def judge_scene(
     states = {(p.frame_id, p.object_id): p.state for p in mine}
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
-    found: list[Judgement] = []
+    found: list[PoseEvaluation] = []
     for done, frame_id in enumerate(scene.frame_ids, start=1):
         labels = scene.ground_truth(frame_id)
         for judge, label_id in zip(judges, ids, strict=True):
@@ -126,10 +126,10 @@ class _ObjectJudge:
 
     def judge(
         self, frame_id: int, label_index: int, T_true: Float64, T_pred: Float64 | None, quality: str | None
-    ) -> Judgement:
+    ) -> PoseEvaluation:
         masked = self._scene.has_mask(frame_id, label_index)
         if T_pred is None:
-            return Judgement(
+            return PoseEvaluation(
                 frame_id=frame_id,
                 object_id=self.bundle.object_id,
                 diameter_m=self.bundle.diameter_m,
@@ -140,7 +140,7 @@ class _ObjectJudge:
             )
         iou, residual = self._compare_images(frame_id, label_index, T_pred) if masked else (None, None)
         nearest = self._model.nearest_truth(T_true, T_pred)
-        return Judgement(
+        return PoseEvaluation(
             frame_id=frame_id,
             object_id=self.bundle.object_id,
             diameter_m=self.bundle.diameter_m,
