@@ -44,8 +44,9 @@ from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import export_bundle
-from storm_edge.live.executor import LoopConfig
+from storm_edge.live.config import StormConfig
 from storm_edge.objects.onboard import onboard
+from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.registrar import REFINE_FIRST
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.follow import Init
@@ -58,9 +59,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm86", "sm89")
 PRECISIONS = ("fp32", "fp16", "int8-fp16")
 _ANYTHING = Gates(tensors=TensorGate(cosine=-1.0, max_error=1e12))
-_ALWAYS = LoopConfig(
+_ALWAYS = StormConfig(
     register=replace(REFINE_FIRST, network_weight=0.0),
-    track=StepwiseTrackConfig(ask_network="always", network_iterations=2),
+    track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="always", network_iterations=2)),
 )
 
 

@@ -46,15 +46,16 @@ from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.live import faults
+from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import LANE_CHUNK, make_loops, make_segmenter
+from storm_edge.live.factory import make_loops, make_segmenter, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.detect.detector import Finder
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.replay.pacing import Pacer
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_scene
@@ -204,13 +205,9 @@ class Bench:
         options = OrtOptions(spinning=False)
         segmenter = make_segmenter(networks, options=options)
         assert segmenter is not None
-        finding, registering = FindConfig(), RegisterConfig(chunk=LANE_CHUNK)
-        quick, careful = (
-            RegisterConfig(**(vars(s) | {"chunk": LANE_CHUNK})) for s in (finding.quick, finding.careful)
-        )
-        finding = FindConfig(**(vars(finding) | {"quick": quick, "careful": careful}))
-        finder = Finder(absent, segmenter, networks=networks, config=finding, options=options)
-        registrar = Registrar(absent, networks, config=registering, options=options)
+        config = with_chunks(StormConfig(), beside=True)
+        finder = Finder(absent, segmenter, networks=networks, config=config.detect, options=options)
+        registrar = Registrar(absent, networks, config=config.register, options=options)
         return Busy(self.lane, finder, registrar, self.camera.frame(0, 0).size_px)
 
     def unpaced(self, count: int) -> list[float]:

@@ -32,8 +32,7 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.recovery import FrameRecord, report_recovery
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
-from storm_edge.live.batched_group import TrackerKind
-from storm_edge.live.executor import LoopConfig
+from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
 from storm_edge.live.factory import make_loops
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import FrameLoop
@@ -104,7 +103,7 @@ def run_one(task: Task) -> list[FrameRecord] | None:
 def _followed(task: Task, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
     """What the loop said of every frame that it was given; one that was passed over is missing."""
     networks = None if task.bundle == "none" else NetworkBundle.load(task.bundle)
-    config = LoopConfig(tracker=task.tracker)
+    config = StormConfig(loop=LoopConfig(tracker=task.tracker))
     with ExitStack() as stack:
         lane, pacer, scene = None, None, BopScene(task.path)
         if task.rate_hz is not None:

@@ -280,7 +280,7 @@ def _describe_profile(profile: MachineProfile, run: BenchRun, plan: BenchPlan) -
         "memory_mib": profile.memory_mib,
         "within_memory": None if peak_mib is None else peak_mib <= profile.memory_mib,
         "estimated_network_ms": estimate_ms,
-        "loop": profile.loop,
+        "config": profile.config,
     }
 
 

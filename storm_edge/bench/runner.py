@@ -26,8 +26,9 @@ from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.kernels.streams import on_stream, settle
-from storm_edge.live.executor import LoopConfig, ObjectLoop
-from storm_edge.live.factory import chunked, make_loops, make_segmenter, streams_of
+from storm_edge.live.config import StormConfig
+from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.factory import make_loops, make_segmenter, streams_of, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
@@ -109,7 +110,7 @@ class BenchPlan:
     """``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``."""
     beside: bool = False
     """Whether searches of mode recover run on a lane beside the frames, not in between."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
+    config: StormConfig = field(default_factory=StormConfig)
     """Schedules and thresholds."""
 
     def __post_init__(self) -> None:
@@ -336,10 +337,10 @@ class _Bench:
     def _loops(self, lane: BackgroundLane | None, *, search: bool = True) -> list[ObjectLoop]:
         plan = self.plan
         if search:
-            loops = make_loops([self.bundle], self.networks, config=plan.loop, device=plan.device, lane=lane)
+            loops = make_loops([self.bundle], self.networks, config=plan.config, device=plan.device, lane=lane)
             self._followed = FrameLoop(loops, device=plan.device, lane=lane, stream=self._streams.track)
             return loops
-        config, _ = chunked(plan.loop, beside=False)
+        config = with_chunks(plan.config, beside=False)
         with on_stream(self._streams.track):
             return [
                 ObjectLoop(
@@ -358,19 +359,21 @@ class _Bench:
         return finder
 
     def _made_finder(self, options: OrtOptions) -> Finder:
-        segmenter = make_segmenter(self.networks, device=self.plan.device, options=options)
+        segmenter = make_segmenter(
+            self.networks, config=self.plan.config.segment, device=self.plan.device, options=options
+        )
         if segmenter is None:
             name = self.networks.name if self.networks is not None else "none"
             remedy = "use a bundle with som_reference, som_query and som_head"
             raise ConfigError(
                 mismatch(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy)
             )
-        _, config = chunked(self.plan.loop, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
+        config = with_chunks(self.plan.config, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
         return Finder(
             self.bundle,
             segmenter,
             networks=self.networks,
-            config=config,
+            config=config.detect,
             device=self.plan.device,
             options=options,
         )

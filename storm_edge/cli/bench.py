@@ -98,8 +98,7 @@ def run(
     from storm_edge.bench.board import read_board
     from storm_edge.bench.report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.batched_group import TrackerKind
-    from storm_edge.live.executor import LoopConfig
+    from storm_edge.live.config import StormConfig, TrackerKind
     from storm_edge.live.profile import check_camera
     from storm_edge.replay.pacing import Pacer
 
@@ -116,9 +115,9 @@ def run(
     networks = open_networks(bundle or "nano", backend=backend, engines=engines, device=device)
     wanted = bench.Mode(mode.value)
     Pacer(rate)
-    loop = LoopConfig() if machine is None else machine.loop
+    config = StormConfig() if machine is None else machine.config
     if tracker is not None:
-        loop = replace(loop, tracker=TrackerKind(tracker.value))
+        config = replace(config, loop=replace(config.loop, tracker=TrackerKind(tracker.value)))
     plan = bench.BenchPlan(
         mode=wanted,
         frame_count=bench.FRAME_COUNTS[wanted] if frames is None else frames,
@@ -126,7 +125,7 @@ def run(
         rate_hz=rate,
         device=device,
         beside=rate is not None if machine is None else machine.beside,
-        loop=loop,
+        config=config,
     )
     with progress_bars() as report:
         recording, item = _open(scene, thing, unit, labels, plan, report)

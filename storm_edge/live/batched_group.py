@@ -12,7 +12,6 @@ and launches are made again around the same objects, whose poses and colours go 
 from __future__ import annotations
 
 import time
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
+from storm_edge.live.config import TrackerKind
 from storm_edge.live.faults import ReopenableNetworks
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -32,20 +32,6 @@ from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
 
 Float64 = NDArray[np.float64]
-
-
-class TrackerKind(str, Enum):
-    """How objects are followed from frame to frame."""
-
-    BATCHED = "batched"
-    """All objects in one step without the host in between, as one CUDA graph where that can be."""
-    STEPWISE = "stepwise"
-    """Each object by itself, with as much work as it asks for."""
-
-    @classmethod
-    def on(cls, device: str) -> TrackerKind:
-        """The cheaper one there: what a GPU waits for costs nothing on a CPU (case `batched_tracker`)."""
-        return cls.STEPWISE if device == "cpu" else cls.BATCHED
 
 
 class BatchedGroup:

@@ -19,7 +19,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -32,7 +32,8 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.arbiter import Need
-from storm_edge.live.batched_group import BatchedGroup, TrackerKind
+from storm_edge.live.batched_group import BatchedGroup
+from storm_edge.live.config import StormConfig
 from storm_edge.live.events import (
     Action,
     Begin,
@@ -56,17 +57,15 @@ from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import Verifying, Vote
 from storm_edge.live.recovery import Locator, Work
-from storm_edge.live.state_machine import Belief, StateMachineConfig, Step, advance
+from storm_edge.live.state_machine import Belief, Step, advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar
-from storm_edge.pipeline.track.batched import BatchedTrackConfig
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker, TrackStep
+from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.track.stepwise import Tracker, TrackStep
 from storm_edge.pipeline.verify.full_tom import TrackVerifier
 
 Float64 = NDArray[np.float64]
@@ -81,42 +80,6 @@ _NEEDS = {
 
 _SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
 _LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """Schedules, thresholds, and how much is done per frame."""
-
-    register: RegisterConfig = field(default_factory=RegisterConfig)
-    """The schedule of registration from a mask that is given, or around the last pose."""
-    register_chunk: int | None = None
-    """Hypotheses per chunk of all registrations, those of searches too; None leaves it to `assembly`, which makes
-    chunks smaller where a lane fits them in between the frames."""
-    tracker: TrackerKind | None = None
-    """How objects are followed; None takes the cheaper one of the device, see `TrackerKind.on`."""
-    track: StepwiseTrackConfig = field(default_factory=StepwiseTrackConfig)
-    """How tracking shares the work between geometry and network: step by step, and in a second look at a frame in
-    doubt."""
-    resident: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
-    """The schedule of a step of all objects. The network is part of it unless ``track`` never asks it."""
-    machine: StateMachineConfig = field(
-        default_factory=lambda: StateMachineConfig(found_above=0.65, cool_down_s=0.03, longest_wait_s=0.07)
-    )
-    """When a pose is doubted, dropped and searched for."""
-    local_search: LocalSearchConfig = field(default_factory=LocalSearchConfig)
-    """Where a lost object is looked for first."""
-    chunks_per_frame: int = 5
-    """Chunks of locating work done per frame while there is no pose, where no lane does them beside the frames.
-    Before the first pose there is nothing to keep up with: an attempt is done at once, as registration from a mask.
-    """
-    frames_per_chunk: int = 3
-    """Frames that the scout follows in one chunk."""
-    kept_frames: int = 60
-    """Frames kept for the scout: 2 s at 30 Hz, 2 MiB each at 640x480."""
-    thorough_every: int = 30
-    """After a loss every so manieth attempt in a row searches the image thoroughly; the others are brief."""
-    verify_every: int = 3
-    """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
 
 
 class ObjectLoop:
@@ -142,7 +105,7 @@ class ObjectLoop:
         bundle: ObjectBundle,
         networks: NetworkBundle | None,
         *,
-        config: LoopConfig | None = None,
+        config: StormConfig | None = None,
         device: str = "cpu",
         options: OrtOptions | None = None,
         finder: Finder | None = None,
@@ -157,7 +120,7 @@ class ObjectLoop:
         self._engine_recovery = replace(engine_recovery or EngineRecovery(), group=group)
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
-        self._config = config or LoopConfig()
+        self._config = config or StormConfig()
         self.share_verifying(0, 1)
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
         self._network: PoseRefiner | None = None
@@ -167,7 +130,7 @@ class ObjectLoop:
 
         def tracker() -> Tracker:
             geometry = GeometricRefiner(bundle.viewpoints, device=device)
-            return Tracker(bundle, geometry, self._network, config=self._config.track, device=device)
+            return Tracker(bundle, geometry, self._network, config=self._config.track.stepwise, device=device)
 
         self._tracker = tracker() if group is None else None
         self._verifying = Verifying(verifier, lane, device)
@@ -178,14 +141,14 @@ class ObjectLoop:
             tracker(),
             finder=finder,
             vote=self._verifying.verify,
-            local_search=self._config.local_search,
-            frames_per_chunk=self._config.frames_per_chunk,
-            kept_frames=self._config.kept_frames,
+            local_search=self._config.reacquire.local_search,
+            frames_per_chunk=self._config.loop.frames_per_chunk,
+            kept_frames=self._config.loop.kept_frames,
             device=device,
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._belief = Belief()
-        machine = self._config.machine
+        machine = self._config.state_machine
         # Without a finder the old place is all there is to look at.
         self._machine = machine if finder is not None else replace(machine, local_search_attempts=None)
         self._step: TrackStep | None = None
@@ -302,7 +265,7 @@ class ObjectLoop:
             self._hand_in(self._lane)
             return
         seen_before = self._trusted is not None
-        for _ in range(self._config.chunks_per_frame) if seen_before else itertools.count():
+        for _ in range(self._config.loop.chunks_per_frame) if seen_before else itertools.count():
             work = self._work
             if work is None:
                 return
@@ -314,7 +277,7 @@ class ObjectLoop:
 
     def share_verifying(self, place: int, count: int) -> None:
         """Verify in frames of its own: it is at ``place`` of ``count`` objects that are followed together."""
-        self._verify_every = max(self._config.verify_every, count)
+        self._verify_every = max(self._config.loop.verify_every, count)
         # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
         self._verify_place = (1 + place) % self._verify_every
 
@@ -414,7 +377,7 @@ class ObjectLoop:
             self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
         elif isinstance(action, Register):
             known = self.known
-            brief = known is not None and (self._belief.failure_count + 1) % self._config.thorough_every
+            brief = known is not None and (self._belief.failure_count + 1) % self._config.loop.thorough_every
             budget = REACQUIRE if brief else FULL
             work = self._locator.register_candidates(action.attempt, known, budget)
             self._work = self._guarded(action.attempt, work)

@@ -10,36 +10,36 @@ from storm_edge.engines.backend import Backend
 from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
-from storm_edge.live.batched_group import BatchedGroup, TrackerKind
-from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.batched_group import BatchedGroup
+from storm_edge.live.config import StormConfig, TrackerKind
+from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.detect.detector import Finder
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from storm_edge.pipeline.verify.full_tom import open_verifier
 
-LANE_CHUNK = 12
-"""Hypotheses per chunk of registrations that run beside the frames, where nobody says otherwise: what fits between
-two frames must be small. Done in between, large chunks cost less in all."""
 
-
-def chunked(config: LoopConfig, *, beside: bool) -> tuple[LoopConfig, FindConfig]:
-    """The configuration of a loop and of its searches, with registrations in chunks of the size asked for.
+def with_chunks(config: StormConfig, *, beside: bool) -> StormConfig:
+    """The same configuration with all registrations in chunks of the size asked for.
 
     Args:
-        config: Schedules; its ``register_chunk``, if it has one, is the size.
+        config: Its ``loop.register_chunk``, if it has one, is the size.
         beside: Whether they run on a lane beside the frames.
     """
-    finding = FindConfig()
-    chunk = config.register_chunk or (LANE_CHUNK if beside else None)
+    loop = config.loop
+    chunk = loop.register_chunk or (loop.register_chunk_beside if beside else None)
     if chunk is None:
-        return config, finding
-    quick, careful = (replace(schedule, chunk=chunk) for schedule in (finding.quick, finding.careful))
-    config = replace(config, register=replace(config.register, chunk=chunk))
-    return config, replace(finding, quick=quick, careful=careful)
+        return config
+    detect = replace(
+        config.detect,
+        quick=replace(config.detect.quick, chunk=chunk),
+        careful=replace(config.detect.careful, chunk=chunk),
+    )
+    return replace(config, register=replace(config.register, chunk=chunk), detect=detect)
 
 
 def streams_of(device: str, networks: NetworkBundle | None) -> LaneStreams:
@@ -52,37 +52,50 @@ def streams_of(device: str, networks: NetworkBundle | None) -> LaneStreams:
 
 
 def make_segmenter(
-    networks: NetworkBundle | None, *, sam2: bool = False, device: str = "cpu", options: OrtOptions | None = None
+    networks: NetworkBundle | None,
+    *,
+    config: SegmentConfig | None = None,
+    sam2: bool = False,
+    device: str = "cpu",
+    options: OrtOptions | None = None,
 ) -> Segmenter | None:
     """The segmenter of a bundle; None where it has none. Without any bundle colours and depth alone segment.
+
+    Args:
+        networks: The bundle, or None.
+        config: How candidates are made.
+        sam2: Whether SAM2 sharpens their masks.
+        device: Warp device name.
+        options: Where and how the engines run.
 
     Raises:
         EngineError: SAM2 is to sharpen masks and the bundle does not have it.
     """
-    sharpen = SharpenConfig() if sam2 else None
+    config = config or SegmentConfig()
+    if sam2:
+        config = replace(config, sharpen=config.sharpen or SharpenConfig())
     if networks is None:
-        config = SegmentConfig(source=Source.COLOUR, sharpen=sharpen)
-        return Segmenter(None, config=config, device=device)
+        return Segmenter(None, config=replace(config, source=Source.COLOUR), device=device)
     if "som_head" not in networks.networks and not sam2:
         return None
-    return Segmenter(networks, config=SegmentConfig(sharpen=sharpen), device=device, options=options)
+    return Segmenter(networks, config=config, device=device, options=options)
 
 
 def make_group(
-    networks: NetworkBundle | None, config: LoopConfig, *, device: str, options: OrtOptions | None = None
+    networks: NetworkBundle | None, config: StormConfig, *, device: str, options: OrtOptions | None = None
 ) -> BatchedGroup:
     """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
-    schedule = config.resident
-    if config.track.ask_network == "never":
+    schedule = config.track.batched
+    if config.track.stepwise.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
-    return BatchedGroup(networks, config=schedule, second_look=config.track, device=device, options=options)
+    return BatchedGroup(networks, config=schedule, second_look=config.track.stepwise, device=device, options=options)
 
 
 def make_loops(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
     *,
-    config: LoopConfig | None = None,
+    config: StormConfig | None = None,
     device: str = "cpu",
     lane: BackgroundLane | None = None,
     sam2: bool = False,
@@ -114,7 +127,7 @@ def make_loops(
     with on_stream(stream):
         # Threads that wait actively between calls would take the core that searches and other objects need.
         options = OrtOptions(device=device, spinning=False, stream=stream)
-        loops = _make_loops(bundles, networks, config or LoopConfig(), lane, sam2, paths, health, group, options)
+        loops = _make_loops(bundles, networks, config or StormConfig(), lane, sam2, paths, health, group, options)
     if stream is not None:
         settle(device)
     return loops
@@ -123,7 +136,7 @@ def make_loops(
 def _make_loops(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
-    config: LoopConfig,
+    config: StormConfig,
     lane: BackgroundLane | None,
     sam2: bool,
     paths: Sequence[Path | None] | None,
@@ -135,10 +148,10 @@ def _make_loops(
     # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
     shared = None if networks is None else ReopenableNetworks.around(networks)
     health = health or LaneHealth()
-    segmenter = make_segmenter(shared, sam2=sam2, device=device, options=options)
-    if group is None and (config.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
+    segmenter = make_segmenter(shared, config=config.segment, sam2=sam2, device=device, options=options)
+    if group is None and (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
         group = make_group(networks, config, device=device, options=options)
-    config, finding = chunked(config, beside=lane is not None)
+    config = with_chunks(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
         finder = verifier = None
@@ -146,7 +159,7 @@ def _make_loops(
         if segmenter is not None:
             look = None if path is None else load_template_embedding(path, segmenter, bundle)
             finder = Finder(
-                bundle, segmenter, networks=own, config=finding, device=device, look=look, options=options
+                bundle, segmenter, networks=own, config=config.detect, device=device, look=look, options=options
             )
         if own is not None:
             verifier = open_verifier(bundle, own, device=device, options=options)

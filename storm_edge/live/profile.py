@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.live.batched_group import TrackerKind
-from storm_edge.live.executor import LoopConfig
+from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
+from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 
@@ -106,8 +106,8 @@ class MachineProfile:
     """Frames per second."""
     beside: bool
     """Whether lost objects are looked for on a lane beside the frames."""
-    loop: LoopConfig
-    """Schedules, chunk sizes and iterations."""
+    config: StormConfig
+    """Every tuned number."""
     network_frame_ms: float | None
     """Estimate of what the full tier's RefineNet and TOM take per frame [ms]; None where it is not to be had."""
 
@@ -147,18 +147,22 @@ def read_profile(path: Path) -> MachineProfile:
         size_px=(file.camera.height_px, file.camera.width_px),
         rate_hz=file.camera.rate_hz,
         beside=file.lanes.locate == "beside",
-        loop=LoopConfig(
-            register_chunk=file.lanes.register_chunk,
-            tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
-            resident=BatchedTrackConfig(
-                network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy
+        config=StormConfig(
+            track=TrackConfig(
+                batched=BatchedTrackConfig(
+                    network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy
+                ),
+                stepwise=StepwiseTrackConfig(
+                    ask_network=file.track.ask_network, network_iterations=file.track.network_iterations
+                ),
             ),
-            track=StepwiseTrackConfig(
-                ask_network=file.track.ask_network, network_iterations=file.track.network_iterations
+            loop=LoopConfig(
+                tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
+                register_chunk=file.lanes.register_chunk,
+                chunks_per_frame=file.lanes.chunks_per_frame,
+                frames_per_chunk=file.lanes.frames_per_chunk,
+                verify_every=file.lanes.verify_every,
             ),
-            chunks_per_frame=file.lanes.chunks_per_frame,
-            frames_per_chunk=file.lanes.frames_per_chunk,
-            verify_every=file.lanes.verify_every,
         ),
         network_frame_ms=_network_frame_ms(file),
     )

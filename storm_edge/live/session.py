@@ -18,7 +18,8 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.arbiter import RecoveryRequest, next_request
-from storm_edge.live.batched_group import BatchedGroup, TrackerKind, common_group
+from storm_edge.live.batched_group import BatchedGroup, common_group
+from storm_edge.live.config import TrackerKind
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane

@@ -41,10 +41,10 @@ attempt has a number, and at most one of its actions is under way.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from storm_edge.errors import ConfigError, mismatch
+from storm_edge.live.config import StateMachineConfig, VoteConfig
 from storm_edge.live.events import (
     Action,
     Begin,
@@ -72,93 +72,16 @@ FOLLOWED = (TrackState.TRACKING, TrackState.SUSPECT)
 """States in which there is a pose to report."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class VoteConfig:
-    """How one voter's scores are read."""
-
-    suspect_below: float
-    """A judgement that leaves the average below this is a doubt."""
-    trust_above: float
-    """An average from here on ends a doubt; a found pose needs at least this score."""
-    newest_weight: float = 0.5
-    """Weight of the newest score in the exponential moving average, above 0 to 1."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.suspect_below <= self.trust_above <= 1.0:
-            got = f"suspect_below {self.suspect_below:g}, trust_above {self.trust_above:g}"
-            raise ConfigError(
-                mismatch("vote", got, "0 <= suspect_below <= trust_above <= 1", "correct the thresholds")
-            )
-        if not 0.0 < self.newest_weight <= 1.0:
-            raise ConfigError(
-                mismatch("newest_weight", f"{self.newest_weight:g}", "above 0 to 1", "correct the weight")
-            )
+def _vote_of(config: StateMachineConfig, source: ScoreSource) -> VoteConfig:
+    return config.geometry if source is ScoreSource.GEOMETRY else config.network
 
 
-@dataclass(frozen=True, kw_only=True)
-class StateMachineConfig:
-    """When a track is doubted and dropped, and how often it is searched for."""
-
-    geometry: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.4, trust_above=0.5))
-    """How the geometric judgement is read."""
-    network: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.5, trust_above=0.6))
-    """How the verifier network is read."""
-    lost_after: int = 3
-    """Doubts of one voter in a row after which the track is lost."""
-    silence_s: float = 0.5
-    """A voter's opinion is forgotten after this time [s]; when nobody has one, that is a doubt."""
-    found_above: float = 0.35
-    """A found pose with a lower score is not worth tracking forward."""
-    propagated_above: float = 0.6
-    """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
-    the object was never followed or no network votes."""
-    propagated_mean_above: float = 0.82
-    """Mean of both votes from which it is after a loss. Either alone takes wrong places for the object: a stone in
-    place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
-    0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
-    no memory to compare with, and a search that was thorough."""
-    propagation_slack: int = 1
-    """A forwarded pose counts as present when it is at most this many frames behind the newest."""
-    local_search_for_s: float = 10.0
-    """For this long after the last trusted pose, look around it before searching the image [s]; an occlusion of 40
-    frames and its failed attempts must fit in."""
-    local_search_attempts: int | None = 1
-    """How many attempts after the loss of a track that had settled begin there; None for all. What hides for longer
-    comes back elsewhere, and the whole image holds the old place too."""
-    cool_down_s: float = 0.1
-    """Wait after the first failed attempt, or after losing a track that had not settled [s]; doubles each time."""
-    longest_wait_s: float = 0.2
-    """The wait stops growing here [s]."""
-    settled_s: float = 1.0
-    """A track that lasted this long was a success: the wait starts anew [s]."""
-    attempt_timeout_s: float = 20.0
-    """An attempt without an end after this time is given up [s]."""
-    remember_every: int = 10
-    """Frames between crops that the verifier's memory is given."""
-
-    def __post_init__(self) -> None:
-        positive = ("silence_s", "cool_down_s", "longest_wait_s", "settled_s", "attempt_timeout_s", "lost_after")
-        for name in positive:
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(mismatch(name, f"{value:g}", "more than 0", "correct the value"))
-        if self.local_search_attempts is not None and self.local_search_attempts < 0:
-            raise ConfigError(
-                mismatch(
-                    "local_search_attempts", self.local_search_attempts, "0 or more, or None", "correct the value"
-                )
-            )
-
-    def of(self, source: ScoreSource) -> VoteConfig:
-        """How a voter is read."""
-        return self.geometry if source is ScoreSource.GEOMETRY else self.network
-
-    def wait_s(self, failure_count: int) -> float:
-        """Time before the next attempt after so many failures in a row [s]."""
-        if not failure_count:
-            return 0.0
-        doublings = min(failure_count - 1, 30)  # far beyond any cap, and never an overflow
-        return min(self.cool_down_s * 2.0**doublings, self.longest_wait_s)
+def wait_s(config: StateMachineConfig, failure_count: int) -> float:
+    """Time before the next attempt after so many failures in a row [s]."""
+    if not failure_count:
+        return 0.0
+    doublings = min(failure_count - 1, 30)  # fixed: far beyond any cap, and never an overflow
+    return min(config.cool_down_s * 2.0**doublings, config.longest_wait_s)
 
 
 class Step(str, Enum):
@@ -306,7 +229,7 @@ def _judged(belief: Belief, event: Judged, config: StateMachineConfig) -> tuple[
     overtaken = before is not None and event.frame <= before.frame
     if not belief.has_pose or event.frame < belief.since_frame or overtaken:
         return belief, ()
-    vote = config.of(event.source)
+    vote = _vote_of(config, event.source)
     average = event.score
     if before is not None:
         average = vote.newest_weight * event.score + (1.0 - vote.newest_weight) * before.average
@@ -333,7 +256,7 @@ def _judged(belief: Belief, event: Judged, config: StateMachineConfig) -> tuple[
 
 
 def _all_trust(belief: Belief, config: StateMachineConfig) -> bool:
-    return all(o.average >= config.of(o.source).trust_above for o in belief.score_histories)
+    return all(o.average >= _vote_of(config, o.source).trust_above for o in belief.score_histories)
 
 
 def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
@@ -348,7 +271,7 @@ def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[A
             score_histories=(),
             silences=0,
             failure_count=failures,
-            search_from_s=belief.time_s + config.wait_s(failures),
+            search_from_s=belief.time_s + wait_s(config, failures),
         )
         return lost, (Drop(),)
     if doubts or belief.non_finite_frame == belief.frame:
@@ -441,7 +364,7 @@ def _give_up(belief: Belief, config: StateMachineConfig) -> Belief:
         state=TrackState.SEARCHING,
         attempt=None,
         failure_count=failures,
-        search_from_s=belief.time_s + config.wait_s(failures),
+        search_from_s=belief.time_s + wait_s(config, failures),
     )
 
 

@@ -20,7 +20,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
-from storm_edge.live.executor import LoopConfig
+from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_loops, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import FrameLoop
@@ -65,7 +65,7 @@ def track_scene(
     *,
     init: Init = Init.MASK,
     device: str = "cpu",
-    config: LoopConfig | None = None,
+    config: StormConfig | None = None,
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
     pictures: bool = True,

@@ -163,7 +163,7 @@ def test_a_profile_is_timed(storm_edge: Command, options: list[object], tmp_path
     assert record["rate_hz"] == 20.0  # the profile's; the bundle is the option's
     assert record["bundle"]["name"] == "none"
     assert record["profile"]["machine"] == "here"
-    assert record["profile"]["loop"]["register_chunk"] == 8
+    assert record["profile"]["config"]["loop"]["register_chunk"] == 8
 
 
 @pytest.mark.parametrize(

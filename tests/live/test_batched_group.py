@@ -12,8 +12,8 @@ from storm_edge.errors import ConfigError, RunFault
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, make_T
-from storm_edge.live.batched_group import TrackerKind
-from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
+from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import make_group, make_loops
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
@@ -29,7 +29,7 @@ from tests.live.test_session import Starting, at, named, two_mugs
 from tests.pipeline.track.test_batched import two_objects
 from tests.staged import Staged
 
-BATCHED = LoopConfig(tracker=TrackerKind.BATCHED)
+BATCHED = StormConfig(loop=LoopConfig(tracker=TrackerKind.BATCHED))
 
 
 def error_m(staged: Staged, track: Track, T: np.ndarray) -> float:
@@ -100,7 +100,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 
 
 def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, updates: list[list[bool]]) -> None:
-    group = make_group(None, LoopConfig(), device="cpu")
+    group = make_group(None, StormConfig(), device="cpu")
     loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
     for index in range(3):
         loop.step(at(staged.frame(), index))
@@ -109,7 +109,7 @@ def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, update
 
 
 def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
-    group = make_group(None, LoopConfig(), device="cpu")
+    group = make_group(None, StormConfig(), device="cpu")
     a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
@@ -130,7 +130,7 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
 
 def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
     items = [
-        ObjectLoop(named(staged, name).bundle, None, group=make_group(None, LoopConfig(), device="cpu"))
+        ObjectLoop(named(staged, name).bundle, None, group=make_group(None, StormConfig(), device="cpu"))
         for name in "ab"
     ]
     for others in (items, [items[0], ObjectLoop(named(staged, "c").bundle, None)]):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from storm_edge.live import factory as assembly
-from storm_edge.live.executor import LoopConfig
-from storm_edge.live.factory import LANE_CHUNK, chunked, make_loops
+from storm_edge.live.config import LoopConfig, StormConfig
+from storm_edge.live.factory import make_loops, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.pipeline.detect.detector import Finder
 from tests.staged import Staged
 
 
-@pytest.mark.parametrize(("asked", "beside", "expected"), [(5, True, 5), (30, False, 30), (None, True, LANE_CHUNK)])
+@pytest.mark.parametrize(
+    ("asked", "beside", "expected"), [(5, True, 5), (30, False, 30), (None, True, LoopConfig().register_chunk_beside)]
+)
 def test_every_registration_works_in_chunks_of_the_size_asked_for(
     staged: Staged, monkeypatch: pytest.MonkeyPatch, asked: int | None, beside: bool, expected: int
 ) -> None:
@@ -26,11 +28,9 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
 
     monkeypatch.setattr(assembly, "Finder", Noted)
     lane = BackgroundLane() if beside else None
-    (loop,) = make_loops([staged.bundle], None, config=LoopConfig(register_chunk=asked), lane=lane)
+    (loop,) = make_loops([staged.bundle], None, config=StormConfig(loop=LoopConfig(register_chunk=asked)), lane=lane)
     assert [*seen, loop._config.register.chunk] == [expected] * 3
 
 
 def test_in_between_the_frames_schedules_keep_their_own_chunks() -> None:
-    config, finding = chunked(LoopConfig(), beside=False)
-    assert config == LoopConfig()
-    assert finding == type(finding)()
+    assert with_chunks(StormConfig(), beside=False) == StormConfig()

@@ -16,14 +16,15 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
-from storm_edge.live.executor import LoopConfig
+from storm_edge.live.config import ScheduleConfig, StormConfig
 from storm_edge.live.factory import make_loops
 from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.lanes.scheduler import Lane, ScheduleConfig
+from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
+from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.follow import Init
@@ -36,7 +37,7 @@ from tests.tiny_scene import MODEL, write_tiny_scene
 
 DEADLINE_S = 60.0
 
-ALWAYS = LoopConfig(track=StepwiseTrackConfig(ask_network="always"))
+ALWAYS = StormConfig(track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="always")))
 
 
 def illegal_address() -> Exception:

@@ -11,8 +11,8 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
-from storm_edge.live.batched_group import TrackerKind
-from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.config import StormConfig, TrackerKind
+from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import make_group
 from storm_edge.live.frame_gate import LEAP_NS, Gate, admit
 from storm_edge.live.session import FrameLoop
@@ -139,7 +139,7 @@ def run(
     staged: Staged, frames: list[Frame], T_first: np.ndarray, kind: TrackerKind = TrackerKind.STEPWISE
 ) -> tuple[list[Track], FrameLoop]:
     """The loop over frames, begun at the true pose of the first."""
-    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
+    group = make_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
     loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 

@@ -9,8 +9,10 @@ import pytest
 
 from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.config import StormConfig
+from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.track_report import Track, TrackState
+from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
@@ -20,7 +22,7 @@ from tests.faulty import FaultyBundle
 from tests.staged import Staged
 
 BAD = [float("nan"), float("inf"), float("-inf")]
-ALWAYS = LoopConfig(track=StepwiseTrackConfig(ask_network="always"))
+ALWAYS = StormConfig(track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="always")))
 QUICK_REGISTER = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:2])
 
 
@@ -113,7 +115,7 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
 ) -> None:
     networks = FaultyBundle.nano()
     networks.plan.answers[network] = value
-    loop = ObjectLoop(staged.bundle, networks, config=LoopConfig(register=QUICK_REGISTER))
+    loop = ObjectLoop(staged.bundle, networks, config=StormConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
     assert track.state is TrackState.SUSPECT

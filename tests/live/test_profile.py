@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from storm_edge.errors import ConfigError
-from storm_edge.live.batched_group import TrackerKind
+from storm_edge.live.config import TrackerKind
 from storm_edge.live.profile import check_camera, check_machine, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,15 +50,15 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert (profile.device, profile.bundle, profile.size_px, profile.rate_hz) == ("cpu", "nano", (480, 640), 25.0)
     assert profile.period_ms == 40.0
     assert profile.beside
-    loop = profile.loop
+    loop, track = profile.config.loop, profile.config.track
     assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
-    assert (loop.track.ask_network, loop.track.network_iterations) == ("always", 1)
-    assert (loop.tracker, loop.resident.network_iterations, loop.resident.zero_copy) == (
+    assert (track.stepwise.ask_network, track.stepwise.network_iterations) == ("always", 1)
+    assert (loop.tracker, track.batched.network_iterations, track.batched.zero_copy) == (
         TrackerKind.BATCHED,
         1,
         True,
     )
-    assert read_profile(write(tmp_path, changed("track.tracker", None))).loop.tracker is None
+    assert read_profile(write(tmp_path, changed("track.tracker", None))).config.loop.tracker is None
 
 
 def test_the_estimate_is_that_of_the_network_sizes(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
     for path in SHIPPED:
         shipped = read_profile(path)
         assert shipped.backend.runs_engines == (shipped.device == "cuda")
-        assert shipped.loop.tracker is TrackerKind.on(shipped.device)
+        assert shipped.config.loop.tracker is TrackerKind.on(shipped.device)
 
 
 @pytest.mark.parametrize(

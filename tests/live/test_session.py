@@ -16,11 +16,10 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
-from storm_edge.live.batched_group import TrackerKind
-from storm_edge.live.executor import LoopConfig, ObjectLoop
+from storm_edge.live.config import ScheduleConfig, StormConfig, TrackerKind
+from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import make_group, make_loops
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.lanes.scheduler import ScheduleConfig
 from storm_edge.live.session import FrameLoop
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.detect.detector import Finder, TrackPrior
@@ -75,7 +74,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     frame = two_mugs(staged, T_b)
-    group = make_group(None, LoopConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
+    group = make_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
     a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
     loop, first = FrameLoop([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []

@@ -26,7 +26,8 @@ from typing import Any, Generic, TypeVar
 
 from storm_edge.errors import RunFault, mismatch
 from storm_edge.kernels.streams import on_stream
-from storm_edge.live.lanes.scheduler import Grant, Lane, ScheduleConfig, Scheduler
+from storm_edge.live.config import ScheduleConfig
+from storm_edge.live.lanes.scheduler import Grant, Lane, Scheduler
 
 Answer = TypeVar("Answer")
 

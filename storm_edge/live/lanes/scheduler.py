@@ -20,7 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from storm_edge.errors import ConfigError, mismatch
+from storm_edge.live.config import ScheduleConfig
 
 
 class Lane(IntEnum):
@@ -37,39 +37,9 @@ class Lane(IntEnum):
 ALL_LANES = tuple(Lane)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
-    """What is assumed of chunk times, and how long a lane may wait."""
-
-    quantile: float = 0.9
-    """A chunk is expected to take this quantile of the recent times of its kind, above 0 to 1."""
-    recent: int = 32
-    """Measured times kept per kind."""
-    margin: float = 1.2
-    """Factor on the expected time, 1 or more."""
-    slack_s: float = 0.001
-    """Added to it: waking a thread, and a frame that comes early [s]."""
-    verify_within: int = 2
-    """While verifying waits, at least one chunk of it begins every so many frames."""
-    locate_within: int = 2
-    """While locating waits, at least one chunk of it begins every so many frames. A scout that follows 3 frames per
-    chunk (`LoopConfig.frames_per_chunk`) never catches up if this is 3 or more and its chunks fit nowhere."""
-    silence_s: float = 0.5
-    """When no frame is tracked for this long after one was due, the frames have stopped: no deadline holds [s]."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.quantile <= 1.0:
-            raise ConfigError(mismatch("quantile", f"{self.quantile:g}", "above 0 to 1", "correct the value"))
-        for name, least in (("recent", 1), ("margin", 1), ("slack_s", 0), ("verify_within", 1), ("locate_within", 1)):
-            value = getattr(self, name)
-            if not least <= value < math.inf:
-                raise ConfigError(mismatch(name, f"{value:g}", f"{least} or more", "correct the value"))
-        if not 0.0 < self.silence_s < math.inf:
-            raise ConfigError(mismatch("silence_s", f"{self.silence_s:g}", "more than 0", "correct the value"))
-
-    def within(self, lane: Lane) -> int:
-        """Most frames begun between two chunks of a lane that waits."""
-        return self.verify_within if lane is Lane.VERIFY else self.locate_within
+def frames_within(config: ScheduleConfig, lane: Lane) -> int:
+    """Most frames begun between two chunks of a lane that waits."""
+    return config.verify_within if lane is Lane.VERIFY else config.locate_within
 
 
 class ChunkTimes:
@@ -254,7 +224,8 @@ class Scheduler:
 
     def _is_overdue(self, lane: Lane) -> bool:
         """Whether a lane's turn has come whatever fits: between two frames, or, where nobody paused there, now."""
-        queue, within = self._queues[lane], self.config.within(lane)
+        queue = self._queues[lane]
+        within = frames_within(self.config, lane)
         return bool(queue.tasks) and (queue.passed > within or (queue.passed == within and not self._tracking))
 
     def _hear_loop(self, now_s: float) -> None:

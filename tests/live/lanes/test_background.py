@@ -14,10 +14,11 @@ import pytest
 
 from storm_edge.errors import BackendError
 from storm_edge.frame import Frame
+from storm_edge.live.config import ScheduleConfig
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.factory import make_loops
 from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
-from storm_edge.live.lanes.scheduler import Lane, ScheduleConfig
+from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.detect.detector import Finder, TrackPrior
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storm_edge.errors import ConfigError
-from storm_edge.live.lanes.scheduler import ChunkTimes, Grant, Lane, ScheduleConfig, Scheduler
+from storm_edge.live.config import ScheduleConfig
+from storm_edge.live.lanes.scheduler import ChunkTimes, Grant, Lane, Scheduler, frames_within
 
 EXACT = ScheduleConfig(margin=1.0, slack_s=0.0, verify_within=2, locate_within=4, silence_s=1000.0)
 ONE_WORKER = ((Lane.TRACK, Lane.VERIFY, Lane.LOCATE),)
@@ -107,7 +108,7 @@ class Day:
                 if self._waiting[lane] and not any(self._running.values()):  # else nobody could begin it
                     self._passed[lane] += 1
                     # Two workers may find no moment between two frames; then it begins beside the second.
-                    most = self.config.within(lane) + (len(self.workers) > 1)
+                    most = frames_within(self.config, lane) + (len(self.workers) > 1)
                     assert self._passed[lane] <= most, f"{lane.name} starves"
         else:
             assert grant.kind == self._left[grant.task][0]

@@ -13,10 +13,10 @@ import pytest
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
+from storm_edge.live.config import ScheduleConfig
 from storm_edge.live.events import Event, Judged, ScoreSource
 from storm_edge.live.executor import ObjectLoop
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.lanes.scheduler import ScheduleConfig
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verification

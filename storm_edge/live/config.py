@@ -1,0 +1,154 @@
+"""The whole configuration tree of a robot's loop, and the parts that belong to the loop itself.
+
+`StormConfig` is the root: the factory takes one and hands each stage its part. Keys are ``stage.part.name``; see
+`storm_edge.config` for how they are read and set, and `storm_edge.live.profile` for the file that sets them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from storm_edge.config import Config, tuned
+from storm_edge.errors import ConfigError, mismatch
+from storm_edge.pipeline.config import PipelineConfig
+
+
+class TrackerKind(str, Enum):
+    """How objects are followed from frame to frame."""
+
+    BATCHED = "batched"
+    """All objects in one step without the host in between, as one CUDA graph where that can be."""
+    STEPWISE = "stepwise"
+    """Each object by itself, with as much work as it asks for."""
+
+    @classmethod
+    def on(cls, device: str) -> TrackerKind:
+        """The cheaper one there: what a GPU waits for costs nothing on a CPU (case `batched_tracker`)."""
+        return cls.STEPWISE if device == "cpu" else cls.BATCHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteConfig(Config):
+    """How the scores of one source are read."""
+
+    suspect_below: float = tuned(unit="1", low=0.0, high=1.0)
+    """A score that leaves the average below this is a doubt."""
+    trust_above: float = tuned(unit="1", low=0.0, high=1.0)
+    """An average from here on ends a doubt; a found pose needs at least this score."""
+    newest_weight: float = tuned(0.5, unit="1", low=0.001, high=1.0)
+    """Weight of the newest score in the exponential moving average."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.suspect_below > self.trust_above:
+            got = f"suspect_below {self.suspect_below:g}, trust_above {self.trust_above:g}"
+            raise ConfigError(mismatch("vote", got, "suspect_below <= trust_above", "correct the thresholds"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateMachineConfig(Config):
+    """When a track is doubted and dropped, and how often the object is searched for."""
+
+    geometry: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.4, trust_above=0.5))
+    """How the geometric score is read."""
+    network: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.5, trust_above=0.6))
+    """How the verifier network is read."""
+    lost_after: int = tuned(3, unit="frames", low=1, high=1000)
+    """Doubts of one source in a row after which the track is lost."""
+    silence_s: float = tuned(0.5, unit="s", low=0.01, high=60.0)
+    """A source's score is forgotten after this time; when there is none of any source, that is a doubt."""
+    found_above: float = tuned(0.65, unit="1", low=0.0, high=1.0, record="recovery")
+    """A found pose with a lower score is not worth tracking forward."""
+    propagated_above: float = tuned(0.6, unit="1", low=0.0, high=1.0, record="recovery")
+    """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
+    the object was never followed or no network votes."""
+    propagated_mean_above: float = tuned(0.82, unit="1", low=0.0, high=1.0, record="recovery")
+    """Mean of both scores from which it is after a loss. Either alone takes wrong places for the object: a stone in
+    place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
+    0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
+    no memory to compare with, and a search that was thorough."""
+    propagation_slack: int = tuned(1, unit="frames", low=0, high=100)
+    """A forwarded pose counts as present when it is at most this many frames behind the newest."""
+    local_search_for_s: float = tuned(10.0, unit="s", low=0.0, high=3600.0)
+    """For this long after the last trusted pose, search around it before the whole image; an occlusion of 40 frames
+    and its failed attempts must fit in."""
+    local_search_attempts: int | None = tuned(1, unit="attempts", low=0, high=1000, record="recovery")
+    """How many attempts after the loss of a track that had settled begin there; none: all of them. What hides for
+    longer comes back elsewhere, and the whole image holds the old place too."""
+    cool_down_s: float = tuned(0.03, unit="s", low=0.001, high=60.0, record="recovery")
+    """Wait after the first failed attempt, or after losing a track that had not settled; doubles each time."""
+    longest_wait_s: float = tuned(0.07, unit="s", low=0.001, high=3600.0, record="recovery")
+    """The wait stops growing here."""
+    settled_s: float = tuned(1.0, unit="s", low=0.001, high=3600.0)
+    """A track that lasted this long was a success: the wait starts anew."""
+    attempt_timeout_s: float = tuned(20.0, unit="s", low=0.1, high=3600.0)
+    """An attempt without an end after this time is given up."""
+    remember_every: int = tuned(10, unit="frames", low=1, high=10_000)
+    """Frames between crops that the verifier's memory is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig(Config):
+    """What is assumed of chunk times, and how long a lane may wait."""
+
+    quantile: float = tuned(0.9, unit="1", low=0.01, high=1.0)
+    """A chunk is expected to take this quantile of the recent times of its kind."""
+    recent: int = tuned(32, unit="chunks", low=1, high=10_000)
+    """Measured times kept per kind."""
+    margin: float = tuned(1.2, unit="1", low=1.0, high=100.0)
+    """Factor on the expected time."""
+    slack_s: float = tuned(0.001, unit="s", low=0.0, high=100.0)
+    """Added to it: waking a thread, and a frame that comes early."""
+    verify_within: int = tuned(2, unit="frames", low=1, high=10_000)
+    """While verifying waits, at least one chunk of it begins every so many frames."""
+    locate_within: int = tuned(2, unit="frames", low=1, high=10_000)
+    """While locating waits, at least one chunk of it begins every so many frames. A catch-up tracker that follows 3
+    frames per chunk (``loop.frames_per_chunk``) never catches up if this is 3 or more and its chunks fit nowhere."""
+    silence_s: float = tuned(0.5, unit="s", low=0.001, high=3600.0)
+    """When no frame is tracked for this long after one was due, the frames have stopped: no deadline holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanesConfig(Config):
+    """Work beside the frames."""
+
+    scheduler: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Which chunk begins when."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig(Config):
+    """How much is done per frame, and how often."""
+
+    tracker: TrackerKind | None = tuned(None, unit="")
+    """How objects are followed; none takes the cheaper one of the device: stepwise on a CPU, batched on a GPU."""
+    register_chunk: int | None = tuned(None, unit="hypotheses", low=1, high=252)
+    """Hypotheses per chunk of all registrations, those of searches too; none leaves each registration its own
+    ``chunk``, and takes ``register_chunk_beside`` where a lane fits chunks in between the frames."""
+    register_chunk_beside: int = tuned(12, unit="hypotheses", low=1, high=252)
+    """Hypotheses per chunk of registrations that run beside the frames: what fits between two frames must be small.
+    Done in between, large chunks cost less in all."""
+    chunks_per_frame: int = tuned(5, unit="chunks", low=1, high=10_000)
+    """Chunks of locating work done per frame while there is no pose, where no lane does them beside the frames.
+    Before the first pose there is nothing to keep up with: an attempt is done at once, as one from a mask."""
+    frames_per_chunk: int = tuned(3, unit="frames", low=1, high=1000)
+    """Frames that the catch-up tracker follows in one chunk."""
+    kept_frames: int = tuned(60, unit="frames", low=1, high=10_000)
+    """Frames kept for the catch-up tracker: 2 s at 30 Hz, 2 MiB each at 640x480."""
+    thorough_every: int = tuned(30, unit="attempts", low=1, high=10_000, record="recovery")
+    """After a loss every so manieth attempt in a row has the full search budget; the others the small one."""
+    verify_every: int = tuned(3, unit="frames", low=1, high=10_000)
+    """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StormConfig(PipelineConfig):
+    """Every tuned number of the program: the pipeline's stages, and the loop around them."""
+
+    state_machine: StateMachineConfig = field(default_factory=StateMachineConfig)
+    """When a pose is doubted, dropped and searched for."""
+    lanes: LanesConfig = field(default_factory=LanesConfig)
+    """Work beside the frames."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """How much is done per frame, and how often."""

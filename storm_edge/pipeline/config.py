@@ -1,0 +1,56 @@
+"""The pipeline's part of the configuration tree: one part per stage, each from the stage's own module.
+
+Keys are ``stage.part.name``, as in ``track.stepwise.network_iterations``; see `storm_edge.config`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storm_edge.config import Config
+from storm_edge.pipeline.detect.detector import FindConfig
+from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegionsConfig
+from storm_edge.pipeline.register.registrar import RegisterConfig
+from storm_edge.pipeline.segment.segmenter import SegmentConfig
+from storm_edge.pipeline.track.batched import BatchedTrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.verify.verifier import VerifyConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackConfig(Config):
+    """Tracking from frame to frame, by either tracker."""
+
+    stepwise: StepwiseTrackConfig = field(default_factory=StepwiseTrackConfig)
+    """Each object by itself; also what the batched tracker does again where it doubts a frame."""
+    batched: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
+    """All objects in one step. RefineNet is part of it unless ``stepwise.ask_network`` is ``never``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReacquireConfig(Config):
+    """Finding an object again that was lost."""
+
+    local_search: LocalSearchConfig = field(default_factory=LocalSearchConfig)
+    """The search around the last trusted pose."""
+    rejected_regions: RejectedRegionsConfig = field(default_factory=RejectedRegionsConfig)
+    """Regions that searches turned down, and that are left out for a while."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Config):
+    """Every tuned number of the pipeline."""
+
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    """Masks of the object in an image."""
+    detect: FindConfig = field(default_factory=FindConfig)
+    """The search of a whole image: which masks are registered, and which pose is believed."""
+    register: RegisterConfig = field(default_factory=RegisterConfig)
+    """From a mask that is given, or found around the last pose, to a pose."""
+    track: TrackConfig = field(default_factory=TrackConfig)
+    """From the last frame's pose to this one's."""
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    """Whether what is tracked is the object."""
+    reacquire: ReacquireConfig = field(default_factory=ReacquireConfig)
+    """Finding an object again that was lost."""
