@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Buffers, Engine, EngineSpec
+from storm_edge.engines.contract import Buffers, Engine, EngineOptions, EngineSpec
 
 
 @dataclass
@@ -49,7 +48,7 @@ class FaultyBundle(NetworkBundle):
         bundle = NetworkBundle.load("nano")
         return cls(**vars(bundle), plan=Plan())
 
-    def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+    def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         self.plan.opened.append(network)
         return _FaultyEngine(super().open(network, options), self.plan)
 

@@ -29,8 +29,8 @@ from rich.table import Table
 
 from benchmarks.cases.latency import make_script, onboarded
 from benchmarks.common import percentiles, write_record
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -125,7 +125,7 @@ def run(
     objects: int,
     config: BatchedTrackConfig,
     device: str,
-    options: OrtOptions,
+    options: EngineOptions,
 ) -> tuple[str, Samples]:
     """How it was launched, and its times."""
     engine: Any = networks.open("refine", options) if networks is not None else None
@@ -158,7 +158,7 @@ def run_adaptive(
     frames: list[LabelledFrame],
     networks: NetworkBundle | None,
     device: str,
-    options: OrtOptions,
+    options: EngineOptions,
 ) -> Samples:
     """Times of `pipeline.track.stepwise` on one object, upload included."""
     mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
@@ -190,7 +190,7 @@ def main() -> None:
     options = parser.parse_args()
     networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
     device = require_device(options.device)
-    engine_options = OrtOptions(device=options.device, threads=options.threads)
+    engine_options = EngineOptions(device=options.device, threads=options.threads)
 
     results: dict[str, Any] = {"device": device.name, "bundle": options.bundle, "steps": []}
     table = Table(title=f"resident step on {device.name}, bundle {options.bundle}, 640x480 [ms]")

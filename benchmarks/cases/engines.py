@@ -24,9 +24,8 @@ from rich.table import Table
 
 from benchmarks.common import percentiles, write_record
 from storm_edge.engines.backend import ENGINES, Backend
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.engines.exported import exported_graphs
 from storm_edge.export.compare import compare
 
@@ -77,7 +76,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="*", default=["fp32", "fp16", "int8-fp16"])
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
-    options = OrtOptions(device=args.device)
+    options = EngineOptions(device=args.device)
     reference = NetworkBundle.load(args.bundle)
     rows = []
     for precision in args.precision:

@@ -33,11 +33,11 @@ from storm_edge.calib.collect import collect
 from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
 from storm_edge.calib.sets import CalibrationSet, load_set
 from storm_edge.calib.synthetic import synthetic_recordings
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.cache import CacheState, EngineStore
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.engines.exported import exported_graphs
 from storm_edge.evaluate.pose_evaluation import evaluate_scene
 from storm_edge.evaluate.poses import score
@@ -124,7 +124,7 @@ def build_all(
 def refine_speed(bundle: Path) -> dict[str, Any]:
     """RefineNet on one thread, FP32 and INT8 in turns, in the batches of tracking and of registration."""
     pairs = PairSampler(1_000_007, config=PairConfig(pool_size=12, poses_per_scene=1)).refine_batch(42)
-    options = OrtOptions(threads=1)
+    options = EngineOptions(threads=1)
     figures: dict[str, Any] = {}
     for count in (2, 42):
         feed = {k: pairs[k][:count] for k in ("rendered", "observed")}

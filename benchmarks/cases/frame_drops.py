@@ -42,8 +42,8 @@ from benchmarks.common import write_record
 from storm_edge.bench.memory import resident_mib
 from storm_edge.bench.recording import to_and_fro
 from storm_edge.bop.scene import BopScene
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.frame import Frame
 from storm_edge.live import faults
 from storm_edge.live.config import StormConfig
@@ -202,7 +202,7 @@ class Bench:
         self._start_again = True
 
     def _make_busy(self, absent: ObjectBundle, networks: NetworkBundle) -> Busy:
-        options = OrtOptions(spinning=False)
+        options = EngineOptions(spinning=False)
         segmenter = make_segmenter(networks, options=options)
         assert segmenter is not None
         config = with_chunks(StormConfig(), beside=True)

@@ -12,9 +12,8 @@ import argparse
 import numpy as np
 
 from benchmarks.common import measure, write_record
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 
 BATCHES = (1, 8, 32, 64)
 
@@ -42,7 +41,7 @@ def main() -> None:
     print(f"{'network':<18}{'threads':>8}{'batch':>7}{'p50 ms':>10}{'p99 ms':>10}{'cpu p50 ms':>12}")
     for network in (name for name in options.networks if name in bundle.networks):
         for threads in options.threads:
-            engine = bundle.open(network, OrtOptions(device=options.device, threads=threads))
+            engine = bundle.open(network, EngineOptions(device=options.device, threads=threads))
             for batch in BATCHES:
                 buffers = _buffers(engine, batch, rng)
                 engine.bind(buffers)

@@ -20,8 +20,8 @@ from scipy.spatial import cKDTree
 
 from storm_edge.bench.memory import Memory, device_memory_mib, peak_mib, resident_mib
 from storm_edge.bench.recording import Recording, Shot
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
@@ -348,8 +348,8 @@ class _Bench:
                 )
             ]
 
-    def _engine_options(self) -> OrtOptions:
-        return OrtOptions(device=self.plan.device, spinning=False, stream=self._streams.track)
+    def _engine_options(self) -> EngineOptions:
+        return EngineOptions(device=self.plan.device, spinning=False, stream=self._streams.track)
 
     def _finder(self) -> Finder:
         with on_stream(self._streams.track):
@@ -358,7 +358,7 @@ class _Bench:
             settle(self.plan.device)
         return finder
 
-    def _made_finder(self, options: OrtOptions) -> Finder:
+    def _made_finder(self, options: EngineOptions) -> Finder:
         segmenter = make_segmenter(
             self.networks, config=self.plan.config.segment, device=self.plan.device, options=options
         )

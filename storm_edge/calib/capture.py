@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.calib.sets import RowSource, Tensors
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Buffers, Engine, EngineSpec
+from storm_edge.engines.contract import Buffers, Engine, EngineOptions, EngineSpec
 
 _PER_STRATUM = 8
 
@@ -89,7 +88,7 @@ class RecordingBundle(NetworkBundle):
         """The same bundle, recorded."""
         return cls(**bundle.fields(), recorder=recorder)
 
-    def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+    def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         """See `NetworkBundle.open`."""
         return _RecordingEngine(super().open(network, options), self.recorder)
 

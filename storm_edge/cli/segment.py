@@ -56,7 +56,7 @@ def command(
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
 ) -> None:
     """Find objects in the images of a scene by their models alone, and leave their masks."""
-    from storm_edge.engines.backends.onnxruntime import OrtOptions
+    from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
     from storm_edge.pipeline.segment import full_som
     from storm_edge.pipeline.segment.full_som import FullSomConfig
@@ -81,7 +81,7 @@ def command(
         full=FullSomConfig(framing=full_som.Framing((framing or Framing.LETTERBOX).value)),
         sharpen=SharpenConfig() if sam2 else None,
     )
-    segmenter = Segmenter(networks, config=config, device=device, options=OrtOptions(device=device))
+    segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
     with progress_bars() as report:
         # Sparse views are for registration.
         opened = [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects]

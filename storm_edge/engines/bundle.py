@@ -37,8 +37,8 @@ from pydantic import Field, ValidationError
 
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.engines.backends.channels_last import ChannelsLastEngine
-from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions, file_sha256
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, file_sha256
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.engines.exported import graph_of
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.strict_model import StrictModel
@@ -224,7 +224,7 @@ class NetworkBundle:
         if not set(wanted) <= self.networks.keys():
             raise EngineError(mismatch(f"bundle {self.name}", f"no {what}", " and ".join(wanted), remedy))
 
-    def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+    def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         """Load one network, with its tensors under our names and its images channels first.
 
         Args:
@@ -240,13 +240,13 @@ class NetworkBundle:
             remedy = "use a bundle that has it, or export it"
             raise EngineError(mismatch(f"bundle {self.name}", f"networks {sorted(self.networks)}", network, remedy))
         file = self.networks[network]
-        engine = self._engine(network, file, options or OrtOptions())
+        engine = self._engine(network, file, options or EngineOptions())
         if file.channels_last:
             engine = ChannelsLastEngine(engine)
         _check_contract(engine, file.path, self.size_px, self.tier)
         return engine
 
-    def _engine(self, network: str, file: NetworkFile, options: OrtOptions) -> Engine:
+    def _engine(self, network: str, file: NetworkFile, options: EngineOptions) -> Engine:
         if self.backend.runs_engines:
             from storm_edge.engines.backends.tensorrt import open_engine
             from storm_edge.engines.cache import EngineStore

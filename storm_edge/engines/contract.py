@@ -43,6 +43,22 @@ class EngineSpec:
         return {t.name: t for t in (*self.inputs, *self.outputs)}[name]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How a network is to run. A backend leaves alone what it has no use for."""
+
+    device: str = "cpu"
+    """``cpu``, ``cuda`` or ``cuda:<i>``."""
+    threads: int | None = None
+    """Threads per call on the CPU; one per physical core if not given."""
+    spinning: bool = True
+    """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
+    stream: Any = None
+    """Warp stream that ONNX Runtime launches on; if not given, the current one when the network is opened."""
+    as_written: bool = False
+    """Whether ONNX Runtime runs the graph node by node, for measuring what other runtimes would compute."""
+
+
 class Engine(Protocol):
     """A network that is ready to run. `bind` once before the loop, then only `launch`."""
 

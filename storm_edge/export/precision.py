@@ -7,8 +7,8 @@ from enum import Enum
 from pathlib import Path
 
 from storm_edge.engines.backends.channels_last import ChannelsLastEngine
-from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.export.recipe import Recipe
 
 
@@ -42,7 +42,7 @@ def open_graph(recipe: Recipe, graph: str, path: Path) -> Engine:
     """
     as_written = path.parent.name == Precision.INT8_FP16.folder
     names = {theirs: ours for ours, theirs in recipe.source.tensors.get(graph, {}).items()}
-    engine: Engine = OnnxRuntimeEngine(path, name=graph, names=names, options=OrtOptions(as_written=as_written))
+    engine: Engine = OnnxRuntimeEngine(path, name=graph, names=names, options=EngineOptions(as_written=as_written))
     return ChannelsLastEngine(engine) if recipe.source.layout == "nhwc" else engine
 
 

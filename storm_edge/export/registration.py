@@ -15,9 +15,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from storm_edge.bop.scene import BopScene
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.evaluate.metrics import RECALL_SHARE, ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.objects.bundle import ObjectBundle
@@ -61,7 +60,7 @@ class GivenBundle(NetworkBundle):
             engines=engines,
         )
 
-    def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+    def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         """The engine as it was given."""
         return self.engines[network]
 

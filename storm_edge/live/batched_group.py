@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.config import TrackerKind
@@ -52,7 +51,7 @@ class BatchedGroup:
         config: BatchedTrackConfig | None = None,
         second_look: StepwiseTrackConfig | None = None,
         device: str = "cpu",
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self._config = config or BatchedTrackConfig()
         if networks is None or "refine" not in networks.networks:
@@ -61,7 +60,7 @@ class BatchedGroup:
             self._networks = ReopenableNetworks.around(networks)
         self._second_look = second_look or StepwiseTrackConfig()
         self._device = device
-        self._options = options or OrtOptions(device=device)
+        self._options = options or EngineOptions(device=device)
         self._stream: Any = self._options.stream
         self._engine: Engine | None = None
         self._slots: list[BatchedTrack] = []

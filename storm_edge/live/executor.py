@@ -25,8 +25,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
@@ -107,7 +107,7 @@ class ObjectLoop:
         *,
         config: StormConfig | None = None,
         device: str = "cpu",
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
         finder: Finder | None = None,
         verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from storm_edge.engines.backend import Backend
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig, TrackerKind
@@ -57,7 +57,7 @@ def make_segmenter(
     config: SegmentConfig | None = None,
     sam2: bool = False,
     device: str = "cpu",
-    options: OrtOptions | None = None,
+    options: EngineOptions | None = None,
 ) -> Segmenter | None:
     """The segmenter of a bundle; None where it has none. Without any bundle colours and depth alone segment.
 
@@ -82,7 +82,7 @@ def make_segmenter(
 
 
 def make_group(
-    networks: NetworkBundle | None, config: StormConfig, *, device: str, options: OrtOptions | None = None
+    networks: NetworkBundle | None, config: StormConfig, *, device: str, options: EngineOptions | None = None
 ) -> BatchedGroup:
     """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
     schedule = config.track.batched
@@ -126,7 +126,7 @@ def make_loops(
     stream = streams_of(device, networks).track
     with on_stream(stream):
         # Threads that wait actively between calls would take the core that searches and other objects need.
-        options = OrtOptions(device=device, spinning=False, stream=stream)
+        options = EngineOptions(device=device, spinning=False, stream=stream)
         loops = _make_loops(bundles, networks, config or StormConfig(), lane, sam2, paths, health, group, options)
     if stream is not None:
         settle(device)
@@ -142,7 +142,7 @@ def _make_loops(
     paths: Sequence[Path | None] | None,
     health: LaneHealth | None,
     group: BatchedGroup | None,
-    options: OrtOptions,
+    options: EngineOptions,
 ) -> list[ObjectLoop]:
     device = options.device
     # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.

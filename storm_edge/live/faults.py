@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Buffers, Engine, EngineSpec
+from storm_edge.engines.contract import Buffers, Engine, EngineOptions, EngineSpec
 from storm_edge.errors import EngineError, RunFault, mismatch
 from storm_edge.live.lanes.scheduler import Lane
 
@@ -102,7 +101,7 @@ class ReopenableNetworks(NetworkBundle):
         """The same bundle, reopenable."""
         return cls(**bundle.fields(), inner=bundle)
 
-    def open(self, network: str, options: OrtOptions | None = None) -> Engine:
+    def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         """See `NetworkBundle.open`."""
         engine = _ReopenableEngine(lambda: self.inner.open(network, options))
         self.engines.append(engine)

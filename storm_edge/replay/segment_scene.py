@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.bop.scene import BopScene, mask_name, write_mask
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.environment import versions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import atomic_folder
@@ -190,7 +190,7 @@ def segment_scene(
         raise ConfigError(mismatch("--every", every, "1 or more", "give a positive number of images"))
     kept = looks or [None] * len(bundles)
     frame_ids = scene.frame_ids[::every]
-    options, upload = OrtOptions(device=device), _Uploads(device)
+    options, upload = EngineOptions(device=device), _Uploads(device)
     with atomic_folder(out, marker=SUMMARY) as folder:
         seekers: list[_Seeker] = []
         for bundle, look in zip(bundles, kept, strict=True):

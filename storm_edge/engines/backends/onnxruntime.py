@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.backends import gpu as cuda
 from storm_edge.engines.backends.array_view import ArrayView, view_of
-from storm_edge.engines.contract import Buffers, EngineSpec
+from storm_edge.engines.contract import Buffers, EngineOptions, EngineSpec
 from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
 from storm_edge.errors import BackendError, EngineError, mismatch
 
@@ -30,22 +29,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(uint8)": np.dtype(np.uint8),
     "tensor(bool)": np.dtype(np.bool_),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrtOptions:
-    """How ONNX Runtime runs a network."""
-
-    device: str = "cpu"
-    """``cpu``, ``cuda`` or ``cuda:i``."""
-    threads: int | None = None
-    """Threads per call on the CPU; one per physical core if not given."""
-    spinning: bool = True
-    """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
-    stream: Any = None
-    """Warp stream that all launches on CUDA go to; if not given, the current one when the engine is opened."""
-    as_written: bool = False
-    """Whether the graph runs node by node as the file has it, for measuring what other runtimes would compute."""
 
 
 def file_sha256(path: Path) -> str:
@@ -60,7 +43,7 @@ def file_sha256(path: Path) -> str:
         raise EngineError(mismatch(path, error.strerror, "an ONNX file", "check the bundle folder")) from error
 
 
-def _session(path: Path, options: OrtOptions) -> tuple[ort.InferenceSession, int, cuda.Gpu | None]:
+def _session(path: Path, options: EngineOptions) -> tuple[ort.InferenceSession, int, cuda.Gpu | None]:
     """Session, CUDA device index (0 on the CPU) and the GPU (None there)."""
     kind, _, index = options.device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
@@ -118,9 +101,9 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(
-        self, path: Path, *, name: str, options: OrtOptions | None = None, names: Mapping[str, str] | None = None
+        self, path: Path, *, name: str, options: EngineOptions | None = None, names: Mapping[str, str] | None = None
     ) -> None:
-        options = options or OrtOptions()
+        options = options or EngineOptions()
         sha256 = file_sha256(path)
         self._session, self._device_index, self._gpu = _session(path, options)
         self._stream = options.stream  # kept alive for the session
@@ -185,7 +168,7 @@ class OnnxRuntimeEngine:
         if count not in self._bindings:
             self._bindings[count] = self._binding(count)
         if self._gpu is not None and self._gpu.handle(stream) != self._stream_handle:
-            remedy = "open it within that stream, or give it as OrtOptions.stream"
+            remedy = "open it within that stream, or give it as EngineOptions.stream"
             raise EngineError(
                 mismatch(f"launch of {self._spec.name}", "another stream", "the one it was opened for", remedy)
             )

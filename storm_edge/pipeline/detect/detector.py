@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.kernels.region import log_odds_of
@@ -219,7 +219,7 @@ class Finder:
         config: FindConfig | None = None,
         device: str = "cpu",
         look: TemplateEmbedding | None = None,
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self._bundle = bundle
         self._segmenter = segmenter

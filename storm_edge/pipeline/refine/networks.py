@@ -10,8 +10,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.device import put
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
@@ -53,7 +53,7 @@ class PoseRefiner:
         *,
         diameter_m: float,
         batch: int,
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
         self._diameter_m = diameter_m
@@ -111,7 +111,7 @@ class PoseScorer:
         diameter_m: float,
         batch: int,
         capacity: int,
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
         preset = PRESETS[networks.preset]

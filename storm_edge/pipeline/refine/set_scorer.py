@@ -12,9 +12,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import EngineError, mismatch
 
 Float32 = NDArray[np.float32]
@@ -33,7 +32,7 @@ class SetScorer(Protocol):
         """Scores ``(n,)`` of all pairs added since the last call, in order; then the set is empty again."""
 
 
-def open_scorer(bundle: NetworkBundle, *, capacity: int, options: OrtOptions | None = None) -> SetScorer:
+def open_scorer(bundle: NetworkBundle, *, capacity: int, options: EngineOptions | None = None) -> SetScorer:
     """The ScoreNet of a bundle.
 
     Args:

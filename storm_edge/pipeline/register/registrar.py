@@ -17,8 +17,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, MaskError, UnitError, mismatch
 from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.symmetry import nearest_symmetric
@@ -126,7 +126,7 @@ class Registrar:
         *,
         config: RegisterConfig = DEFAULT,
         device: str = "cpu",
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self._bundle = bundle
         self._config = config

@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
@@ -126,7 +125,7 @@ class NanoMaps:
     context_length = None
     report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
 
-    def __init__(self, networks: NetworkBundle, options: OrtOptions | None) -> None:
+    def __init__(self, networks: NetworkBundle, options: EngineOptions | None) -> None:
         self._reference = _Later(networks, options)
         self.fingerprint = self._reference.sha256
         self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
@@ -162,7 +161,7 @@ class FullMaps:
     coarse = False
 
     def __init__(
-        self, networks: NetworkBundle, config: FullSomConfig, options: OrtOptions | None, device: str
+        self, networks: NetworkBundle, config: FullSomConfig, options: EngineOptions | None, device: str
     ) -> None:
         self._reference = _Later(networks, options)
         self.fingerprint = self._reference.sha256
@@ -197,7 +196,7 @@ class FullMaps:
 class _Later:
     """The reference network, opened when an object is to be studied: at run time its views are kept already."""
 
-    def __init__(self, networks: NetworkBundle, options: OrtOptions | None) -> None:
+    def __init__(self, networks: NetworkBundle, options: EngineOptions | None) -> None:
         self._networks, self._options = networks, options
         self._engine: Engine | None = None
         self.sha256 = networks.networks["som_reference"].sha256
@@ -218,7 +217,7 @@ def _refuse(context: Float32 | None, what: str) -> None:
 
 
 def make_maps(
-    networks: NetworkBundle | None, *, full: FullSomConfig, options: OrtOptions | None, device: str
+    networks: NetworkBundle | None, *, full: FullSomConfig, options: EngineOptions | None, device: str
 ) -> MapMaker:
     """The map maker of a bundle; None makes maps of colours alone.
 

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, ObjectBundleError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
@@ -210,7 +210,7 @@ class Segmenter:
         *,
         config: SegmentConfig | None = None,
         device: str = "cpu",
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self.config = config or SegmentConfig()
         self._device = device
@@ -399,7 +399,7 @@ def _halved(tensor: Float32) -> NDArray[np.floating]:
     return tensor.astype(np.float16) if tensor.size > _LARGE else tensor
 
 
-def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: OrtOptions | None) -> Sharpener:
+def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: EngineOptions | None) -> Sharpener:
     wanted = ("sam2_encoder", "sam2_decoder")
     if networks is None:
         raise EngineError(

@@ -22,9 +22,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
@@ -129,7 +128,7 @@ class BatchedTracker:
         size_px: tuple[int, int],
         config: BatchedTrackConfig | None = None,
         engine: Engine | None = None,
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
         device: str = "cpu",
         stream: Any = None,
     ) -> None:

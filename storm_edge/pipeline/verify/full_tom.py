@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import Engine
+from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
@@ -73,7 +72,7 @@ def open_verifier(
     *,
     config: VerifyConfig | None = None,
     device: str = "cpu",
-    options: OrtOptions | None = None,
+    options: EngineOptions | None = None,
 ) -> TrackVerifier | None:
     """The verifier of a network bundle; None if it has none. Arguments and errors as `Verifier`."""
     if networks.networks.keys() >= set(_PAIR) or _SIMILARITY in networks.networks:
@@ -106,7 +105,7 @@ class FullVerifier:
         *,
         config: VerifyConfig | None = None,
         device: str = "cpu",
-        options: OrtOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
         self._config = config or VerifyConfig()

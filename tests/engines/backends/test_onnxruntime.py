@@ -11,7 +11,8 @@ import pytest
 import warp as wp
 
 from storm_edge.engines.backends import gpu
-from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine, OrtOptions
+from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import BackendError, EngineError
 from tests.engines import stand_in, tiny
 
@@ -120,9 +121,9 @@ def test_files_that_are_no_network_are_refused_in_one_line(tmp_path: Path) -> No
 def test_cuda_that_is_not_there_is_refused_and_not_replaced(tmp_path: Path) -> None:
     path = tiny.refine(tmp_path / "refine.onnx", size_px=SIZE_PX)
     with pytest.raises(BackendError, match="CUDAExecutionProvider"):
-        OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda"))
+        OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device="cuda"))
     with pytest.raises(BackendError, match="got tpu"):
-        OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="tpu"))
+        OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device="tpu"))
 
 
 def test_on_cuda_a_session_computes_on_our_stream_and_on_no_other(
@@ -148,7 +149,7 @@ def test_on_cuda_a_session_computes_on_our_stream_and_on_no_other(
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(ort, "InferenceSession", OnCuda)
     path = tiny.refine(tmp_path / "refine.onnx", size_px=SIZE_PX)
-    engine = OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda:1"))
+    engine = OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device="cuda:1"))
     expected = {"device_id": "1", "user_compute_stream": str(host.current.cuda_stream), "use_tf32": "0"}
     assert told == [("CUDAExecutionProvider", expected)]
 
@@ -159,11 +160,11 @@ def test_on_cuda_a_session_computes_on_our_stream_and_on_no_other(
     other = stand_in.HostStream()
     with pytest.raises(EngineError, match="launch of refine: got another stream, expected the one it was opened for"):
         engine.launch(stream=other)
-    OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda", stream=other)).bind(buffers)
+    OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device="cuda", stream=other)).bind(buffers)
     assert told[-1][1]["user_compute_stream"] == str(other.cuda_stream)
     other.cuda_stream = 0
     with pytest.raises(BackendError, match="got the null stream"):
-        OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device="cuda", stream=other))
+        OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device="cuda", stream=other))
 
 
 @pytest.mark.gpu
@@ -174,7 +175,7 @@ def test_a_cuda_launch_enqueues_on_its_stream_and_answers_as_the_cpu(
         pytest.skip("ONNX Runtime has no CUDA here")
     path = tiny.refine(tmp_path / "refine.onnx", size_px=SIZE_PX)
     stream = wp.Stream(cuda)
-    engine = OnnxRuntimeEngine(path, name="refine", options=OrtOptions(device=cuda, stream=stream))
+    engine = OnnxRuntimeEngine(path, name="refine", options=EngineOptions(device=cuda, stream=stream))
     arrays = _buffers(rng, 5)
     with wp.ScopedStream(stream):
         buffers = {k: wp.array(v, dtype=wp.float32, device=cuda) for k, v in arrays.items()}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import warp as wp
 
-from storm_edge.engines.backends.onnxruntime import OrtOptions
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import FrameError, InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
@@ -38,7 +38,7 @@ from tests.pipeline.track.test_stepwise import moved
 from tests.staged import TABLE_DEPTH_M, K, Staged
 
 SIZE_PX = (480, 640)
-OPTIONS = OrtOptions(threads=1, spinning=False)
+OPTIONS = EngineOptions(threads=1, spinning=False)
 
 
 @pytest.fixture(scope="module")
