@@ -23,7 +23,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.live.factory import make_loops
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.follow import Init, follow
@@ -42,7 +42,7 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     if not path.is_dir():
         write_scene(path, recovery_sequence(seed).script)
     scene, bundle, networks = BopScene(path), onboarded(path), NetworkBundle.load(name)
-    (loop,) = make_loops([bundle], networks)
+    (loop,) = make_object_sessions([bundle], networks)
     lost = None
     try:
         for frame, (said,) in follow(scene, [loop], init=Init.MASK):

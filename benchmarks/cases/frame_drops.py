@@ -8,7 +8,7 @@ on average, measured first with nothing else running. Then runs alternate, three
 all: alone, and with the lane of `storm_edge.live.lanes.background` never idle: an object that is in no frame is
 searched for in the whole image, then registered on the tracked object's mask, then searched for again.
 
-Reported: frames dropped, the time of a tracked frame (`FrameLoop.step`: upload to pose) and from the frame's stamp to
+Reported: frames dropped, the time of a tracked frame (`Session.step`: upload to pose) and from the frame's stamp to
 the pose, searches and registrations begun and ended, resident memory along the run. A frame whose pose is wrong by a
 tenth of the diameter fails the benchmark.
 
@@ -47,10 +47,10 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.frame import Frame
 from storm_edge.live import faults
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_loops, make_segmenter, with_chunks
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_object_sessions, make_segmenter, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import Finder
@@ -196,8 +196,8 @@ class Bench:
         self.bundle, absent = onboarded(scene.path), onboarded(others.path)
         self.camera = Camera(scene)
         self.lane = lane
-        (self.item,) = make_loops([self.bundle], networks, lane=lane)
-        self.loop = FrameLoop([self.item], lane=lane)
+        (self.item,) = make_object_sessions([self.bundle], networks, lane=lane)
+        self.loop = Session([self.item], lane=lane)
         self._busy = self._make_busy(absent, networks)
         self._start_again = True
 
@@ -258,7 +258,7 @@ class Bench:
             self._busy.finish(run)
 
     def _step(self, frame: Frame, next_due_s: float | None) -> Track:
-        def first(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+        def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
             if not self._start_again:
                 return None
             self._start_again = False

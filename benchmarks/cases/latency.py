@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.common import percentiles, write_record
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import ModelPoints
-from storm_edge.live.factory import make_loops
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
@@ -60,7 +60,7 @@ def run_tracking(
     bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, objects: int
 ) -> list[float]:
     """Time of each frame [ms] with ``objects`` loops on it."""
-    loops = make_loops([bundle] * objects, networks)
+    loops = make_object_sessions([bundle] * objects, networks)
     buffers = FrameBuffers(*frames[0].frame.size_px)
     buffers.upload(frames[0].frame)
     for loop in loops:
@@ -85,7 +85,7 @@ def run_registration(
     bundle: ObjectBundle, frames: list[LabelledFrame], networks: NetworkBundle | None, count: int
 ) -> list[float]:
     """Time of registrations [ms], each in another frame."""
-    (loop,) = make_loops([bundle], networks)
+    (loop,) = make_object_sessions([bundle], networks)
     buffers = FrameBuffers(*frames[0].frame.size_px)
     points = ModelPoints(bundle.mesh.vertices)
     samples, right = [], 0

@@ -22,7 +22,7 @@ from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
-from storm_edge.live.factory import make_loops
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_scene
@@ -51,7 +51,7 @@ def main() -> None:
         write_scene(folder, recovery_sequence(FIRST_SEED + RECORDING).script)
     scene, bundle = BopScene(folder), onboarded(folder)
     recording = [scene.frame(frame_id) for frame_id in scene.frame_ids]
-    (loop,) = make_loops([bundle], NetworkBundle.load(options.bundle))
+    (loop,) = make_object_sessions([bundle], NetworkBundle.load(options.bundle))
     buffers = FrameBuffers(*recording[0].size_px)
     states: Counter[str] = Counter()
     losses = 0

@@ -32,10 +32,10 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.recovery import FrameRecord, report_recovery
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
-from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
-from storm_edge.live.factory import make_loops
+from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
@@ -103,13 +103,13 @@ def run_one(task: Task) -> list[FrameRecord] | None:
 def _followed(task: Task, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
     """What the loop said of every frame that it was given; one that was passed over is missing."""
     networks = None if task.bundle == "none" else NetworkBundle.load(task.bundle)
-    config = StormConfig(loop=LoopConfig(tracker=task.tracker))
+    config = StormConfig(loop=SessionConfig(tracker=task.tracker))
     with ExitStack() as stack:
         lane, pacer, scene = None, None, BopScene(task.path)
         if task.rate_hz is not None:
             scene = InMemory(task.path)
             lane, pacer = stack.enter_context(BackgroundLane()), Pacer(task.rate_hz, count=len(scene))
-        loop = FrameLoop(make_loops([bundle], networks, config=config, lane=lane), lane=lane)
+        loop = Session(make_object_sessions([bundle], networks, config=config, lane=lane), lane=lane)
         return scene, {frame.index: track for frame, (track,) in follow(scene, loop, init=Init.MASK, pacer=pacer)}
 
 

@@ -27,10 +27,10 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.kernels.streams import on_stream, settle
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_loops, make_segmenter, streams_of, with_chunks
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_object_sessions, make_segmenter, streams_of, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.chunks import run_to_completion
@@ -233,7 +233,7 @@ class _Bench:
         self.phases: dict[str, Phase] = {}
         self.counts: dict[str, int] = {}
         self.start = ""
-        self._followed: FrameLoop | None = None
+        self._followed: Session | None = None
         self._seen: list[_Seen] = []
         self._host_begin_mib: float | None = None
         self._lost_s: float | None = None
@@ -334,16 +334,18 @@ class _Bench:
             tracker={} if self._followed is None else self._followed.tracker,
         )
 
-    def _loops(self, lane: BackgroundLane | None, *, search: bool = True) -> list[ObjectLoop]:
+    def _loops(self, lane: BackgroundLane | None, *, search: bool = True) -> list[ObjectSession]:
         plan = self.plan
         if search:
-            loops = make_loops([self.bundle], self.networks, config=plan.config, device=plan.device, lane=lane)
-            self._followed = FrameLoop(loops, device=plan.device, lane=lane, stream=self._streams.track)
+            loops = make_object_sessions(
+                [self.bundle], self.networks, config=plan.config, device=plan.device, lane=lane
+            )
+            self._followed = Session(loops, device=plan.device, lane=lane, stream=self._streams.track)
             return loops
         config = with_chunks(plan.config, beside=False)
         with on_stream(self._streams.track):
             return [
-                ObjectLoop(
+                ObjectSession(
                     self.bundle, self.networks, config=config, device=plan.device, options=self._engine_options()
                 )
             ]
@@ -483,7 +485,7 @@ class _Bench:
 class _Follower:
     """The step of modes that track: start where the scene says, then follow."""
 
-    def __init__(self, bench: _Bench, loop: ObjectLoop) -> None:
+    def __init__(self, bench: _Bench, loop: ObjectSession) -> None:
         self._bench, self._loop = bench, loop
         self._started = False
 

@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
+    from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
     from storm_edge.replay import follow as sequence
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
@@ -88,7 +88,7 @@ def command(
             networks,
             out,
             init=sequence.Init(init.value),
-            config=StormConfig(loop=LoopConfig(tracker=None if tracker is None else TrackerKind(tracker.value))),
+            config=StormConfig(loop=SessionConfig(tracker=None if tracker is None else TrackerKind(tracker.value))),
             sam2=sam2,
             paths=objects,
             device=device,

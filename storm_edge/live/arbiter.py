@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Need(IntEnum):
+class RecoveryPriority(IntEnum):
     """What an object without a pose waits for, the most urgent first."""
 
     PROPAGATE = 0
@@ -27,13 +27,13 @@ class Need(IntEnum):
 class RecoveryRequest:
     """One object that has no pose."""
 
-    need: Need
+    need: RecoveryPriority
     """What for."""
     since_s: float
     """When its attempt began [s]."""
     held: bool
     """Whether it had the last turn, in the same attempt."""
-    under_way: bool
+    in_progress: bool
     """Whether a lane is at its work already."""
 
 
@@ -44,10 +44,10 @@ def next_request(requests: Sequence[RecoveryRequest | None]) -> int | None:
         requests: Of all objects; None for those that want nothing.
     """
     waiting = [
-        (request, place) for place, request in enumerate(requests) if request is not None and not request.under_way
+        (request, place) for place, request in enumerate(requests) if request is not None and not request.in_progress
     ]
     if not waiting:
         return None
     first, place = min(waiting, key=lambda w: (w[0].need, not w[0].held, w[0].since_s, w[1]))
-    busy = any(request is not None and request.under_way and request.need <= first.need for request in requests)
+    busy = any(request is not None and request.in_progress and request.need <= first.need for request in requests)
     return None if busy else place

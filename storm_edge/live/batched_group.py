@@ -210,7 +210,7 @@ class BatchedTrack:
         """Follow it no longer. It keeps its pose and may come back."""
         self.group.leave(self)
 
-    def come_back(self) -> None:
+    def resume(self) -> None:
         """Follow it again."""
         self.group.enter(self)
 
@@ -232,6 +232,6 @@ def common_group(groups: list[BatchedGroup | None]) -> BatchedGroup | None:
     """
     first = groups[0] if groups else None
     if any(group is not first for group in groups):
-        remedy = "give make_loops the group of the loop that the object is added to"
+        remedy = "give make_object_sessions the group of the loop that the object is added to"
         raise ConfigError(mismatch("objects", "several groups of tracks", "one for a camera", remedy))
     return first

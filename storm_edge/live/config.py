@@ -29,7 +29,7 @@ class TrackerKind(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoteConfig(Config):
+class ScoreThresholds(Config):
     """How the scores of one source are read."""
 
     suspect_below: float = tuned(unit="1", low=0.0, high=1.0)
@@ -50,9 +50,9 @@ class VoteConfig(Config):
 class StateMachineConfig(Config):
     """When a track is doubted and dropped, and how often the object is searched for."""
 
-    geometry: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.4, trust_above=0.5))
+    geometry: ScoreThresholds = field(default_factory=lambda: ScoreThresholds(suspect_below=0.4, trust_above=0.5))
     """How the geometric score is read."""
-    network: VoteConfig = field(default_factory=lambda: VoteConfig(suspect_below=0.5, trust_above=0.6))
+    network: ScoreThresholds = field(default_factory=lambda: ScoreThresholds(suspect_below=0.5, trust_above=0.6))
     """How the verifier network is read."""
     lost_after: int = tuned(3, unit="frames", low=1, high=1000)
     """Doubts of one source in a row after which the track is lost."""
@@ -118,7 +118,7 @@ class LanesConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopConfig(Config):
+class SessionConfig(Config):
     """How much is done per frame, and how often."""
 
     tracker: TrackerKind | None = tuned(None, unit="")
@@ -150,5 +150,5 @@ class StormConfig(PipelineConfig):
     """When a pose is doubted, dropped and searched for."""
     lanes: LanesConfig = field(default_factory=LanesConfig)
     """Work beside the frames."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
+    loop: SessionConfig = field(default_factory=SessionConfig)
     """How much is done per frame, and how often."""

@@ -20,7 +20,7 @@ class ScoreSource(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tick:
+class FrameArrived:
     """Time passed; perhaps a frame arrived. Send it before anything that is said about the frame."""
 
     frame: int
@@ -30,7 +30,7 @@ class Tick:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class PoseScored:
     """A voter judged the tracked pose in a frame, which may be an old one."""
 
     frame: int
@@ -93,7 +93,7 @@ class PosePropagated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed:
+class NothingFound:
     """The action under way found nothing."""
 
     attempt: int
@@ -101,7 +101,7 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class PoseGiven:
     """Somebody outside knows the pose: a label, a person, another sensor. Ends whatever is under way."""
 
     frame: int
@@ -115,12 +115,12 @@ class Given:
         _check_score(self.score)
 
 
-Event = Tick | Judged | MaskFound | PoseFound | PosePropagated | Failed | Given
+Event = FrameArrived | PoseScored | MaskFound | PoseFound | PosePropagated | NothingFound | PoseGiven
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchLocally:
-    """Look for the object around its last trusted pose. Answers: `PoseFound`, `Failed`."""
+    """Look for the object around its last trusted pose. Answers: `PoseFound`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
@@ -132,7 +132,7 @@ class SearchLocally:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchImage:
-    """Look for the object's mask in the whole image. Answers: `MaskFound`, `Failed`."""
+    """Look for the object's mask in the whole image. Answers: `MaskFound`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
@@ -141,8 +141,8 @@ class SearchImage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Register:
-    """Find the pose from the mask. Answers: `PoseFound`, `Failed`."""
+class RegisterMask:
+    """Find the pose from the mask. Answers: `PoseFound`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
@@ -152,7 +152,7 @@ class Register:
 
 @dataclass(frozen=True, kw_only=True)
 class Propagate:
-    """Track the found pose over the buffered frames to the newest. Answers: `PosePropagated`, `Failed`."""
+    """Track the found pose over the buffered frames to the newest. Answers: `PosePropagated`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
@@ -161,7 +161,7 @@ class Propagate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancel:
+class CancelAttempt:
     """Stop what is under way for an attempt; its answer is not wanted any more."""
 
     attempt: int
@@ -169,7 +169,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begin:
+class StartTrack:
     """The forwarded or given pose is the track from now on."""
 
     frame: int
@@ -177,12 +177,12 @@ class Begin:
 
 
 @dataclass(frozen=True)
-class Drop:
+class DropTrack:
     """The track is lost: stop following, report no pose."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remember:
+class RememberCrop:
     """Add the crop of a frame to the verifier's memory (first in, first out)."""
 
     frame: int
@@ -190,11 +190,21 @@ class Remember:
 
 
 @dataclass(frozen=True)
-class Forget:
+class ForgetCrops:
     """Clear the verifier's memory."""
 
 
-Action = SearchLocally | SearchImage | Register | Propagate | Cancel | Begin | Drop | Remember | Forget
+Action = (
+    SearchLocally
+    | SearchImage
+    | RegisterMask
+    | Propagate
+    | CancelAttempt
+    | StartTrack
+    | DropTrack
+    | RememberCrop
+    | ForgetCrops
+)
 
 
 def _check_score(score: float) -> None:

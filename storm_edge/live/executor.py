@@ -31,33 +31,33 @@ from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.live.arbiter import Need
+from storm_edge.live.arbiter import RecoveryPriority
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig
 from storm_edge.live.events import (
     Action,
-    Begin,
-    Cancel,
-    Drop,
+    CancelAttempt,
+    DropTrack,
     Event,
-    Failed,
-    Forget,
-    Given,
-    Judged,
+    ForgetCrops,
+    FrameArrived,
+    NothingFound,
+    PoseGiven,
+    PoseScored,
     Propagate,
-    Register,
-    Remember,
+    RegisterMask,
+    RememberCrop,
     ScoreSource,
     SearchImage,
     SearchLocally,
-    Tick,
+    StartTrack,
 )
 from storm_edge.live.faults import EngineRecovery
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
-from storm_edge.live.lanes.verification import Verifying, Vote
-from storm_edge.live.recovery import Locator, Work
-from storm_edge.live.state_machine import Belief, Step, advance
+from storm_edge.live.lanes.verification import VerificationLane, VerificationResult
+from storm_edge.live.recovery import RecoveryTask, Work
+from storm_edge.live.state_machine import ObjectState, RecoveryStep, advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
@@ -72,17 +72,17 @@ Float64 = NDArray[np.float64]
 Result = TypeVar("Result")
 
 _NEEDS = {
-    Step.PROPAGATE: Need.PROPAGATE,
-    Step.LOCAL_SEARCH: Need.LOCAL_SEARCH,
-    Step.SEARCH: Need.SEARCH,
-    Step.REGISTER: Need.SEARCH,
+    RecoveryStep.PROPAGATE: RecoveryPriority.PROPAGATE,
+    RecoveryStep.LOCAL_SEARCH: RecoveryPriority.LOCAL_SEARCH,
+    RecoveryStep.SEARCH: RecoveryPriority.SEARCH,
+    RecoveryStep.REGISTER: RecoveryPriority.SEARCH,
 }
 
 _SMALLEST_PX = 4.0  # an object smaller than this in the image, or ...
 _LARGEST_IMAGES = 20.0  # ... this many image widths across is in another unit than the scene
 
 
-class ObjectLoop:
+class ObjectSession:
     """One object: where it starts, and what is believed about it; buffers are made here.
 
     Args:
@@ -121,7 +121,7 @@ class ObjectLoop:
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
         self._config = config or StormConfig()
-        self.share_verifying(0, 1)
+        self.set_verification_turn(0, 1)
         self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
         self._network: PoseRefiner | None = None
         if networks is not None:
@@ -133,9 +133,9 @@ class ObjectLoop:
             return Tracker(bundle, geometry, self._network, config=self._config.track.stepwise, device=device)
 
         self._tracker = tracker() if group is None else None
-        self._verifying = Verifying(verifier, lane, device)
+        self._verifying = VerificationLane(verifier, lane, device)
         self._slot = None if group is None else group.join(bundle, self._network)
-        self._locator = Locator(
+        self._locator = RecoveryTask(
             bundle,
             self._registrar,
             tracker(),
@@ -147,7 +147,7 @@ class ObjectLoop:
             device=device,
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
-        self._belief = Belief()
+        self._belief = ObjectState()
         machine = self._config.state_machine
         # Without a finder the old place is all there is to look at.
         self._machine = machine if finder is not None else replace(machine, local_search_attempts=None)
@@ -155,10 +155,10 @@ class ObjectLoop:
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
         self._work: Work | None = None
-        self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `Remember` is about
+        self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `RememberCrop` is about
 
     @property
-    def belief(self) -> Belief:
+    def belief(self) -> ObjectState:
         """What the machine knows."""
         return self._belief
 
@@ -181,7 +181,7 @@ class ObjectLoop:
         return self._finder is not None
 
     @property
-    def need(self) -> Need | None:
+    def need(self) -> RecoveryPriority | None:
         """What it waits for; None where it is followed, or nothing is to be done yet."""
         attempt = self._belief.attempt
         if self._belief.has_pose or attempt is None or (self._work is None and self._ticket is None):
@@ -189,7 +189,7 @@ class ObjectLoop:
         return _NEEDS[attempt.step]
 
     @property
-    def under_way(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether the lane is at its work."""
         return self._ticket is not None
 
@@ -275,7 +275,7 @@ class ObjectLoop:
                 self._work = None
                 self._hear(done.value)
 
-    def share_verifying(self, place: int, count: int) -> None:
+    def set_verification_turn(self, place: int, count: int) -> None:
         """Verify in frames of its own: it is at ``place`` of ``count`` objects that are followed together."""
         self._verify_every = max(self._config.loop.verify_every, count)
         # Not in the frames in which geometry probes turned poses: both together would make the slowest frame.
@@ -288,10 +288,10 @@ class ObjectLoop:
         if self._slot is not None:
             self._slot.leave()
 
-    def come_back(self) -> None:
+    def resume(self) -> None:
         """Be followed again after `stop`."""
         if self._slot is not None:
-            self._slot.come_back()
+            self._slot.resume()
 
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         """The buffers of the group's step with a picture in them; see `BatchedGroup.show`."""
@@ -300,7 +300,7 @@ class ObjectLoop:
         return self._surviving(Lane.TRACK, lambda: group.show(frame, is_read=is_read))
 
     def _tick(self, frame: Frame) -> None:
-        self._hear(Tick(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
+        self._hear(FrameArrived(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
 
     def _begin(
         self,
@@ -317,7 +317,7 @@ class ObjectLoop:
         self._settle_verifier()
         # Every track begins with the scout; the machine's Begin makes it the tracker.
         step = self._surviving(Lane.TRACK, lambda: self._locator.given(frame, buffers, T))
-        self._hear(Given(frame=frame.index, score=step.confidence, is_non_finite=is_non_finite))
+        self._hear(PoseGiven(frame=frame.index, score=step.confidence, is_non_finite=is_non_finite))
         return self.report(frame, {stage: (time.perf_counter() - started) * 1e3})
 
     def _follow(self, frame: Frame, buffers: FrameBuffers) -> None:
@@ -325,7 +325,7 @@ class ObjectLoop:
         self._step, self._step_stamp_ns = step, frame.stamp_ns
         self._at_hand = (frame, buffers, step.T_cam_centre)
         self._hear(
-            Judged(
+            PoseScored(
                 frame=frame.index,
                 source=ScoreSource.GEOMETRY,
                 score=step.confidence,
@@ -352,11 +352,11 @@ class ObjectLoop:
         while (vote := self._surviving(Lane.VERIFY, self._verifying.hear)) is not None:
             self._hear_vote(vote)
 
-    def _hear_vote(self, vote: Vote | None) -> None:
+    def _hear_vote(self, vote: VerificationResult | None) -> None:
         if vote is not None:
             found = vote.verification
             self._hear(
-                Judged(
+                PoseScored(
                     frame=vote.frame, source=ScoreSource.NETWORK, score=found.score, is_non_finite=found.is_non_finite
                 )
             )
@@ -375,7 +375,7 @@ class ObjectLoop:
             self._work = self._guarded(action.attempt, self._locator.search_locally(action.attempt, self.known))
         elif isinstance(action, SearchImage):
             self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
-        elif isinstance(action, Register):
+        elif isinstance(action, RegisterMask):
             known = self.known
             brief = known is not None and (self._belief.failure_count + 1) % self._config.loop.thorough_every
             budget = REACQUIRE if brief else FULL
@@ -383,19 +383,19 @@ class ObjectLoop:
             self._work = self._guarded(action.attempt, work)
         elif isinstance(action, Propagate):
             self._work = self._guarded(action.attempt, self._locator.propagate(action.attempt))
-        elif isinstance(action, Cancel):
+        elif isinstance(action, CancelAttempt):
             self._drop_work()
-        elif isinstance(action, Begin):
+        elif isinstance(action, StartTrack):
             self._begin_to_follow()
-        elif isinstance(action, Drop):
+        elif isinstance(action, DropTrack):
             self._settle_verifier()  # whoever takes a pose forward asks it, too
             if self._slot is not None:
                 self._surviving(Lane.TRACK, self._slot.drop)
-        elif isinstance(action, Remember):
+        elif isinstance(action, RememberCrop):
             assert self._at_hand is not None
             at_hand = self._at_hand
             self._surviving(Lane.VERIFY, lambda: self._verifying.remember(*at_hand))
-        elif isinstance(action, Forget):
+        elif isinstance(action, ForgetCrops):
             self._verifying.forget()
 
     def _begin_to_follow(self) -> None:
@@ -428,7 +428,7 @@ class ObjectLoop:
             return (yield from work)
         except Exception as error:
             self._engine_recovery.recover(Lane.LOCATE, error)
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
 
     def _hear_lane(self) -> None:
         """What the lane came to; its answer may start the next work."""

@@ -12,7 +12,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig, TrackerKind
-from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.executor import ObjectSession
 from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.objects.bundle import ObjectBundle
@@ -81,17 +81,17 @@ def make_segmenter(
     return Segmenter(networks, config=config, device=device, options=options)
 
 
-def make_group(
+def make_batched_group(
     networks: NetworkBundle | None, config: StormConfig, *, device: str, options: EngineOptions | None = None
 ) -> BatchedGroup:
-    """What follows objects together, as a loop is configured; arguments and errors as `make_loops`."""
+    """What follows objects together, as a loop is configured; arguments and errors as `make_object_sessions`."""
     schedule = config.track.batched
     if config.track.stepwise.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
     return BatchedGroup(networks, config=schedule, second_look=config.track.stepwise, device=device, options=options)
 
 
-def make_loops(
+def make_object_sessions(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
     *,
@@ -102,7 +102,7 @@ def make_loops(
     paths: Sequence[Path | None] | None = None,
     health: LaneHealth | None = None,
     group: BatchedGroup | None = None,
-) -> list[ObjectLoop]:
+) -> list[ObjectSession]:
     """A loop per object, with one segmenter for all of them.
 
     Args:
@@ -143,14 +143,14 @@ def _make_loops(
     health: LaneHealth | None,
     group: BatchedGroup | None,
     options: EngineOptions,
-) -> list[ObjectLoop]:
+) -> list[ObjectSession]:
     device = options.device
     # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
     shared = None if networks is None else ReopenableNetworks.around(networks)
     health = health or LaneHealth()
     segmenter = make_segmenter(shared, config=config.segment, sam2=sam2, device=device, options=options)
     if group is None and (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
-        group = make_group(networks, config, device=device, options=options)
+        group = make_batched_group(networks, config, device=device, options=options)
     config = with_chunks(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
@@ -164,7 +164,7 @@ def _make_loops(
         if own is not None:
             verifier = open_verifier(bundle, own, device=device, options=options)
         loops.append(
-            ObjectLoop(
+            ObjectSession(
                 bundle,
                 own,
                 config=config,

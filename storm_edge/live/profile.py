@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
+from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
@@ -156,7 +156,7 @@ def read_profile(path: Path) -> MachineProfile:
                     ask_network=file.track.ask_network, network_iterations=file.track.network_iterations
                 ),
             ),
-            loop=LoopConfig(
+            loop=SessionConfig(
                 tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
                 register_chunk=file.lanes.register_chunk,
                 chunks_per_frame=file.lanes.chunks_per_frame,

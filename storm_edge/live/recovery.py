@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
-from storm_edge.live.events import Event, Failed, MaskFound, PoseFound, PosePropagated
+from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import DetectionResult as Searched
 from storm_edge.pipeline.detect.detector import Finder, SearchBudget, TrackPrior
@@ -34,7 +34,7 @@ Work = Generator[str | None, None, Event]
 Vote = Callable[[FrameBuffers, Float64], Verification | None]
 
 
-class Locator:
+class RecoveryTask:
     """Looks for one object.
 
     Args:
@@ -103,19 +103,19 @@ class Locator:
         frame = self._kept[-1]
         buffers = self._buffers_with(frame)
         if known is None or known.colour_log_odds is None:
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         place, odds = known.T_cam_centre, known.colour_log_odds
         mask = local_search_mask(buffers, odds, place, self._bundle.diameter_m, config=self._local_search)
         yield "mask"
         if mask is None:
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         if self._finder is not None:
             search = yield from self._finder.examine_mask(frame, buffers, mask, known=known)
             return self._answer(attempt, frame, search)
         try:
             found = yield from self._registrar.chunks(buffers, mask, near=place)
         except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
@@ -126,7 +126,7 @@ class Locator:
             self.rejected_regions.add(*self._led_by)
             self._led_by = None
         if self._finder is None:
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         frame = self._kept[-1]
         self._masks = yield from self._finder.segment(frame, known)
         return MaskFound(attempt=attempt, frame=frame.index)
@@ -143,7 +143,7 @@ class Locator:
     def propagate(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
         if self.found is None:
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
         frame, T = self.found
         buffers = self._buffers_with(frame)
@@ -171,7 +171,7 @@ class Locator:
 
     def _answer(self, attempt: int, frame: Frame, search: Searched) -> Event:
         if search.found is None:
-            return Failed(attempt=attempt)
+            return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
         self._led_by = frame, search.found.candidate.mask
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.verdict)

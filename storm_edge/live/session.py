@@ -1,6 +1,6 @@
 """The loop over frames: every object in every frame, whoever hands the frames in.
 
-`FrameLoop.step` is what happens at a frame: the gate says whether it is one (`frame_gate`), objects with a pose are
+`Session.step` is what happens at a frame: the gate says whether it is one (`frame_gate`), objects with a pose are
 followed, and one of those without is looked for (`turns`), here or on a lane that is kept out of the tracking's way.
 Verifying goes round: of several objects each has frames of its own in which its network is asked. Objects come and
 go between frames.
@@ -20,18 +20,18 @@ from storm_edge.kernels.streams import on_stream
 from storm_edge.live.arbiter import RecoveryRequest, next_request
 from storm_edge.live.batched_group import BatchedGroup, common_group
 from storm_edge.live.config import TrackerKind
-from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.executor import ObjectSession
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
-First = Callable[[ObjectLoop, Frame, FrameBuffers], Track | None]
+First = Callable[[ObjectSession, Frame, FrameBuffers], Track | None]
 """What becomes of an object that is given its pose in a frame; None to follow it, or look for it."""
 
 
-class FrameLoop:
+class Session:
     """All objects of one camera; not to be shared between threads.
 
     Args:
@@ -44,7 +44,7 @@ class FrameLoop:
 
     def __init__(
         self,
-        objects: Iterable[ObjectLoop] = (),
+        objects: Iterable[ObjectSession] = (),
         *,
         device: str = "cpu",
         lane: BackgroundLane | None = None,
@@ -53,10 +53,10 @@ class FrameLoop:
     ) -> None:
         self._stream = stream
         self._device, self._lane, self._watchdog = device, lane, watchdog
-        self._objects: list[ObjectLoop] = []
+        self._objects: list[ObjectSession] = []
         self._gate = Gate()
         self._buffers: FrameBuffers | None = None
-        self._turn: tuple[ObjectLoop, int] | None = None  # who had it last, in which attempt
+        self._turn: tuple[ObjectSession, int] | None = None  # who had it last, in which attempt
         self._gone: dict[str, int] = {}  # unusable answers of objects that were removed
         for item in objects:
             self._objects.append(item)
@@ -74,7 +74,7 @@ class FrameLoop:
         return {"kind": TrackerKind.STEPWISE.value} if self._group is None else self._group.report
 
     @property
-    def objects(self) -> tuple[ObjectLoop, ...]:
+    def objects(self) -> tuple[ObjectSession, ...]:
         """What is followed, in the order of the tracks."""
         return tuple(self._objects)
 
@@ -97,7 +97,7 @@ class FrameLoop:
             "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
         }
 
-    def add(self, item: ObjectLoop) -> None:
+    def add(self, item: ObjectSession) -> None:
         """Follow one more object from the next frame on; where the lane is used it must have been made with it.
 
         Raises:
@@ -108,10 +108,10 @@ class FrameLoop:
             raise ConfigError(mismatch("objects", f"{name} twice", "each once", "give the second one another name"))
         self._group = common_group([*(other.group for other in self._objects), item.group])
         self._objects.append(item)
-        item.come_back()
+        item.resume()
         self._share_verifying()
 
-    def remove(self, object_id: str) -> ObjectLoop:
+    def remove(self, object_id: str) -> ObjectSession:
         """Follow an object no longer; what is under way for it has ended when this returns.
 
         Raises:
@@ -186,12 +186,12 @@ class FrameLoop:
             item.locate()
             spent[place]["locate"] = spent[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
 
-    def _wish(self, item: ObjectLoop) -> RecoveryRequest | None:
+    def _wish(self, item: ObjectSession) -> RecoveryRequest | None:
         need, attempt = item.need, item.belief.attempt
         if need is None or attempt is None:
             return None
         held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number
-        return RecoveryRequest(need=need, since_s=attempt.started_s, held=held, under_way=item.under_way)
+        return RecoveryRequest(need=need, since_s=attempt.started_s, held=held, in_progress=item.in_progress)
 
     def _uploaded(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         if self._group is not None and self._objects:
@@ -203,7 +203,7 @@ class FrameLoop:
 
     def _share_verifying(self) -> None:
         for place, item in enumerate(self._objects):
-            item.share_verifying(place, len(self._objects))
+            item.set_verification_turn(place, len(self._objects))
 
 
 def _with_upload(track: Track, upload_ms: float) -> Track:

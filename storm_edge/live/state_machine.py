@@ -1,8 +1,8 @@
 """What is believed about one object, and what to do next: the recovery loop as a pure state machine.
 
-`advance` takes a `Belief` and an event and returns the next belief and the actions that it asks for. Nothing here
-looks at an image, a clock or a thread; who runs the loop does the actions and sends their answers back as events, at
-once or many frames later. One machine per object.
+`advance` takes an `ObjectState` and an event and returns the next state and the actions that it asks for. Nothing
+here looks at an image, a clock or a thread; who runs the loop does the actions and sends their answers back as
+events, at once or many frames later. One machine per object.
 
 ==========================  ================================================  =====================================
 state                       event                                             next state, actions
@@ -44,27 +44,27 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from storm_edge.live.config import StateMachineConfig, VoteConfig
+from storm_edge.live.config import ScoreThresholds, StateMachineConfig
 from storm_edge.live.events import (
     Action,
-    Begin,
-    Cancel,
-    Drop,
+    CancelAttempt,
+    DropTrack,
     Event,
-    Failed,
-    Forget,
-    Given,
-    Judged,
+    ForgetCrops,
+    FrameArrived,
     MaskFound,
+    NothingFound,
     PoseFound,
+    PoseGiven,
     PosePropagated,
+    PoseScored,
     Propagate,
-    Register,
-    Remember,
+    RegisterMask,
+    RememberCrop,
     ScoreSource,
     SearchImage,
     SearchLocally,
-    Tick,
+    StartTrack,
 )
 from storm_edge.live.track_report import TrackState
 
@@ -72,7 +72,7 @@ FOLLOWED = (TrackState.TRACKING, TrackState.SUSPECT)
 """States in which there is a pose to report."""
 
 
-def _vote_of(config: StateMachineConfig, source: ScoreSource) -> VoteConfig:
+def _vote_of(config: StateMachineConfig, source: ScoreSource) -> ScoreThresholds:
     return config.geometry if source is ScoreSource.GEOMETRY else config.network
 
 
@@ -84,7 +84,7 @@ def wait_s(config: StateMachineConfig, failure_count: int) -> float:
     return min(config.cool_down_s * 2.0**doublings, config.longest_wait_s)
 
 
-class Step(str, Enum):
+class RecoveryStep(str, Enum):
     """What an attempt is waiting for."""
 
     LOCAL_SEARCH = "nearby"
@@ -99,7 +99,7 @@ class Attempt:
 
     number: int
     """Counts up over the whole run."""
-    step: Step
+    step: RecoveryStep
     """What it is waiting for."""
     frame: int
     """The frame that this works on."""
@@ -126,7 +126,7 @@ class ScoreHistory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Belief:
+class ObjectState:
     """All that the machine knows. The default is the start: nothing seen yet."""
 
     state: TrackState = TrackState.SEARCHING
@@ -172,7 +172,7 @@ class Belief:
         return next((opinion for opinion in self.score_histories if opinion.source is source), None)
 
 
-def advance(belief: Belief, event: Event, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def advance(belief: ObjectState, event: Event, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
     """What is believed after an event, and what is to be done.
 
     Args:
@@ -181,22 +181,27 @@ def advance(belief: Belief, event: Event, config: StateMachineConfig) -> tuple[B
         config: Thresholds and times; the same at every call.
 
     Raises:
-        ValueError: Time or frames go backwards, or something is said about a frame that no `Tick` announced.
+        ValueError: Time or frames go backwards, or something is said about a frame that no `FrameArrived` announced.
     """
-    if isinstance(event, Tick):
+    if isinstance(event, FrameArrived):
         return _tick(belief, event, config)
-    if isinstance(event, (Judged, MaskFound, PoseFound, PosePropagated, Given)) and event.frame > belief.frame:
+    if (
+        isinstance(event, (PoseScored, MaskFound, PoseFound, PosePropagated, PoseGiven))
+        and event.frame > belief.frame
+    ):
         raise ValueError(f"{type(event).__name__} of frame {event.frame}, but the newest frame is {belief.frame}")
-    if isinstance(event, Judged):
+    if isinstance(event, PoseScored):
         return _judged(belief, event, config)
-    if isinstance(event, Given):
+    if isinstance(event, PoseGiven):
         return _given(belief, event, config)
     if belief.attempt is None or belief.attempt.number != event.attempt:
         return belief, ()
     return _answered(belief, belief.attempt, event, config)
 
 
-def _tick(belief: Belief, event: Tick, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _tick(
+    belief: ObjectState, event: FrameArrived, config: StateMachineConfig
+) -> tuple[ObjectState, tuple[Action, ...]]:
     if event.frame < belief.frame or not belief.time_s <= event.time_s < math.inf:  # NaN too
         was = f"frame {belief.frame} at {belief.time_s:g} s"
         raise ValueError(f"tick of frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
@@ -209,13 +214,13 @@ def _tick(belief: Belief, event: Tick, config: StateMachineConfig) -> tuple[Beli
     if attempt is not None:
         if belief.time_s - attempt.started_s < config.attempt_timeout_s:
             return belief, ()
-        return _give_up(belief, config), (Cancel(attempt=attempt.number),)
+        return _give_up(belief, config), (CancelAttempt(attempt=attempt.number),)
     if belief.time_s < belief.search_from_s:
         return belief, ()
     return _begin_attempt(belief, config)
 
 
-def _listen(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _listen(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
     """Forget opinions that are too old; having none left for a while is a doubt."""
     fresh = tuple(o for o in belief.score_histories if belief.time_s - o.heard_s < config.silence_s)
     belief = replace(belief, score_histories=fresh)
@@ -224,7 +229,9 @@ def _listen(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[A
     return _settle(replace(belief, silences=belief.silences + 1, heard_s=belief.time_s), config)
 
 
-def _judged(belief: Belief, event: Judged, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _judged(
+    belief: ObjectState, event: PoseScored, config: StateMachineConfig
+) -> tuple[ObjectState, tuple[Action, ...]]:
     before = belief.opinion(event.source)
     overtaken = before is not None and event.frame <= before.frame
     if not belief.has_pose or event.frame < belief.since_frame or overtaken:
@@ -251,15 +258,15 @@ def _judged(belief: Belief, event: Judged, config: StateMachineConfig) -> tuple[
     # Only the newest frame is still at hand; one whose vote comes late is made up for by the next.
     if event.frame == belief.frame and event.frame >= belief.remembered_frame + config.remember_every:
         belief = replace(belief, remembered_frame=event.frame)
-        actions = (*actions, Remember(frame=event.frame))
+        actions = (*actions, RememberCrop(frame=event.frame))
     return belief, actions
 
 
-def _all_trust(belief: Belief, config: StateMachineConfig) -> bool:
+def _all_trust(belief: ObjectState, config: StateMachineConfig) -> bool:
     return all(o.average >= _vote_of(config, o.source).trust_above for o in belief.score_histories)
 
 
-def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _settle(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
     """The state of a followed object from its doubts."""
     doubts = max([belief.silences, *(o.doubts for o in belief.score_histories)])
     if doubts >= config.lost_after:
@@ -273,7 +280,7 @@ def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[A
             failure_count=failures,
             search_from_s=belief.time_s + wait_s(config, failures),
         )
-        return lost, (Drop(),)
+        return lost, (DropTrack(),)
     if doubts or belief.non_finite_frame == belief.frame:
         return replace(belief, state=TrackState.SUSPECT), ()
     if _all_trust(belief, config):
@@ -281,13 +288,15 @@ def _settle(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[A
     return belief, ()  # between the thresholds nothing changes
 
 
-def _given(belief: Belief, event: Given, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
-    stop = () if belief.attempt is None else (Cancel(attempt=belief.attempt.number),)
+def _given(
+    belief: ObjectState, event: PoseGiven, config: StateMachineConfig
+) -> tuple[ObjectState, tuple[Action, ...]]:
+    stop = () if belief.attempt is None else (CancelAttempt(attempt=belief.attempt.number),)
     belief, actions = _begin_track(belief, event.frame, event.score, None, config, is_non_finite=event.is_non_finite)
     return belief, (*stop, *actions)
 
 
-def _begin_attempt(belief: Belief, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _begin_attempt(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
     number = belief.attempt_count + 1
     recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.local_search_for_s
     local_search = recent and (
@@ -295,7 +304,7 @@ def _begin_attempt(belief: Belief, config: StateMachineConfig) -> tuple[Belief, 
     )
     attempt = Attempt(
         number=number,
-        step=Step.LOCAL_SEARCH if local_search else Step.SEARCH,
+        step=RecoveryStep.LOCAL_SEARCH if local_search else RecoveryStep.SEARCH,
         frame=belief.frame,
         started_s=belief.time_s,
         searched=not local_search,
@@ -307,34 +316,38 @@ def _begin_attempt(belief: Belief, config: StateMachineConfig) -> tuple[Belief, 
 
 
 def _answered(
-    belief: Belief,
+    belief: ObjectState,
     attempt: Attempt,
-    event: MaskFound | PoseFound | PosePropagated | Failed,
+    event: MaskFound | PoseFound | PosePropagated | NothingFound,
     config: StateMachineConfig,
-) -> tuple[Belief, tuple[Action, ...]]:
+) -> tuple[ObjectState, tuple[Action, ...]]:
     """The attempt under way got an answer; one that its step does not wait for changes nothing."""
     number = attempt.number
-    if isinstance(event, Failed):
+    if isinstance(event, NothingFound):
         return _next_try(belief, attempt, config)
-    if isinstance(event, MaskFound) and attempt.step is Step.SEARCH:
-        return _work(belief, attempt, Step.REGISTER, event.frame), (Register(attempt=number, frame=event.frame),)
-    if isinstance(event, PoseFound) and attempt.step in (Step.LOCAL_SEARCH, Step.REGISTER):
+    if isinstance(event, MaskFound) and attempt.step is RecoveryStep.SEARCH:
+        return _work(belief, attempt, RecoveryStep.REGISTER, event.frame), (
+            RegisterMask(attempt=number, frame=event.frame),
+        )
+    if isinstance(event, PoseFound) and attempt.step in (RecoveryStep.LOCAL_SEARCH, RecoveryStep.REGISTER):
         if event.score < config.found_above:
             return _next_try(belief, attempt, config)
-        return _work(belief, attempt, Step.PROPAGATE, event.frame), (Propagate(attempt=number, frame=event.frame),)
-    if isinstance(event, PosePropagated) and attempt.step is Step.PROPAGATE:
+        return _work(belief, attempt, RecoveryStep.PROPAGATE, event.frame), (
+            Propagate(attempt=number, frame=event.frame),
+        )
+    if isinstance(event, PosePropagated) and attempt.step is RecoveryStep.PROPAGATE:
         network = event.network_score
         if not _is_believed(belief, event, config):
             return _next_try(belief, attempt, config)
         if belief.frame - event.frame > config.propagation_slack:
-            return _work(belief, attempt, Step.PROPAGATE, event.frame), (
+            return _work(belief, attempt, RecoveryStep.PROPAGATE, event.frame), (
                 Propagate(attempt=number, frame=event.frame),
             )
         return _begin_track(belief, event.frame, event.score, network, config, is_non_finite=event.is_non_finite)
     return belief, ()
 
 
-def _is_believed(belief: Belief, event: PosePropagated, config: StateMachineConfig) -> bool:
+def _is_believed(belief: ObjectState, event: PosePropagated, config: StateMachineConfig) -> bool:
     """Whether a pose that was tracked forward may be the track."""
     network = event.network_score
     if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
@@ -344,20 +357,22 @@ def _is_believed(belief: Belief, event: PosePropagated, config: StateMachineConf
     return 0.5 * (event.score + network) >= config.propagated_mean_above
 
 
-def _work(belief: Belief, attempt: Attempt, step: Step, frame: int) -> Belief:
+def _work(belief: ObjectState, attempt: Attempt, step: RecoveryStep, frame: int) -> ObjectState:
     return replace(belief, state=TrackState.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
 
 
-def _next_try(belief: Belief, attempt: Attempt, config: StateMachineConfig) -> tuple[Belief, tuple[Action, ...]]:
+def _next_try(
+    belief: ObjectState, attempt: Attempt, config: StateMachineConfig
+) -> tuple[ObjectState, tuple[Action, ...]]:
     """After looking nearby in vain the whole image is searched; after that the attempt has failed."""
     if attempt.searched:
         return _give_up(belief, config), ()
-    again = replace(attempt, step=Step.SEARCH, frame=belief.frame, searched=True)
+    again = replace(attempt, step=RecoveryStep.SEARCH, frame=belief.frame, searched=True)
     search = SearchImage(attempt=attempt.number, frame=belief.frame)
     return replace(belief, state=TrackState.SEARCHING, attempt=again), (search,)
 
 
-def _give_up(belief: Belief, config: StateMachineConfig) -> Belief:
+def _give_up(belief: ObjectState, config: StateMachineConfig) -> ObjectState:
     failures = belief.failure_count + 1
     return replace(
         belief,
@@ -369,14 +384,14 @@ def _give_up(belief: Belief, config: StateMachineConfig) -> Belief:
 
 
 def _begin_track(
-    belief: Belief,
+    belief: ObjectState,
     frame: int,
     score: float,
     network: float | None,
     config: StateMachineConfig,
     *,
     is_non_finite: bool,
-) -> tuple[Belief, tuple[Action, ...]]:
+) -> tuple[ObjectState, tuple[Action, ...]]:
     """A new track; what the verifier remembered may have been what led the old one astray."""
     trusted = score >= config.geometry.trust_above and not is_non_finite
     doubted = score < config.geometry.suspect_below
@@ -398,5 +413,5 @@ def _begin_track(
         remembered_frame=frame if trusted else frame - config.remember_every,
         non_finite_frame=frame if is_non_finite else belief.non_finite_frame,
     )
-    begin: tuple[Action, ...] = (Begin(frame=frame), Forget())
-    return belief, (*begin, Remember(frame=frame)) if trusted else begin
+    begin: tuple[Action, ...] = (StartTrack(frame=frame), ForgetCrops())
+    return belief, (*begin, RememberCrop(frame=frame)) if trusted else begin

@@ -18,8 +18,8 @@ from enum import Enum
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import ConfigError, SceneError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
@@ -67,7 +67,7 @@ def label_indices(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]
 
 def follow(
     scene: BopScene,
-    objects: Sequence[ObjectLoop] | FrameLoop,
+    objects: Sequence[ObjectSession] | Session,
     *,
     init: Init,
     device: str = "cpu",
@@ -90,7 +90,7 @@ def follow(
         InputError: The mask, or the object's size, cannot be right.
         RunFault: A lane failed for good.
     """
-    loop = objects if isinstance(objects, FrameLoop) else FrameLoop(objects, device=device)
+    loop = objects if isinstance(objects, Session) else Session(objects, device=device)
     if init is Init.AUTO:
         _require_searches(loop.objects)
         starts = []
@@ -101,7 +101,7 @@ def follow(
             for item, index in zip(loop.objects, indices, strict=True)
         ]
 
-    def first(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         start = next((start for start in starts if start.item is item), None)
         return None if start is None else start.track(frame, buffers)
 
@@ -131,7 +131,7 @@ class _Start:
     """How one object begins with a mask or a label."""
 
     scene: BopScene
-    item: ObjectLoop
+    item: ObjectSession
     index: int
     frame_id: int
     init: Init
@@ -152,7 +152,7 @@ class _Start:
         return self.item.wait(frame)
 
 
-def _require_searches(objects: Sequence[ObjectLoop]) -> None:
+def _require_searches(objects: Sequence[ObjectSession]) -> None:
     for item in objects:
         if not item.searches:
             remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"

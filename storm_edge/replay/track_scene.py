@@ -21,9 +21,9 @@ from storm_edge.errors import RunFault
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.live.config import StormConfig
-from storm_edge.live.factory import make_loops, streams_of
+from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import HANG_S, Watchdog
 from storm_edge.objects.bundle import ObjectBundle
@@ -87,7 +87,7 @@ def track_scene(
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
         config: Schedules and thresholds.
         sam2: Whether SAM2 sharpens the masks of a search.
-        paths: Where each object came from, for what the segmenter keeps of it; see `assembly.make_loops`.
+        paths: Where each object came from, for what the segmenter keeps of it; see `assembly.make_object_sessions`.
         pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
         rate_hz: Frame rate of the video, and of the recording where it is paced.
         paced: Whether frames come as from a camera: those that come while another is worked on are passed over, and
@@ -108,8 +108,10 @@ def track_scene(
         watchdog = None
         if on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), hang_s=hang_s))
-        loops = make_loops(bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths)
-        loop = FrameLoop(loops, device=device, lane=lane, watchdog=watchdog, stream=streams.track)
+        loops = make_object_sessions(
+            bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths
+        )
+        loop = Session(loops, device=device, lane=lane, watchdog=watchdog, stream=streams.track)
         pacer = Pacer(rate_hz, count=len(scene)) if paced else None
         followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
         tracks: list[Track] = []

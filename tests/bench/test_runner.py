@@ -185,13 +185,13 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
 ) -> None:
     """A loop per round held its buffers six times over; one loop must not see stamps run backwards between rounds."""
     made, frames = [], []
-    make, track = bench.make_loops, bench.ObjectLoop.track
+    make, track = bench.make_object_sessions, bench.ObjectSession.track
 
     def count_loops(*arguments: object, **options: object) -> object:
         made.append(1)
         return make(*arguments, **options)  # type: ignore[arg-type]
 
-    def note(self: bench.ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track:
+    def note(self: bench.ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track:
         frames.append((frame.index, frame.stamp_ns))
         return track(self, frame, buffers)
 
@@ -199,8 +199,8 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
         yield "look"
         return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bench, "make_loops", count_loops)
-    monkeypatch.setattr(bench.ObjectLoop, "track", note)
+    monkeypatch.setattr(bench, "make_object_sessions", count_loops)
+    monkeypatch.setattr(bench.ObjectSession, "track", note)
     monkeypatch.setattr(bench.Finder, "chunks", search)
     run_bench(recording, box, None, plan(Mode.TRACK_WHILE_LOCATING, count=6))
     assert len(made) == 1

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from storm_edge.live.arbiter import Need, RecoveryRequest, next_request
+from storm_edge.live.arbiter import RecoveryPriority, RecoveryRequest, next_request
 
 
-def request(need: Need, since_s: float, *, held: bool = False, under_way: bool = False) -> RecoveryRequest:
-    return RecoveryRequest(need=need, since_s=since_s, held=held, under_way=under_way)
+def request(
+    need: RecoveryPriority, since_s: float, *, held: bool = False, in_progress: bool = False
+) -> RecoveryRequest:
+    return RecoveryRequest(need=need, since_s=since_s, held=held, in_progress=in_progress)
 
 
 def test_nobody_waits() -> None:
     assert next_request([]) is None
-    assert next_request([None, request(Need.SEARCH, 0.0, under_way=True)]) is None
+    assert next_request([None, request(RecoveryPriority.SEARCH, 0.0, in_progress=True)]) is None
 
 
 def test_the_most_urgent_goes_first() -> None:
     requests = [
-        request(Need.SEARCH, 0.0, held=True),
-        request(Need.LOCAL_SEARCH, 1.0),
-        request(Need.PROPAGATE, 2.0),
+        request(RecoveryPriority.SEARCH, 0.0, held=True),
+        request(RecoveryPriority.LOCAL_SEARCH, 1.0),
+        request(RecoveryPriority.PROPAGATE, 2.0),
         None,
     ]
     assert next_request(requests) == 2
@@ -26,15 +28,17 @@ def test_the_most_urgent_goes_first() -> None:
 
 
 def test_among_equals_the_turn_is_kept_and_then_goes_to_the_longest_waiting() -> None:
-    assert next_request([request(Need.SEARCH, 0.0), request(Need.SEARCH, 1.0, held=True)]) == 1
-    assert next_request([request(Need.SEARCH, 2.0), request(Need.SEARCH, 1.0)]) == 1
-    assert next_request([request(Need.SEARCH, 1.0), request(Need.SEARCH, 1.0)]) == 0
+    assert (
+        next_request([request(RecoveryPriority.SEARCH, 0.0), request(RecoveryPriority.SEARCH, 1.0, held=True)]) == 1
+    )
+    assert next_request([request(RecoveryPriority.SEARCH, 2.0), request(RecoveryPriority.SEARCH, 1.0)]) == 1
+    assert next_request([request(RecoveryPriority.SEARCH, 1.0), request(RecoveryPriority.SEARCH, 1.0)]) == 0
 
 
 def test_on_a_lane_only_what_is_more_urgent_than_its_work_joins_it() -> None:
-    searching = request(Need.SEARCH, 0.0, under_way=True)
-    assert next_request([searching, request(Need.SEARCH, 0.0)]) is None
-    assert next_request([searching, request(Need.LOCAL_SEARCH, 5.0)]) == 1
-    looking = request(Need.LOCAL_SEARCH, 0.0, under_way=True)
-    assert next_request([searching, looking, request(Need.LOCAL_SEARCH, 0.0)]) is None
-    assert next_request([searching, looking, request(Need.PROPAGATE, 9.0)]) == 2
+    searching = request(RecoveryPriority.SEARCH, 0.0, in_progress=True)
+    assert next_request([searching, request(RecoveryPriority.SEARCH, 0.0)]) is None
+    assert next_request([searching, request(RecoveryPriority.LOCAL_SEARCH, 5.0)]) == 1
+    looking = request(RecoveryPriority.LOCAL_SEARCH, 0.0, in_progress=True)
+    assert next_request([searching, looking, request(RecoveryPriority.LOCAL_SEARCH, 0.0)]) is None
+    assert next_request([searching, looking, request(RecoveryPriority.PROPAGATE, 9.0)]) == 2

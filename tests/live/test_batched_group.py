@@ -12,10 +12,10 @@ from storm_edge.errors import ConfigError, RunFault
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, make_T
-from storm_edge.live.config import LoopConfig, StormConfig, TrackerKind
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_group, make_loops
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_batched_group, make_object_sessions
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
@@ -29,7 +29,7 @@ from tests.live.test_session import Starting, at, named, two_mugs
 from tests.pipeline.track.test_batched import two_objects
 from tests.staged import Staged
 
-BATCHED = StormConfig(loop=LoopConfig(tracker=TrackerKind.BATCHED))
+BATCHED = StormConfig(loop=SessionConfig(tracker=TrackerKind.BATCHED))
 
 
 def error_m(staged: Staged, track: Track, T: np.ndarray) -> float:
@@ -63,10 +63,10 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 ) -> None:
     """One step per frame for both; the hidden one's slot is skipped, and begins again where it was found."""
     bundles = [staged.bundle, carton]
-    loop = FrameLoop(make_loops(bundles, FaultyBundle.nano(), config=BATCHED))
+    loop = Session(make_object_sessions(bundles, FaultyBundle.nano(), config=BATCHED))
     first = {"mug": staged.T_cam_centre, "carton": two_objects(staged, carton, 0)[1][1]}
 
-    def begin(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def begin(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         T = first.pop(item.bundle.object_id, None)
         return None if T is None else item.start(frame, buffers, T @ invert(item.bundle.T_obj_centre))
 
@@ -100,8 +100,8 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 
 
 def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, updates: list[list[bool]]) -> None:
-    group = make_group(None, StormConfig(), device="cpu")
-    loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
+    group = make_batched_group(None, StormConfig(), device="cpu")
+    loop = Session([ObjectSession(staged.bundle, None, group=group)])
     for index in range(3):
         loop.step(at(staged.frame(), index))
     assert updates == []
@@ -109,11 +109,11 @@ def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, update
 
 
 def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
-    group = make_group(None, StormConfig(), device="cpu")
-    a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
+    group = make_batched_group(None, StormConfig(), device="cpu")
+    a, b = (ObjectSession(named(staged, name).bundle, None, group=group) for name in "ab")
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
-    loop, first = FrameLoop([a, b]), Starting(staged, a=T_a, b=T_b)
+    loop, first = Session([a, b]), Starting(staged, a=T_a, b=T_b)
     frame = two_mugs(staged, T_b)
     for index in range(10):
         if index == 3:
@@ -130,13 +130,13 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
 
 def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
     items = [
-        ObjectLoop(named(staged, name).bundle, None, group=make_group(None, StormConfig(), device="cpu"))
+        ObjectSession(named(staged, name).bundle, None, group=make_batched_group(None, StormConfig(), device="cpu"))
         for name in "ab"
     ]
-    for others in (items, [items[0], ObjectLoop(named(staged, "c").bundle, None)]):
+    for others in (items, [items[0], ObjectSession(named(staged, "c").bundle, None)]):
         with pytest.raises(ConfigError, match="several groups"):
-            FrameLoop(others)
-    loop = FrameLoop(items[:1])
+            Session(others)
+    loop = Session(items[:1])
     with pytest.raises(ConfigError, match="several groups"):
         loop.add(items[1])
     assert len(loop.objects) == 1
@@ -145,7 +145,7 @@ def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
 def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) -> None:
     config = replace(BATCHED, track=StepwiseTrackConfig(ask_network="never"))
     networks = FaultyBundle.nano()
-    loop = FrameLoop(make_loops([staged.bundle], networks, config=config))
+    loop = Session(make_object_sessions([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)
     for index in range(3):
         loop.step(at(staged.frame(), index), first=first)
@@ -158,7 +158,7 @@ class Player:
 
     def __init__(self, staged: Staged, networks: FaultyBundle, **config: object) -> None:
         self.staged = staged
-        self.loop = FrameLoop(make_loops([staged.bundle], networks, config=replace(BATCHED, **config)))  # type: ignore[arg-type]
+        self.loop = Session(make_object_sessions([staged.bundle], networks, config=replace(BATCHED, **config)))  # type: ignore[arg-type]
         self._T_cam_obj = staged.T_cam_centre @ invert(staged.bundle.T_obj_centre)
         self._still, self._next = staged.frame(), 0
 
@@ -171,7 +171,7 @@ class Player:
             self._next += 1
         return tracks
 
-    def _first(self, item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def _first(self, item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         return item.start(frame, buffers, self._T_cam_obj) if frame.index == 0 else None
 
 

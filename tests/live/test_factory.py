@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from storm_edge.live import factory as assembly
-from storm_edge.live.config import LoopConfig, StormConfig
-from storm_edge.live.factory import make_loops, with_chunks
+from storm_edge.live.config import SessionConfig, StormConfig
+from storm_edge.live.factory import make_object_sessions, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.pipeline.detect.detector import Finder
 from tests.staged import Staged
 
 
 @pytest.mark.parametrize(
-    ("asked", "beside", "expected"), [(5, True, 5), (30, False, 30), (None, True, LoopConfig().register_chunk_beside)]
+    ("asked", "beside", "expected"),
+    [(5, True, 5), (30, False, 30), (None, True, SessionConfig().register_chunk_beside)],
 )
 def test_every_registration_works_in_chunks_of_the_size_asked_for(
     staged: Staged, monkeypatch: pytest.MonkeyPatch, asked: int | None, beside: bool, expected: int
@@ -28,7 +29,9 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
 
     monkeypatch.setattr(assembly, "Finder", Noted)
     lane = BackgroundLane() if beside else None
-    (loop,) = make_loops([staged.bundle], None, config=StormConfig(loop=LoopConfig(register_chunk=asked)), lane=lane)
+    (loop,) = make_object_sessions(
+        [staged.bundle], None, config=StormConfig(loop=SessionConfig(register_chunk=asked)), lane=lane
+    )
     assert [*seen, loop._config.register.chunk] == [expected] * 3
 
 

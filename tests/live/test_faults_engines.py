@@ -17,11 +17,11 @@ from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
 from storm_edge.live.config import ScheduleConfig, StormConfig
-from storm_edge.live.factory import make_loops
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import Lane
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
@@ -119,7 +119,7 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
     staged: Staged, network: str, lane: str, fault: Callable[[], Exception]
 ) -> None:
     networks = FaultyBundle.nano()
-    (loop,) = make_loops([staged.bundle], networks, config=replace(ALWAYS, verify_every=1))
+    (loop,) = make_object_sessions([staged.bundle], networks, config=replace(ALWAYS, verify_every=1))
     player = Player(staged, loop)
     assert {track.state for track in player.play(3)} == {TrackState.TRACKING}
     opened = networks.plan.opened.count(network)
@@ -136,7 +136,7 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
 
 def test_a_bug_keeps_its_own_name(staged: Staged) -> None:
     networks = FaultyBundle.nano()
-    (loop,) = make_loops([staged.bundle], networks, config=ALWAYS)
+    (loop,) = make_object_sessions([staged.bundle], networks, config=ALWAYS)
     player = Player(staged, loop)
     player.play(2)
     networks.plan.raises["refine"] = lambda: IndexError("a bug")
@@ -152,8 +152,8 @@ def still_frames(staged: Staged) -> Callable[[int], Frame]:
 
 def test_a_search_that_fails_is_a_failed_attempt_and_the_next_one_finds_it(staged: Staged) -> None:
     networks = FaultyBundle.nano()
-    (item,) = make_loops([staged.bundle], networks)
-    loop, frame = FrameLoop([item]), still_frames(staged)
+    (item,) = make_object_sessions([staged.bundle], networks)
+    loop, frame = Session([item]), still_frames(staged)
     networks.plan.raises["som_query"], networks.plan.times = out_of_memory, 1
     states = []
     for index in range(8):
@@ -171,7 +171,7 @@ def test_on_a_lane_the_second_fault_ends_the_run_where_frames_are_tracked(staged
     networks.plan.raises["som_query"] = illegal_address
     frame = still_frames(staged)
     with BackgroundLane(ScheduleConfig(silence_s=0.05)) as lane:
-        loop = FrameLoop(make_loops([staged.bundle], networks, lane=lane), lane=lane)
+        loop = Session(make_object_sessions([staged.bundle], networks, lane=lane), lane=lane)
 
         def play() -> None:
             deadline = time.monotonic() + DEADLINE_S

@@ -12,10 +12,10 @@ from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.live.config import StormConfig, TrackerKind
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_group
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_batched_group
 from storm_edge.live.frame_gate import LEAP_NS, Gate, admit
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.outputs import describe_frames
@@ -137,13 +137,13 @@ def moving(staged: Staged, count: int) -> list[np.ndarray]:
 
 def run(
     staged: Staged, frames: list[Frame], T_first: np.ndarray, kind: TrackerKind = TrackerKind.STEPWISE
-) -> tuple[list[Track], FrameLoop]:
+) -> tuple[list[Track], Session]:
     """The loop over frames, begun at the true pose of the first."""
-    group = make_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
-    loop = FrameLoop([ObjectLoop(staged.bundle, None, group=group)])
+    group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
+    loop = Session([ObjectSession(staged.bundle, None, group=group)])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 
-    def first(item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         return item.start(frame, buffers, T_cam_obj) if frame.index == 0 else None
 
     tracks = [loop.step(frame, first=first) for frame in frames]

@@ -10,7 +10,7 @@ import pytest
 from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.executor import ObjectSession
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -29,7 +29,7 @@ QUICK_REGISTER = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:2])
 class Player:
     """The staged mug, standing still, frame by frame; begins at the true pose."""
 
-    def __init__(self, staged: Staged, loop: ObjectLoop) -> None:
+    def __init__(self, staged: Staged, loop: ObjectSession) -> None:
         self.loop = loop
         self._staged, self._still, self._next = staged, staged.frame(), 0
         self._buffers = staged.buffers(self._still)
@@ -55,7 +55,7 @@ class Player:
 @pytest.mark.parametrize("value", BAD)
 def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
+    player = Player(staged, ObjectSession(staged.bundle, networks, config=ALWAYS))
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
     networks.plan.answers["refine"] = value
     tracks = player.play(5)
@@ -75,7 +75,7 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
     networks = FaultyBundle.nano()
     verifier = open_verifier(staged.bundle, networks)
     assert verifier is not None
-    player = Player(staged, ObjectLoop(staged.bundle, networks, verifier=verifier))
+    player = Player(staged, ObjectSession(staged.bundle, networks, verifier=verifier))
     assert {track.state for track in player.play(4)} == {TrackState.TRACKING}  # the first crop is remembered
     networks.plan.answers["tom_encode"] = float("nan")
     tracks = player.play(9)
@@ -115,7 +115,7 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
 ) -> None:
     networks = FaultyBundle.nano()
     networks.plan.answers[network] = value
-    loop = ObjectLoop(staged.bundle, networks, config=StormConfig(register=QUICK_REGISTER))
+    loop = ObjectSession(staged.bundle, networks, config=StormConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
     assert track.state is TrackState.SUSPECT
@@ -146,7 +146,7 @@ def test_what_is_a_pose() -> None:
 def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: Staged) -> None:
     """The pose that is taken forward has no verdict of the network: it begins as a doubt, not as a track."""
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectLoop(staged.bundle, networks, config=ALWAYS))
+    player = Player(staged, ObjectSession(staged.bundle, networks, config=ALWAYS))
     player.play(2)
     shown = player._still
     empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K)

@@ -16,7 +16,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
-from storm_edge.live.factory import make_loops
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.follow import Init, follow
@@ -44,7 +44,7 @@ def test_a_real_mug_is_found_at_once_and_again_after_a_card_hid_it(shared_data: 
     scene = Card(shared_data / "cup", labels="scene_gt_pseudo.json")
     (model,) = sorted((shared_data / "cup" / "models").glob("obj_*.ply"))
     bundle = onboard(model, "mm")
-    (loop,) = make_loops([bundle], NetworkBundle.load("nano"))
+    (loop,) = make_object_sessions([bundle], NetworkBundle.load("nano"))
     T = bundle.T_obj_centre
     points = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))
     states, errors = [], {}

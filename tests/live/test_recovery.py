@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
-from storm_edge.live.events import Event, Failed, MaskFound, PoseFound, PosePropagated
-from storm_edge.live.recovery import Locator
+from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
+from storm_edge.live.recovery import RecoveryTask
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
@@ -25,8 +25,8 @@ def finder(staged: Staged) -> Finder:
     return Finder(staged.bundle, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
 
 
-def locator_of(staged: Staged, finder: Finder | None) -> Locator:
-    return Locator(
+def locator_of(staged: Staged, finder: Finder | None) -> RecoveryTask:
+    return RecoveryTask(
         staged.bundle,
         Registrar(staged.bundle, None),
         Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None),
@@ -39,7 +39,7 @@ def locator_of(staged: Staged, finder: Finder | None) -> Locator:
     )
 
 
-def known_to(staged: Staged, locator: Locator) -> TrackPrior:
+def known_to(staged: Staged, locator: RecoveryTask) -> TrackPrior:
     """What tracking knows after a frame."""
     locator.given(staged.frame(), staged.buffers(), staged.T_cam_centre)
     odds = locator.catch_up_tracker.colour_log_odds()
@@ -52,7 +52,7 @@ def at(frame: Frame, index: int) -> Frame:
     return replace(frame, index=index, stamp_ns=index * 33_000_000)
 
 
-def searched(locator: Locator, known: TrackPrior | None, *, thorough: bool = False) -> Event:
+def searched(locator: RecoveryTask, known: TrackPrior | None, *, thorough: bool = False) -> Event:
     """A search of the whole image, to its end."""
     assert isinstance(run_to_completion(locator.search(1, known)), MaskFound)
     return run_to_completion(locator.register_candidates(1, known, FULL if thorough else REACQUIRE))
@@ -70,7 +70,7 @@ def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, finder: Find
     depth = np.where(staged.mask(), np.float32(staged.T_cam_centre[2, 3]), flat.depth_m)
     mirrored = np.where(staged.mask()[..., None], flat.rgb[::-1], flat.rgb)
     locator.keep(at(replace(flat, depth_m=depth, rgb=mirrored), 2))
-    assert isinstance(run_to_completion(locator.search_locally(2, known)), Failed)
+    assert isinstance(run_to_completion(locator.search_locally(2, known)), NothingFound)
 
 
 def test_without_a_finder_the_old_place_is_registered(staged: Staged) -> None:
@@ -81,7 +81,7 @@ def test_without_a_finder_the_old_place_is_registered(staged: Staged) -> None:
     assert isinstance(found, PoseFound)
     assert locator.found is not None
     assert np.linalg.norm(locator.found[1][:3, 3] - staged.T_cam_centre[:3, 3]) < 0.003
-    assert isinstance(run_to_completion(locator.search(1, known)), Failed)
+    assert isinstance(run_to_completion(locator.search(1, known)), NothingFound)
 
 
 def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(staged: Staged, finder: Finder) -> None:
@@ -91,7 +91,7 @@ def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(stag
     assert isinstance(searched(locator, known), PoseFound)
     assert isinstance(run_to_completion(locator.propagate(1)), PosePropagated)
     locator.keep(at(staged.frame(), 2))
-    assert isinstance(searched(locator, known), Failed), "nothing changed there"
+    assert isinstance(searched(locator, known), NothingFound), "nothing changed there"
     assert isinstance(searched(locator, known, thorough=True), PoseFound), "a thorough search looks everywhere"
 
 

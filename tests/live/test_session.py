@@ -17,10 +17,10 @@ from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.live.config import ScheduleConfig, StormConfig, TrackerKind
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_group, make_loops
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_batched_group, make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.session import FrameLoop
+from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.detect.detector import Finder, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -64,7 +64,7 @@ class Starting:
         self._T_centre_obj = invert(staged.bundle.T_obj_centre)
         self._poses = dict(poses)
 
-    def __call__(self, item: ObjectLoop, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def __call__(self, item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         T = self._poses.pop(item.bundle.object_id, None)
         return None if T is None else item.start(frame, buffers, T @ self._T_centre_obj)
 
@@ -74,9 +74,9 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     frame = two_mugs(staged, T_b)
-    group = make_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
-    a, b = (ObjectLoop(named(staged, name).bundle, None, group=group) for name in "ab")
-    loop, first = FrameLoop([a]), Starting(staged, a=T_a, b=T_b)
+    group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
+    a, b = (ObjectSession(named(staged, name).bundle, None, group=group) for name in "ab")
+    loop, first = Session([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []
     for index in range(9):
         if index == 3:
@@ -125,8 +125,10 @@ class CountingVerifier:
 def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None:
     """One object per frame is verified: every third frame each, or less often where there are more of them."""
     asked: list[str] = []
-    items = [ObjectLoop(named(staged, name).bundle, None, verifier=CountingVerifier(name, asked)) for name in names]
-    loop, first = FrameLoop(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
+    items = [
+        ObjectSession(named(staged, name).bundle, None, verifier=CountingVerifier(name, asked)) for name in names
+    ]
+    loop, first = Session(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
     frame, by_frame = staged.frame(), []
     for index in range(12):
         asked.clear()
@@ -162,9 +164,9 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
     """Two were tracked and are gone. A looks nearby, then B does, which goes before A's search; then B searches."""
     log: list[str] = []
     items = [
-        ObjectLoop(named(staged, name).bundle, None, finder=SlowFinder(name, log, chunks=10_000)) for name in "ab"
+        ObjectSession(named(staged, name).bundle, None, finder=SlowFinder(name, log, chunks=10_000)) for name in "ab"
     ]
-    loop, first = FrameLoop(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
+    loop, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
     frame = staged.frame()
     for index in range(_SETTLED):
         loop.step(at(frame, index), first=first)
@@ -184,8 +186,8 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
 def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> None:
     log: list[str] = []
     with BackgroundLane() as lane:
-        a = ObjectLoop(named(staged, "a").bundle, None, finder=SlowFinder("a", log, chunks=10**9), lane=lane)
-        loop, frame = FrameLoop([a], lane=lane), empty(staged)
+        a = ObjectSession(named(staged, "a").bundle, None, finder=SlowFinder("a", log, chunks=10**9), lane=lane)
+        loop, frame = Session([a], lane=lane), empty(staged)
         deadline, index = time.monotonic() + DEADLINE_S, 0
         while not log and time.monotonic() < deadline:
             loop.step(at(frame, index))
@@ -209,7 +211,7 @@ def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> Non
 def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
     frame = staged.frame()
     with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
-        loop = FrameLoop(make_loops([staged.bundle], None, lane=lane), lane=lane)
+        loop = Session(make_object_sessions([staged.bundle], None, lane=lane), lane=lane)
         arrived: list[int] = []
         held: list[bool] = []
         arrive = lane.arrive

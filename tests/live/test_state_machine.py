@@ -11,35 +11,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storm_edge.errors import ConfigError
-from storm_edge.live.config import StateMachineConfig, VoteConfig
+from storm_edge.live.config import ScoreThresholds, StateMachineConfig
 from storm_edge.live.events import (
     Action,
-    Begin,
-    Cancel,
-    Drop,
+    CancelAttempt,
+    DropTrack,
     Event,
-    Failed,
-    Forget,
-    Given,
-    Judged,
+    ForgetCrops,
+    FrameArrived,
     MaskFound,
+    NothingFound,
     PoseFound,
+    PoseGiven,
     PosePropagated,
+    PoseScored,
     Propagate,
-    Register,
-    Remember,
+    RegisterMask,
+    RememberCrop,
     ScoreSource,
     SearchImage,
     SearchLocally,
-    Tick,
+    StartTrack,
 )
-from storm_edge.live.state_machine import Belief, Step, advance, wait_s
+from storm_edge.live.state_machine import ObjectState, RecoveryStep, advance, wait_s
 from storm_edge.live.track_report import TrackState
 
 RATE_HZ = 30.0
 CONFIG = StateMachineConfig(
-    geometry=VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.5),
-    network=VoteConfig(suspect_below=0.5, trust_above=0.6, newest_weight=1.0),
+    geometry=ScoreThresholds(suspect_below=0.4, trust_above=0.5, newest_weight=0.5),
+    network=ScoreThresholds(suspect_below=0.5, trust_above=0.6, newest_weight=1.0),
     lost_after=3,
     silence_s=0.5,
     found_above=0.35,
@@ -53,14 +53,14 @@ CONFIG = StateMachineConfig(
     attempt_timeout_s=5.0,
     remember_every=10,
 )
-WORK = (SearchLocally, SearchImage, Register, Propagate)
+WORK = (SearchLocally, SearchImage, RegisterMask, Propagate)
 
 
 class Loop:
     """A belief and what was asked for, driven event by event."""
 
     def __init__(self, config: StateMachineConfig = CONFIG) -> None:
-        self.belief = Belief()
+        self.belief = ObjectState()
         self.config = config
 
     def send(self, event: Event) -> tuple[Action, ...]:
@@ -72,11 +72,11 @@ class Loop:
         actions: tuple[Action, ...] = ()
         for _ in range(frames):
             frame = self.belief.frame + 1
-            actions = self.send(Tick(frame=frame, time_s=frame / RATE_HZ))
+            actions = self.send(FrameArrived(frame=frame, time_s=frame / RATE_HZ))
         return actions
 
     def judge(self, score: float, source: ScoreSource = ScoreSource.GEOMETRY) -> tuple[Action, ...]:
-        return self.send(Judged(frame=self.belief.frame, source=source, score=score))
+        return self.send(PoseScored(frame=self.belief.frame, source=source, score=score))
 
     def follow(self, scores: Sequence[float]) -> list[TrackState]:
         """A judged frame per score; the states."""
@@ -90,7 +90,7 @@ class Loop:
     def track(self, frames: int = 40) -> Loop:
         """From the start to a settled track."""
         self.tick()
-        self.send(Given(frame=self.belief.frame, score=0.9))
+        self.send(PoseGiven(frame=self.belief.frame, score=0.9))
         self.follow([0.9] * frames)
         return self
 
@@ -123,7 +123,7 @@ def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
     loop = Loop()
     loop.tick()
     loop.tick(4)
-    assert loop.send(MaskFound(attempt=1, frame=0)) == (Register(attempt=1, frame=0),)
+    assert loop.send(MaskFound(attempt=1, frame=0)) == (RegisterMask(attempt=1, frame=0),)
     assert loop.belief.state is TrackState.REGISTERING
     loop.tick(6)
     assert loop.send(PoseFound(attempt=1, frame=0, score=0.8)) == (Propagate(attempt=1, frame=0),)
@@ -131,7 +131,7 @@ def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
     loop.tick(2)
     newest = loop.belief.frame
     actions = loop.send(PosePropagated(attempt=1, frame=newest, score=0.7))
-    assert actions == (Begin(frame=newest), Forget(), Remember(frame=newest))
+    assert actions == (StartTrack(frame=newest), ForgetCrops(), RememberCrop(frame=newest))
     assert loop.belief.state is TrackState.TRACKING
 
 
@@ -150,7 +150,7 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
 def forwarded(loop: Loop, score: float, network: float | None) -> TrackState:
     """The state after the attempt under way found a pose and took it forward."""
     frame = loop.belief.frame
-    if loop.belief.attempt is not None and loop.belief.attempt.step is Step.SEARCH:
+    if loop.belief.attempt is not None and loop.belief.attempt.step is RecoveryStep.SEARCH:
         loop.send(MaskFound(attempt=loop.number, frame=frame))
     loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.8))
     loop.send(PosePropagated(attempt=loop.number, frame=frame, score=score, network_score=network))
@@ -210,7 +210,7 @@ def test_waits_double_up_to_the_longest_and_no_further() -> None:
     for _ in range(6):
         asked = next(actions for actions in (loop.tick() for _ in range(30)) if actions)
         assert isinstance(asked[0], SearchImage)
-        loop.send(Failed(attempt=loop.number))
+        loop.send(NothingFound(attempt=loop.number))
         waits.append(loop.belief.search_from_s - loop.belief.time_s)
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.4, 0.4])
 
@@ -225,7 +225,7 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_late_answer_ignored()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
     asked = next(actions for actions in (loop.tick() for _ in range(300)) if actions)
-    assert asked == (Cancel(attempt=1),)
+    assert asked == (CancelAttempt(attempt=1),)
     assert loop.belief.time_s >= CONFIG.attempt_timeout_s
     before = loop.belief
     assert loop.send(PoseFound(attempt=1, frame=0, score=1.0)) == ()
@@ -257,7 +257,7 @@ def test_three_doubts_in_a_row_lose_the_track() -> None:
     loop = Loop().track()
     assert loop.follow([0.0, 0.0, 0.0]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.SUSPECT]
     loop.tick()
-    assert loop.judge(0.0) == (Drop(),)
+    assert loop.judge(0.0) == (DropTrack(),)
     assert loop.belief.state is TrackState.LOST
     assert not loop.belief.has_pose
 
@@ -279,7 +279,7 @@ def test_a_frame_without_the_networks_numbers_is_suspect_whatever_else_is_said_o
     trusted = loop.belief.trusted_frame
     for _ in range(6):  # for ever, if it must be: geometry still holds the track
         loop.tick()
-        loop.send(Judged(frame=loop.belief.frame, source=ScoreSource.GEOMETRY, score=0.9, is_non_finite=True))
+        loop.send(PoseScored(frame=loop.belief.frame, source=ScoreSource.GEOMETRY, score=0.9, is_non_finite=True))
         assert loop.judge(0.9, ScoreSource.NETWORK) == ()
         assert loop.belief.state is TrackState.SUSPECT
         assert loop.belief.trusted_frame == trusted
@@ -292,42 +292,42 @@ def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
     loop.send(MaskFound(attempt=1, frame=0))
     loop.send(PoseFound(attempt=1, frame=0, score=0.8))
     actions = loop.send(PosePropagated(attempt=1, frame=0, score=0.9, is_non_finite=True))
-    assert actions == (Begin(frame=0), Forget())
+    assert actions == (StartTrack(frame=0), ForgetCrops())
     assert loop.belief.state is TrackState.SUSPECT
-    assert loop.send(Given(frame=0, score=0.9, is_non_finite=True)) == (Begin(frame=0), Forget())
+    assert loop.send(PoseGiven(frame=0, score=0.9, is_non_finite=True)) == (StartTrack(frame=0), ForgetCrops())
     assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
 def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
     loop = Loop()
     loop.tick(20)
-    loop.send(Given(frame=19, score=0.9))
+    loop.send(PoseGiven(frame=19, score=0.9))
     loop.tick(2)
     before = loop.belief
-    assert loop.send(Judged(frame=18, source=ScoreSource.NETWORK, score=0.0)) == ()  # of the track before
+    assert loop.send(PoseScored(frame=18, source=ScoreSource.NETWORK, score=0.0)) == ()  # of the track before
     assert loop.belief == before
-    loop.send(Judged(frame=20, source=ScoreSource.NETWORK, score=0.0))
+    loop.send(PoseScored(frame=20, source=ScoreSource.NETWORK, score=0.0))
     assert loop.belief.state is TrackState.SUSPECT
     before = loop.belief
-    loop.send(Judged(frame=20, source=ScoreSource.NETWORK, score=1.0))  # a second answer about the same frame
+    loop.send(PoseScored(frame=20, source=ScoreSource.NETWORK, score=1.0))  # a second answer about the same frame
     assert loop.belief == before
 
 
 def test_a_late_vote_raises_a_doubt_ends_its_own_and_no_other() -> None:
     loop = Loop().track()
     late = loop.belief.frame - 2
-    loop.send(Judged(frame=late, source=ScoreSource.NETWORK, score=0.0))
+    loop.send(PoseScored(frame=late, source=ScoreSource.NETWORK, score=0.0))
     assert loop.belief.state is TrackState.SUSPECT
     assert loop.follow([0.9]) == [TrackState.SUSPECT], "geometry does not end the network's doubt"
-    loop.send(Judged(frame=late + 2, source=ScoreSource.NETWORK, score=0.9))
+    loop.send(PoseScored(frame=late + 2, source=ScoreSource.NETWORK, score=0.9))
     assert loop.belief.state is TrackState.TRACKING
     assert loop.follow([0.0]) == [TrackState.TRACKING]  # half of the average
     assert loop.follow([0.0]) == [TrackState.SUSPECT]
-    loop.send(Judged(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=1.0))
+    loop.send(PoseScored(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=1.0))
     assert loop.belief.state is TrackState.SUSPECT, "nor does the network end geometry's"
     for _ in range(3):
         loop.tick()
-        loop.send(Judged(frame=loop.belief.frame - 1, source=ScoreSource.NETWORK, score=0.0))
+        loop.send(PoseScored(frame=loop.belief.frame - 1, source=ScoreSource.NETWORK, score=0.0))
     assert loop.belief.state is TrackState.LOST
 
 
@@ -335,7 +335,7 @@ def test_a_late_vote_without_numbers_makes_the_frame_suspect_in_which_it_is_hear
     loop = Loop().track()
     trusted = loop.belief.trusted_frame
     loop.tick()
-    loop.send(Judged(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=0.9, is_non_finite=True))
+    loop.send(PoseScored(frame=loop.belief.frame - 2, source=ScoreSource.NETWORK, score=0.9, is_non_finite=True))
     loop.judge(0.9)
     assert loop.belief.state is TrackState.SUSPECT
     assert loop.belief.trusted_frame == trusted
@@ -346,11 +346,11 @@ def test_an_old_frame_is_trusted_late_but_not_remembered() -> None:
     """Its picture is no longer at hand."""
     loop = Loop()
     loop.tick()
-    loop.send(Given(frame=0, score=0.9))
+    loop.send(PoseGiven(frame=0, score=0.9))
     loop.tick(15)
-    assert loop.send(Judged(frame=12, source=ScoreSource.NETWORK, score=0.9)) == ()
+    assert loop.send(PoseScored(frame=12, source=ScoreSource.NETWORK, score=0.9)) == ()
     assert loop.belief.trusted_frame == 12
-    assert loop.judge(0.9) == (Remember(frame=15),)
+    assert loop.judge(0.9) == (RememberCrop(frame=15),)
 
 
 def test_silence_is_doubted_and_at_last_lost() -> None:
@@ -392,7 +392,7 @@ def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, 
             actions = loop.tick()
         begun.append(type(actions[0]))
         while loop.belief.attempt is not None:
-            loop.send(Failed(attempt=loop.number))
+            loop.send(NothingFound(attempt=loop.number))
     assert begun == [SearchLocally] * local_search + [SearchImage] * (4 - local_search)
 
 
@@ -412,8 +412,10 @@ def test_found_nearby_is_verified_like_any_other_pose() -> None:
 def test_nothing_nearby_goes_on_to_the_whole_image_without_a_wait() -> None:
     loop = Loop().track().lose()
     loop.tick()
-    assert loop.send(Failed(attempt=loop.number)) == (SearchImage(attempt=loop.number, frame=loop.belief.frame),)
-    assert loop.send(Failed(attempt=loop.number)) == ()
+    assert loop.send(NothingFound(attempt=loop.number)) == (
+        SearchImage(attempt=loop.number, frame=loop.belief.frame),
+    )
+    assert loop.send(NothingFound(attempt=loop.number)) == ()
     assert loop.belief.failure_count == 1
 
 
@@ -423,9 +425,9 @@ def test_an_old_pose_is_no_prior() -> None:
     for _ in range(int(3 * RATE_HZ)):
         for action in loop.tick():
             searches.append((loop.belief.time_s - loop.belief.trusted_s, type(action)))
-            loop.send(Failed(attempt=loop.number))
+            loop.send(NothingFound(attempt=loop.number))
             if loop.belief.attempt is not None:
-                loop.send(Failed(attempt=loop.number))
+                loop.send(NothingFound(attempt=loop.number))
     assert all(age_s <= CONFIG.local_search_for_s for age_s, kind in searches if kind is SearchLocally)
     assert {kind for _, kind in searches} == {SearchLocally, SearchImage}
 
@@ -444,23 +446,23 @@ def test_a_track_lost_again_at_once_waits_before_the_next_search() -> None:
 def test_memory_is_cleared_on_relocalisation_and_filled_with_trusted_frames_only() -> None:
     loop = Loop()
     loop.tick()
-    assert Forget() in loop.send(Given(frame=0, score=0.9))
+    assert ForgetCrops() in loop.send(PoseGiven(frame=0, score=0.9))
     remembered = []
     for score in [0.9] * 25 + [0.45] * 25:
         loop.tick()
-        remembered += [a.frame for a in loop.judge(score) if isinstance(a, Remember)]
+        remembered += [a.frame for a in loop.judge(score) if isinstance(a, RememberCrop)]
     assert remembered == [10, 20]
     loop.lose().tick()
     frame = loop.belief.frame
     loop.send(PoseFound(attempt=loop.number, frame=frame, score=0.9))
     actions = loop.send(PosePropagated(attempt=loop.number, frame=frame, score=0.9))
-    assert actions == (Begin(frame=frame), Forget(), Remember(frame=frame))
+    assert actions == (StartTrack(frame=frame), ForgetCrops(), RememberCrop(frame=frame))
 
 
 def test_a_given_pose_ends_the_attempt_and_is_doubted_when_it_does_not_fit() -> None:
     loop = Loop()
     loop.tick()
-    assert loop.send(Given(frame=0, score=0.2)) == (Cancel(attempt=1), Begin(frame=0), Forget())
+    assert loop.send(PoseGiven(frame=0, score=0.2)) == (CancelAttempt(attempt=1), StartTrack(frame=0), ForgetCrops())
     assert loop.belief.state is TrackState.SUSPECT
     assert loop.follow([0.2, 0.2]) == [TrackState.SUSPECT, TrackState.LOST]
 
@@ -471,7 +473,11 @@ def test_a_given_pose_ends_the_attempt_and_is_doubted_when_it_does_not_fit() -> 
 def test_time_does_not_go_back() -> None:
     loop = Loop()
     loop.tick(3)
-    for tick in (Tick(frame=1, time_s=1.0), Tick(frame=3, time_s=0.0), Tick(frame=3, time_s=float("nan"))):
+    for tick in (
+        FrameArrived(frame=1, time_s=1.0),
+        FrameArrived(frame=3, time_s=0.0),
+        FrameArrived(frame=3, time_s=float("nan")),
+    ):
         with pytest.raises(ValueError, match="time does not go back"):
             loop.send(tick)
 
@@ -479,21 +485,21 @@ def test_time_does_not_go_back() -> None:
 def test_nothing_is_known_about_a_frame_to_come() -> None:
     loop = Loop()
     loop.tick()
-    with pytest.raises(ValueError, match="Judged of frame 7, but the newest frame is 0"):
-        loop.send(Judged(frame=7, source=ScoreSource.GEOMETRY, score=0.5))
+    with pytest.raises(ValueError, match="PoseScored of frame 7, but the newest frame is 0"):
+        loop.send(PoseScored(frame=7, source=ScoreSource.GEOMETRY, score=0.5))
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_scores_are_numbers_from_0_to_1(score: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
-        Judged(frame=0, source=ScoreSource.GEOMETRY, score=score)
+        PoseScored(frame=0, source=ScoreSource.GEOMETRY, score=score)
 
 
 def test_configurations_that_cannot_work_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"suspect_below 0\.6, trust_above 0\.5"):
-        VoteConfig(suspect_below=0.6, trust_above=0.5)
+        ScoreThresholds(suspect_below=0.6, trust_above=0.5)
     with pytest.raises(ConfigError, match="newest_weight: got 0"):
-        VoteConfig(suspect_below=0.4, trust_above=0.5, newest_weight=0.0)
+        ScoreThresholds(suspect_below=0.4, trust_above=0.5, newest_weight=0.0)
     with pytest.raises(ConfigError, match="attempt_timeout_s: got inf"):
         StateMachineConfig(attempt_timeout_s=float("inf"))
     with pytest.raises(ConfigError, match="local_search_attempts: got -1"):
@@ -509,13 +515,13 @@ ALLOWED = {
     TrackState.SUSPECT: {TrackState.TRACKING, TrackState.LOST},
     TrackState.LOST: {TrackState.SEARCHING, TrackState.TRACKING, TrackState.SUSPECT},
 }
-"""State changes of one event; SUSPECT is reached from outside the track by a doubted `Given` only."""
+"""State changes of one event; SUSPECT is reached from outside the track by a doubted `PoseGiven` only."""
 
 STEP_OF = {
-    SearchLocally: Step.LOCAL_SEARCH,
-    SearchImage: Step.SEARCH,
-    Register: Step.REGISTER,
-    Propagate: Step.PROPAGATE,
+    SearchLocally: RecoveryStep.LOCAL_SEARCH,
+    SearchImage: RecoveryStep.SEARCH,
+    RegisterMask: RecoveryStep.REGISTER,
+    Propagate: RecoveryStep.PROPAGATE,
 }
 
 scores = st.one_of(st.sampled_from([0.0, 0.34, 0.35, 0.4, 0.5, 0.6, 1.0]), st.floats(0.0, 1.0))
@@ -525,13 +531,13 @@ scores = st.one_of(st.sampled_from([0.0, 0.34, 0.35, 0.4, 0.5, 0.6, 1.0]), st.fl
 class Worker:
     """Does one action at a time, as the loop's `locate` lane does."""
 
-    job: SearchLocally | SearchImage | Register | Propagate | None = None
+    job: SearchLocally | SearchImage | RegisterMask | Propagate | None = None
 
     def take(self, action: Action) -> None:
         if isinstance(action, WORK):
             assert self.job is None, f"asked for {action} while {self.job} is under way"
             self.job = action
-        elif isinstance(action, Cancel):
+        elif isinstance(action, CancelAttempt):
             assert self.job is not None
             assert self.job.attempt == action.attempt
             self.job = None
@@ -543,10 +549,10 @@ class AnyLoop(RuleBasedStateMachine):
     @initialize(lost_after=st.integers(1, 4))
     def start(self, lost_after: int) -> None:
         self.config = replace(CONFIG, lost_after=lost_after)
-        self.belief = Belief()
+        self.belief = ObjectState()
         self.worker = Worker()
         self.verified = False  # whether the pose that is followed was verified since the last loss
-        self.send(Tick(frame=0, time_s=0.0))
+        self.send(FrameArrived(frame=0, time_s=0.0))
 
     def send(self, event: Event) -> None:
         before = self.belief
@@ -556,23 +562,25 @@ class AnyLoop(RuleBasedStateMachine):
         assert state is before.state or state in ALLOWED[before.state]
         for action in actions:
             self.worker.take(action)
-            if isinstance(action, Begin):
-                assert isinstance(event, (PosePropagated, Given))
+            if isinstance(action, StartTrack):
+                assert isinstance(event, (PosePropagated, PoseGiven))
                 self.verified = event.score >= self.config.geometry.trust_above
                 if isinstance(event, PosePropagated):
                     assert self.verified
                     assert event.network_score is None or event.network_score >= self.config.network.trust_above
                     assert self.belief.frame - event.frame <= self.config.propagation_slack
-            elif isinstance(action, Drop):
+            elif isinstance(action, DropTrack):
                 self.verified = False
-            elif isinstance(action, Remember):
+            elif isinstance(action, RememberCrop):
                 assert state is TrackState.TRACKING
                 assert action.frame >= self.belief.since_frame
-                assert isinstance(event, (PosePropagated, Given)) or action.frame == self.belief.frame  # is at hand
+                assert (
+                    isinstance(event, (PosePropagated, PoseGiven)) or action.frame == self.belief.frame
+                )  # is at hand
             elif isinstance(action, (SearchLocally, SearchImage)) and before.attempt is None:
                 assert self.belief.time_s >= before.search_from_s  # cool-down and back-off are kept
         if (
-            isinstance(event, Judged)
+            isinstance(event, PoseScored)
             and self.belief.has_pose
             and self.belief.score_histories != before.score_histories
         ):
@@ -581,22 +589,22 @@ class AnyLoop(RuleBasedStateMachine):
             assert heard.frame == event.frame
             assert state is TrackState.SUSPECT or not (event.is_non_finite or heard.doubts)
         if state is TrackState.TRACKING and before.state is TrackState.SUSPECT:
-            assert isinstance(event, (Judged, Given))  # trust comes from a judgement, not from time
+            assert isinstance(event, (PoseScored, PoseGiven))  # trust comes from a judgement, not from time
             self.verified = True
 
     @rule(frames=st.integers(0, 3), late_s=st.floats(0.0, 0.05))
     def frames_go_by(self, frames: int, late_s: float) -> None:
         time_s = self.belief.time_s + frames / RATE_HZ + late_s
-        self.send(Tick(frame=self.belief.frame + frames, time_s=time_s))
+        self.send(FrameArrived(frame=self.belief.frame + frames, time_s=time_s))
 
     @rule(seconds=st.floats(0.5, 8.0))
     def nothing_for_a_while(self, seconds: float) -> None:
-        self.send(Tick(frame=self.belief.frame, time_s=self.belief.time_s + seconds))
+        self.send(FrameArrived(frame=self.belief.frame, time_s=self.belief.time_s + seconds))
 
     @rule(source=st.sampled_from(ScoreSource), lag=st.integers(0, 5), score=scores, is_non_finite=st.booleans())
     def a_judgement(self, source: ScoreSource, lag: int, score: float, is_non_finite: bool = False) -> None:
         self.send(
-            Judged(frame=max(self.belief.frame - lag, 0), source=source, score=score, is_non_finite=is_non_finite)
+            PoseScored(frame=max(self.belief.frame - lag, 0), source=source, score=score, is_non_finite=is_non_finite)
         )
 
     @rule(score=scores, frames=st.integers(1, 30))
@@ -612,7 +620,7 @@ class AnyLoop(RuleBasedStateMachine):
         assert job is not None
         frame = max(self.belief.frame - lag, job.frame)
         if not found:
-            self.send(Failed(attempt=job.attempt))
+            self.send(NothingFound(attempt=job.attempt))
         elif isinstance(job, SearchImage):
             self.send(MaskFound(attempt=job.attempt, frame=job.frame))
         elif isinstance(job, Propagate):
@@ -621,11 +629,11 @@ class AnyLoop(RuleBasedStateMachine):
             self.send(PoseFound(attempt=job.attempt, frame=job.frame, score=score))
 
     @precondition(lambda self: self.belief.attempt_count > 0)
-    @rule(data=st.data(), kind=st.sampled_from([MaskFound, PoseFound, PosePropagated, Failed]))
+    @rule(data=st.data(), kind=st.sampled_from([MaskFound, PoseFound, PosePropagated, NothingFound]))
     def an_answer_nobody_waits_for(self, data: st.DataObject, kind: type) -> None:
         current = self.belief.attempt.number if self.belief.attempt else None
         number = data.draw(st.integers(0, self.belief.attempt_count).filter(lambda n: n != current))
-        more = {} if kind is Failed else {"frame": 0}
+        more = {} if kind is NothingFound else {"frame": 0}
         more |= {"score": 1.0} if kind in (PoseFound, PosePropagated) else {}
         before = self.belief
         self.send(kind(attempt=number, **more))
@@ -633,7 +641,7 @@ class AnyLoop(RuleBasedStateMachine):
 
     @rule(lag=st.integers(0, 2), score=scores)
     def somebody_knows_the_pose(self, lag: int, score: float) -> None:
-        self.send(Given(frame=max(self.belief.frame - lag, 0), score=score))
+        self.send(PoseGiven(frame=max(self.belief.frame - lag, 0), score=score))
 
     @invariant()
     def one_attempt_and_its_action_belong_together(self) -> None:
@@ -647,9 +655,9 @@ class AnyLoop(RuleBasedStateMachine):
         belief = self.belief
         step = belief.attempt.step if belief.attempt else None
         if belief.state is TrackState.REGISTERING:
-            assert step in (Step.REGISTER, Step.PROPAGATE)
+            assert step in (RecoveryStep.REGISTER, RecoveryStep.PROPAGATE)
         elif belief.state is TrackState.SEARCHING:
-            assert step in (None, Step.LOCAL_SEARCH, Step.SEARCH)
+            assert step in (None, RecoveryStep.LOCAL_SEARCH, RecoveryStep.SEARCH)
         else:
             assert step is None
 

@@ -26,7 +26,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vote:
+class VerificationResult:
     """What the verifier thinks of a tracked pose."""
 
     frame: int
@@ -35,7 +35,7 @@ class Vote:
     """Both votes and their score."""
 
 
-class Verifying:
+class VerificationLane:
     """Asks one verifier.
 
     Args:
@@ -46,8 +46,8 @@ class Verifying:
 
     def __init__(self, verifier: TrackVerifier | None, lane: BackgroundLane | None, device: str) -> None:
         self._verifier, self._lane, self._device = verifier, lane, device
-        self._tickets: list[Ticket[Vote | None]] = []
-        self._asked: Ticket[Vote | None] | None = None
+        self._tickets: list[Ticket[VerificationResult | None]] = []
+        self._asked: Ticket[VerificationResult | None] | None = None
         self._buffers: FrameBuffers | None = None
 
     def verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
@@ -56,11 +56,11 @@ class Verifying:
             return None
         return self._verifier.verify(buffers, T_cam_centre)
 
-    def ask(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Vote | None:
+    def ask(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> VerificationResult | None:
         """A vote on a tracked pose ``(4, 4)``; with a lane None, and `hear` has it later."""
         if self._lane is None:
             found = self.verify(buffers, T_cam_centre)
-            return None if found is None else Vote(frame=frame.index, verification=found)
+            return None if found is None else VerificationResult(frame=frame.index, verification=found)
         if self._verifier is not None and self._asked is None:
             self._asked = self._submit(self._vote(frame, T_cam_centre), "verify")
         return None
@@ -79,7 +79,7 @@ class Verifying:
         if self._verifier is not None:
             self._verifier.forget()
 
-    def hear(self) -> Vote | None:
+    def hear(self) -> VerificationResult | None:
         """A vote that came in since the last call; None where none did.
 
         Raises:
@@ -108,21 +108,23 @@ class Verifying:
         for ticket in self._cancel_all():
             ticket.answer()
 
-    def _cancel_all(self) -> list[Ticket[Vote | None]]:
+    def _cancel_all(self) -> list[Ticket[VerificationResult | None]]:
         tickets, self._tickets, self._asked = self._tickets, [], None
         for ticket in tickets:
             ticket.cancel()
         return tickets
 
-    def _submit(self, work: Generator[str, None, Vote | None], kind: str) -> Ticket[Vote | None]:
+    def _submit(
+        self, work: Generator[str, None, VerificationResult | None], kind: str
+    ) -> Ticket[VerificationResult | None]:
         assert self._lane is not None
         ticket = self._lane.submit(work, kind=kind, lane=Lane.VERIFY)
         self._tickets.append(ticket)
         return ticket
 
-    def _vote(self, frame: Frame, T_cam_centre: Float64) -> Generator[str, None, Vote | None]:
+    def _vote(self, frame: Frame, T_cam_centre: Float64) -> Generator[str, None, VerificationResult | None]:
         found = self.verify(self._with(frame), T_cam_centre)
-        return None if found is None else Vote(frame=frame.index, verification=found)
+        return None if found is None else VerificationResult(frame=frame.index, verification=found)
         yield  # one chunk
 
     def _remember(self, frame: Frame, T_cam_centre: Float64) -> Generator[str, None, None]:

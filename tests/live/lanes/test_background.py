@@ -15,8 +15,8 @@ import pytest
 from storm_edge.errors import BackendError
 from storm_edge.frame import Frame
 from storm_edge.live.config import ScheduleConfig
-from storm_edge.live.executor import ObjectLoop
-from storm_edge.live.factory import make_loops
+from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
@@ -243,7 +243,7 @@ def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bo
     buffers = staged.buffers(still)
     states = []
     with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
-        (loop,) = make_loops([staged.bundle], None, lane=lane)
+        (loop,) = make_object_sessions([staged.bundle], None, lane=lane)
         deadline = time.monotonic() + DEADLINE_S
         index = 0
         while (not states or states[-1] is not TrackState.TRACKING) and time.monotonic() < deadline:
@@ -284,7 +284,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
     buffers = staged.buffers(still)
     try:
         with BackgroundLane(first_hang_s=0.3) as lane:
-            loop = ObjectLoop(staged.bundle, None, finder=StuckFinder(), lane=lane)
+            loop = ObjectSession(staged.bundle, None, finder=StuckFinder(), lane=lane)
 
             def track_until_it_raises() -> None:
                 deadline = time.monotonic() + DEADLINE_S

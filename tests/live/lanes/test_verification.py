@@ -14,8 +14,8 @@ from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.live.config import ScheduleConfig
-from storm_edge.live.events import Event, Judged, ScoreSource
-from storm_edge.live.executor import ObjectLoop
+from storm_edge.live.events import Event, PoseScored, ScoreSource
+from storm_edge.live.executor import ObjectSession
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -75,14 +75,14 @@ class Player:
     """The mug standing still; every frame is marked with its number."""
 
     def __init__(self, staged: Staged, verifier: Verifier, lane: BackgroundLane | None) -> None:
-        self.loop = ObjectLoop(staged.bundle, None, verifier=verifier, lane=lane)
-        self.heard: list[tuple[int, Judged]] = []
+        self.loop = ObjectSession(staged.bundle, None, verifier=verifier, lane=lane)
+        self.heard: list[tuple[int, PoseScored]] = []
         self._staged, self._still, self._buffers = staged, staged.frame(), staged.buffers()
         self._next = 0
         hear = self.loop._hear
 
         def noted(event: Event) -> None:
-            if isinstance(event, Judged) and event.source is ScoreSource.NETWORK:
+            if isinstance(event, PoseScored) and event.source is ScoreSource.NETWORK:
                 self.heard.append((self.loop.belief.frame, event))
             hear(event)
 
