@@ -258,15 +258,15 @@ class Bench:
             self._busy.finish(run)
 
     def _step(self, frame: Frame, next_due_s: float | None) -> Track:
-        def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
+        def initialize(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
             if not self._start_again:
                 return None
             self._start_again = False
             return item.start(frame, buffers, self.camera.pose(frame.index))
 
-        tracks = self.loop.step(frame, first=first, next_due_s=next_due_s)
-        assert tracks is not None, "the gate refused a frame of a camera in order"
-        return tracks[0]
+        result = self.loop.step(frame, initialize=initialize, next_due_s=next_due_s)
+        assert not result.is_skipped, "the gate refused a frame of a camera in order"
+        return result.tracks[0]
 
     def _check(self, track: Track) -> None:
         assert track.T_cam_obj is not None, f"frame {track.frame} has no pose; this measures nothing"

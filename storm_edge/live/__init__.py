@@ -1,1 +1,30 @@
-"""What a robot runs: sessions over frames, the state machine of each object, lanes, faults."""
+"""What a robot runs: `Session` turns frames of an RGB-D camera into one `Track` per object; see `open_session`.
+
+The names are loaded when they are first used, so that configurations can be read without Warp and ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storm_edge.live.factory import open_session
+    from storm_edge.live.session import Session
+    from storm_edge.live.track_report import FrameResult, Track, TrackState
+
+_MODULES = {
+    "FrameResult": "track_report",
+    "Session": "session",
+    "Track": "track_report",
+    "TrackState": "track_report",
+    "open_session": "factory",
+}
+
+__all__ = ["FrameResult", "Session", "Track", "TrackState", "open_session"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

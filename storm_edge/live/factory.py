@@ -15,6 +15,7 @@ from storm_edge.live.config import StormConfig, TrackerKind
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import Finder
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
@@ -89,6 +90,28 @@ def make_batched_group(
     if config.track.stepwise.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
     return BatchedGroup(networks, config=schedule, second_look=config.track.stepwise, device=device, options=options)
+
+
+def open_session(
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    *,
+    config: StormConfig | None = None,
+    device: str = "cpu",
+) -> Session:
+    """A session that finds and tracks these objects, without a background thread.
+
+    Args:
+        bundles: The objects.
+        networks: The network bundle; None runs on geometry and colours alone.
+        config: Schedules and thresholds.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+
+    Raises:
+        StormEdgeError: As `make_object_sessions`.
+    """
+    objects = make_object_sessions(bundles, networks, config=config, device=device)
+    return Session(objects, device=device, stream=streams_of(device, networks).track)
 
 
 def make_object_sessions(

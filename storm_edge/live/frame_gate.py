@@ -15,6 +15,7 @@ Nothing of a camera is kept across frames but its buffers' size, so that another
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
@@ -25,6 +26,15 @@ LEAP_NS = 1_000_000_000
 _RESTARTED_AFTER = 10
 """Frames below the newest number, each after the one before, that are a camera which counts anew, not late frames."""
 _NOMINAL_PERIOD_NS = 33_333_333
+
+
+class SkipReason(str, Enum):
+    """Why a frame is not used."""
+
+    REPEATED = "repeated"
+    """Its number, or its picture with its stamp, was there before."""
+    OUT_OF_ORDER = "out of order"
+    """A newer frame was there before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +63,8 @@ class Gate:
     """Stamps that the loop's time did not follow."""
     camera_changes: int = 0
     """Frames with other intrinsics or of another size than the one before."""
+    skipped_reason: SkipReason | None = None
+    """Why the newest frame was skipped; None if it was admitted."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -70,18 +82,26 @@ def admit(gate: Gate, frame: Frame) -> tuple[Gate, Frame | None]:
     """What the loop is shown of a frame: itself by the loop's number and time, or None where it is to be skipped."""
     last = gate.last
     if last is None:
-        return replace(gate, last=frame), frame
+        return replace(gate, last=frame, skipped_reason=None), frame
     steps, advance_ns = frame.index - last.index, frame.stamp_ns - last.stamp_ns
     if steps < 0:
         late_count = gate.late_count + 1 if gate.late is not None and frame.index > gate.late.index else 1
         if advance_ns <= 0 and late_count < _RESTARTED_AFTER:
-            disordered = gate.disordered + 1
-            return replace(gate, disordered=disordered, late=frame, late_count=late_count), None
+            return (
+                replace(
+                    gate,
+                    disordered=gate.disordered + 1,
+                    late=frame,
+                    late_count=late_count,
+                    skipped_reason=SkipReason.OUT_OF_ORDER,
+                ),
+                None,
+            )
         gate = replace(gate, restarts=gate.restarts + 1, offset=gate.offset - steps + 1)
         steps = 1
     elif steps == 0 or (advance_ns == 0 and _same_picture(frame, last)):
-        return replace(gate, repeated=gate.repeated + 1), None
-    gate = replace(gate, late=None, late_count=0)
+        return replace(gate, repeated=gate.repeated + 1, skipped_reason=SkipReason.REPEATED), None
+    gate = replace(gate, late=None, late_count=0, skipped_reason=None)
     expected_ns = steps * gate.period_ns
     if 0 < advance_ns <= max(LEAP_NS, expected_ns + LEAP_NS):
         period_ns = min(max(advance_ns // steps, 1), LEAP_NS)

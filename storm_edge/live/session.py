@@ -23,12 +23,12 @@ from storm_edge.live.config import TrackerKind
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.track_report import Track
+from storm_edge.live.track_report import FrameResult, Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
-First = Callable[[ObjectSession, Frame, FrameBuffers], Track | None]
-"""What becomes of an object that is given its pose in a frame; None to follow it, or look for it."""
+Initialize = Callable[[ObjectSession, Frame, FrameBuffers], Track | None]
+"""Gives an object its pose in a frame and returns its track; None to track it, or search for it, as usual."""
 
 
 class Session:
@@ -132,18 +132,18 @@ class Session:
         return item
 
     def step(
-        self, frame: Frame, *, first: First | None = None, next_due_s: float | None = None
-    ) -> list[Track] | None:
-        """One frame; a `Track` per object, or None if the frame was skipped (see `frame_gate`).
+        self, frame: Frame, *, initialize: Initialize | None = None, next_due_s: float | None = None
+    ) -> FrameResult:
+        """One frame: a `Track` per object, or the reason why the frame was skipped (see `frame_gate`).
 
         Args:
             frame: The image.
-            first: Gives objects their first pose.
+            initialize: Gives objects their first pose.
             next_due_s: When the next frame is expected, by `time.monotonic` [s]; None where nobody knows.
         """
         self._gate, admitted = admit(self._gate, frame)
         if admitted is None:
-            return None
+            return FrameResult(skipped_reason=self._gate.skipped_reason)
         if self._lane is not None:
             # Who follows nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
             # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
@@ -151,18 +151,18 @@ class Session:
             self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
         with watched, on_stream(self._stream):
-            tracks = self._step(admitted, first)
-        return [replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks]
+            tracks = self._step(admitted, initialize)
+        return FrameResult(tracks=[replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks])
 
-    def _step(self, frame: Frame, first: First | None) -> list[Track]:
+    def _step(self, frame: Frame, initialize: Initialize | None) -> list[Track]:
         with nullcontext() if self._lane is None else self._lane.tracking():
             began = time.perf_counter()
-            buffers = self._uploaded(frame, is_read=first is not None)
+            buffers = self._uploaded(frame, is_read=initialize is not None)
             upload_ms = (time.perf_counter() - began) * 1e3
             given: dict[int, Track] = {}
             spent: dict[int, dict[str, float]] = {}
             for place, item in enumerate(self._objects):
-                track = None if first is None else first(item, frame, buffers)
+                track = None if initialize is None else initialize(item, frame, buffers)
                 if track is None:
                     spent[place] = item.advance(frame, buffers)
                 else:

@@ -13,6 +13,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.live.frame_gate import SkipReason
+
 Float64 = NDArray[np.float64]
 
 TOTAL = "total"
@@ -80,3 +82,18 @@ class Track:
             },
             allow_nan=False,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameResult:
+    """What `Session.step` made of one frame."""
+
+    tracks: list[Track] = field(default_factory=list)
+    """One per object, in the order of `Session.objects`; empty where the frame was skipped."""
+    skipped_reason: SkipReason | None = None
+    """Why the frame was not used; None if it was."""
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the frame was not used."""
+        return self.skipped_reason is not None

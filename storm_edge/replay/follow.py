@@ -90,18 +90,18 @@ def follow(
         InputError: The mask, or the object's size, cannot be right.
         RunFault: A lane failed for good.
     """
-    loop = objects if isinstance(objects, Session) else Session(objects, device=device)
+    session = objects if isinstance(objects, Session) else Session(objects, device=device)
     if init is Init.AUTO:
-        _require_searches(loop.objects)
+        _require_searches(session.objects)
         starts = []
     else:
-        indices = label_indices(scene, [item.bundle for item in loop.objects])
+        indices = label_indices(scene, [item.bundle for item in session.objects])
         starts = [
             _Start(scene=scene, item=item, index=index, frame_id=_first_frame(scene, index, init), init=init)
-            for item, index in zip(loop.objects, indices, strict=True)
+            for item, index in zip(session.objects, indices, strict=True)
         ]
 
-    def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
+    def initialize(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         start = next((start for start in starts if start.item is item), None)
         return None if start is None else start.track(frame, buffers)
 
@@ -112,9 +112,9 @@ def follow(
         if due is not None and pacer is not None and pacer.rate_hz is not None:
             frame = replace(frame, stamp_ns=due.stamp_ns)
             next_due_s = time.monotonic() + due.stamp_s + 1.0 / pacer.rate_hz - pacer.now_s()
-        tracks = loop.step(frame, first=first, next_due_s=next_due_s)
-        if tracks is not None:
-            yield frame, tracks
+        result = session.step(frame, initialize=initialize, next_due_s=next_due_s)
+        if not result.is_skipped:
+            yield frame, result.tracks
 
 
 def _due_frames(scene: BopScene, pacer: Pacer | None) -> Iterator[tuple[int, Due | None]]:

@@ -75,8 +75,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
         frame, poses = two_objects(staged, carton, step)
         if 8 <= step < 16:
             frame.rgb[100:380, 270:520], frame.depth_m[100:380, 270:520] = 240, 0.35
-        found = loop.step(at(frame, step), first=begin if step == 0 else None)
-        assert found is not None
+        found = loop.step(at(frame, step), initialize=begin if step == 0 else None).tracks
         rows.append(found)
         for track, bundle, T in zip(found, bundles, poses, strict=True):
             assert (track.T_cam_obj is None) == (track.state not in (TrackState.TRACKING, TrackState.SUSPECT))
@@ -120,8 +119,7 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
             loop.remove("a")
         if index == 6:
             loop.add(a)
-        tracks = loop.step(at(frame, index), first=first)
-        assert tracks is not None
+        tracks = loop.step(at(frame, index), initialize=first).tracks
         assert len(tracks) == (1 if 3 <= index < 6 else 2)
         for track in tracks:
             assert track.state is TrackState.TRACKING
@@ -148,7 +146,7 @@ def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) ->
     loop = Session(make_object_sessions([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)
     for index in range(3):
-        loop.step(at(staged.frame(), index), first=first)
+        loop.step(at(staged.frame(), index), initialize=first)
     assert loop.tracker["network_iterations"] == 0
     assert "refine" not in networks.plan.calls
 
@@ -165,9 +163,7 @@ class Player:
     def play(self, count: int) -> list[Track]:
         tracks = []
         for _ in range(count):
-            found = self.loop.step(at(self._still, self._next), first=self._first)
-            assert found is not None
-            tracks += found
+            tracks += self.loop.step(at(self._still, self._next), initialize=self._first).tracks
             self._next += 1
         return tracks
 

@@ -155,11 +155,7 @@ def test_a_search_that_fails_is_a_failed_attempt_and_the_next_one_finds_it(stage
     (item,) = make_object_sessions([staged.bundle], networks)
     loop, frame = Session([item]), still_frames(staged)
     networks.plan.raises["som_query"], networks.plan.times = out_of_memory, 1
-    states = []
-    for index in range(8):
-        tracks = loop.step(frame(index))
-        assert tracks is not None
-        states.append(tracks[0].state)
+    states = [loop.step(frame(index)).tracks[0].state for index in range(8)]
     assert states[0] is TrackState.SEARCHING
     assert states[-1] is TrackState.TRACKING
     rebuilt = loop.faults["rebuilt"]

@@ -146,8 +146,8 @@ def run(
     def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
         return item.start(frame, buffers, T_cam_obj) if frame.index == 0 else None
 
-    tracks = [loop.step(frame, first=first) for frame in frames]
-    return [found[0] for found in tracks if found is not None], loop
+    results = [loop.step(frame, initialize=first) for frame in frames]
+    return [result.tracks[0] for result in results if not result.is_skipped], loop
 
 
 def test_a_track_is_the_same_whatever_the_clock_and_the_order_do(staged: Staged) -> None:

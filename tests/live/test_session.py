@@ -19,9 +19,10 @@ from storm_edge.kernels.raster import render
 from storm_edge.live.config import ScheduleConfig, StormConfig, TrackerKind
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group, make_object_sessions
+from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
-from storm_edge.live.track_report import Track, TrackState
+from storm_edge.live.track_report import FrameResult, Track, TrackState
 from storm_edge.pipeline.detect.detector import Finder, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
@@ -87,8 +88,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
             assert loop.remove("a") is a
             with pytest.raises(ConfigError, match=r"no a, expected one of \['b'\]"):
                 loop.remove("a")
-        tracks = loop.step(at(frame, index), first=first)
-        assert tracks is not None
+        tracks = loop.step(at(frame, index), initialize=first).tracks
         seen.append(tracks)
     assert ["".join(track.object_id for track in tracks) for tracks in seen] == ["a"] * 3 + ["ab"] * 3 + ["b"] * 3
     for tracks in seen:
@@ -132,7 +132,7 @@ def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None
     frame, by_frame = staged.frame(), []
     for index in range(12):
         asked.clear()
-        loop.step(at(frame, index), first=first)
+        loop.step(at(frame, index), initialize=first)
         by_frame.append("".join(asked) or " ")
     assert "".join(by_frame[3:]) == expected[0:9]
 
@@ -169,7 +169,7 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
     loop, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
     frame = staged.frame()
     for index in range(_SETTLED):
-        loop.step(at(frame, index), first=first)
+        loop.step(at(frame, index), initialize=first)
     per_frame = []
     for index in range(_SETTLED, _SETTLED + 20):
         before = len(log)
@@ -205,7 +205,7 @@ def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> Non
         lane.submit(next_work())
         assert done.wait(DEADLINE_S), "the lane is free again"
         assert len(log) == count
-        assert loop.step(at(frame, index)) == []
+        assert loop.step(at(frame, index)) == FrameResult(tracks=[])
 
 
 def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
@@ -226,10 +226,10 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
         states = [TrackState.SEARCHING]
         while states[-1] is not TrackState.TRACKING and time.monotonic() < deadline:
             due_s = time.monotonic() + 0.03
-            tracks = loop.step(at(frame, index), next_due_s=due_s)
-            assert tracks is not None
-            states.append(tracks[0].state)
-            assert loop.step(at(frame, index), next_due_s=due_s) is None  # it was there before
+            result = loop.step(at(frame, index), next_due_s=due_s)
+            states.append(result.tracks[0].state)
+            again = loop.step(at(frame, index), next_due_s=due_s)
+            assert again == FrameResult(tracks=[], skipped_reason=SkipReason.REPEATED)
             index += 1
             time.sleep(max(0.0, due_s - time.monotonic()))
         assert states[-1] is TrackState.TRACKING
