@@ -132,10 +132,10 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         yield from node.args[shape : 1 if digits else None]
         yield from (keyword.value for keyword in node.keywords if keyword.arg not in SHAPE_KEYWORDS)
         return
-    if isinstance(node, ast.Compare):
-        sides = [node.left, *node.comparators]
-        if any(isinstance(side, ast.Attribute) and side.attr in SHAPE_NAMES for side in sides):
-            return
+    if isinstance(node, ast.Compare) and any(
+        isinstance(part, ast.Attribute) and part.attr in SHAPE_NAMES for part in ast.walk(node)
+    ):
+        return
     if isinstance(node, ast.arg):
         return
     if isinstance(node, ast.comprehension):

@@ -30,8 +30,8 @@ def test_a_part_has_no_more_decision_numbers_than_before() -> None:
     for part, numbers in found.items():
         most = MOST.get(part, 0)
         assert len(numbers) <= most, (
-            f"{part} has {len(numbers)} decision numbers, at most {most} may be left: put new ones into its config.py, "
-            "or say '# fixed: why' at the end of the line\n" + "\n".join(numbers)
+            f"{part} has {len(numbers)} decision numbers, at most {most} may be left: put new ones into its "
+            "config.py, or say '# fixed: why' at the end of the line\n" + "\n".join(numbers)
         )
 
 
