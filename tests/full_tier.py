@@ -222,7 +222,7 @@ class Boxes:
                 seen = render(MeshBuffers.from_mesh(bundle.mesh), T, K, SIZE_PX)
                 nearer = (seen.mask[0] > 0) & (seen.depth[0] < depth)
                 rgb[nearer], depth[nearer] = seen.colour[0][nearer], seen.depth[0][nearer]
-        return Frame(rgb=np.round(rgb * 255).astype(np.uint8), depth_m=depth, K=K)
+        return Frame(rgb=np.round(rgb * 255).astype(np.uint8), depth_m=depth, K=K, index=0)
 
     def mask(self, bundle: ObjectBundle, T: np.ndarray) -> np.ndarray:
         """Silhouette of one of them."""

@@ -41,7 +41,7 @@ class Staged:
         colour = np.where(mask[..., None], seen.colour[0], wall[..., None])
         if hidden is not None:
             depth[hidden], colour[hidden] = 0.35, 0.95
-        return Frame(rgb=np.round(colour * 255).astype(np.uint8), depth_m=depth.astype(np.float32), K=K)
+        return Frame(rgb=np.round(colour * 255).astype(np.uint8), depth_m=depth.astype(np.float32), K=K, index=0)
 
     def mask(self, T_cam_centre: np.ndarray | None = None) -> np.ndarray:
         """The silhouette, bool ``(480, 640)``."""

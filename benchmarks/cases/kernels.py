@@ -93,7 +93,7 @@ def bench_raster(device: Device) -> list[dict[str, Any]]:
 def bench_inputs(device: Device) -> list[dict[str, Any]]:
     mesh = MeshBuffers.from_mesh(ball(5_000), device)
     picture = render(mesh, poses(1), K, (480, 640))
-    frame = Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K)
+    frame = Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K, index=0)
     buffers = FrameBuffers(480, 640, device)
 
     def upload() -> None:

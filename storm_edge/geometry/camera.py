@@ -60,12 +60,3 @@ def crop_K(K: ArrayLike, scale: ArrayLike, offset: ArrayLike) -> Float64:
     A[..., 0, 0], A[..., 1, 1], A[..., 2, 2] = 1.0 / scale[..., 0], 1.0 / scale[..., 1], 1.0
     A[..., 0, 2], A[..., 1, 2] = -offset[..., 0] / scale[..., 0], -offset[..., 1] / scale[..., 1]
     return np.asarray(A @ np.asarray(K, dtype=np.float64))
-
-
-def resize_K(K: ArrayLike, factor: float) -> Float64:
-    """Intrinsics of the image resized by ``factor`` with pixel *areas* aligned (OpenCV and PIL resizing).
-
-    ``cx' = (cx + 0.5) * factor - 0.5``: pixel centres are integers, image borders are at -0.5.
-    """
-    s = 1.0 / factor
-    return crop_K(K, [s, s], [0.5 * s - 0.5, 0.5 * s - 0.5])

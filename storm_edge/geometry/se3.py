@@ -1,11 +1,16 @@
-"""Rigid motions as 4x4 matrices: build, invert, apply, and the maps to and from axis-angle."""
+"""Rigid motions as 4x4 matrices: build, check, invert, apply, and the maps to and from axis-angle."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from storm_edge.errors import InputError, UnitError, mismatch
+
 Float64 = NDArray[np.float64]
+
+FARTHEST_M = 100.0
+"""A pose farther away than this is in another unit than metres: no depth camera reaches that far."""
 
 _SMALL_ANGLE = 1e-6  # below this the Taylor series of sin(a)/a is exact in float64
 
@@ -79,13 +84,6 @@ def rotation_angle(R_a: ArrayLike, R_b: ArrayLike) -> Float64:
     return np.asarray(2.0 * np.arcsin(np.clip(chord, 0.0, 1.0)))
 
 
-def orthonormalise(R: ArrayLike) -> Float64:
-    """Nearest rotation (Frobenius) to each matrix ``(..., 3, 3)``."""
-    U, _, Vt = np.linalg.svd(np.asarray(R, dtype=np.float64))
-    U[..., :, 2] *= np.sign(np.linalg.det(U @ Vt))[..., None]
-    return np.asarray(U @ Vt)
-
-
 def random_rotation(rng: np.random.Generator) -> Float64:
     """One rotation ``(3, 3)``, uniform on SO(3) (unit quaternion from four normals)."""
     x, y, z, w = (q := rng.standard_normal(4)) / np.linalg.norm(q)
@@ -109,3 +107,30 @@ def is_rigid(T: ArrayLike, *, tolerance: float = 1e-3) -> bool:
         and np.linalg.det(R) > 0.0
         and np.abs(T[3] - [0.0, 0.0, 0.0, 1.0]).max() < tolerance
     )
+
+
+def check_pose(T: ArrayLike, *, what: str = "T_cam_obj") -> Float64:
+    """Return a pose as float64 ``(4, 4)`` or say why it is none.
+
+    Args:
+        T: Rigid motion, its translation in metres.
+        what: Begins the message.
+
+    Raises:
+        InputError: Wrong shape, not finite, or not rigid.
+        UnitError: The translation cannot be in metres.
+    """
+    matrix = np.asarray(T, dtype=np.float64)
+    if matrix.shape != (4, 4):
+        remedy = "give rotation and translation as one matrix, see geometry.se3.make_T"
+        raise InputError(mismatch(what, f"shape {matrix.shape}", "(4, 4)", remedy))
+    if not np.isfinite(matrix).all():
+        raise InputError(mismatch(what, "NaN or infinite entries", "finite numbers", "check where the pose is from"))
+    if not is_rigid(matrix, tolerance=1e-2):  # label files hold rotations with few digits
+        remedy = "check that rows are not swapped and that the model is not scaled or mirrored"
+        raise InputError(mismatch(what, "no rigid motion", "a rotation, a translation and 0 0 0 1", remedy))
+    distance_m = float(np.linalg.norm(matrix[:3, 3]))
+    if distance_m > FARTHEST_M:
+        remedy = "give the translation in metres: divide millimetres by 1000"
+        raise UnitError(mismatch(what, f"a translation of {distance_m:.4g}", f"at most {FARTHEST_M:g} m", remedy))
+    return matrix

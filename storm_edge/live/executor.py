@@ -29,7 +29,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.geometry.se3 import invert
+from storm_edge.geometry.se3 import check_pose, invert
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.arbiter import RecoveryPriority
 from storm_edge.live.batched_group import BatchedGroup
@@ -218,9 +218,11 @@ class ObjectSession:
         """Start tracking at a pose that somebody else knows.
 
         Raises:
-            UnitError: At that pose the object would be a speck or fill many images.
+            InputError: That is no rigid motion.
+            UnitError: It is not in metres; or the object would be a speck there, or fill many images.
         """
         started = time.perf_counter()
+        T_cam_obj = check_pose(T_cam_obj)
         check_apparent_size(self.bundle.diameter_m, T_cam_obj, frame)
         return self._begin(frame, buffers, T_cam_obj @ self.bundle.T_obj_centre, "start", started)
 

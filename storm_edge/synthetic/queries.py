@@ -381,4 +381,5 @@ def _photograph(
         rgb=appearance.expose(colour, rng),
         depth_m=sensor.measure(depth, sharp, float(K[0, 0]), rng),
         K=K,
+        index=0,
     )

@@ -111,7 +111,8 @@ SCENE_DAMAGES = [
     Damage("focal length 0", camera_entry("cam_K", [0, 0, 48, 0, 100, 36, 0, 0, 1]), "focal lengths fx=0"),
     Damage("NaN in K", camera_entry("cam_K", [float("nan"), 0, 48, 0, 100, 36, 0, 0, 1]), "NaN or infinite"),
     Damage("NaN as depth scale", camera_entry("depth_scale", float("nan")), "depth_scale nan"),
-    Damage("depth 1000 times too far", camera_entry("depth_scale", 100.0), "object size: got a model of 0.2638 m"),
+    Damage("depth 100 times too far", camera_entry("depth_scale", 10.0), "object size: got a model of 0.2638 m"),
+    Damage("depth 1000 times too far", camera_entry("depth_scale", 100.0), "multiply by the depth scale"),
     Damage(
         "labels in metres",
         lambda s: edit_json(s / "scene_gt.json", lambda g: g["0"][0].update(cam_t_m2c=[0.0, 0.0, 0.0005])),

@@ -27,13 +27,6 @@ def test_crop_K_projects_into_the_crop(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(in_crop * scale + offset, camera.project(K, points), atol=1e-9)
 
 
-def test_resize_K_keeps_pixel_areas_aligned() -> None:
-    """The centre of a 640-wide image (319.5) becomes the centre of the 320-wide one (159.5)."""
-    half = camera.resize_K(K, 0.5)
-    np.testing.assert_allclose(half[:2, 2], [159.5, 119.5])
-    np.testing.assert_allclose([half[0, 0], half[1, 1]], [300.0, 305.0])
-
-
 @pytest.mark.parametrize(
     ("matrix", "words"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from storm_edge.errors import InputError, UnitError
 from storm_edge.geometry import se3
 
 
@@ -40,14 +41,6 @@ def test_rotation_angle_is_exact_even_when_tiny(angle: float, rng: np.random.Gen
     assert se3.rotation_angle(R @ se3.exp_so3([0, 0, angle]), R) == pytest.approx(angle, rel=1e-6)
 
 
-def test_orthonormalise_returns_a_rotation(rng: np.random.Generator) -> None:
-    R = se3.random_rotation(rng)
-    mended = se3.orthonormalise(R + 1e-3 * rng.normal(size=(3, 3)))
-    np.testing.assert_allclose(mended @ mended.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(mended) == pytest.approx(1.0)
-    assert se3.rotation_angle(mended, R) < 5e-3
-
-
 def test_random_rotations_are_uniform(rng: np.random.Generator) -> None:
     """The angle of a uniform rotation has mean pi/2 + 2/pi; 4000 draws have a standard error of 0.01."""
     angles = [np.linalg.norm(se3.log_so3(se3.random_rotation(rng))) for _ in range(4000)]
@@ -59,3 +52,27 @@ def test_is_rigid_refuses_what_is_not() -> None:
     assert not se3.is_rigid(np.diag([1.0, 1.0, -1.0, 1.0]))  # a mirror
     assert not se3.is_rigid(np.diag([2.0, 2.0, 2.0, 1.0]))
     assert not se3.is_rigid(np.full((4, 4), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("T", "words"),
+    [
+        (np.eye(3), r"got shape \(3, 3\), expected \(4, 4\)"),
+        (np.full((4, 4), np.nan), "NaN"),
+        (np.diag([1.0, 1.0, -1.0, 1.0]), "no rigid motion"),
+        (np.diag([2.0, 2.0, 2.0, 1.0]), "no rigid motion"),
+    ],
+)
+def test_what_is_no_pose_is_refused(T: np.ndarray, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        se3.check_pose(T, what="pose of the mug")
+    assert str(caught.value).startswith("pose of the mug: got")
+
+
+def test_a_pose_in_millimetres_is_refused() -> None:
+    with pytest.raises(
+        UnitError, match=r"got a translation of 600, expected at most 100 m; .*divide millimetres by 1000"
+    ):
+        se3.check_pose(se3.make_T(np.eye(3), [0.0, 0.0, 600.0]))
+    T = se3.make_T(np.eye(3), [0.0, 0.0, 0.6])
+    np.testing.assert_array_equal(se3.check_pose(T.tolist()), T)

@@ -149,7 +149,7 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
     player = Player(staged, ObjectSession(staged.bundle, networks, config=ALWAYS))
     player.play(2)
     shown = player._still
-    empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K)
+    empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K, index=0)
     player._still = empty
     player._buffers.upload(empty)
     assert TrackState.LOST in {track.state for track in player.play(8)}

@@ -36,7 +36,7 @@ def test_pictures_equal_those_at_run_time(sampler: PairSampler, rng: np.random.G
 
     side = len(patch.rgb)
     buffers = FrameBuffers(side, side)
-    buffers.upload(Frame(rgb=patch.rgb, depth_m=patch.depth_m, K=patch.K))
+    buffers.upload(Frame(rgb=patch.rgb, depth_m=patch.depth_m, K=patch.K, index=0))
     inputs = PairInputs(target.buffers, diameter_m=target.truth.diameter_m, batch=1, size_px=80)
     inputs.fill(buffers, T[None])
     theirs = inputs.observed.numpy()[0]

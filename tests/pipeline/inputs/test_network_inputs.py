@@ -39,7 +39,7 @@ K_SMALL = np.array([[300.0, 0.0, 160.0], [0.0, 305.0, 120.0], [0.0, 0.0, 1.0]])
 def render_frame(mesh, T, K=K_CAMERA, size_px=IMAGE):
     """A frame that shows exactly the mesh."""
     picture = render(mesh, T, K, size_px)
-    return Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K)
+    return Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K, index=0)
 
 
 def uploaded(frame, device="cpu"):
@@ -135,7 +135,9 @@ def test_each_coordinate_far_off_is_zeroed_on_its_own():
     rho = 0.096 * 610 / 0.5 = 117.1 px, the last column's centre 115.7 and its pixel 116 px off the centre: there
     x = 116 * 0.7 / 600 / 0.08 half diameters.
     """
-    wall = Frame(rgb=np.full((*IMAGE, 3), 255, np.uint8), depth_m=np.full(IMAGE, 0.7, np.float32), K=K_CAMERA)
+    wall = Frame(
+        rgb=np.full((*IMAGE, 3), 255, np.uint8), depth_m=np.full(IMAGE, 0.7, np.float32), K=K_CAMERA, index=0
+    )
     _, observed = pictures(sphere(RADIUS_M), wall, make_T(np.eye(3), [[0.0, 0.0, 0.5]]), DEFAULT)
     assert not observed[0, 5].any()
     assert observed[0, 3, 40, 79] == pytest.approx(116 * 0.7 / 600 / 0.08, abs=1e-4)
@@ -143,7 +145,9 @@ def test_each_coordinate_far_off_is_zeroed_on_its_own():
 
 
 def test_the_scorer_of_upstream_ignores_what_is_nearer_than_10_cm():
-    near = Frame(rgb=np.full((*IMAGE, 3), 255, np.uint8), depth_m=np.full(IMAGE, 0.09, np.float32), K=K_CAMERA)
+    near = Frame(
+        rgb=np.full((*IMAGE, 3), 255, np.uint8), depth_m=np.full(IMAGE, 0.09, np.float32), K=K_CAMERA, index=0
+    )
     T = make_T(np.eye(3), [[0.0, 0.0, 0.15]])
     parity = replace(PARITY, depth_filter=None)
     assert pictures(sphere(0.02), near, T, parity, "refine")[1][0, 3:].any()

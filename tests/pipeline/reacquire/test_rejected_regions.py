@@ -24,7 +24,7 @@ def picture(*, noise_seed: int = 0, stamp_s: float = 0.0) -> Frame:
     depth[rng.random(depth.shape) < 0.05] = 0.0
     rgb += rng.normal(0.0, 3.0, rgb.shape)
     stamp_ns = round(stamp_s * 1e9)
-    return Frame(rgb=rgb.astype(np.uint8), depth_m=depth.astype(np.float32), K=K, stamp_ns=stamp_ns)
+    return Frame(rgb=rgb.astype(np.uint8), depth_m=depth.astype(np.float32), K=K, stamp_ns=stamp_ns, index=0)
 
 
 def box(x0: int, y0: int, x1: int, y1: int) -> NDArray[np.bool_]:
@@ -115,7 +115,7 @@ def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) ->
 
 def test_an_empty_mask_and_an_image_of_another_size_are_no_error(ends: RejectedRegions) -> None:
     ends.add(picture(), np.zeros((80, 100), dtype=bool))
-    small = Frame(rgb=np.zeros((20, 20, 3), np.uint8), depth_m=np.ones((20, 20), np.float32), K=K)
+    small = Frame(rgb=np.zeros((20, 20, 3), np.uint8), depth_m=np.ones((20, 20), np.float32), K=K, index=0)
     assert not ends.holds(small, np.ones((20, 20), dtype=bool))
     assert not ends.holds(picture(), np.zeros((80, 100), dtype=bool))
 
@@ -128,6 +128,7 @@ def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
             rgb=np.kron(shot.rgb, np.ones((scale, scale, 1), np.uint8)),
             depth_m=np.kron(shot.depth_m, np.ones((scale, scale), np.float32)),
             K=K,
+            index=0,
         )
         for shot in (picture(), picture(noise_seed=1))
     )

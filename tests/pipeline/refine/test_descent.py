@@ -18,7 +18,7 @@ SCHEDULE = (ROUGH, COARSE, MEDIUM, FINE, FINEST)
 
 def shown(buffers: FrameBuffers, T: np.ndarray = T_TRUE) -> RgbdBuffers:
     shot = picture(T)
-    buffers.upload(Frame(rgb=shot.rgb, depth_m=shot.depth, K=K_CAMERA))
+    buffers.upload(Frame(rgb=shot.rgb, depth_m=shot.depth, K=K_CAMERA, index=0))
     return buffers
 
 

@@ -391,7 +391,7 @@ def test_needs_a_pose_to_start_from_and_frames_of_its_size(staged, recording):
     with pytest.raises(InputError, match=r"no pose of any object.*start\(\)"):
         follower.update(recording[1][0])
     frame = recording[0][0]
-    small = Frame(rgb=frame.rgb[::2, ::2], depth_m=frame.depth_m[::2, ::2], K=frame.K)
+    small = Frame(rgb=frame.rgb[::2, ::2], depth_m=frame.depth_m[::2, ::2], K=frame.K, index=0)
     with pytest.raises(FrameError, match="480, 640"):
         follower.start(small, recording[0][1])
 
