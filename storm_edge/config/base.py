@@ -12,6 +12,7 @@ the line below it. Values are checked when a config is made, so that no stage ha
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from types import NoneType, UnionType
@@ -73,6 +74,11 @@ class Config:
     Raises:
         ConfigError: A value is of another type than its field, or out of range.
     """
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Config]:
+        """Named values of this class, each taken as a whole by the key ``preset``; there are none by default."""
+        return {}
 
     def __post_init__(self) -> None:
         hints = type_hints(type(self))
