@@ -24,13 +24,13 @@ from rich.table import Table
 
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.follow import Init
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 

@@ -20,13 +20,14 @@ from rich.progress import track
 from benchmarks.cases.recovery import FIRST_SEED, onboarded
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.segment.segmenter import Segmenter
-from storm_edge.replay.follow import Init, follow
+from storm_edge.replay.follow import follow
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_scene
 

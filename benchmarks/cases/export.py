@@ -33,6 +33,7 @@ from storm_edge.calib.collect import collect
 from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
 from storm_edge.calib.sets import CalibrationSet, load_set
 from storm_edge.calib.synthetic import synthetic_recordings
+from storm_edge.choices import Init
 from storm_edge.engines.backends.targets import Target
 from storm_edge.engines.backends.tensorrt_api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
@@ -49,7 +50,6 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.registrar import REFINE_FIRST
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.replay.follow import Init
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler

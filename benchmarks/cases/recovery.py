@@ -26,20 +26,21 @@ from rich.progress import track
 
 from benchmarks.common import write_record
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init, TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.recovery import FrameRecord, report_recovery
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, transform
-from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
+from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.follow import Init, follow
+from storm_edge.replay.follow import follow
 from storm_edge.replay.pacing import Pacer
 from storm_edge.synthetic.occlusions import recovery_sequence
 from storm_edge.synthetic.scenes import write_scene

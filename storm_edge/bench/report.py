@@ -19,7 +19,8 @@ import numpy as np
 
 from storm_edge.bench.board import BoardState, events_between
 from storm_edge.bench.recording import Recording
-from storm_edge.bench.runner import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Mode, Phase
+from storm_edge.bench.runner import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, BenchRun, Phase
+from storm_edge.choices import BenchMode
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.environment import versions
 from storm_edge.errors import OutputError, mismatch
@@ -273,7 +274,7 @@ def _describe_bundle(networks: NetworkBundle | None) -> dict[str, Any]:
 def _describe_profile(profile: MachineProfile, run: BenchRun, plan: BenchPlan) -> dict[str, Any]:
     """What the profile asked for, and whether it was kept."""
     peak_mib = run.memory.host_peak_mib
-    estimate_ms = profile.network_frame_ms if plan.mode in (Mode.TRACK, Mode.TRACK_WHILE_LOCATING) else None
+    estimate_ms = profile.network_frame_ms if plan.mode in (BenchMode.TRACK, BenchMode.TRACK_WHILE_LOCATING) else None
     return {
         "machine": profile.machine,
         "precision": profile.precision,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from storm_edge.bench.memory import Memory, device_memory_mib, peak_mib, resident_mib
 from storm_edge.bench.recording import Recording, Shot
+from storm_edge.choices import BenchMode
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import ConfigError, InputError, mismatch
@@ -61,35 +61,20 @@ _SEARCH_ENDS_S = 60.0
 _BETWEEN_ROUNDS_NS = 33_000_000
 
 
-class Mode(str, Enum):
-    """What is timed."""
-
-    TRACK = "track"
-    """Following the object from frame to frame."""
-    REGISTER = "register"
-    """The pose from a mask, in every frame anew."""
-    LOCATE = "locate"
-    """Search of the whole image and registration, in every frame anew."""
-    RECOVER = "recover"
-    """The whole loop over a recording in which the object is lost and found again."""
-    TRACK_WHILE_LOCATING = "track-while-locating"
-    """Following the object alone, and while a lane searches for it all the time."""
-
-
 FRAME_COUNTS = {
-    Mode.TRACK: 1000,
-    Mode.REGISTER: 20,
-    Mode.LOCATE: 10,
-    Mode.RECOVER: 1000,
-    Mode.TRACK_WHILE_LOCATING: 1000,
+    BenchMode.TRACK: 1000,
+    BenchMode.REGISTER: 20,
+    BenchMode.LOCATE: 10,
+    BenchMode.RECOVER: 1000,
+    BenchMode.TRACK_WHILE_LOCATING: 1000,
 }
 """Frames that are timed if nobody says how many."""
 WARM_UP_COUNTS = {
-    Mode.TRACK: 30,
-    Mode.REGISTER: 1,
-    Mode.LOCATE: 1,
-    Mode.RECOVER: 30,
-    Mode.TRACK_WHILE_LOCATING: 30,
+    BenchMode.TRACK: 30,
+    BenchMode.REGISTER: 1,
+    BenchMode.LOCATE: 1,
+    BenchMode.RECOVER: 30,
+    BenchMode.TRACK_WHILE_LOCATING: 30,
 }
 """Frames before them."""
 
@@ -98,7 +83,7 @@ WARM_UP_COUNTS = {
 class BenchPlan:
     """What is to be timed."""
 
-    mode: Mode
+    mode: BenchMode
     """Which work."""
     frame_count: int
     """Frames that are timed, in each phase."""
@@ -207,11 +192,11 @@ def run_bench(
         StormEdgeError: As the loop.
     """
     bench = _Bench(recording, bundle, networks, plan, progress)
-    if plan.mode is Mode.REGISTER:
+    if plan.mode is BenchMode.REGISTER:
         bench.register()
-    elif plan.mode is Mode.LOCATE:
+    elif plan.mode is BenchMode.LOCATE:
         bench.locate()
-    elif plan.mode is Mode.TRACK_WHILE_LOCATING:
+    elif plan.mode is BenchMode.TRACK_WHILE_LOCATING:
         bench.track_while_locating()
     else:
         bench.follow()
@@ -241,19 +226,19 @@ class _Bench:
         self._had_pose = False
         self._progress = progress
         self._streams = streams_of(plan.device, networks)
-        rounds = 2 * _ROUNDS if plan.mode is Mode.TRACK_WHILE_LOCATING else 1
-        phases = 2 if plan.mode is Mode.TRACK_WHILE_LOCATING else 1
+        rounds = 2 * _ROUNDS if plan.mode is BenchMode.TRACK_WHILE_LOCATING else 1
+        phases = 2 if plan.mode is BenchMode.TRACK_WHILE_LOCATING else 1
         self._total = phases * plan.frame_count + rounds * plan.warm_up_count
         self._done = 0
 
     def follow(self) -> None:
         """Modes track and recover."""
         with ExitStack() as stack:
-            beside = self.plan.mode is Mode.RECOVER and self.plan.beside
+            beside = self.plan.mode is BenchMode.RECOVER and self.plan.beside
             lane = stack.enter_context(BackgroundLane(stream=self._streams.beside)) if beside else None
             (loop,) = self._loops(lane)
             self._play(self.plan.mode.value, _Follower(self, loop), self.plan.frame_count)
-        if self.plan.mode is Mode.RECOVER:
+        if self.plan.mode is BenchMode.RECOVER:
             self._count_losses(self.phases[self.plan.mode.value])
 
     def register(self) -> None:
@@ -370,7 +355,7 @@ class _Bench:
             raise ConfigError(
                 mismatch(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy)
             )
-        config = with_chunks(self.plan.config, beside=self.plan.mode is Mode.TRACK_WHILE_LOCATING)
+        config = with_chunks(self.plan.config, beside=self.plan.mode is BenchMode.TRACK_WHILE_LOCATING)
         return Finder(
             self.bundle,
             segmenter,
@@ -435,7 +420,7 @@ class _Bench:
                 self._seen.append(_Seen(shot=shot, state=track.state, T_cam_obj=track.T_cam_obj))
                 if self._host_begin_mib is None:
                     self._host_begin_mib = resident_mib()
-                if plan.mode is Mode.RECOVER:
+                if plan.mode is BenchMode.RECOVER:
                     self._note_loss(phase, track, ended)
             else:
                 phase.warm_up_ms.append(whole_ms)
@@ -459,7 +444,9 @@ class _Bench:
         if not self.counts["found again"]:
             got = f"{self.counts['losses']} losses and none recovered from in {self.plan.frame_count} frames"
             remedy = "give a recording in which the object is hidden for a while, or more --frames"
-            raise InputError(mismatch(f"mode {Mode.RECOVER.value}", got, "at least one loss and recovery", remedy))
+            raise InputError(
+                mismatch(f"mode {BenchMode.RECOVER.value}", got, "at least one loss and recovery", remedy)
+            )
 
     def _check(self) -> Checked:
         """Whether the object was followed, and where it is known, whether to the right place.
@@ -471,7 +458,7 @@ class _Bench:
         followed = len(believed) / len(self._seen)
         remedy = "these times would mean nothing; check the object, the recording and the bundle"
         what = f"bench {self.plan.mode.value}"
-        if self.plan.mode is not Mode.RECOVER and followed < _FOLLOWED:
+        if self.plan.mode is not BenchMode.RECOVER and followed < _FOLLOWED:
             got = f"the object followed in {followed:.0%} of {len(self._seen)} frames"
             raise InputError(mismatch(what, got, f"at least {_FOLLOWED:.0%}", remedy))
         right = _right_share(self.bundle, believed)

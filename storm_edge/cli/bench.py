@@ -6,16 +6,16 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from storm_edge.choices import BenchMode, LengthUnit
 from storm_edge.cli.console import Report, print_table, progress_bars, say
-from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, NO_NETWORKS, TrackerOption, open_networks, open_scene
+from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, TrackerOption, UnitOption
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
@@ -43,16 +43,6 @@ app = typer.Typer(
 )
 
 
-class Mode(str, Enum):
-    """What is timed."""
-
-    TRACK = "track"
-    REGISTER = "register"
-    LOCATE = "locate"
-    RECOVER = "recover"
-    TRACK_WHILE_LOCATING = "track-while-locating"
-
-
 @app.command("run")
 def run(
     out: Annotated[Path, typer.Option(help="Folder to write bench.json and bench.png to.", show_default=False)],
@@ -62,9 +52,9 @@ def run(
     thing: Annotated[
         Path | None, typer.Option("--object", help="Object bundle or model file.", show_default=False)
     ] = None,
-    unit: Annotated[Unit | None, typer.Option(help="Unit of length of a model file.")] = None,
-    labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
-    mode: Annotated[Mode, typer.Option(help="What is timed.")] = Mode.TRACK,
+    unit: UnitOption = None,
+    labels: LabelsOption = None,
+    mode: Annotated[BenchMode, typer.Option(help="What is timed.")] = BenchMode.TRACK,
     frames: Annotated[int | None, typer.Option(help="Frames that are timed; some by mode if not given.")] = None,
     warm_up: Annotated[int | None, typer.Option(help="Frames before them; some by mode if not given.")] = None,
     rate: Annotated[
@@ -98,7 +88,7 @@ def run(
     from storm_edge.bench.board import read_board
     from storm_edge.bench.report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.config import StormConfig, TrackerKind
+    from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import check_camera
     from storm_edge.replay.pacing import Pacer
 
@@ -112,16 +102,15 @@ def run(
     device = device or "cpu"
     require_device(device)
     backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINES
-    networks = open_networks(bundle or "nano", backend=backend, engines=engines, device=device)
-    wanted = bench.Mode(mode.value)
+    networks = open_networks(bundle or NANO, backend=backend, engines=engines, device=device)
     Pacer(rate)
     config = StormConfig() if machine is None else machine.config
     if tracker is not None:
-        config = replace(config, loop=replace(config.loop, tracker=TrackerKind(tracker.value)))
+        config = replace(config, loop=replace(config.loop, tracker=tracker))
     plan = bench.BenchPlan(
-        mode=wanted,
-        frame_count=bench.FRAME_COUNTS[wanted] if frames is None else frames,
-        warm_up_count=bench.WARM_UP_COUNTS[wanted] if warm_up is None else warm_up,
+        mode=mode,
+        frame_count=bench.FRAME_COUNTS[mode] if frames is None else frames,
+        warm_up_count=bench.WARM_UP_COUNTS[mode] if warm_up is None else warm_up,
         rate_hz=rate,
         device=device,
         beside=rate is not None if machine is None else machine.beside,
@@ -164,11 +153,15 @@ def _profile(path: Path) -> MachineProfile:
 
 
 def _open(
-    scene: Path | None, thing: Path | None, unit: Unit | None, labels: str | None, plan: BenchPlan, report: Report
+    scene: Path | None,
+    thing: Path | None,
+    unit: LengthUnit | None,
+    labels: str | None,
+    plan: BenchPlan,
+    report: Report,
 ) -> tuple[Recording, ObjectBundle]:
     """The frames to play and the object in them."""
     from storm_edge.bench.recording import load_recording, write_demo_recording
-    from storm_edge.bench.runner import Mode as BenchMode
     from storm_edge.bop.scene import BopScene
     from storm_edge.objects.onboard import onboard
 

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from storm_edge.choices import Precision
 from storm_edge.cli.console import progress_bars, say
-from storm_edge.engines.backend import ENGINES
-
-
-class Precision(str, Enum):
-    """Graphs that engines are built of."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8_FP16 = "int8-fp16"
-
-
-class Backend(str, Enum):
-    """Packages that build engines."""
-
-    TENSORRT = "tensorrt"
-    TENSORRT_RTX = "tensorrt_rtx"
+from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.errors import ConfigError, mismatch
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle of storm-edge export.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of all engines.")] = ENGINES,
-    precision: Annotated[Precision, typer.Option(help="Graphs to build.")] = Precision.FP16,
+    precision: Annotated[Precision, typer.Option(help="Graphs to build: fp32, fp16 or int8-fp16.")] = Precision.FP16,
     target: Annotated[
         str | None, typer.Option(help="Compute capability (sm86, sm87, sm89); this machine's GPU by default.")
     ] = None,
-    backend: Annotated[Backend, typer.Option(help="TensorRT package.")] = Backend.TENSORRT,
+    backend: Annotated[Backend, typer.Option(help="TensorRT package: tensorrt or tensorrt_rtx.")] = Backend.TENSORRT,
     workspace_mib: Annotated[int, typer.Option(min=16, help="Scratch memory a kernel may take [MiB].")] = 1024,
     check: Annotated[bool, typer.Option("--check", help="Say what is stale and why; build nothing.")] = False,
 ) -> None:
@@ -46,6 +32,12 @@ def command(
     from storm_edge.engines.cache_report import write_engine_report
     from storm_edge.engines.exported import exported_graphs
 
+    if not backend.runs_engines:
+        expected = "tensorrt or tensorrt_rtx"
+        raise ConfigError(mismatch("--backend", backend.value, expected, "name the package that builds engines"))
+    if not precision.builds_engines:
+        remedy = "build int8-fp16; int8 is for ONNX Runtime on a CPU"
+        raise ConfigError(mismatch("--precision", precision.value, "fp32, fp16 or int8-fp16", remedy))
     graphs = exported_graphs(bundle, precision.value)
     store = EngineStore(out, NetworkBundle.load(bundle).name)
     api = load_tensorrt(backend.value)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.cli.console import progress_bars
-from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import open_scene
+from storm_edge.cli.inputs import open_object, open_scene
+from storm_edge.cli.options import NANO, UnitOption
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def collect(
         list[Path] | None,
         typer.Option("--object", help="Object bundle or model file, for every scene; may be given several times."),
     ] = None,
-    unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
+    unit: UnitOption = None,
     synthetic: Annotated[int, typer.Option(min=0, help="Generated recordings to run over as well.")] = 0,
-    bundle: Annotated[str, typer.Option(help="Network bundle to calibrate, in FP32: a name or a folder.")] = "nano",
+    bundle: Annotated[str, typer.Option(help="Network bundle to calibrate, in FP32: a name or a folder.")] = NANO,
     rows: Annotated[int, typer.Option(min=1, help="Rows kept of each graph.")] = 128,
 ) -> None:
     """Run the pipeline over recordings and keep what reaches the engines."""

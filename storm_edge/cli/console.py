@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
+from storm_edge.cli.logging_setup import COMMANDS
 
 Report = Callable[[str, float], None]
+_LOG = logging.getLogger(COMMANDS)
 
 
 def say(note: str) -> None:
-    """A remark on stderr, one line."""
-    typer.secho(f"note: {note}", fg=typer.colors.YELLOW, err=True)
+    """A note on stderr, one line; nothing with `--quiet`."""
+    _LOG.warning("%s", note)
 
 
 def fail_line(line: str) -> None:
     """The one line of an error on stderr."""
-    typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+    _LOG.error("%s", line)
 
 
 def end_now(fault: Exception) -> None:
@@ -32,7 +34,8 @@ def end_now(fault: Exception) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
-    """Bars on stderr, one per stage, gone when the block ends; nothing where stderr is not a terminal.
+    """Bars on stderr, one per stage, gone when the block ends; nothing where stderr is not a terminal or
+    with `--quiet`.
 
     The report takes the stage's name and its finished share in [0, 1].
     """
@@ -41,7 +44,8 @@ def progress_bars() -> Iterator[Report]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not console.is_terminal or not _LOG.isEnabledFor(logging.WARNING)
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, share: float) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storm_edge.choices import Init
 from storm_edge.cli.console import print_table, progress_bars
-from storm_edge.cli.scenes import NO_NETWORKS, BackendOption, EnginesOption, open_networks
+from storm_edge.cli.inputs import open_networks
+from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
@@ -27,10 +29,8 @@ PLOT = "plot.png"
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.")] = Path("out"),
-    bundle: Annotated[
-        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
-    ] = "nano",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    bundle: BundleOption = NANO,
+    device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
 ) -> None:
@@ -38,7 +38,6 @@ def command(
     from storm_edge.bop.scene import BopScene
     from storm_edge.kernels.device import require_device
     from storm_edge.objects.onboard import onboard
-    from storm_edge.replay.follow import Init
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.plots import plot_run
     from storm_edge.replay.track_scene import SHEET, VIDEO, track_scene

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import print_table, progress_bars, say
-from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, open_scene
+from storm_edge.cli.inputs import open_object, open_scene
+from storm_edge.cli.options import LabelsOption, ObjectsOption, UnitOption
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -22,18 +23,17 @@ Predictions = Annotated[
     Path, typer.Argument(help="poses.jsonl, the folder that holds it, or a BOP result file.", show_default=False)
 ]
 Scene = Annotated[Path, typer.Option(help="BOP scene folder with labels.", show_default=False)]
-Objects = Annotated[
-    list[Path],
-    typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
-]
 Out = Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)]
-Labels = Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")]
-ModelUnit = Annotated[Unit | None, typer.Option(help="Unit of length of model files.")]
 
 
 @app.command("masks")
 def masks(
-    predictions: Segmented, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+    predictions: Segmented,
+    scene: Scene,
+    objects: ObjectsOption,
+    out: Out,
+    labels: LabelsOption = None,
+    unit: UnitOption = None,
 ) -> None:
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
     from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
@@ -55,7 +55,12 @@ def masks(
 
 @app.command("poses")
 def poses(
-    predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+    predictions: Predictions,
+    scene: Scene,
+    objects: ObjectsOption,
+    out: Out,
+    labels: LabelsOption = None,
+    unit: UnitOption = None,
 ) -> None:
     """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
     from storm_edge.evaluate.poses import score_poses
@@ -69,7 +74,12 @@ def poses(
 
 @app.command("tracking")
 def tracking(
-    predictions: Predictions, scene: Scene, objects: Objects, out: Out, labels: Labels = None, unit: ModelUnit = None
+    predictions: Predictions,
+    scene: Scene,
+    objects: ObjectsOption,
+    out: Out,
+    labels: LabelsOption = None,
+    unit: UnitOption = None,
 ) -> None:
     """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
     from storm_edge.evaluate.report import score_table, write_report
@@ -87,7 +97,7 @@ def tracking(
 
 
 def _judge(
-    predictions: Path, scene: Path, objects: list[Path], out: Path, labels: str | None, unit: Unit | None
+    predictions: Path, scene: Path, objects: list[Path], out: Path, labels: str | None, unit: LengthUnit | None
 ) -> list[PoseEvaluation]:
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions

@@ -17,7 +17,8 @@ import typer
 from storm_edge import __version__
 from storm_edge.cli import bench, build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.cli.console import fail_line
-from storm_edge.errors import StormEdgeError, mismatch
+from storm_edge.cli.logging_setup import set_up_logging
+from storm_edge.errors import ConfigError, StormEdgeError, mismatch
 
 app = typer.Typer(
     name="storm-edge",
@@ -40,8 +41,18 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Log what happens; -vv logs all of it.")
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Log errors alone: no notes, no progress bars.")
+    ] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines of JSON, for services.")] = False,
 ) -> None:
     """Find, follow and re-find an object in 6D from one 3D model, on the edge."""
+    if verbose and quiet:
+        raise ConfigError(mismatch("--quiet", "--verbose as well", "one of the two", "leave one out"))
+    set_up_logging(verbose=verbose, quiet=quiet, as_json=log_json)
 
 
 app.command("doctor")(doctor.command)
@@ -51,9 +62,9 @@ app.command("segment")(segment.command)
 app.command("track")(track.command)
 app.command("export")(export.command)
 app.command("build")(build.command)
+app.command("train")(train.command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
-app.add_typer(train.app, name="train")
 app.add_typer(calib.app, name="calib")
 
 
@@ -64,6 +75,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     it was writing is cleared away.
     """
     signal.signal(signal.SIGTERM, _stop)
+    set_up_logging()  # for errors before the options are read
     try:
         app(args=None if arguments is None else list(arguments))
     except StormEdgeError as error:

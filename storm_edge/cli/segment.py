@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storm_edge.choices import Framing
 from storm_edge.cli.console import progress_bars
-from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import LABELS, BackendOption, EnginesOption, open_networks, open_scene
+from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.options import (
+    LABELS,
+    NANO,
+    BackendOption,
+    DeviceOption,
+    EnginesOption,
+    ObjectsOption,
+    Sam2Option,
+    SceneArgument,
+    UnitOption,
+)
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
@@ -19,38 +29,25 @@ if TYPE_CHECKING:
     from storm_edge.replay.segment_scene import SegmentRun
 
 
-class Framing(str, Enum):
-    """How an image is brought to the square that STORM's segmenter sees."""
-
-    LETTERBOX = "letterbox"
-    CENTRE = "centre"
-    UPSTREAM = "upstream"
-
-
 def command(
-    scene: Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)],
-    objects: Annotated[
-        list[Path],
-        typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
-    ],
+    scene: SceneArgument,
+    objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
-    unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
-    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = "nano",
+    unit: UnitOption = None,
+    bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = NANO,
     colour: Annotated[
         bool, typer.Option("--colour", help="Segment by colours and depth alone; needs no network.")
     ] = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="Keep the segmenter's best mask as it is, without registering it.")
     ] = False,
-    sam2: Annotated[
-        bool, typer.Option("--sam2", help="Sharpen masks with the bundle's SAM2, where both agree.")
-    ] = False,
+    sam2: Sam2Option = False,
     framing: Annotated[
         Framing | None,
         typer.Option(help="How STORM's segmenter is shown an image; 'upstream' repeats its misplaced masks."),
     ] = None,
     every: Annotated[int, typer.Option(help="Segment every how many images.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
@@ -58,7 +55,6 @@ def command(
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.pipeline.segment import full_som
     from storm_edge.pipeline.segment.full_som import FullSomConfig
     from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
     from storm_edge.pipeline.segment.sharpen import SharpenConfig
@@ -78,7 +74,7 @@ def command(
         )
     config = SegmentConfig(
         source=Source.COLOUR if colour else Source.NETWORK,
-        full=FullSomConfig(framing=full_som.Framing((framing or Framing.LETTERBOX).value)),
+        full=FullSomConfig(framing=framing or Framing.LETTERBOX),
         sharpen=SharpenConfig() if sam2 else None,
     )
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))

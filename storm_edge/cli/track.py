@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storm_edge.choices import Init
 from storm_edge.cli.console import end_now, progress_bars
-from storm_edge.cli.onboard import Unit, open_object
-from storm_edge.cli.scenes import (
-    LABELS,
-    NO_NETWORKS,
+from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.options import (
+    NANO,
     BackendOption,
+    BundleOption,
+    DeviceOption,
     EnginesOption,
+    LabelsOption,
+    ObjectsOption,
+    Sam2Option,
+    SceneArgument,
     TrackerOption,
-    open_networks,
-    open_scene,
+    UnitOption,
 )
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
@@ -26,34 +30,21 @@ if TYPE_CHECKING:
     from storm_edge.replay.track_scene import SceneRun
 
 
-class Init(str, Enum):
-    """Where the first pose comes from."""
-
-    AUTO = "auto"
-    MASK = "mask"
-    GT = "gt"
-
-
 def command(
-    scene: Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)],
-    objects: Annotated[
-        list[Path],
-        typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
-    ],
+    scene: SceneArgument,
+    objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
-    unit: Annotated[Unit | None, typer.Option(help="Unit of length of model files.")] = None,
+    unit: UnitOption = None,
     init: Annotated[
         Init,
         typer.Option(
             help="First pose: found by the model alone, by the mask of the first frame that has one, or its label."
         ),
     ] = Init.MASK,
-    labels: Annotated[str | None, typer.Option(help=f"Name of the label file; {LABELS} by default.")] = None,
-    bundle: Annotated[
-        str, typer.Option(help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone.")
-    ] = "nano",
-    sam2: Annotated[bool, typer.Option("--sam2", help="Sharpen the masks of a search by the bundle's SAM2.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu",
+    labels: LabelsOption = None,
+    bundle: BundleOption = NANO,
+    sam2: Sam2Option = False,
+    device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
     tracker: TrackerOption = None,
@@ -69,8 +60,7 @@ def command(
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
-    from storm_edge.replay import follow as sequence
+    from storm_edge.live.config import SessionConfig, StormConfig
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
     from storm_edge.replay.track_scene import track_scene
@@ -87,8 +77,8 @@ def command(
             [open_object(path, unit, report=report) for path in objects],
             networks,
             out,
-            init=sequence.Init(init.value),
-            config=StormConfig(loop=SessionConfig(tracker=None if tracker is None else TrackerKind(tracker.value))),
+            init=init,
+            config=StormConfig(loop=SessionConfig(tracker=tracker)),
             sam2=sam2,
             paths=objects,
             device=device,

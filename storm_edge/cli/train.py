@@ -1,4 +1,4 @@
-"""`storm-edge train`: the nano networks, on synthetic pairs."""
+"""`storm-edge train`: one of the nano networks, on synthetic data."""
 
 from __future__ import annotations
 
@@ -7,111 +7,40 @@ from typing import Annotated
 
 import typer
 
+from storm_edge.choices import Network
+from storm_edge.cli.options import DeviceOption
 from storm_edge.errors import BackendError, mismatch
 
-app = typer.Typer(help="Train the nano networks on synthetic data.", no_args_is_help=True)
 
-Out = Annotated[Path, typer.Option(help="Folder for checkpoint, log and result.", show_default=False)]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>; torchrun gives every process its own GPU.")]
-Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps at most.")]
-Minutes = Annotated[float | None, typer.Option(min=0.01, help="Wall-clock bound [min], resumes included.")]
-Batch = Annotated[int, typer.Option(min=1, help="Pairs per step and process.")]
-Rate = Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that draw pairs; 0 is exactly reproducible and slower.")]
-Threads = Annotated[int, typer.Option(min=1, help="Torch threads per process on the CPU.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, pairs and augmentation.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
-StartFrom = Annotated[Path | None, typer.Option(help="Checkpoint of another run to start the trunk from.")]
-
-
-@app.command("refine")
-def refine(
-    out: Out,
-    device: Device = "cpu",
-    steps: Steps = 200_000,
-    minutes: Minutes = None,
-    batch: Batch = 64,
-    learning_rate: Rate = 1e-3,
-    workers: Workers = 1,
-    threads: Threads = 1,
-    seed: Seed = 0,
-    resume: Resume = False,
-    start_from: StartFrom = None,
+def command(
+    network: Annotated[
+        Network,
+        typer.Argument(
+            help="refine: a rendered and an observed crop to the correction of the pose. score: which of several "
+            "hypotheses is best. som: which pixels show the object (an image counts as four pairs). tom: whether two "
+            "crops show the same object (a group counts as eight pairs).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and result.", show_default=False)],
+    device: DeviceOption = "cpu",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps at most.")] = 200_000,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock bound [min], resumes included.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per step and process.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")] = 1e-3,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that draw pairs; 0 is exactly reproducible and slower.")
+    ] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads per process on the CPU.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, pairs and augmentation.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint of another run to start the trunk from.")
+    ] = None,
 ) -> None:
-    """Train RefineNet: from a rendered and an observed crop to the correction of the pose."""
-    _train("refine", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
-
-
-@app.command("score")
-def score(
-    out: Out,
-    device: Device = "cpu",
-    steps: Steps = 200_000,
-    minutes: Minutes = None,
-    batch: Batch = 64,
-    learning_rate: Rate = 1e-3,
-    workers: Workers = 1,
-    threads: Threads = 1,
-    seed: Seed = 0,
-    resume: Resume = False,
-    start_from: StartFrom = None,
-) -> None:
-    """Train ScoreNet: which of several hypotheses is the best."""
-    _train("score", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
-
-
-@app.command("som")
-def som(
-    out: Out,
-    device: Device = "cpu",
-    steps: Steps = 200_000,
-    minutes: Minutes = None,
-    batch: Batch = 64,
-    learning_rate: Rate = 1e-3,
-    workers: Workers = 1,
-    threads: Threads = 1,
-    seed: Seed = 0,
-    resume: Resume = False,
-    start_from: StartFrom = None,
-) -> None:
-    """Train the segmenter: which pixels show the object, told by views of it. A picture counts as four pairs."""
-    _train("som", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
-
-
-@app.command("tom")
-def tom(
-    out: Out,
-    device: Device = "cpu",
-    steps: Steps = 200_000,
-    minutes: Minutes = None,
-    batch: Batch = 64,
-    learning_rate: Rate = 1e-3,
-    workers: Workers = 1,
-    threads: Threads = 1,
-    seed: Seed = 0,
-    resume: Resume = False,
-    start_from: StartFrom = None,
-) -> None:
-    """Train the verifier: do two crops show the same object. A group of eight crops counts as eight pairs."""
-    _train("tom", out, device, steps, minutes, batch, learning_rate, workers, threads, seed, resume, start_from)
-
-
-def _train(
-    network: str,
-    out: Path,
-    device: str,
-    steps: int,
-    minutes: float | None,
-    batch: int,
-    learning_rate: float,
-    workers: int,
-    threads: int,
-    seed: int,
-    resume: bool,
-    start_from: Path | None,
-) -> None:
+    """Train a nano network on synthetic data. Under torchrun every process takes its own GPU."""
     try:
-        from storm_edge.train.config import Network, TrainConfig
+        from storm_edge.train.config import TrainConfig
         from storm_edge.train.run import train
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "storm_edge":
@@ -120,7 +49,7 @@ def _train(
         raise BackendError(mismatch("training", f"no module '{error.name}'", "the training extra", remedy)) from error
     result = train(
         TrainConfig(
-            network=Network(network),
+            network=network,
             out=out,
             steps=steps,
             minutes=minutes,

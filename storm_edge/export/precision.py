@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 
+from storm_edge.choices import Precision
 from storm_edge.engines.backends.channels_last import ChannelsLastEngine
 from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.export.recipe import Recipe
-
-
-class Precision(str, Enum):
-    """What a graph computes in; the value is its folder in the bundle."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-    INT8_FP16 = "int8-fp16"
-
-    @property
-    def folder(self) -> str:
-        """Where its bundle is, relative to the exported one."""
-        return "." if self is Precision.FP32 else self.value
-
 
 REDUCED = (Precision.FP16, Precision.INT8, Precision.INT8_FP16)
 

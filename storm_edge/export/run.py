@@ -19,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
+from storm_edge.choices import Precision
 from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.engines.bundle import MANIFEST, write_manifest
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
 from storm_edge.errors import ConfigError, EngineError, mismatch
-from storm_edge.export.precision import REDUCED, Precision, open_graphs, varies
+from storm_edge.export.precision import REDUCED, open_graphs, varies
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.reduce import Progress, Reducer, describe, gates_of, tensor_failure
 from storm_edge.export.report import write_report

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.choices import TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.live.config import TrackerKind
 from storm_edge.live.faults import ReopenableNetworks
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers

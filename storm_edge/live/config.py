@@ -7,25 +7,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
+from storm_edge.choices import TrackerKind
 from storm_edge.config import Config, tuned
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.pipeline.config import PipelineConfig
-
-
-class TrackerKind(str, Enum):
-    """How objects are followed from frame to frame."""
-
-    BATCHED = "batched"
-    """All objects in one step without the host in between, as one CUDA graph where that can be."""
-    STEPWISE = "stepwise"
-    """Each object by itself, with as much work as it asks for."""
-
-    @classmethod
-    def on(cls, device: str) -> TrackerKind:
-        """The cheaper one there: what a GPU waits for costs nothing on a CPU (case `batched_tracker`)."""
-        return cls.STEPWISE if device == "cpu" else cls.BATCHED
 
 
 @dataclass(frozen=True, kw_only=True)

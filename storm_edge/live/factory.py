@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from storm_edge.choices import TrackerKind
 from storm_edge.engines.backend import Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
 from storm_edge.live.batched_group import BatchedGroup
-from storm_edge.live.config import StormConfig, TrackerKind
+from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane

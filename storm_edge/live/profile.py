@@ -16,9 +16,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from storm_edge.choices import TrackerKind
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
+from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig

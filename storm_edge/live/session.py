@@ -14,12 +14,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from storm_edge.choices import TrackerKind
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.arbiter import RecoveryRequest, next_request
 from storm_edge.live.batched_group import BatchedGroup, common_group
-from storm_edge.live.config import TrackerKind
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane

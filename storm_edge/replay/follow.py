@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.errors import ConfigError, SceneError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.executor import ObjectSession
@@ -25,17 +25,6 @@ from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.pacing import Due, Pacer
-
-
-class Init(str, Enum):
-    """Where the first pose comes from."""
-
-    AUTO = "auto"
-    """Nowhere: the loop finds the object by its model."""
-    MASK = "mask"
-    """Registration with the object's mask of the first frame that has one."""
-    GT = "gt"
-    """The label of the first frame that has one."""
 
 
 def label_indices(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault
 from storm_edge.files import atomic_folder
@@ -27,7 +28,7 @@ from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import HANG_S, Watchdog
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.replay.follow import Init, follow
+from storm_edge.replay.follow import follow
 from storm_edge.replay.outputs import POSES, SUMMARY, PoseLog, summarise, write_summary
 from storm_edge.replay.overlay import OverlayPainter, contact_sheet, write_picture
 from storm_edge.replay.pacing import Pacer

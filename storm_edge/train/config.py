@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 
+from storm_edge.choices import Network
 from storm_edge.networks.nano import NanoConfig
 from storm_edge.networks.nano_som import NanoSomConfig
 from storm_edge.networks.nano_tom import NanoTomConfig
@@ -14,15 +14,6 @@ PICTURE_COUNTS = 4
 """Pairs that a picture of the segmenter counts as in `TrainConfig`; it comes with three objects to look for."""
 GROUP_COUNTS = 8
 """Pairs that a group of the verifier counts as: its crops."""
-
-
-class Network(str, Enum):
-    """The networks that can be trained."""
-
-    REFINE = "refine"
-    SCORE = "score"
-    SOM = "som"
-    TOM = "tom"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from storm_edge.choices import Network
 from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 from storm_edge.train.checkpoint import load_checkpoint
-from storm_edge.train.config import Network, TrainConfig
+from storm_edge.train.config import TrainConfig
 from storm_edge.train.losses import NEAR, refine_figures, refine_loss, score_figures, score_loss
 from storm_edge.train.som import SomObjective
 from storm_edge.train.tom import TomObjective

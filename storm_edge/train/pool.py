@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from storm_edge.train.config import Network
+from storm_edge.choices import Network
 
 Arrays = dict[str, NDArray[np.float32]]
 _IMAGES = ("rendered", "observed", "image", "objects", "views", "mask", "crops")

@@ -23,10 +23,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from storm_edge.choices import Network
 from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError, mismatch
 from storm_edge.train.augment import augment
 from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
-from storm_edge.train.config import Network, TrainConfig, TrainResult
+from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.ema import AveragedModel
 from storm_edge.train.objective import Objective, make_objective, start_from
 from storm_edge.train.pool import PairPool, SourceFactory, draw

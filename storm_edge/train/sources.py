@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from storm_edge.choices import Network
 from storm_edge.networks.nano import SIZE_PX
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.queries import QuerySampler
 from storm_edge.synthetic.verification import GroupSampler
-from storm_edge.train.config import Network
 from storm_edge.train.pool import PairSource, SourceFactory
 
 HELD_OUT_SEED = 1_000_000

@@ -11,8 +11,9 @@ import pytest
 from storm_edge.bench import runner as bench
 from storm_edge.bench.recording import Recording, load_recording, to_and_fro
 from storm_edge.bench.report import phase_statistics
-from storm_edge.bench.runner import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, Mode, run_bench
+from storm_edge.bench.runner import END_TO_END, OTHER, UPLOAD, WAIT, BenchPlan, run_bench
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import BenchMode
 from storm_edge.errors import ConfigError, InputError, SceneError
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
@@ -38,7 +39,7 @@ def recording(scene: BopScene, box: ObjectBundle) -> Recording:
     return load_recording(scene, box, clear=True)
 
 
-def plan(mode: Mode, count: int = 4, warm_up: int = 1, rate_hz: float | None = None) -> BenchPlan:
+def plan(mode: BenchMode, count: int = 4, warm_up: int = 1, rate_hz: float | None = None) -> BenchPlan:
     return BenchPlan(mode=mode, frame_count=count, warm_up_count=warm_up, rate_hz=rate_hz)
 
 
@@ -48,7 +49,7 @@ def test_a_recording_is_played_to_and_fro() -> None:
 
 
 def test_tracking_is_timed_by_stage_and_as_a_whole(recording: Recording, box: ObjectBundle) -> None:
-    run = run_bench(recording, box, None, plan(Mode.TRACK, count=6, warm_up=2))
+    run = run_bench(recording, box, None, plan(BenchMode.TRACK, count=6, warm_up=2))
     (phase,) = run.phases
     assert set(phase.samples_ms) == {UPLOAD, "track", OTHER, END_TO_END}
     assert {len(samples) for samples in phase.samples_ms.values()} == {6}
@@ -66,7 +67,7 @@ def test_tracking_is_timed_by_stage_and_as_a_whole(recording: Recording, box: Ob
 
 def test_a_slow_frame_is_late_from_its_stamp_and_others_are_skipped(recording: Recording, box: ObjectBundle) -> None:
     """At 20 kHz no frame is in time on a CPU: that is seen in the wait, the lateness and the skips."""
-    (phase,) = run_bench(recording, box, None, plan(Mode.TRACK, count=5, rate_hz=20_000.0)).phases
+    (phase,) = run_bench(recording, box, None, plan(BenchMode.TRACK, count=5, rate_hz=20_000.0)).phases
     assert phase.late_count == 5
     assert phase.skipped_count >= 4
     assert len(phase.samples_ms[WAIT]) == 5
@@ -82,7 +83,7 @@ def test_a_wrong_pose_is_an_error_however_quick(recording: Recording, box: Objec
         shot if i == 0 else replace(shot, T_cam_obj=aside @ shot.T_cam_obj) for i, shot in enumerate(recording.shots)
     )
     with pytest.raises(InputError, match=r"of the poses within 0\.1 d"):
-        run_bench(replace(recording, shots=shots), box, None, plan(Mode.TRACK))
+        run_bench(replace(recording, shots=shots), box, None, plan(BenchMode.TRACK))
 
 
 def test_a_track_that_is_not_believed_is_an_error(recording: Recording, box: ObjectBundle) -> None:
@@ -90,13 +91,13 @@ def test_a_track_that_is_not_believed_is_an_error(recording: Recording, box: Obj
     blank = replace(first.frame, rgb=np.zeros_like(first.frame.rgb), depth_m=np.full_like(first.frame.depth_m, 5.0))
     gone = tuple(replace(first, frame=blank) for _ in range(3))
     with pytest.raises(InputError, match="the object followed in"):
-        run_bench(replace(recording, shots=(first, *gone)), box, None, plan(Mode.TRACK, count=20))
+        run_bench(replace(recording, shots=(first, *gone)), box, None, plan(BenchMode.TRACK, count=20))
 
 
 def test_registration_and_search_are_timed_in_every_frame(recording: Recording, box: ObjectBundle) -> None:
-    (phase,) = run_bench(recording, box, None, plan(Mode.REGISTER, count=2, warm_up=0)).phases
+    (phase,) = run_bench(recording, box, None, plan(BenchMode.REGISTER, count=2, warm_up=0)).phases
     assert len(phase.samples_ms["register"]) == 2
-    (phase,) = run_bench(recording, box, None, plan(Mode.LOCATE, count=2, warm_up=0)).phases
+    (phase,) = run_bench(recording, box, None, plan(BenchMode.LOCATE, count=2, warm_up=0)).phases
     assert len(phase.samples_ms["segment"]) == len(phase.samples_ms["examine"]) == 2
 
 
@@ -111,7 +112,7 @@ def test_tracking_alone_and_beside_a_search(
         return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench.Finder, "chunks", search)
-    run = run_bench(recording, box, None, plan(Mode.TRACK_WHILE_LOCATING, count=7))
+    run = run_bench(recording, box, None, plan(BenchMode.TRACK_WHILE_LOCATING, count=7))
     assert [phase.name for phase in run.phases] == ["alone", "while locating"]
     assert [len(phase.samples_ms[END_TO_END]) for phase in run.phases] == [7, 7]
     assert run.counts["searches begun"] == run.counts["searches ended"] == len(searches) >= 3
@@ -125,18 +126,18 @@ def test_a_loss_is_counted_until_the_object_is_found_again(recording: Recording,
     wall = np.full_like(first.frame.depth_m, 0.3)
     hidden = replace(first.frame, rgb=np.full_like(first.frame.rgb, 20), depth_m=wall)
     played = tuple([first] * 6 + [replace(first, frame=hidden)] * 6 + [first] * 20)
-    run = run_bench(replace(recording, shots=played), box, None, plan(Mode.RECOVER, count=30, warm_up=1))
+    run = run_bench(replace(recording, shots=played), box, None, plan(BenchMode.RECOVER, count=30, warm_up=1))
     assert (run.counts["losses"], run.counts["found again"]) == (1, 1)
     (phase,) = run.phases
     assert phase.samples_ms[bench.FOUND_AGAIN][0] > 0.0
     assert phase.samples_ms["locate"]
     with pytest.raises(InputError, match="0 losses"):
-        run_bench(recording, box, None, plan(Mode.RECOVER))
+        run_bench(recording, box, None, plan(BenchMode.RECOVER))
 
 
 def test_a_scene_without_labels_starts_with_the_mask(recording: Recording, box: ObjectBundle) -> None:
     shots = tuple(replace(shot, T_cam_obj=None) for shot in recording.shots)
-    run = run_bench(replace(recording, shots=shots), box, None, plan(Mode.TRACK, warm_up=0))
+    run = run_bench(replace(recording, shots=shots), box, None, plan(BenchMode.TRACK, warm_up=0))
     assert run.start == "mask"
     assert run.checked.right_share is None
     assert run.checked.against == "the loop's own state"
@@ -161,7 +162,7 @@ def test_only_frames_in_which_the_object_is_seen_are_played(tmp_path: Path, box:
 def test_plans_that_time_nothing() -> None:
     for wrong in ({"frame_count": 1}, {"warm_up_count": -1}):
         with pytest.raises(ConfigError):
-            BenchPlan(**{"mode": Mode.TRACK, "frame_count": 2, "warm_up_count": 0, **wrong})  # type: ignore[arg-type]
+            BenchPlan(**{"mode": BenchMode.TRACK, "frame_count": 2, "warm_up_count": 0, **wrong})  # type: ignore[arg-type]
 
 
 def test_statistics_of_a_stage() -> None:
@@ -202,6 +203,6 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
     monkeypatch.setattr(bench, "make_object_sessions", count_loops)
     monkeypatch.setattr(bench.ObjectSession, "track", note)
     monkeypatch.setattr(bench.Finder, "chunks", search)
-    run_bench(recording, box, None, plan(Mode.TRACK_WHILE_LOCATING, count=6))
+    run_bench(recording, box, None, plan(BenchMode.TRACK_WHILE_LOCATING, count=6))
     assert len(made) == 1
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(frames))

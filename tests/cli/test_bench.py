@@ -73,7 +73,7 @@ def test_the_demo_recording_ends_before_the_mug_is_hidden(tmp_path: Path, monkey
     from storm_edge.synthetic import scenes
 
     counts = []
-    monkeypatch.setattr(scenes, "write_stage", lambda path, stage: counts.append(stage.frame_count))
+    monkeypatch.setattr(scenes, "write_scene", lambda path, script: counts.append(script.frame_count))
     for whole in (False, True):
         bench_recording.write_demo_recording(tmp_path / "demo", whole=whole)
     assert counts == [demo_data.HIDDEN_FRAMES.start - 17, demo_data.FRAME_COUNT]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from storm_edge import __version__
+from storm_edge.choices import Network
 from storm_edge.cli import main
 from tests.cli.conftest import Command
 
@@ -17,7 +20,7 @@ def test_version(storm_edge: Command) -> None:
     assert (ended.status, ended.out) == (0, f"storm-edge {__version__}\n")
 
 
-@pytest.mark.parametrize("command", [[], ["onboard"], ["eval"], ["eval", "poses"], ["train"], ["train", "refine"]])
+@pytest.mark.parametrize("command", [[], ["onboard"], ["eval"], ["eval", "poses"], ["train"], ["build"]])
 def test_every_command_has_help(storm_edge: Command, command: list[str]) -> None:
     ended = storm_edge(*command, "--help")
     assert ended.status == 0
@@ -51,3 +54,61 @@ def test_the_disk_is_a_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     err = capsys.readouterr().err
     assert err.startswith("error: out/video.mp4: got No space left on device")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--verbose", "-v", "--quiet", "-q", "--log-json", "--version"])
+def test_the_root_command_has_the_option(storm_edge: Command, option: str) -> None:
+    assert option in storm_edge("--help").out
+
+
+def test_verbose_and_quiet_exclude_each_other(storm_edge: Command) -> None:
+    ended = storm_edge("-v", "-q", "doctor")
+    assert ended.status == 1
+    assert ended.err.startswith("error: --quiet: got --verbose as well")
+
+
+def test_an_error_is_a_line_of_json_for_a_service(storm_edge: Command, tmp_path: Path) -> None:
+    ended = storm_edge("--log-json", "segment", tmp_path / "gone", "--object", tmp_path, "--out", tmp_path / "out")
+    assert ended.status == 1
+    entry = json.loads(ended.err)
+    assert (entry["level"], entry["logger"]) == ("error", "storm_edge.cli")
+    assert str(tmp_path / "gone") in entry["message"]
+
+
+@pytest.mark.parametrize("network", list(Network))
+def test_train_takes_every_network_by_name(
+    storm_edge: Command, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storm_edge.train import run as trainer
+    from storm_edge.train.config import TrainConfig, TrainResult
+
+    asked: list[TrainConfig] = []
+
+    def train(config: TrainConfig) -> TrainResult:
+        asked.append(config)
+        return TrainResult(checkpoint=tmp_path / "checkpoint.pt", steps=3, elapsed_s=60.0, held_out={"loss": 0.5})
+
+    monkeypatch.setattr(trainer, "train", train)
+    ended = storm_edge("train", network.value, "--out", tmp_path, "--batch", 8, "--minutes", 1.5)
+    assert ended.status == 0
+    assert ended.out == f"{tmp_path / 'checkpoint.pt'}: 3 steps in 1.0 min; held out: loss 0.5\n"
+    assert asked == [TrainConfig(network=network, out=tmp_path, batch=8, minutes=1.5)]
+
+
+def test_train_refuses_an_unknown_network(storm_edge: Command, tmp_path: Path) -> None:
+    ended = storm_edge("train", "detector", "--out", tmp_path)
+    assert ended.status == 2
+    assert "refine" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [(["--backend", "torch"], "--backend: got torch"), (["--precision", "int8"], "--precision: got int8")],
+)
+def test_build_refuses_what_makes_no_engine(
+    storm_edge: Command, options: list[str], got: str, tmp_path: Path
+) -> None:
+    ended = storm_edge("build", tmp_path, *options)
+    assert ended.status == 1
+    assert ended.err.startswith(f"error: {got}")
+    assert ended.err.count("\n") == 1

@@ -88,7 +88,7 @@ def test_what_networks_keep_is_stored_with_the_object(
     options += ["--description", "a box", "--text-encoder", f"{encoders}:length"]
     ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", *options)
     assert (ended.status, ended.err) == (0, "")
-    assert "seen by plain, full" in ended.out
+    assert "embedded by plain, full" in ended.out
     assert sorted(stored_embeddings(tmp_path / "box").values()) == ["full", "plain"]
     bundle = ObjectBundle.load(tmp_path / "box")
     look = load_template_embedding(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
@@ -102,7 +102,7 @@ def test_what_networks_keep_is_stored_with_the_object(
 def test_no_network_is_asked_where_none_is_wanted(storm_edge: Command, model: Path, tmp_path: Path) -> None:
     ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", "--bundle", "none")
     assert ended.status == 0
-    assert "seen by" not in ended.out
+    assert "embedded by" not in ended.out
     assert stored_embeddings(tmp_path / "box") == {}
 
 

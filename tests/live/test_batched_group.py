@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from storm_edge.choices import TrackerKind
 from storm_edge.errors import ConfigError, RunFault
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, make_T
-from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
+from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group, make_object_sessions
 from storm_edge.live.session import Session

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
@@ -27,7 +28,6 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.replay.follow import Init
 from storm_edge.replay.track_scene import track_scene
 from tests.engines import tiny
 from tests.faulty import FaultyBundle, Plan

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.follow import Init
 from storm_edge.replay.track_scene import track_scene
 from tests.tiny_scene import MODEL, write_tiny_scene
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from storm_edge.choices import TrackerKind
 from storm_edge.errors import ConfigError
-from storm_edge.live.config import TrackerKind
 from storm_edge.live.profile import check_camera, check_machine, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]

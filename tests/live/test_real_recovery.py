@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
@@ -19,7 +20,7 @@ from storm_edge.geometry.se3 import invert, transform
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.follow import Init, follow
+from storm_edge.replay.follow import follow
 
 HIDDEN = range(15, 30)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from storm_edge.bop.scene import BopScene, BopWriter, GroundTruth
+from storm_edge.choices import Init
 from storm_edge.errors import ConfigError, SceneError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
@@ -16,7 +17,7 @@ from storm_edge.geometry.se3 import exp_so3, invert, make_T
 from storm_edge.live.executor import ObjectSession, check_apparent_size
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
-from storm_edge.replay.follow import Init, follow, label_indices
+from storm_edge.replay.follow import follow, label_indices
 from tests.staged import TABLE_DEPTH_M, Staged
 
 

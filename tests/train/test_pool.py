@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from storm_edge.train.config import Network
+from storm_edge.choices import Network
 from storm_edge.train.pool import PairPool, SourceFactory
 from tests.train.toy import BrokenSource, ToySource
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from storm_edge.choices import Network
 from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError
 from storm_edge.networks.checkpoints import load_nano
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet
 from storm_edge.train.checkpoint import load_checkpoint
-from storm_edge.train.config import Network, TrainConfig, TrainResult
+from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.run import train
 from storm_edge.train.schedule import learning_rate, progress
 from tests.train.toy import TINY, ToySource

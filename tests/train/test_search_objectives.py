@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from storm_edge.train.config import Network, TrainConfig
+from storm_edge.choices import Network
+from storm_edge.train.config import TrainConfig
 from storm_edge.train.run import train
 from storm_edge.train.som import augment_queries, auroc, som_figures, som_loss
 from storm_edge.train.tom import TomObjective, augment_groups

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from storm_edge.choices import Framing
 from storm_edge.engines.contract import Engine
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import make_T
@@ -40,18 +40,6 @@ _GREY = 0.5
 _LIGHT = Lighting(ambient=0.4, diffuse=0.8)
 _SUPERSAMPLING = 2
 _UPSTREAM_PX = 256  # to which upstream brings the short side before it crops
-
-
-class Framing(str, Enum):
-    """How an image that is not square is brought to the square that SOM sees."""
-
-    LETTERBOX = "letterbox"
-    """All of it, the rest of the square in the mean colour. Sees everything; smaller than what SOM was trained on."""
-    CENTRE = "centre"
-    """The largest square in the middle, as SOM was trained; what lies beside it is not searched."""
-    UPSTREAM = "upstream"
-    """That square, resized in upstream's two steps, and upstream's way back: the mask of the middle stretched over
-    the whole image. Misplaces masks in images that are not square; for parity only."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,16 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from storm_edge.choices import Framing
 from storm_edge.engines.contract import EngineSpec
 from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.pipeline.segment.full_som import (
-    Framing,
-    FullSom,
-    FullSomConfig,
-    image_logits,
-    reference_views,
-    square_image,
-)
+from storm_edge.pipeline.segment.full_som import FullSom, FullSomConfig, image_logits, reference_views, square_image
 
 MEAN = np.array((0.485, 0.456, 0.406))
 DEVIATION = np.array((0.229, 0.224, 0.225))

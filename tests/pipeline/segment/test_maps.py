@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from storm_edge.choices import Framing
 from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
 from storm_edge.engines.bundle import NetworkBundle, write_manifest
 from storm_edge.errors import CheckpointError, ConfigError, EngineError
@@ -19,7 +20,7 @@ from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.pipeline.detect.detector import Finder
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.segment.full_som import Framing, FullSomConfig, reference_views, square_image
+from storm_edge.pipeline.segment.full_som import FullSomConfig, reference_views, square_image
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig
 from tests.full_tier import CONTEXT, SIZE_PX, Boxes, load_full, stage_boxes, write_full_bundle

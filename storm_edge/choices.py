@@ -1,0 +1,106 @@
+"""The closed choices that a user makes by name, on the command line, in a profile or in Python.
+
+They stand here, and not beside what they choose, so that the command line can offer them without loading numpy, Warp
+or a network. `storm_edge.engines.backend` holds one more, `Backend`, with what each needs. Nothing is imported here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class LengthUnit(str, Enum):
+    """Unit of length in a model file."""
+
+    MM = "mm"
+    """Millimetres."""
+    M = "m"
+    """Metres."""
+
+
+class Init(str, Enum):
+    """Where the first pose comes from."""
+
+    AUTO = "auto"
+    """Nowhere: the loop finds the object by its model."""
+    MASK = "mask"
+    """Registration with the object's mask of the first frame that has one."""
+    GT = "gt"
+    """The label of the first frame that has one."""
+
+
+class TrackerKind(str, Enum):
+    """How objects are followed from frame to frame."""
+
+    BATCHED = "batched"
+    """All objects in one step without the host in between, as one CUDA graph where that can be."""
+    STEPWISE = "stepwise"
+    """Each object by itself, with as much work as it asks for."""
+
+    @classmethod
+    def on(cls, device: str) -> TrackerKind:
+        """The cheaper one there: what a GPU waits for costs nothing on a CPU."""
+        return cls.STEPWISE if device == "cpu" else cls.BATCHED
+
+
+class Framing(str, Enum):
+    """How an image that is not square is brought to the square that STORM's segmenter sees."""
+
+    LETTERBOX = "letterbox"
+    """All of it, the rest of the square in the mean colour. Sees everything; smaller than what SOM was trained on."""
+    CENTRE = "centre"
+    """The largest square in the middle, as SOM was trained; what lies beside it is not searched."""
+    UPSTREAM = "upstream"
+    """That square, resized in upstream's two steps, and upstream's way back: the mask of the middle stretched over
+    the whole image. Misplaces masks in images that are not square; for parity only."""
+
+
+class BenchMode(str, Enum):
+    """What `storm-edge bench` times."""
+
+    TRACK = "track"
+    """Following the object from frame to frame."""
+    REGISTER = "register"
+    """The pose from a mask, in every frame anew."""
+    LOCATE = "locate"
+    """Search of the whole image and registration, in every frame anew."""
+    RECOVER = "recover"
+    """The whole loop over a recording in which the object is lost and found again."""
+    TRACK_WHILE_LOCATING = "track-while-locating"
+    """Following the object alone, and while a lane searches for it all the time."""
+
+
+class Precision(str, Enum):
+    """What a graph computes in; the value is its folder in the bundle."""
+
+    FP32 = "fp32"
+    """Single precision, as exported."""
+    FP16 = "fp16"
+    """Half precision."""
+    INT8 = "int8"
+    """INT8 for ONNX Runtime on a CPU."""
+    INT8_FP16 = "int8-fp16"
+    """INT8 for TensorRT, the rest in half precision."""
+
+    @property
+    def folder(self) -> str:
+        """Where its bundle is, relative to the exported one."""
+        return "." if self is Precision.FP32 else self.value
+
+    @property
+    def builds_engines(self) -> bool:
+        """Whether TensorRT engines are built of it."""
+        return self is not Precision.INT8
+
+
+class Network(str, Enum):
+    """The networks that can be trained."""
+
+    REFINE = "refine"
+    """From a rendered and an observed crop to the correction of the pose."""
+    SCORE = "score"
+    """Which of several hypotheses is the best."""
+    SOM = "som"
+    """The segmenter: which pixels show the object, told by views of it."""
+    TOM = "tom"
+    """The verifier: whether two crops show the same object."""

@@ -1,0 +1,121 @@
+"""How the commands open what they are given: a recording with its labels, the networks, an object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storm_edge.choices import LengthUnit
+from storm_edge.cli.console import Report, say
+from storm_edge.cli.options import LABELS, NO_NETWORKS, PSEUDO_LABELS
+from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.errors import ConfigError, mismatch
+
+if TYPE_CHECKING:
+    from storm_edge.bop.scene import BopScene
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.objects.onboard import Symmetries
+
+MODELS_INFO = "models_info.json"
+NO_SYMMETRY = "none"
+"""Value of `--symmetry` that ignores what a `models_info.json` says."""
+
+
+def open_scene(path: Path, labels: str | None) -> BopScene:
+    """A BOP scene with the named label file, or `scene_gt.json`; where only pseudo labels are there, those, and it
+    says so.
+    """
+    from storm_edge.bop.scene import BopScene
+
+    if labels is None and not (path / LABELS).is_file() and (path / PSEUDO_LABELS).is_file():
+        say(f"{path}: no {LABELS}, so the labels of {PSEUDO_LABELS} are used; they are estimates, not measurements")
+        labels = PSEUDO_LABELS
+    return BopScene(path, labels=labels or LABELS)
+
+
+def open_networks(
+    name: str, *, backend: Backend = Backend.ONNXRUNTIME, engines: Path = ENGINES, device: str = "cpu"
+) -> NetworkBundle | None:
+    """The network bundle of that name or folder; None for ``none``, which runs on geometry alone.
+
+    Raises:
+        BackendError: What is to run it is not here, or does not run on ``device``.
+    """
+    from storm_edge.engines.backend import require_backend
+    from storm_edge.engines.bundle import NetworkBundle
+
+    if name == NO_NETWORKS:
+        return None
+    require_backend(backend, device)
+    return NetworkBundle.load(name, backend=backend, engine_folder=engines)
+
+
+def open_object(path: Path, unit: LengthUnit | None, *, view_subdivisions: int = 3, report: Report) -> ObjectBundle:
+    """The object of a bundle folder, or of a model file that is onboarded on the spot.
+
+    Raises:
+        ConfigError: A model file without a unit.
+    """
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.objects.mesh_io import FORMATS
+
+    if path.suffix.lower() not in FORMATS:
+        return ObjectBundle.load(path)
+    if unit is None:
+        expected = "--unit mm or --unit m beside a model file"
+        raise ConfigError(mismatch("--unit", "nothing", expected, "state the unit or give an object bundle"))
+    return make_object(path, unit, view_subdivisions=view_subdivisions, report=report)
+
+
+def make_object(
+    model: Path,
+    unit: LengthUnit,
+    *,
+    object_id: str | None = None,
+    symmetry: list[str] | None = None,
+    view_subdivisions: int = 3,
+    report: Report,
+) -> ObjectBundle:
+    """Onboard ``model`` with the symmetries the user stated, or else those of the `models_info.json` beside it."""
+    from storm_edge.objects.onboard import onboard
+
+    symmetries = _stated_symmetries(symmetry) if symmetry else _listed_symmetries(model, object_id or model.stem)
+    return onboard(
+        model,
+        unit.value,
+        object_id=object_id,
+        symmetries=symmetries,
+        view_subdivisions=view_subdivisions,
+        say=say,
+        progress=report,
+    )
+
+
+def _stated_symmetries(options: list[str]) -> Symmetries:
+    """The symmetries of `--symmetry` options."""
+    from storm_edge.objects.onboard import Symmetries, symmetry_about
+
+    if options == [NO_SYMMETRY]:
+        return Symmetries()
+    parts = [symmetry_about(text) for text in options]
+    return Symmetries(
+        discrete=tuple(motion for part in parts for motion in part.discrete),
+        continuous=tuple(axis for part in parts for axis in part.continuous),
+        about_centre=True,
+    )
+
+
+def _listed_symmetries(model: Path, object_id: str) -> Symmetries:
+    """The symmetries that a `models_info.json` beside the model lists for it."""
+    from storm_edge.bop.scene import read_models_info
+    from storm_edge.objects.bundle import number_in
+    from storm_edge.objects.onboard import Symmetries
+
+    path = model.parent / MODELS_INFO
+    number = number_in(object_id)
+    info = read_models_info(path).get(number) if number is not None and path.is_file() else None
+    if info is None or not (info.symmetries_discrete or info.symmetries_continuous):
+        return Symmetries()
+    say(f"{path} lists symmetries of object {number}; they are used (--symmetry {NO_SYMMETRY} to ignore them)")
+    return Symmetries(discrete=info.symmetries_discrete, continuous=info.symmetries_continuous)

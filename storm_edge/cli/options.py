@@ -1,0 +1,53 @@
+"""The options that several commands share, written once. A command gives the default; the words are here.
+
+Light to import: no numpy, no Warp.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storm_edge.choices import LengthUnit, TrackerKind
+from storm_edge.engines.backend import Backend
+
+LABELS = "scene_gt.json"
+"""Name of a scene's label file, where none is named."""
+PSEUDO_LABELS = "scene_gt_pseudo.json"
+"""Name of estimated labels, which are used where there are no others."""
+NO_NETWORKS = "none"
+"""Name that stands for no network bundle."""
+NANO = "nano"
+"""Name of the shipped network bundle."""
+
+SceneArgument = Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)]
+ObjectsOption = Annotated[
+    list[Path],
+    typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
+]
+UnitOption = Annotated[LengthUnit | None, typer.Option("--unit", help="Unit of length of model files.")]
+LabelsOption = Annotated[str | None, typer.Option("--labels", help=f"Name of the label file; {LABELS} by default.")]
+BundleOption = Annotated[
+    str,
+    typer.Option("--bundle", help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:<i>.")]
+BackendOption = Annotated[
+    Backend,
+    typer.Option(
+        "--backend", help="What runs the networks; the tensorrt ones run what storm-edge build made of a bundle."
+    ),
+]
+EnginesOption = Annotated[Path, typer.Option("--engines", help="Folder of all built engines.")]
+Sam2Option = Annotated[bool, typer.Option("--sam2", help="Sharpen masks with the bundle's SAM2, where both agree.")]
+TrackerOption = Annotated[
+    TrackerKind | None,
+    typer.Option(
+        "--tracker",
+        help="How objects are followed: all in one step without the host in between (a CUDA graph if that can be), "
+        "or each by itself with as much work as it asks for. By default batched on CUDA, stepwise on a CPU.",
+        show_default=False,
+    ),
+]
