@@ -42,7 +42,7 @@ def test_a_part_has_no_more_decision_numbers_than_before() -> None:
         "LIMIT = 2.0",
         "_A, _B = 1.0, 2.0",
         "def f(hang_s: float = 20.0) -> None: ...",
-        "class FindConfig: ...",
+        "class DetectConfig: ...",
         "class A:\n    count: int = 5",
         "if score > 0.25: pass",
         "x = np.clip(y, 0.05, 1.0)",

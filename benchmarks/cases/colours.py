@@ -52,18 +52,21 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
                 break
     except MaskError:  # an object that shows no depth
         return []
-    known = loop.known
-    if lost is None or known is None:
+    track_prior = loop.track_prior
+    if lost is None or track_prior is None:
         return []
     segmenter = Segmenter(networks)
-    wanted = segmenter.encode(bundle)
+    embedding = segmenter.encode_object(bundle)
     shares = [scene.mask_visib(i).sum() / max(scene.mask(i).sum(), 1) for i in scene.frame_ids]
     hidden = next((i for i in range(lost, len(shares)) if shares[i] == 0.0), len(shares))
     back = next((i for i in range(hidden, len(shares)) if shares[i] >= CLEARLY), len(shares))
     found = []
     for i in range(back, min(back + STEP * PICTURES, len(shares)), STEP):
-        look, truth = segmenter.look(scene.frame(i)), scene.mask_visib(i)
-        alone, both = segmenter.find(look, wanted), segmenter.find(look, wanted, known.colour_log_odds)
+        image, truth = segmenter.encode_image(scene.frame(i)), scene.mask_visib(i)
+        alone, both = (
+            segmenter.segment(image, embedding),
+            segmenter.segment(image, embedding, track_prior.colour_log_odds),
+        )
         found.append(
             ([mask_iou(c.mask, truth) for c in alone.candidates], [mask_iou(c.mask, truth) for c in both.candidates])
         )

@@ -53,7 +53,7 @@ from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import Finder
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.replay.pacing import Pacer
@@ -150,8 +150,10 @@ class Camera:
 class Busy:
     """Keeps the lane at work: a search of the newest frame, a registration in it, a search, and so on."""
 
-    def __init__(self, lane: BackgroundLane, finder: Finder, registrar: Registrar, size_px: tuple[int, int]) -> None:
-        self._lane, self._finder, self._registrar = lane, finder, registrar
+    def __init__(
+        self, lane: BackgroundLane, detector: Detector, registrar: Registrar, size_px: tuple[int, int]
+    ) -> None:
+        self._lane, self._detector, self._registrar = lane, detector, registrar
         self._buffers = FrameBuffers(*size_px)
         self._ticket: Ticket[Any] | None = None
         self._kind, self._began_s = "registrations", 0.0
@@ -185,7 +187,7 @@ class Busy:
         self._buffers.upload(frame)
         yield "upload"
         if kind == "searches":
-            return (yield from self._finder.chunks(frame, self._buffers))
+            return (yield from self._detector.chunks(frame, self._buffers))
         return (yield from self._registrar.chunks(self._buffers, mask))
 
 
@@ -206,9 +208,9 @@ class Bench:
         segmenter = make_segmenter(networks, options=options)
         assert segmenter is not None
         config = with_chunks(StormConfig(), beside=True)
-        finder = Finder(absent, segmenter, networks=networks, config=config.detect, options=options)
+        detector = Detector(absent, segmenter, networks=networks, config=config.detect, options=options)
         registrar = Registrar(absent, networks, config=config.register, options=options)
-        return Busy(self.lane, finder, registrar, self.camera.frame(0, 0).size_px)
+        return Busy(self.lane, detector, registrar, self.camera.frame(0, 0).size_px)
 
     def unpaced(self, count: int) -> list[float]:
         """Times of steps one after the other [ms], at 30 Hz by their stamps."""

@@ -29,7 +29,7 @@ from storm_edge.evaluate.masks import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.viewpoints import build_viewpoints
-from storm_edge.pipeline.detect.detector import FindConfig, Finder
+from storm_edge.pipeline.detect.detector import DetectConfig, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.synthetic.patches import PooledObject
@@ -84,31 +84,31 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
     buffers.upload(clutter.frame)
     out = []
     for item, truth in asked:
-        finder = Finder(bundle_of(item), segmenter)
+        detector = Detector(bundle_of(item), segmenter)
         started = time.process_time()
-        segmentation = segmenter.find(segmenter.look(clutter.frame), finder.look)
+        segmentation = segmenter.segment(segmenter.encode_image(clutter.frame), detector.embedding)
         segment_s = time.process_time() - started
         started = time.process_time()
-        search = finder.search(clutter.frame, buffers)
+        search = detector.detect(clutter.frame, buffers)
         row: dict[str, Any] = {
             "scene": seed,
             "there": truth is not None,
             "object": item.truth.seed,
             "paint": item.truth.paint,
-            "present": segmentation.present,
+            "present": segmentation.score,
             "score": segmentation.best.score if segmentation.best else 0.0,
             "candidates": len(search.segmentation.candidates),
-            "verdict": search.verdict,
+            "verdict": search.presence_probability,
             "segment_cpu_s": segment_s,
             "search_cpu_s": time.process_time() - started,
             "tried": [
                 {
-                    "iou": 0.0 if truth is None else mask_iou(finding.mask, truth),
-                    "verdict": finding.verdict,
-                    "score": finding.candidate.score,
-                    **asdict(finding.evidence),
+                    "iou": 0.0 if truth is None else mask_iou(detection.mask, truth),
+                    "verdict": detection.presence_probability,
+                    "score": detection.candidate.score,
+                    **asdict(detection.features),
                 }
-                for finding in search.tried
+                for detection in search.detections
             ],
         }
         if truth is not None:
@@ -118,7 +118,7 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
                 "iou_segment": ious[0] if ious else 0.0,
                 "iou_any": max(ious, default=0.0),
                 "iou_verified": mask_iou(search.found.mask, truth) if search.found else 0.0,
-                "iou_best": mask_iou(search.tried[0].mask, truth) if search.tried else 0.0,
+                "iou_best": mask_iou(search.detections[0].mask, truth) if search.detections else 0.0,
             }
         out.append(row)
     return out
@@ -136,7 +136,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         **figures,
         "right_place": float(np.mean([r["iou_best"] > 0.5 for r in there])),
         "found": float(np.mean([r["iou_verified"] > 0.0 for r in there])),
-        "absent_right": float(np.mean([r["verdict"] < FindConfig().min_verdict for r in absent])),
+        "absent_right": float(np.mean([r["verdict"] < DetectConfig().min_probability for r in absent])),
         "verdict_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
         "absent_right_at_5_percent_misses": float((no < _missing_few(yes)).mean()),
         "absent_right_at_5_percent_misses_or_wrong": float((no < _missing_few(right)).mean()),

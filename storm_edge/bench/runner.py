@@ -34,7 +34,7 @@ from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.chunks import run_to_completion
-from storm_edge.pipeline.detect.detector import DetectionResult, Finder
+from storm_edge.pipeline.detect.detector import DetectionResult, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.pacing import Pacer
 
@@ -255,14 +255,14 @@ class _Bench:
 
     def locate(self) -> None:
         """Mode locate."""
-        finder = self._finder()
+        detector = self._detector()
         self.start = "search"
 
         def step(shot: Shot, frame: Frame, buffers: FrameBuffers) -> Track:
             began = time.perf_counter()
-            look, segmentation = run_to_completion(finder.segment(frame))
+            image, segmentation = run_to_completion(detector.segment(frame))
             segmented = time.perf_counter()
-            found = run_to_completion(finder.examine(look, segmentation, buffers)).found
+            found = run_to_completion(detector.register_candidates(image, segmentation, buffers)).found
             ended = time.perf_counter()
             T = None if found is None else found.T_cam_centre @ invert(self.bundle.T_obj_centre)
             return Track(
@@ -278,7 +278,7 @@ class _Bench:
 
     def track_while_locating(self) -> None:
         """Mode track-while-locating: rounds alone and rounds beside a lane that is never idle, in turns."""
-        finder = self._finder()
+        detector = self._detector()
         share = -(-self.plan.frame_count // _ROUNDS)
         left = self.plan.frame_count
         (loop,) = self._loops(None)
@@ -286,7 +286,7 @@ class _Bench:
             count = min(share, left)
             self._play("alone", _Follower(self, loop), count)
             with BackgroundLane(stream=self._streams.beside) as lane:
-                seeker = _Seeker(lane, finder, self.recording.size_px, self.plan.device)
+                seeker = _Seeker(lane, detector, self.recording.size_px, self.plan.device)
                 self._play("while locating", _Follower(self, loop), count, after=seeker.go_on, lane=lane)
                 seeker.finish()
             for seconds in seeker.spent_s:
@@ -338,14 +338,14 @@ class _Bench:
     def _engine_options(self) -> EngineOptions:
         return EngineOptions(device=self.plan.device, spinning=False, stream=self._streams.track)
 
-    def _finder(self) -> Finder:
+    def _detector(self) -> Detector:
         with on_stream(self._streams.track):
-            finder = self._made_finder(self._engine_options())
+            detector = self._made_detector(self._engine_options())
         if self._streams.track is not None:
             settle(self.plan.device)
-        return finder
+        return detector
 
-    def _made_finder(self, options: EngineOptions) -> Finder:
+    def _made_detector(self, options: EngineOptions) -> Detector:
         segmenter = make_segmenter(
             self.networks, config=self.plan.config.segment, device=self.plan.device, options=options
         )
@@ -356,7 +356,7 @@ class _Bench:
                 mismatch(f"mode {self.plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy)
             )
         config = with_chunks(self.plan.config, beside=self.plan.mode is BenchMode.TRACK_WHILE_LOCATING)
-        return Finder(
+        return Detector(
             self.bundle,
             segmenter,
             networks=self.networks,
@@ -488,7 +488,7 @@ class _Follower:
             return self._loop.register(frame, buffers, shot.mask)
         if not self._loop.searches:
             remedy = "give a scene with labels or masks, or a bundle with a segmenter"
-            raise ConfigError(mismatch("start", "no label, no mask and no finder", "one of them", remedy))
+            raise ConfigError(mismatch("start", "no label, no mask and no detector", "one of them", remedy))
         self._bench.start = "search"
         return self._loop.track(frame, buffers)
 
@@ -496,8 +496,8 @@ class _Follower:
 class _Seeker:
     """Keeps the lane busy: as soon as one search has ended the next begins, on the newest frame."""
 
-    def __init__(self, lane: BackgroundLane, finder: Finder, size_px: tuple[int, int], device: str) -> None:
-        self._lane, self._finder = lane, finder
+    def __init__(self, lane: BackgroundLane, detector: Detector, size_px: tuple[int, int], device: str) -> None:
+        self._lane, self._detector = lane, detector
         self._buffers = FrameBuffers(*size_px, device)
         self._ticket: Ticket[DetectionResult] | None = None
         self._began_s = 0.0
@@ -540,7 +540,7 @@ class _Seeker:
     def _work(self, frame: Frame) -> Generator[str, None, DetectionResult]:
         self._buffers.upload(frame)
         yield "upload"
-        return (yield from self._finder.chunks(frame, self._buffers))
+        return (yield from self._detector.chunks(frame, self._buffers))
 
 
 def _right_share(bundle: ObjectBundle, believed: list[_Seen]) -> float | None:

@@ -137,10 +137,10 @@ class _Run:
         frames = [ids[0], *(ids[k] for k in np.unique(np.linspace(1, len(ids) - 1, _TRACKED_FRAMES).astype(int)))]
         frames = list(dict.fromkeys(frames if len(ids) > 1 else ids))
         buffers = FrameBuffers(*scene.frame(first).size_px)
-        look: TemplateEmbedding | None = None
+        embedding: TemplateEmbedding | None = None
         if self._segmenter is not None:
             self._says("study")
-            look = self._segmenter.encode(self._item)
+            embedding = self._segmenter.encode_object(self._item)
         for frame_id in frames:
             frame = scene.frame(frame_id)
             buffers.upload(frame)
@@ -155,12 +155,12 @@ class _Run:
             else:
                 self._says("track", pose)
                 pose = self._tracker.update(buffers).T_cam_centre
-            if self._segmenter is not None and look is not None:
+            if self._segmenter is not None and embedding is not None:
                 self._says("search", pose)
-                self._segmenter.find(self._segmenter.look(frame), look)
+                self._segmenter.segment(self._segmenter.encode_image(frame), embedding)
             if self._sharpener is not None and scene.has_mask(frame_id, self._index):
                 self._says("sharpen", pose)
-                self._sharpener.look(frame.rgb)
+                self._sharpener.encode_image(frame.rgb)
                 self._sharpener.sharpen(scene.mask_visib(frame_id, self._index))
             if self._verifier is not None:
                 self._says("verify", pose)

@@ -74,7 +74,7 @@ def command(
         )
     config = SegmentConfig(
         source=Source.COLOUR if colour else Source.NETWORK,
-        full=FullSomConfig(framing=framing or Framing.LETTERBOX),
+        full_som=FullSomConfig(framing=framing or Framing.LETTERBOX),
         sharpen=SharpenConfig() if sam2 else None,
     )
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
@@ -87,7 +87,7 @@ def command(
             segmenter,
             out,
             networks=networks,
-            looks=[
+            embeddings=[
                 load_template_embedding(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)
             ],
             verified=not raw,

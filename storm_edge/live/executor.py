@@ -6,7 +6,7 @@ pose that was found belongs to an old frame; a second tracker, the scout, takes 
 arrived and is still believed it is the track: the two trackers change places, or the object's slot in the group that
 follows all of them together (`track_group`) begins there.
 
-A lost object is looked for around its last place first; with a finder then, and from the start, in the whole image.
+A lost object is looked for around its last place first; with a detector then, and from the start, in the whole image.
 With a verifier the track's crops are compared with remembered ones every few frames (`verifying`), a second voter
 beside geometry; where a lane does that its vote is heard some frames later, about the frame that it judged.
 A fault of a device or an engine is the matter of `faults`: the engines are opened anew and the work is done again, or
@@ -60,7 +60,7 @@ from storm_edge.live.recovery import RecoveryTask, Work
 from storm_edge.live.state_machine import ObjectState, RecoveryStep, advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
+from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
@@ -91,7 +91,7 @@ class ObjectSession:
         config: Schedules and thresholds; the default ones when None.
         device: Warp device name.
         options: Where and how the engines run.
-        finder: Searches the whole image; without one the first pose must be given, and a lost object is looked for
+        detector: Searches the whole image; without one the first pose must be given, and a lost object is looked for
             around its last place only.
         verifier: The second voter; None leaves the judgement to geometry.
         lane: Does the locating and verifying beside the frames; None does the one in between, always in the same
@@ -108,7 +108,7 @@ class ObjectSession:
         config: StormConfig | None = None,
         device: str = "cpu",
         options: EngineOptions | None = None,
-        finder: Finder | None = None,
+        detector: Detector | None = None,
         verifier: TrackVerifier | None = None,
         lane: BackgroundLane | None = None,
         engine_recovery: EngineRecovery | None = None,
@@ -116,7 +116,7 @@ class ObjectSession:
     ) -> None:
         self.bundle = bundle
         self.group = group
-        self._finder, self._verifier = finder, verifier
+        self._detector, self._verifier = detector, verifier
         self._engine_recovery = replace(engine_recovery or EngineRecovery(), group=group)
         self._lane = lane
         self._ticket: Ticket[Event] | None = None
@@ -139,7 +139,7 @@ class ObjectSession:
             bundle,
             self._registrar,
             tracker(),
-            finder=finder,
+            detector=detector,
             vote=self._verifying.verify,
             local_search=self._config.reacquire.local_search,
             frames_per_chunk=self._config.loop.frames_per_chunk,
@@ -149,8 +149,8 @@ class ObjectSession:
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._belief = ObjectState()
         machine = self._config.state_machine
-        # Without a finder the old place is all there is to look at.
-        self._machine = machine if finder is not None else replace(machine, local_search_attempts=None)
+        # Without a detector the old place is all there is to look at.
+        self._machine = machine if detector is not None else replace(machine, local_search_attempts=None)
         self._step: TrackStep | None = None
         self._step_stamp_ns = 0
         self._trusted: Float64 | None = None
@@ -163,7 +163,7 @@ class ObjectSession:
         return self._belief
 
     @property
-    def known(self) -> TrackPrior | None:
+    def track_prior(self) -> TrackPrior | None:
         """What is known of the object since it was followed; None before."""
         if self._trusted is None:
             return None
@@ -178,7 +178,7 @@ class ObjectSession:
     @property
     def searches(self) -> bool:
         """Whether it can find the object in a whole image."""
-        return self._finder is not None
+        return self._detector is not None
 
     @property
     def need(self) -> RecoveryPriority | None:
@@ -202,7 +202,7 @@ class ObjectSession:
     def non_finite_count(self) -> dict[str, int]:
         """Answers of networks so far that were no numbers, by network; each was gone on without."""
         counts = Counter(self._registrar.non_finite_count)
-        counts.update({} if self._finder is None else self._finder.non_finite_count)
+        counts.update({} if self._detector is None else self._detector.non_finite_count)
         counts["refine"] += 0 if self._network is None else self._network.non_finite_count
         counts["refine"] += 0 if self._slot is None else self._slot.item.non_finite_count
         counts["tom"] += 0 if self._verifier is None else self._verifier.non_finite_count
@@ -374,14 +374,14 @@ class ObjectSession:
 
     def _do(self, action: Action) -> None:
         if isinstance(action, SearchLocally):
-            self._work = self._guarded(action.attempt, self._locator.search_locally(action.attempt, self.known))
+            self._work = self._guarded(action.attempt, self._locator.search_locally(action.attempt, self.track_prior))
         elif isinstance(action, SearchImage):
-            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.known))
+            self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.track_prior))
         elif isinstance(action, RegisterMask):
-            known = self.known
-            brief = known is not None and (self._belief.failure_count + 1) % self._config.loop.thorough_every
+            track_prior = self.track_prior
+            brief = track_prior is not None and (self._belief.failure_count + 1) % self._config.loop.thorough_every
             budget = REACQUIRE if brief else FULL
-            work = self._locator.register_candidates(action.attempt, known, budget)
+            work = self._locator.register_candidates(action.attempt, track_prior, budget)
             self._work = self._guarded(action.attempt, work)
         elif isinstance(action, Propagate):
             self._work = self._guarded(action.attempt, self._locator.propagate(action.attempt))

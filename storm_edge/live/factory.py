@@ -18,7 +18,7 @@ from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetwork
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import Finder
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
@@ -38,8 +38,8 @@ def with_chunks(config: StormConfig, *, beside: bool) -> StormConfig:
         return config
     detect = replace(
         config.detect,
-        quick=replace(config.detect.quick, chunk=chunk),
-        careful=replace(config.detect.careful, chunk=chunk),
+        fast=replace(config.detect.fast, chunk=chunk),
+        refined=replace(config.detect.refined, chunk=chunk),
     )
     return replace(config, register=replace(config.register, chunk=chunk), detect=detect)
 
@@ -178,12 +178,18 @@ def _make_loops(
     config = with_chunks(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
-        finder = verifier = None
+        detector = verifier = None
         own = None if networks is None else ReopenableNetworks.around(networks)
         if segmenter is not None:
-            look = None if path is None else load_template_embedding(path, segmenter, bundle)
-            finder = Finder(
-                bundle, segmenter, networks=own, config=config.detect, device=device, look=look, options=options
+            embedding = None if path is None else load_template_embedding(path, segmenter, bundle)
+            detector = Detector(
+                bundle,
+                segmenter,
+                networks=own,
+                config=config.detect,
+                device=device,
+                embedding=embedding,
+                options=options,
             )
         if own is not None:
             verifier = open_verifier(bundle, own, device=device, options=options)
@@ -194,7 +200,7 @@ def _make_loops(
                 config=config,
                 device=device,
                 options=options,
-                finder=finder,
+                detector=detector,
                 verifier=verifier,
                 lane=lane,
                 engine_recovery=EngineRecovery(health=health, own=own, shared=shared),

@@ -19,7 +19,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detector import DetectionResult as Searched
-from storm_edge.pipeline.detect.detector import Finder, SearchBudget, TrackPrior
+from storm_edge.pipeline.detect.detector import Detector, SearchBudget, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
@@ -41,7 +41,7 @@ class RecoveryTask:
         bundle: The onboarded object.
         registrar: Finds poses from masks.
         catch_up_tracker: Takes poses forward; whoever begins to follow with it must leave another one here.
-        finder: Searches the whole image; None finds nothing there.
+        detector: Searches the whole image; None finds nothing there.
         vote: The verifier's vote on a pose; None where it has none.
         local_search: Where a lost object is looked for first.
         frames_per_chunk: Frames that the scout follows in one chunk.
@@ -62,7 +62,7 @@ class RecoveryTask:
         registrar: Registrar,
         catch_up_tracker: Tracker,
         *,
-        finder: Finder | None,
+        detector: Detector | None,
         vote: Vote,
         local_search: LocalSearchConfig,
         frames_per_chunk: int,
@@ -74,7 +74,7 @@ class RecoveryTask:
         self.found: tuple[Frame, Float64] | None = None
         self.step: TrackStep | None = None
         self.at_hand: tuple[FrameBuffers, Float64] | None = None
-        self._bundle, self._registrar, self._finder, self._vote = bundle, registrar, finder, vote
+        self._bundle, self._registrar, self._detector, self._vote = bundle, registrar, detector, vote
         self._local_search, self._frames_per_chunk, self._device = local_search, frames_per_chunk, device
         self._kept: deque[Frame] = deque(maxlen=kept_frames)
         self._buffers: FrameBuffers | None = None
@@ -98,19 +98,19 @@ class RecoveryTask:
         self.rejected_regions.clear()
         self.found, self._catch_up_index, self._led_by = None, None, None
 
-    def search_locally(self, attempt: int, known: TrackPrior | None) -> Work:
+    def search_locally(self, attempt: int, track_prior: TrackPrior | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
         frame = self._kept[-1]
         buffers = self._buffers_with(frame)
-        if known is None or known.colour_log_odds is None:
+        if track_prior is None or track_prior.colour_log_odds is None:
             return NothingFound(attempt=attempt)
-        place, odds = known.T_cam_centre, known.colour_log_odds
+        place, odds = track_prior.T_cam_centre, track_prior.colour_log_odds
         mask = local_search_mask(buffers, odds, place, self._bundle.diameter_m, config=self._local_search)
         yield "mask"
         if mask is None:
             return NothingFound(attempt=attempt)
-        if self._finder is not None:
-            search = yield from self._finder.examine_mask(frame, buffers, mask, known=known)
+        if self._detector is not None:
+            search = yield from self._detector.register_mask(frame, buffers, mask, track_prior=track_prior)
             return self._answer(attempt, frame, search)
         try:
             found = yield from self._registrar.chunks(buffers, mask, near=place)
@@ -119,26 +119,28 @@ class RecoveryTask:
         self.found, self._catch_up_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
-    def search(self, attempt: int, known: TrackPrior | None) -> Work:
+    def search(self, attempt: int, track_prior: TrackPrior | None) -> Work:
         """Masks of the object in the whole image; without any, what stands out there is registered."""
         self._masks = None
         if self._led_by is not None:  # found, but not believed when it was taken forward
             self.rejected_regions.add(*self._led_by)
             self._led_by = None
-        if self._finder is None:
+        if self._detector is None:
             return NothingFound(attempt=attempt)
         frame = self._kept[-1]
-        self._masks = yield from self._finder.segment(frame, known)
+        self._masks = yield from self._detector.segment(frame, track_prior)
         return MaskFound(attempt=attempt, frame=frame.index)
 
-    def register_candidates(self, attempt: int, known: TrackPrior | None, budget: SearchBudget) -> Work:
+    def register_candidates(self, attempt: int, track_prior: TrackPrior | None, budget: SearchBudget) -> Work:
         """Registration of those masks, and the verdict which of them is the object, if any."""
-        assert self._finder is not None
+        assert self._detector is not None
         assert self._masks is not None
-        look, segmentation = self._masks
-        buffers = self._buffers_with(look.frame)
-        search = yield from self._finder.examine(look, segmentation, buffers, known=known, budget=budget)
-        return self._answer(attempt, look.frame, search)
+        image, segmentation = self._masks
+        buffers = self._buffers_with(image.frame)
+        search = yield from self._detector.register_candidates(
+            image, segmentation, buffers, track_prior=track_prior, budget=budget
+        )
+        return self._answer(attempt, image.frame, search)
 
     def propagate(self, attempt: int) -> Work:
         """The scout follows the found pose over the kept frames to the newest."""
@@ -174,7 +176,7 @@ class RecoveryTask:
             return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
         self._led_by = frame, search.found.candidate.mask
-        return PoseFound(attempt=attempt, frame=frame.index, score=search.found.verdict)
+        return PoseFound(attempt=attempt, frame=frame.index, score=search.found.presence_probability)
 
     def _buffers_with(self, frame: Frame) -> FrameBuffers:
         if self._buffers is None or self._buffers.size_px != frame.size_px:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from storm_edge.config import Config
-from storm_edge.pipeline.detect.detector import FindConfig
+from storm_edge.pipeline.detect.detector import DetectConfig
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegionsConfig
 from storm_edge.pipeline.register.registrar import RegisterConfig
@@ -44,7 +44,7 @@ class PipelineConfig(Config):
 
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     """Masks of the object in an image."""
-    detect: FindConfig = field(default_factory=FindConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
     """The search of a whole image: which masks are registered, and which pose is believed."""
     register: RegisterConfig = field(default_factory=RegisterConfig)
     """From a mask that is given, or found around the last pose, to a pose."""

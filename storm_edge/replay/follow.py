@@ -145,7 +145,9 @@ def _require_searches(objects: Sequence[ObjectSession]) -> None:
     for item in objects:
         if not item.searches:
             remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"
-            raise ConfigError(mismatch("init auto", f"no finder for {item.bundle.object_id}", "a segmenter", remedy))
+            raise ConfigError(
+                mismatch("init auto", f"no detector for {item.bundle.object_id}", "a segmenter", remedy)
+            )
 
 
 def _first_frame(scene: BopScene, label_index: int, init: Init) -> int:

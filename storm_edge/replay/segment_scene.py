@@ -26,7 +26,7 @@ from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.chunks import run_to_completion
-from storm_edge.pipeline.detect.detector import FindConfig, Finder, TrackPrior
+from storm_edge.pipeline.detect.detector import DetectConfig, Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import Segmenter, Source, TemplateEmbedding
 from storm_edge.replay.mask_overlay import DrawnMask, paint_masks
@@ -102,30 +102,30 @@ class _Seeker(Protocol):
 class _Verified:
     """By segmentation and registration; a close call goes to where the object was in the image before."""
 
-    def __init__(self, finder: Finder, upload: Callable[[Frame], FrameBuffers]) -> None:
-        self._finder, self._upload = finder, upload
+    def __init__(self, detector: Detector, upload: Callable[[Frame], FrameBuffers]) -> None:
+        self._detector, self._upload = detector, upload
         self._last: TrackPrior | None = None
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
-        search = self._finder.search(frame, self._upload(frame), known=self._last)
+        search = self._detector.detect(frame, self._upload(frame), track_prior=self._last)
         if search.found is None or not search.found.mask.any():
-            return None, search.verdict
+            return None, search.presence_probability
         self._last = TrackPrior(T_cam_centre=search.found.T_cam_centre)
-        return search.found.mask, search.found.verdict
+        return search.found.mask, search.found.presence_probability
 
 
 class _Raw:
     """By segmentation alone, with a closer look where that shows more."""
 
-    def __init__(self, segmenter: Segmenter, look: TemplateEmbedding) -> None:
-        self._segmenter, self._look = segmenter, look
+    def __init__(self, segmenter: Segmenter, embedding: TemplateEmbedding) -> None:
+        self._segmenter, self._embedding = segmenter, embedding
 
     def seek(self, frame: Frame) -> tuple[Bool | None, float]:
-        look = self._segmenter.look(frame)
+        image = self._segmenter.encode_image(frame)
         found = run_to_completion(
-            self._segmenter.find_tiled(look, self._look, self._segmenter.find(look, self._look))
+            self._segmenter.segment_tiled(image, self._embedding, self._segmenter.segment(image, self._embedding))
         )
-        doubted = self._segmenter.config.source is Source.NETWORK and found.present < _PRESENT
+        doubted = self._segmenter.config.source is Source.NETWORK and found.score < _PRESENT
         if found.best is None or doubted:
             return None, found.best.score if found.best else 0.0
         return found.best.mask, found.best.score
@@ -155,9 +155,9 @@ def segment_scene(
     out: Path,
     *,
     networks: NetworkBundle | None = None,
-    looks: Sequence[TemplateEmbedding | None] | None = None,
+    embeddings: Sequence[TemplateEmbedding | None] | None = None,
     verified: bool = True,
-    config: FindConfig | None = None,
+    config: DetectConfig | None = None,
     every: int = 1,
     device: str = "cpu",
     pictures: bool = True,
@@ -171,7 +171,7 @@ def segment_scene(
         segmenter: Finds candidates.
         out: Result folder; an older result there is replaced.
         networks: For registration, if its schedule asks networks; its name is reported.
-        looks: What was kept of the objects at onboarding, None where an object is to be looked at now.
+        embeddings: Stored at onboarding; None where an object is to be encoded now.
         verified: Whether masks are verified by registration; the segmenter's best one counts otherwise.
         config: When an object counts as found.
         every: Every how many images are segmented.
@@ -181,34 +181,34 @@ def segment_scene(
 
     Raises:
         ConfigError: Two objects have one name, or ``every`` is less than 1.
-        StormEdgeError: An image cannot be read, a look is of another network, the folder cannot be written.
+        StormEdgeError: An image cannot be read, an embedding is of another network, the folder cannot be written.
     """
     names = [bundle.object_id for bundle in bundles]
     if len(set(names)) < len(names):
         raise ConfigError(mismatch("objects", f"names {names}", "a name for each", "onboard one of them with --id"))
     if every < 1:
         raise ConfigError(mismatch("--every", every, "1 or more", "give a positive number of images"))
-    kept = looks or [None] * len(bundles)
+    stored = embeddings or [None] * len(bundles)
     frame_ids = scene.frame_ids[::every]
     options, upload = EngineOptions(device=device), _Uploads(device)
     with atomic_folder(out, marker=SUMMARY) as folder:
         seekers: list[_Seeker] = []
-        for bundle, look in zip(bundles, kept, strict=True):
+        for bundle, embedding in zip(bundles, stored, strict=True):
             if verified:
-                finder = Finder(
+                detector = Detector(
                     bundle,
                     segmenter,
                     networks=networks,
                     config=config,
                     device=device,
-                    look=look,
+                    embedding=embedding,
                     options=options,
                 )
-                seekers.append(_Verified(finder, upload))
+                seekers.append(_Verified(detector, upload))
             else:
-                if look is not None:
-                    segmenter.check(look, bundle)
-                seekers.append(_Raw(segmenter, look or segmenter.encode(bundle)))
+                if embedding is not None:
+                    segmenter.check(embedding, bundle)
+                seekers.append(_Raw(segmenter, embedding or segmenter.encode_object(bundle)))
         for name in (MASKS, *([OVERLAYS] if pictures else [])):
             (folder / name).mkdir()
         results: list[FoundObject] = []
@@ -218,7 +218,7 @@ def segment_scene(
         for done, frame_id in enumerate(frame_ids, start=1):
             frame = scene.frame(frame_id)
             started = time.perf_counter()
-            segmenter.look(frame)
+            segmenter.encode_image(frame)
             looks_ms.append((time.perf_counter() - started) * 1e3)
             found = [
                 _seek(seeker, frame, name, i) for i, (seeker, name) in enumerate(zip(seekers, names, strict=True))

@@ -109,9 +109,9 @@ def test_tracking_alone_and_beside_a_search(
     def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.DetectionResult]:
         searches.append(frame)
         yield "look"
-        return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
+        return bench.DetectionResult(found=None, detections=(), segmentation=None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bench.Finder, "chunks", search)
+    monkeypatch.setattr(bench.Detector, "chunks", search)
     run = run_bench(recording, box, None, plan(BenchMode.TRACK_WHILE_LOCATING, count=7))
     assert [phase.name for phase in run.phases] == ["alone", "while locating"]
     assert [len(phase.samples_ms[END_TO_END]) for phase in run.phases] == [7, 7]
@@ -198,11 +198,11 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
 
     def search(self: object, frame: object, buffers: object) -> Generator[str, None, bench.DetectionResult]:
         yield "look"
-        return bench.DetectionResult(found=None, tried=(), segmentation=None)  # type: ignore[arg-type]
+        return bench.DetectionResult(found=None, detections=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench, "make_object_sessions", count_loops)
     monkeypatch.setattr(bench.ObjectSession, "track", note)
-    monkeypatch.setattr(bench.Finder, "chunks", search)
+    monkeypatch.setattr(bench.Detector, "chunks", search)
     run_bench(recording, box, None, plan(BenchMode.TRACK_WHILE_LOCATING, count=6))
     assert len(made) == 1
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(frames))

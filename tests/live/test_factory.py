@@ -8,7 +8,7 @@ from storm_edge.live import factory as assembly
 from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.factory import make_object_sessions, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.pipeline.detect.detector import Finder
+from storm_edge.pipeline.detect.detector import Detector
 from tests.staged import Staged
 
 
@@ -21,13 +21,13 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
 ) -> None:
     seen: list[int] = []
 
-    class Noted(Finder):
+    class Noted(Detector):
         def __init__(self, *arguments: object, **options: object) -> None:
             config = options["config"]
-            seen.extend((config.quick.chunk, config.careful.chunk))  # type: ignore[attr-defined]
+            seen.extend((config.fast.chunk, config.refined.chunk))  # type: ignore[attr-defined]
             super().__init__(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(assembly, "Finder", Noted)
+    monkeypatch.setattr(assembly, "Detector", Noted)
     lane = BackgroundLane() if beside else None
     (loop,) = make_object_sessions(
         [staged.bundle], None, config=StormConfig(loop=SessionConfig(register_chunk=asked)), lane=lane

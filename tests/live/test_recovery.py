@@ -11,7 +11,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.live.recovery import RecoveryTask
 from storm_edge.pipeline.chunks import run_to_completion
-from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Finder, TrackPrior
+from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
@@ -21,16 +21,16 @@ from tests.staged import Staged
 
 
 @pytest.fixture(scope="module")
-def finder(staged: Staged) -> Finder:
-    return Finder(staged.bundle, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
+def detector(staged: Staged) -> Detector:
+    return Detector(staged.bundle, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
 
 
-def locator_of(staged: Staged, finder: Finder | None) -> RecoveryTask:
+def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
     return RecoveryTask(
         staged.bundle,
         Registrar(staged.bundle, None),
         Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None),
-        finder=finder,
+        detector=detector,
         vote=lambda buffers, T: None,
         local_search=LocalSearchConfig(),
         frames_per_chunk=3,
@@ -52,67 +52,69 @@ def at(frame: Frame, index: int) -> Frame:
     return replace(frame, index=index, stamp_ns=index * 33_000_000)
 
 
-def searched(locator: RecoveryTask, known: TrackPrior | None, *, thorough: bool = False) -> Event:
+def searched(locator: RecoveryTask, track_prior: TrackPrior | None, *, thorough: bool = False) -> Event:
     """A search of the whole image, to its end."""
-    assert isinstance(run_to_completion(locator.search(1, known)), MaskFound)
-    return run_to_completion(locator.register_candidates(1, known, FULL if thorough else REACQUIRE))
+    assert isinstance(run_to_completion(locator.search(1, track_prior)), MaskFound)
+    return run_to_completion(locator.register_candidates(1, track_prior, FULL if thorough else REACQUIRE))
 
 
-def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, finder: Finder) -> None:
+def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, detector: Detector) -> None:
     """A look-alike of the right colours, half as deep as the mug, is where the mug was: no find."""
-    locator = locator_of(staged, finder)
-    known = known_to(staged, locator)
+    locator = locator_of(staged, detector)
+    track_prior = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    right = run_to_completion(locator.search_locally(1, known))
+    right = run_to_completion(locator.search_locally(1, track_prior))
     assert isinstance(right, PoseFound)
     assert right.score > 0.75
     flat = staged.frame()
     depth = np.where(staged.mask(), np.float32(staged.T_cam_centre[2, 3]), flat.depth_m)
     mirrored = np.where(staged.mask()[..., None], flat.rgb[::-1], flat.rgb)
     locator.keep(at(replace(flat, depth_m=depth, rgb=mirrored), 2))
-    assert isinstance(run_to_completion(locator.search_locally(2, known)), NothingFound)
+    assert isinstance(run_to_completion(locator.search_locally(2, track_prior)), NothingFound)
 
 
-def test_without_a_finder_the_old_place_is_registered(staged: Staged) -> None:
+def test_without_a_detector_the_old_place_is_registered(staged: Staged) -> None:
     locator = locator_of(staged, None)
-    known = known_to(staged, locator)
+    track_prior = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    found = run_to_completion(locator.search_locally(1, known))
+    found = run_to_completion(locator.search_locally(1, track_prior))
     assert isinstance(found, PoseFound)
     assert locator.found is not None
     assert np.linalg.norm(locator.found[1][:3, 3] - staged.T_cam_centre[:3, 3]) < 0.003
-    assert isinstance(run_to_completion(locator.search(1, known)), NothingFound)
+    assert isinstance(run_to_completion(locator.search(1, track_prior)), NothingFound)
 
 
-def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(staged: Staged, finder: Finder) -> None:
-    locator = locator_of(staged, finder)
-    known = known_to(staged, locator)
+def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(
+    staged: Staged, detector: Detector
+) -> None:
+    locator = locator_of(staged, detector)
+    track_prior = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, known), PoseFound)
+    assert isinstance(searched(locator, track_prior), PoseFound)
     assert isinstance(run_to_completion(locator.propagate(1)), PosePropagated)
     locator.keep(at(staged.frame(), 2))
-    assert isinstance(searched(locator, known), NothingFound), "nothing changed there"
-    assert isinstance(searched(locator, known, thorough=True), PoseFound), "a thorough search looks everywhere"
+    assert isinstance(searched(locator, track_prior), NothingFound), "nothing changed there"
+    assert isinstance(searched(locator, track_prior, thorough=True), PoseFound), "a thorough search looks everywhere"
 
 
-def test_what_moved_is_looked_at_again(staged: Staged, finder: Finder) -> None:
-    locator = locator_of(staged, finder)
-    known = known_to(staged, locator)
+def test_what_moved_is_looked_at_again(staged: Staged, detector: Detector) -> None:
+    locator = locator_of(staged, detector)
+    track_prior = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, known), PoseFound)
+    assert isinstance(searched(locator, track_prior), PoseFound)
     T = staged.T_cam_centre.copy()
     T[0, 3] -= 0.1
     locator.keep(at(staged.frame(T), 2))
-    assert isinstance(searched(locator, known), PoseFound)
+    assert isinstance(searched(locator, track_prior), PoseFound)
     assert locator.found is not None
     assert np.linalg.norm(locator.found[1][:3, 3] - T[:3, 3]) < 0.005
 
 
-def test_a_track_that_begins_forgets_what_was_turned_down(staged: Staged, finder: Finder) -> None:
-    locator = locator_of(staged, finder)
-    known = known_to(staged, locator)
+def test_a_track_that_begins_forgets_what_was_turned_down(staged: Staged, detector: Detector) -> None:
+    locator = locator_of(staged, detector)
+    track_prior = known_to(staged, locator)
     locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, known), PoseFound)
+    assert isinstance(searched(locator, track_prior), PoseFound)
     locator.begun()
     locator.keep(at(staged.frame(), 2))
-    assert isinstance(searched(locator, known), PoseFound)
+    assert isinstance(searched(locator, track_prior), PoseFound)

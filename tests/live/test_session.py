@@ -24,7 +24,7 @@ from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import FrameResult, Track, TrackState
-from storm_edge.pipeline.detect.detector import Finder, TrackPrior
+from storm_edge.pipeline.detect.detector import Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from storm_edge.pipeline.verify.verifier import Verification
@@ -138,7 +138,7 @@ def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None
     assert "".join(by_frame[3:]) == expected[0:9]
 
 
-class SlowFinder(Finder):
+class SlowDetector(Detector):
     """Takes so many chunks to find nothing, and writes down whose chunk it was."""
 
     def __init__(self, name: str, log: list[str], chunks: int = 12) -> None:
@@ -149,7 +149,7 @@ class SlowFinder(Finder):
         return {}
 
     def segment(
-        self, frame: Frame, known: TrackPrior | None = None
+        self, frame: Frame, track_prior: TrackPrior | None = None
     ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
         for _ in range(self._chunks):
             self._log.append(self._name)
@@ -165,7 +165,8 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
     """Two were tracked and are gone. A looks nearby, then B does, which goes before A's search; then B searches."""
     log: list[str] = []
     items = [
-        ObjectSession(named(staged, name).bundle, None, finder=SlowFinder(name, log, chunks=10_000)) for name in "ab"
+        ObjectSession(named(staged, name).bundle, None, detector=SlowDetector(name, log, chunks=10_000))
+        for name in "ab"
     ]
     loop, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
     frame = staged.frame()
@@ -187,7 +188,7 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
 def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> None:
     log: list[str] = []
     with BackgroundLane() as lane:
-        a = ObjectSession(named(staged, "a").bundle, None, finder=SlowFinder("a", log, chunks=10**9), lane=lane)
+        a = ObjectSession(named(staged, "a").bundle, None, detector=SlowDetector("a", log, chunks=10**9), lane=lane)
         loop, frame = Session([a], lane=lane), empty(staged)
         deadline, index = time.monotonic() + DEADLINE_S, 0
         while not log and time.monotonic() < deadline:

@@ -126,9 +126,9 @@ def test_lost_beyond_its_surroundings_it_is_found_in_the_whole_image(staged: Sta
     assert np.linalg.norm((last.T_cam_obj @ staged.bundle.T_obj_centre)[:3, 3] - back[-1][:3, 3]) < 0.005
 
 
-def test_a_loop_without_a_finder_cannot_begin_by_itself(staged: Staged, tmp_path: Path) -> None:
+def test_a_loop_without_a_detector_cannot_begin_by_itself(staged: Staged, tmp_path: Path) -> None:
     scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
-    with pytest.raises(ConfigError, match="no finder for mug"):
+    with pytest.raises(ConfigError, match="no detector for mug"):
         next(follow(scene, [ObjectSession(staged.bundle, None)], init=Init.AUTO))
 
 

@@ -65,14 +65,14 @@ _WEIGHTS = (1.69, 2.36, -2.68, 0.19, -1.81, -2.66, -3.82, -2.06)
 _CONSTANT = 1.11
 
 
-def verdict(evidence: CandidateFeatures, prior: float = 0.0) -> float:
+def presence_probability(features: CandidateFeatures, prior: float = 0.0) -> float:
     """Chance that the object is there, 0..1.
 
     Args:
-        evidence: What is seen at the pose.
+        features: What is seen at the pose.
         prior: What spoke for it before, a logit.
     """
-    logit = float(np.dot(_WEIGHTS, astuple(evidence))) + _CONSTANT + prior
+    logit = float(np.dot(_WEIGHTS, astuple(features))) + _CONSTANT + prior
     return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
 
 

@@ -24,13 +24,13 @@ Float64 = NDArray[np.float64]
 class LocalSearchConfig:
     """Where to look and what counts as a find."""
 
-    reach: float = 2.0
+    reach_diameters: float = 2.0
     """Half side of the window, and of the depth range, in diameters."""
     smooth_px: int = 5
     """Colours are averaged over a square of this side: single pixels say little."""
-    min_area: float = 0.05
+    min_area_share: float = 0.05
     """Smallest blob, as a share of the disc with the object's diameter."""
-    joint_gap: float = 0.1
+    joint_gap_diameters: float = 0.1
     """Blobs nearer to the largest one than this, in diameters, belong to it."""
 
 
@@ -57,14 +57,14 @@ def local_search_mask(
     t = T_cam_centre[:3, 3]
     u, v = project(frame.K, t)
     focal_px = float(frame.K[0, 0])
-    reach_px = config.reach * diameter_m * focal_px / t[2]
+    reach_px = config.reach_diameters * diameter_m * focal_px / t[2]
     x0, x1 = int(np.clip(u - reach_px, 0, width)), int(np.clip(u + reach_px + 1, 0, width))
     y0, y1 = int(np.clip(v - reach_px, 0, height)), int(np.clip(v + reach_px + 1, 0, height))
     if x1 - x0 < config.smooth_px or y1 - y0 < config.smooth_px:
         return None
     depth = frame.depth.numpy()[y0:y1, x0:x1]
     odds = log_odds_of(frame.rgb.numpy()[y0:y1, x0:x1], colour_log_odds)
-    reachable = (depth > 0.0) & (np.abs(depth - t[2]) < config.reach * diameter_m)
+    reachable = (depth > 0.0) & (np.abs(depth - t[2]) < config.reach_diameters * diameter_m)
     likely = (cv2.blur(np.where(reachable, odds, 0.0), (config.smooth_px, config.smooth_px)) > 0.0) & reachable
     opened = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
@@ -72,11 +72,11 @@ def local_search_mask(
     if count < 2:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    gap_px = max(int(config.joint_gap * diameter_m * focal_px / t[2]), 1)
+    gap_px = max(int(config.joint_gap_diameters * diameter_m * focal_px / t[2]), 1)
     around = cv2.dilate((labels == largest).astype(np.uint8), np.ones((2 * gap_px + 1, 2 * gap_px + 1), np.uint8))
     joined = np.isin(labels, np.unique(labels[(around > 0) & (labels > 0)]))
     disc_px = np.pi / 4.0 * (diameter_m * focal_px / t[2]) ** 2
-    if joined.sum() < config.min_area * disc_px:
+    if joined.sum() < config.min_area_share * disc_px:
         return None
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = joined

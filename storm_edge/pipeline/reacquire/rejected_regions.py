@@ -23,20 +23,20 @@ from storm_edge.frame import Frame
 class RejectedRegionsConfig:
     """When a place counts as the same."""
 
-    for_s: float = 2.0
+    memory_s: float = 2.0
     """A place is looked at again after this time even if nothing changed there [s]: noise differs, and an answer was
     wrong now and then."""
-    most: int = 32
+    max_count: int = 32
     """Places that are remembered; the oldest is forgotten first."""
-    overlap: float = 0.5
+    min_iou: float = 0.5
     """Intersection over union from which two masks are of one place: masks of the same thing in two images differ."""
-    unchanged: float = 0.8
+    min_unchanged_share: float = 0.8
     """Share of the pixels of both masks that must look as they did."""
-    depth_share: float = 0.02
+    depth_tolerance_share: float = 0.02
     """Depth that differs by no more than this share looks the same, or ..."""
-    depth_m: float = 0.01
+    depth_tolerance_m: float = 0.01
     """... by no more than this, a depth camera's noise [m]."""
-    colour: float = 30.0
+    colour_tolerance: float = 30.0
     """So does a mean difference of red, green and blue of no more than this, of 255."""
 
 
@@ -60,7 +60,7 @@ class RejectedRegions:
 
     def __init__(self, config: RejectedRegionsConfig | None = None) -> None:
         self._config = config or RejectedRegionsConfig()
-        most = self._config.most
+        most = self._config.max_count
         self._places: deque[_Place] = deque(maxlen=most)
         self._mask = np.zeros((most, _MOST_PX), dtype=np.bool_)
         self._depth_m = np.zeros((most, _MOST_PX), dtype=np.float32)
@@ -76,7 +76,7 @@ class RejectedRegions:
         while (height := len(range(v[0], v[-1] + 1, step))) * (width := len(range(u[0], u[-1] + 1, step))) > _MOST_PX:
             step += 1
         rows, columns = slice(int(v[0]), int(v[-1]) + 1, step), slice(int(u[0]), int(u[-1]) + 1, step)
-        slot, size, self._next = self._next, height * width, (self._next + 1) % self._config.most
+        slot, size, self._next = self._next, height * width, (self._next + 1) % self._config.max_count
         place = _Place(
             rows=rows,
             columns=columns,
@@ -91,10 +91,10 @@ class RejectedRegions:
         place.rgb[:] = frame.rgb[rows, columns]
         self._places.append(place)  # the oldest, whose memory this was, goes
 
-    def holds(self, frame: Frame, mask: NDArray[np.bool_]) -> bool:
+    def contains(self, frame: Frame, mask: NDArray[np.bool_]) -> bool:
         """Whether what a mask ``(H, W)`` marks in a frame was turned down lately and looks as it did."""
         area_px = int(mask.sum())
-        oldest_ns = frame.stamp_ns - round(self._config.for_s * 1e9)
+        oldest_ns = frame.stamp_ns - round(self._config.memory_s * 1e9)
         return any(
             place.stamp_ns >= oldest_ns and self._is_there(place, frame, mask, area_px) for place in self._places
         )
@@ -109,13 +109,13 @@ class RejectedRegions:
             return False
         now = mask[place.rows, place.columns]
         common = int((now & place.mask).sum())
-        if common == 0 or common < config.overlap * (area_px / place.step**2 + int(place.mask.sum()) - common):
+        if common == 0 or common < config.min_iou * (area_px / place.step**2 + int(place.mask.sum()) - common):
             return False
         either = now | place.mask
         depth_m, was_m = frame.depth_m[place.rows, place.columns][either], place.depth_m[either]
-        gate_m = np.maximum(np.float32(config.depth_share) * was_m, np.float32(config.depth_m))
+        gate_m = np.maximum(np.float32(config.depth_tolerance_share) * was_m, np.float32(config.depth_tolerance_m))
         # Cameras read no depth now here, now there: then colour decides.
         alike = (np.abs(depth_m - was_m) <= gate_m) | (depth_m == 0.0) | (was_m == 0.0)
         rgb, was = frame.rgb[place.rows, place.columns][either], place.rgb[either]
-        alike &= np.abs(rgb.astype(np.int16) - was).mean(axis=1) <= config.colour
-        return bool(alike.mean() >= config.unchanged)
+        alike &= np.abs(rgb.astype(np.int16) - was).mean(axis=1) <= config.colour_tolerance
+        return bool(alike.mean() >= config.min_unchanged_share)

@@ -20,7 +20,7 @@ from storm_edge.pipeline.segment.segmenter import (
     ImageFeatures,
     Segmentation,
     SegmentConfig,
-    candidate_in,
+    candidate_at_seed,
     mean_shift_seeds,
 )
 
@@ -51,14 +51,14 @@ def depth_proposals(
     likely = small.letterbox.enlarge(segmentation.probability, frame.size_px)
     everything = small.letterbox.enlarge(stands_out.astype(np.float32), frame.size_px)
     places = _pieces(small, stands_out, diameter_m)
-    balls = mean_shift_seeds(_thinned(stands_out), small, diameter_m, replace(config, candidates=count))
+    balls = mean_shift_seeds(_thinned(stands_out), small, diameter_m, replace(config, max_candidates=count))
     places += [(stands_out, centre) for centre in balls]
     # Masks are compared on every third pixel: how alike they are shows there too.
     taken = [candidate.mask[::3, ::3] for candidate in segmentation.candidates]
     found = []
     for region, centre in places:
         where = small.letterbox.enlarge(region.astype(np.float32), frame.size_px)
-        made = candidate_in(frame, where, everything > np.float32(0.5), centre, diameter_m, config)
+        made = candidate_at_seed(frame, where, everything > np.float32(0.5), centre, diameter_m, config)
         if made is None or any(_iou(made.mask[::3, ::3], mask) > _SAME_PLACE for mask in taken):
             continue
         taken.append(made.mask[::3, ::3])
@@ -71,7 +71,7 @@ def _standing_out(small: inputs.SmallFrame, diameter_m: float, config: SegmentCo
     """Places off the planes at the working size, without specks; all that has depth where there is no plane."""
     if (small.relief_m < 0.0).all():
         return np.asarray(small.depth_m > 0.0)
-    off = small.relief_m > np.float32(config.relief * diameter_m)
+    off = small.relief_m > np.float32(config.min_plane_distance_diameters * diameter_m)
     return np.asarray(cv2.morphologyEx(off.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 

@@ -48,9 +48,9 @@ class FullSomConfig:
 
     framing: Framing = Framing.LETTERBOX
     """How images are brought to a square."""
-    least_share: float = 0.0005
+    min_marked_share: float = 0.0005
     """Least part of the image that is marked."""
-    least_peak: float = 0.6
+    min_peak_probability: float = 0.6
     """Least probability of the surest pixel."""
 
 
@@ -180,7 +180,7 @@ class FullSom:
         return next((t.shape[1] for t in self._head.spec.inputs if t.name == "context"), None)
 
     @staticmethod
-    def encode(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
+    def encode_object(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
         """Look at an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
@@ -193,16 +193,18 @@ class FullSom:
         """
         return dict(reference.run({"views": reference_views(mesh, device=device)}))
 
-    def look(self, rgb: NDArray[np.uint8]) -> Float32:
+    def encode_image(self, rgb: NDArray[np.uint8]) -> Float32:
         """Tokens ``(1, 256, C)`` of an image ``(H, W, 3)``, which all objects share."""
         return np.asarray(self._query.run({"image": square_image(rgb, self.config.framing)})["tokens"])
 
-    def find(self, tokens: Float32, kept: Mapping[str, Float32], size_px: tuple[int, int]) -> tuple[Float32, float]:
+    def probability_map(
+        self, tokens: Float32, kept: Mapping[str, Float32], size_px: tuple[int, int]
+    ) -> tuple[Float32, float]:
         """One object in one image.
 
         Args:
-            tokens: Of `look`.
-            kept: Of `encode`, with the language context if the head takes one.
+            tokens: Of `encode_image`.
+            kept: Of `encode_object`, with the language context if the head takes one.
             size_px: Height and width of the image.
 
         Returns:
@@ -215,5 +217,5 @@ class FullSom:
         probability[np.isneginf(whole)] = 0.0
         peak = float(probability.max())
         marked = int(np.count_nonzero(whole >= 0))
-        absent = marked < max(self.config.least_share * whole.size, 1) or peak < self.config.least_peak
+        absent = marked < max(self.config.min_marked_share * whole.size, 1) or peak < self.config.min_peak_probability
         return probability, 0.0 if absent else peak

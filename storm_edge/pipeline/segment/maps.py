@@ -39,11 +39,11 @@ class MapMaker(Protocol):
         """Of the network that looks at objects; what is kept of them is bound to it."""
 
     @property
-    def quick(self) -> bool:
-        """Whether `encode` takes a moment only, so that what it keeps of an object need not be stored."""
+    def encodes_quickly(self) -> bool:
+        """Whether `encode_object` takes a moment only, so that what it keeps of an object need not be stored."""
 
     @property
-    def coarse(self) -> bool:
+    def benefits_from_tiling(self) -> bool:
         """Whether small objects are specks to it, so that parts of an image show it more than the whole."""
 
     @property
@@ -54,7 +54,9 @@ class MapMaker(Protocol):
     def report(self) -> dict[str, object]:
         """How it works, for reports; JSON types."""
 
-    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode_object(
+        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
+    ) -> dict[str, Float32]:
         """What is kept of an object, besides its colours.
 
         Args:
@@ -66,10 +68,10 @@ class MapMaker(Protocol):
             ConfigError: A context is needed and missing, or cannot be used.
         """
 
-    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
         """What all objects share of an image."""
 
-    def find(
+    def probability_map(
         self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """The map of an object.
@@ -77,8 +79,8 @@ class MapMaker(Protocol):
         Args:
             frame: The image.
             small: The same at the working size.
-            shared: Of `look`.
-            kept: Of `encode`.
+            shared: Of `encode_image`.
+            kept: Of `encode_object`.
             channels: Object channels ``(5, 60, 80)`` of `kernels.segment_inputs`.
 
         Returns:
@@ -91,21 +93,23 @@ class ColourMaps:
     """Colours that are the object's rather than the scene's, off the large planes; no network."""
 
     fingerprint = COLOURS_ONLY
-    quick = True
-    coarse = False
+    encodes_quickly = True
+    benefits_from_tiling = False
     context_length = None
     report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
 
-    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode_object(
+        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
+    ) -> dict[str, Float32]:
         """Nothing besides the colours."""
         _refuse(context, "colours")
         return {}
 
-    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
         """Nothing."""
         return {}
 
-    def find(
+    def probability_map(
         self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """A guess without learning, ``(60, 80)``."""
@@ -120,8 +124,8 @@ class NanoMaps:
         options: Where and how the engines run.
     """
 
-    quick = True
-    coarse = True
+    encodes_quickly = True
+    benefits_from_tiling = True
     context_length = None
     report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
 
@@ -130,16 +134,18 @@ class NanoMaps:
         self.fingerprint = self._reference.sha256
         self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
 
-    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode_object(
+        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
+    ) -> dict[str, Float32]:
         """``keys`` and ``values`` of the views, each ``(1, blocks, L, dim)``."""
         _refuse(context, "the nano segmenter")
         return self._reference.run({"views": views.channels[None]})
 
-    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
         """Feature maps."""
         return self._query.run({"image": small.channels[None]})
 
-    def find(
+    def probability_map(
         self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """Probabilities ``(60, 80)``, and the network's own opinion of the object being there."""
@@ -157,8 +163,8 @@ class FullMaps:
         device: Warp device name, for the pictures of objects.
     """
 
-    quick = False
-    coarse = False
+    encodes_quickly = False
+    benefits_from_tiling = False
 
     def __init__(
         self, networks: NetworkBundle, config: FullSomConfig, options: EngineOptions | None, device: str
@@ -170,7 +176,9 @@ class FullMaps:
         self.context_length = self._som.context_length
         self.report: dict[str, object] = {"source": "network", "tier": "full", "framing": config.framing.value}
 
-    def encode(self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None) -> dict[str, Float32]:
+    def encode_object(
+        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
+    ) -> dict[str, Float32]:
         """Keys and values of sixteen pictures, and the context; seconds to a minute on a CPU."""
         length = self.context_length
         if length is None:
@@ -179,18 +187,18 @@ class FullMaps:
             got = "none" if context is None else f"shape {context.shape}"
             remedy = "onboard with --description and the text encoder that it was trained with"
             raise ConfigError(mismatch(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
-        kept = self._som.encode(self._reference.open(), bundle.mesh, device=self._device)
+        kept = self._som.encode_object(self._reference.open(), bundle.mesh, device=self._device)
         return kept if context is None else {**kept, "context": context[None].astype(np.float32)}
 
-    def look(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
         """Tokens."""
-        return {"tokens": self._som.look(frame.rgb)}
+        return {"tokens": self._som.encode_image(frame.rgb)}
 
-    def find(
+    def probability_map(
         self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """Probabilities ``(H, W)``; the object is there if enough of the image is marked, and surely enough."""
-        return self._som.find(shared["tokens"], kept, frame.size_px)
+        return self._som.probability_map(shared["tokens"], kept, frame.size_px)
 
 
 class _Later:
@@ -217,7 +225,7 @@ def _refuse(context: Float32 | None, what: str) -> None:
 
 
 def make_maps(
-    networks: NetworkBundle | None, *, full: FullSomConfig, options: EngineOptions | None, device: str
+    networks: NetworkBundle | None, *, full_som: FullSomConfig, options: EngineOptions | None, device: str
 ) -> MapMaker:
     """The map maker of a bundle; None makes maps of colours alone.
 
@@ -228,7 +236,7 @@ def make_maps(
         return ColourMaps()
     remedy = "use a bundle that has them, or find the object by its colours alone (--colour)"
     networks.require(NETWORKS, what="segmenter", remedy=remedy)
-    return NanoMaps(networks, options) if networks.tier == "nano" else FullMaps(networks, full, options, device)
+    return NanoMaps(networks, options) if networks.tier == "nano" else FullMaps(networks, full_som, options, device)
 
 
 def colour_probability(channels: Float32) -> Float32:

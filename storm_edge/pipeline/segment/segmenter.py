@@ -1,8 +1,8 @@
 """Segment: where in the image is the object, told by its 3D model alone.
 
-`Segmenter.look` brings a frame to the working size once for all objects; `Segmenter.find` asks for one object and
-returns candidates, best first, or none: "not found" is an answer. What a candidate is worth is decided by whoever can
-register it (`pipeline.detect.detector`); the score here only says in which order to try.
+`Segmenter.encode_image` brings a frame to the working size once for all objects; `Segmenter.segment` asks for one
+object and returns candidates, best first, or none: "not found" is an answer. What a candidate is worth is decided by
+whoever can register it (`pipeline.detect.detector`); the score here only says in which order to try.
 
 The map of probabilities comes from the bundle's segmenter, ours or STORM's, or, with `Source.COLOUR`, from colours
 and depth alone (`pipeline.segment.maps`). It becomes candidates by 3D: a ball of the object's size is put where most
@@ -33,7 +33,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.segment.full_som import FullSomConfig
 from storm_edge.pipeline.segment.maps import make_maps, sigmoid
 from storm_edge.pipeline.segment.sharpen import SharpenConfig, Sharpener
-from storm_edge.pipeline.segment.tiling import parts_of, paste
+from storm_edge.pipeline.segment.tiling import paste, tiles_of
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -58,19 +58,19 @@ class SegmentConfig:
 
     source: Source = Source.NETWORK
     """Where the map comes from."""
-    mask_above: float = 0.5
+    mask_threshold: float = 0.5
     """Probability from which a pixel belongs to a candidate."""
-    candidates: int = 4
+    max_candidates: int = 4
     """Most candidates that are returned."""
     min_score: float = 0.02
     """Candidates with a lower score are dropped; without any the object is not found."""
-    ball: float = 0.55
+    seed_radius_diameters: float = 0.55
     """Radius of the ball that a candidate must fit in, in diameters."""
-    relief: float = 0.06
+    min_plane_distance_diameters: float = 0.06
     """Distance from the planes from which a place stands out, in diameters."""
-    usual_fill: float = 0.12
+    expected_fill: float = 0.12
     """Share of its apparent square from which an object's mask counts as large enough."""
-    full: FullSomConfig = field(default_factory=FullSomConfig)
+    full_som: FullSomConfig = field(default_factory=FullSomConfig)
     """What else STORM's segmenter goes by."""
     sharpen: SharpenConfig | None = None
     """When SAM2's masks take the place of candidates' masks; None leaves SAM2 out."""
@@ -101,10 +101,10 @@ class Segmentation:
     """Best first; empty when it was not found."""
     probability: Float32
     """The map they were made from, ``(60, 80)``."""
-    present: float
+    score: float
     """What the network thinks of the object being there at all, 0..1; the best score by colours."""
-    opinion: float | None = None
-    """`present` where a network said it, None by colours."""
+    presence_probability: float | None = None
+    """`score` where a network said it, None by colours."""
 
     @property
     def best(self) -> Candidate | None:
@@ -127,7 +127,7 @@ class TemplateEmbedding:
     model: str
     """Fingerprint of the model file."""
 
-    def packed(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """It all as the bytes of an ``.npz``, large tensors in half precision: 12 MiB for STORM's network."""
         stream = io.BytesIO()
         np.savez(
@@ -142,8 +142,8 @@ class TemplateEmbedding:
         return stream.getvalue()
 
     @staticmethod
-    def unpacked(data: bytes, *, what: object) -> TemplateEmbedding:
-        """What `packed` made; whether it fits the network is checked by `Segmenter.check`.
+    def from_bytes(data: bytes, *, what: object) -> TemplateEmbedding:
+        """What `to_bytes` made; whether it fits the network is checked by `Segmenter.check`.
 
         Args:
             data: The bytes.
@@ -218,7 +218,7 @@ class Segmenter:
         if wanted is None and self.config.source is Source.NETWORK:
             remedy = "give --bundle, or find the object by its colours alone (--colour)"
             raise EngineError(mismatch("segmentation", "no network bundle", "one with a segmenter", remedy))
-        self._maps = make_maps(wanted, full=self.config.full, options=options, device=device)
+        self._maps = make_maps(wanted, full_som=self.config.full_som, options=options, device=device)
         self._sharpener = _sharpener(networks, self.config.sharpen, options) if self.config.sharpen else None
         self._sharp_frame: Frame | None = None  # that SAM2 has looked at
         self._last: ImageFeatures | None = None
@@ -230,13 +230,13 @@ class Segmenter:
         return self._maps.fingerprint
 
     @property
-    def quick(self) -> bool:
-        """Whether `encode` takes a moment only, so that looks of objects need not be stored."""
-        return self._maps.quick
+    def encodes_quickly(self) -> bool:
+        """Whether `encode_object` takes a moment only, so that looks of objects need not be stored."""
+        return self._maps.encodes_quickly
 
     @property
     def context_length(self) -> int | None:
-        """Length of the language context that `encode` takes; None if it takes none."""
+        """Length of the language context that `encode_object` takes; None if it takes none."""
         return self._maps.context_length
 
     @property
@@ -244,7 +244,7 @@ class Segmenter:
         """How it segments, for reports; JSON types."""
         return {**self._maps.report, "sam2": self._sharpener is not None}
 
-    def encode(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> TemplateEmbedding:
+    def encode_object(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> TemplateEmbedding:
         """Look at an object from 16 sides, once: 0.1 s for our network, up to a minute for STORM's.
 
         Args:
@@ -260,7 +260,7 @@ class Segmenter:
         return TemplateEmbedding(
             diameter_m=bundle.diameter_m,
             colours=views.colours,
-            tensors=self._maps.encode(bundle, views, context),
+            tensors=self._maps.encode_object(bundle, views, context),
             network=self.fingerprint,
             model=bundle.source.sha256,
         )
@@ -280,21 +280,21 @@ class Segmenter:
                 line = mismatch(f"look of {bundle.object_id}: {what}", f"{got[:12]}", f"{expected[:12]}", again)
                 raise ObjectBundleError(line)
 
-    def look(self, frame: Frame) -> ImageFeatures:
+    def encode_image(self, frame: Frame) -> ImageFeatures:
         """What all objects share of a frame; asked again for the same `Frame`, the answer is at hand."""
         last = self._last  # another thread may replace it meanwhile
         if last is None or last.frame is not frame:
             last = self._last = self._look(frame)
         return last
 
-    def find(
+    def segment(
         self, look: ImageFeatures, wanted: TemplateEmbedding, colour_log_odds: Float32 | None = None
     ) -> Segmentation:
         """Look for one object.
 
         Args:
-            look: The frame, from `look`.
-            wanted: The object, from `encode`.
+            look: The frame, from `encode_image`.
+            wanted: The object, from `encode_object`.
             colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of `kernels.region`;
                 they count in candidates, not in the map that is returned.
         """
@@ -308,15 +308,17 @@ class Segmenter:
             whole, at_work = found, small.letterbox.shrink(found)
             cells = inputs.halved(at_work)
         if colour_log_odds is not None:
-            whole = with_colours(whole, frame, colour_log_odds)
+            whole = add_colour_log_odds(whole, frame, colour_log_odds)
             at_work = small.letterbox.shrink(whole)
         candidates = [] if present == 0.0 else self._candidates(look, whole, at_work, wanted.diameter_m)
         opinion = present
         if present is None:
             present = candidates[0].score if candidates else 0.0
-        return Segmentation(candidates=tuple(candidates), probability=cells, present=present, opinion=opinion)
+        return Segmentation(
+            candidates=tuple(candidates), probability=cells, score=present, presence_probability=opinion
+        )
 
-    def find_tiled(
+    def segment_tiled(
         self,
         look: ImageFeatures,
         wanted: TemplateEmbedding,
@@ -329,20 +331,20 @@ class Segmenter:
         and the answer is ``first``.
 
         Args:
-            look: The frame, from `look`.
-            wanted: The object, from `encode`.
-            first: What `find` said of both.
+            look: The frame, from `encode_image`.
+            wanted: The object, from `encode_object`.
+            first: What `segment` said of both.
             colour_log_odds: As there.
 
         Yields:
             The kind of work a chunk did.
         """
-        if not self._maps.coarse:
+        if not self._maps.benefits_from_tiling:
             return first
         closer = self._tiled
         if closer is None or closer.frame is not look.frame:
             closer = _Tiled(frame=look.frame)
-            for part in parts_of(look.frame):
+            for part in tiles_of(look.frame):
                 closer.parts.append((self._look(part.frame), part.window))
                 yield "look closer"
             self._tiled = closer
@@ -354,18 +356,18 @@ class Segmenter:
         at_work = look.small.letterbox.shrink(whole)
         cells = inputs.halved(at_work)
         if colour_log_odds is not None:
-            whole = with_colours(whole, look.frame, colour_log_odds)
+            whole = add_colour_log_odds(whole, look.frame, colour_log_odds)
             at_work = look.small.letterbox.shrink(whole)
         candidates = self._candidates(look, whole, at_work, wanted.diameter_m)
         return replace(first, candidates=tuple(candidates), probability=cells)
 
     def _look(self, frame: Frame) -> ImageFeatures:
         small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
-        return ImageFeatures(frame=frame, small=small, maps=self._maps.look(frame, small))
+        return ImageFeatures(frame=frame, small=small, maps=self._maps.encode_image(frame, small))
 
     def _map(self, look: ImageFeatures, wanted: TemplateEmbedding) -> tuple[Float32, float | None]:
         channels = inputs.object_channels(look.small, wanted.colours, wanted.diameter_m)
-        return self._maps.find(look.frame, look.small, look.maps, wanted.tensors, channels)
+        return self._maps.probability_map(look.frame, look.small, look.maps, wanted.tensors, channels)
 
     def _candidates(
         self, look: ImageFeatures, whole: Float32, at_work: Float32, diameter_m: float
@@ -373,11 +375,11 @@ class Segmenter:
         config, small = self.config, look.small
         balls = mean_shift_seeds(at_work, small, diameter_m, config)
         relief = small.letterbox.enlarge(small.relief_m, look.frame.size_px)
-        stands_out = relief > np.float32(config.relief * diameter_m)
-        made = [candidate_in(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
+        stands_out = relief > np.float32(config.min_plane_distance_diameters * diameter_m)
+        made = [candidate_at_seed(look.frame, whole, stands_out, centre, diameter_m, config) for centre in balls]
         found = [candidate for candidate in made if candidate is not None]
         found.sort(key=lambda c: -c.score)
-        found = [c for c in found if c.score >= config.min_score][: config.candidates]
+        found = [c for c in found if c.score >= config.min_score][: config.max_candidates]
         return [self._sharpened(look.frame, candidate) for candidate in found]
 
     def _sharpened(self, frame: Frame, candidate: Candidate) -> Candidate:
@@ -385,7 +387,7 @@ class Segmenter:
         if self._sharpener is None:
             return candidate
         if self._sharp_frame is not frame:
-            self._sharpener.look(frame.rgb)
+            self._sharpener.encode_image(frame.rgb)
             self._sharp_frame = frame
         sharp = self._sharpener.sharpen(candidate.mask)
         if not sharp.accepted:
@@ -411,14 +413,14 @@ def _sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: E
     return Sharpener(encoder, decoder, config)
 
 
-def made_of(look: ImageFeatures, mask: NDArray[np.bool_]) -> Segmentation:
+def segmentation_from_mask(look: ImageFeatures, mask: NDArray[np.bool_]) -> Segmentation:
     """A mask ``(H, W)`` from elsewhere, which must mark something, as the one candidate in a frame."""
     cells = inputs.halved(look.small.letterbox.shrink(mask.astype(np.float32)))
     only = Candidate(mask=mask, grown=mask, score=1.0, box=_box(mask))
-    return Segmentation(candidates=(only,), probability=cells, present=1.0)
+    return Segmentation(candidates=(only,), probability=cells, score=1.0)
 
 
-def with_colours(probability: Float32, frame: Frame, colour_log_odds: Float32) -> Float32:
+def add_colour_log_odds(probability: Float32, frame: Frame, colour_log_odds: Float32) -> Float32:
     """A map ``(H, W)`` as what was likely before, and learned colours as evidence: their log odds add up.
 
     Args:
@@ -443,14 +445,14 @@ def mean_shift_seeds(
         diameter_m: Of the object.
         config: Threshold, ball and count.
     """
-    v, u = np.nonzero((probability > config.mask_above) & (small.depth_m > 0.0))
+    v, u = np.nonzero((probability > config.mask_threshold) & (small.depth_m > 0.0))
     z = small.depth_m[v, u].astype(np.float64)
     points = np.stack([(u - small.K[0, 2]) / small.K[0, 0] * z, (v - small.K[1, 2]) / small.K[1, 1] * z, z], axis=1)
     # A pixel far away stands for more surface than one nearby.
     mass = probability[v, u] * z * z
-    radius_m = config.ball * diameter_m
+    radius_m = config.seed_radius_diameters * diameter_m
     centres = []
-    for _ in range(2 * config.candidates):
+    for _ in range(2 * config.max_candidates):
         if len(points) < 4:
             break
         few = points[:: max(1, len(points) // 150)]
@@ -469,7 +471,7 @@ def mean_shift_seeds(
     return np.array(centres).reshape(-1, 3)
 
 
-def candidate_in(
+def candidate_at_seed(
     frame: Frame,
     probability: Float32,
     stands_out: NDArray[np.bool_],
@@ -479,7 +481,7 @@ def candidate_in(
 ) -> Candidate | None:
     """The pixels of one ball at image size; pixels without depth belong to it if they are in its outline."""
     height, width = frame.size_px
-    K, radius_m = frame.K, config.ball * diameter_m
+    K, radius_m = frame.K, config.seed_radius_diameters * diameter_m
     reach = radius_m * np.array([K[0, 0], K[1, 1]]) / max(centre[2] - radius_m, 0.3 * centre[2])
     middle = np.array([K[0, 0] * centre[0] / centre[2] + K[0, 2], K[1, 1] * centre[1] / centre[2] + K[1, 2]])
     x0, y0 = (int(n) for n in np.clip(np.floor(middle - reach), 0, [width - 1, height - 1]))
@@ -492,12 +494,12 @@ def candidate_in(
     # Without a reading, as if it were as far away as the centre.
     off_unread = ((x * centre[2] - centre[0]) ** 2 + (y * centre[2] - centre[1]) ** 2) * np.ones_like(z)
     inside = np.where(z > 0.0, off, off_unread) < radius_m**2
-    window = inside & (likely > config.mask_above)
+    window = inside & (likely > config.mask_threshold)
     area = int(window.sum())
     if area < 4 or not (window & (z > 0.0)).any():
         return None
     apparent_px = diameter_m * K[0, 0] / centre[2]
-    score = float(likely[window].mean()) * min(1.0, area / float(config.usual_fill * apparent_px**2))
+    score = float(likely[window].mean()) * min(1.0, area / float(config.expected_fill * apparent_px**2))
     mask, grown = np.zeros((2, height, width), dtype=bool)
     mask[y0:y1, x0:x1] = window
     grown[y0:y1, x0:x1] = _connected(window, window | (inside & stands_out[y0:y1, x0:x1]))

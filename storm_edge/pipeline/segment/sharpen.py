@@ -27,9 +27,9 @@ class SharpenConfig:
 
     padding: float = 0.1
     """Added to the box on each side, of its longer side."""
-    agreement: float = 0.6
+    min_iou: float = 0.6
     """Least intersection over union of answer and rough mask."""
-    expected_iou: float = 0.5
+    min_expected_iou: float = 0.5
     """Least quality that SAM2 itself expects of its answer."""
 
 
@@ -39,11 +39,11 @@ class SharpMask:
 
     mask: NDArray[np.bool_]
     """Pixels of the object, shape ``(H, W)``."""
-    agreement: float
+    iou: float
     """Intersection over union with the rough mask."""
     expected_iou: float
     """Quality that SAM2 expects, in [0, 1]."""
-    present: float
+    presence_logit: float
     """Logit of the object being there at all."""
     accepted: bool
     """Whether it agrees well enough to take the place of the rough mask."""
@@ -97,7 +97,7 @@ def choose_mask(masks: NDArray[np.float32], iou: NDArray[np.float32]) -> int:
 
 
 class Sharpener:
-    """SAM2 on one image at a time: `look` at the image, then `sharpen` any number of masks in it.
+    """SAM2 on one image at a time: `encode_image` at the image, then `sharpen` any number of masks in it.
 
     Args:
         encoder: Engine ``sam2_encoder``.
@@ -112,7 +112,7 @@ class Sharpener:
         self._features: dict[str, NDArray[np.float32]] = {}
         self._shape = (0, 0)
 
-    def look(self, rgb: NDArray[np.uint8]) -> None:
+    def encode_image(self, rgb: NDArray[np.uint8]) -> None:
         """Encode an image, shape ``(H, W, 3)``; it is stretched to a square, as upstream does."""
         self._shape = rgb.shape[:2]
         size = (self._size_px, self._size_px)
@@ -144,8 +144,8 @@ class Sharpener:
         expected_iou = float(iou[chosen])
         return SharpMask(
             mask=sharp,
-            agreement=agreement,
+            iou=agreement,
             expected_iou=expected_iou,
-            present=float(answer["present"].reshape(-1)[0]),
-            accepted=agreement >= self._config.agreement and expected_iou >= self._config.expected_iou,
+            presence_logit=float(answer["present"].reshape(-1)[0]),
+            accepted=agreement >= self._config.min_iou and expected_iou >= self._config.min_expected_iou,
         )

@@ -40,8 +40,8 @@ def make_template_embedding(
         ConfigError: The network takes no context, or another.
         MeshError: The model shows nothing from any side.
     """
-    look = segmenter.encode(bundle, context=context)
-    return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=look.packed())
+    look = segmenter.encode_object(bundle, context=context)
+    return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=look.to_bytes())
 
 
 def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> TemplateEmbedding | None:
@@ -64,11 +64,11 @@ def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBund
         return None
     stored = read_stored_embedding(path, segmenter.fingerprint)
     if stored is not None:
-        look = TemplateEmbedding.unpacked(stored.data, what=f"{path}: look for {stored.bundle}")
+        look = TemplateEmbedding.from_bytes(stored.data, what=f"{path}: look for {stored.bundle}")
         segmenter.check(look, bundle)
         return look
     others = stored_embeddings(path)
-    if not others and segmenter.quick:
+    if not others and segmenter.encodes_quickly:
         return None
     got = ", ".join(f"{name} ({network[:12]})" for network, name in others.items())
     what = f"{path}: views of {bundle.object_id} for a network"

@@ -24,7 +24,7 @@ PARTS_ALONG = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Tile:
     """A part of an image."""
 
     frame: Frame
@@ -33,7 +33,7 @@ class Part:
     """The rows and columns of the image that it shows."""
 
 
-def parts_of(frame: Frame) -> Iterator[Part]:
+def tiles_of(frame: Frame) -> Iterator[Tile]:
     """The parts of a frame, row by row; one at a time, for they are copies."""
     height, width = (max(side // ZOOM, 1) for side in frame.size_px)
     tops, lefts = (
@@ -45,7 +45,7 @@ def parts_of(frame: Frame) -> Iterator[Part]:
             window = slice(top, top + height), slice(left, left + width)
             K = frame.K.copy()
             K[:2, 2] -= left, top
-            yield Part(
+            yield Tile(
                 frame=Frame(
                     rgb=np.ascontiguousarray(frame.rgb[window]),
                     depth_m=np.ascontiguousarray(frame.depth_m[window]),

@@ -20,7 +20,7 @@ from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
-from storm_edge.pipeline.detect.detector import Finder, TrackPrior
+from storm_edge.pipeline.detect.detector import Detector, TrackPrior
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
 from tests.staged import Staged
 
@@ -269,12 +269,12 @@ def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bo
 def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Staged) -> None:
     gate = threading.Event()
 
-    class StuckFinder(Finder):
+    class StuckDetector(Detector):
         def __init__(self) -> None:
             pass
 
         def segment(
-            self, frame: Frame, known: TrackPrior | None = None
+            self, frame: Frame, track_prior: TrackPrior | None = None
         ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
             gate.wait(DEADLINE_S)
             yield "look"
@@ -284,7 +284,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
     buffers = staged.buffers(still)
     try:
         with BackgroundLane(first_hang_s=0.3) as lane:
-            loop = ObjectSession(staged.bundle, None, finder=StuckFinder(), lane=lane)
+            loop = ObjectSession(staged.bundle, None, detector=StuckDetector(), lane=lane)
 
             def track_until_it_raises() -> None:
                 deadline = time.monotonic() + DEADLINE_S

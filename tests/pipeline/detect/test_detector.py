@@ -23,8 +23,8 @@ from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
 from storm_edge.pipeline.detect.detector import (
     FULL,
     REACQUIRE,
-    Finder,
-    Finding,
+    Detection,
+    Detector,
     SearchBudget,
     TrackPrior,
     select_for_refinement,
@@ -39,8 +39,8 @@ from storm_edge.pipeline.segment.segmenter import (
     Segmenter,
     Source,
     TemplateEmbedding,
-    made_of,
-    with_colours,
+    add_colour_log_odds,
+    segmentation_from_mask,
 )
 from storm_edge.pipeline.verify.verifier import MEMORY, Verifier
 from tests.staged import TABLE_DEPTH_M, Staged
@@ -55,8 +55,8 @@ def segmenter() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def finder(staged: Staged, segmenter: Segmenter) -> Finder:
-    return Finder(staged.bundle, segmenter)
+def detector(staged: Staged, segmenter: Segmenter) -> Detector:
+    return Detector(staged.bundle, segmenter)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +69,10 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
     return NetworkBundle.load(folder)
 
 
-def test_finds_the_mug_and_its_mask(staged: Staged, finder: Finder) -> None:
+def test_finds_the_mug_and_its_mask(staged: Staged, detector: Detector) -> None:
     """Overlap seen: 0.99 (x86-64 CPU)."""
     frame = staged.frame()
-    search = finder.search(frame, staged.buffers(frame))
+    search = detector.detect(frame, staged.buffers(frame))
     assert search.found is not None
     assert mask_iou(search.found.mask, staged.mask()) > 0.9
     best = search.segmentation.best
@@ -81,33 +81,33 @@ def test_finds_the_mug_and_its_mask(staged: Staged, finder: Finder) -> None:
     assert best.mask[y0:y1, x0:x1].sum() == best.mask.sum() > 0
 
 
-def test_an_empty_room_holds_no_mug(staged: Staged, finder: Finder) -> None:
+def test_an_empty_room_holds_no_mug(staged: Staged, detector: Detector) -> None:
     frame = staged.frame(make_T(np.eye(3), [0.0, 0.0, -5.0]))
-    search = finder.search(frame, staged.buffers(frame))
+    search = detector.detect(frame, staged.buffers(frame))
     assert search.found is None
-    assert search.verdict < 0.5
+    assert search.presence_probability < 0.5
 
 
-def test_a_mug_in_other_colours_is_another_mug(staged: Staged, finder: Finder) -> None:
+def test_a_mug_in_other_colours_is_another_mug(staged: Staged, detector: Detector) -> None:
     frame = staged.frame()
     mask = staged.mask()
     rgb = frame.rgb.copy()
     rgb[mask] = rgb[mask][:, [2, 0, 1]]
     changed = replace(frame, rgb=rgb)
-    right = finder.search(frame, staged.buffers(frame)).verdict
-    assert finder.search(changed, staged.buffers(changed)).verdict < right
+    right = detector.detect(frame, staged.buffers(frame)).presence_probability
+    assert detector.detect(changed, staged.buffers(changed)).presence_probability < right
 
 
-def test_part_of_it_outside_the_image_is_enough(staged: Staged, finder: Finder) -> None:
+def test_part_of_it_outside_the_image_is_enough(staged: Staged, detector: Detector) -> None:
     T = staged.T_cam_centre.copy()
     T[0, 3] -= 0.36  # the left quarter is cut off
     frame = staged.frame(T)
-    search = finder.search(frame, staged.buffers(frame))
-    assert search.tried
-    assert mask_iou(search.tried[0].mask, staged.mask(T)) > 0.6
+    search = detector.detect(frame, staged.buffers(frame))
+    assert search.detections
+    assert mask_iou(search.detections[0].mask, staged.mask(T)) > 0.6
 
 
-def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: Finder) -> None:
+def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, detector: Detector) -> None:
     left, right = staged.T_cam_centre.copy(), staged.T_cam_centre.copy()
     left[0, 3], right[0, 3] = -0.13, 0.13
     frame, other = staged.frame(left), staged.frame(right)
@@ -116,7 +116,7 @@ def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: F
     rgb[mask], depth[mask] = other.rgb[mask], other.depth_m[mask]
     both = replace(frame, rgb=rgb, depth_m=depth)
     for last in (left, right, left):
-        found = finder.search(both, staged.buffers(both), known=TrackPrior(T_cam_centre=last)).found
+        found = detector.detect(both, staged.buffers(both), track_prior=TrackPrior(T_cam_centre=last)).found
         assert found is not None
         assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
 
@@ -124,10 +124,10 @@ def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, finder: F
 def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks: NetworkBundle) -> None:
     """An untrained head is the guess from colour, so it must find what that finds."""
     segmenter = Segmenter(networks)
-    look = segmenter.look(staged.frame())
-    assert set(look.maps) == {"half", "quarter", "eighth"}
-    wanted = segmenter.encode(staged.bundle)
-    best = segmenter.find(look, wanted).best
+    image = segmenter.encode_image(staged.frame())
+    assert set(image.maps) == {"half", "quarter", "eighth"}
+    embedding = segmenter.encode_object(staged.bundle)
+    best = segmenter.segment(image, embedding).best
     assert best is not None
     assert mask_iou(best.mask, staged.mask()) > 0.5
 
@@ -150,23 +150,23 @@ def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: Net
     wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
     frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
     segmenter = Segmenter(networks)
-    look, wanted = segmenter.look(frame), segmenter.encode(staged.bundle)
-    first = segmenter.find(look, wanted)
-    kinds, closer = finished(segmenter.find_tiled(look, wanted, first))
+    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.bundle)
+    first = segmenter.segment(image, embedding)
+    kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
     assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
-    assert closer.opinion == first.opinion
+    assert closer.presence_probability == first.presence_probability
     truth = staged.mask(T)
     from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
     assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
-    kinds, again = finished(segmenter.find_tiled(look, wanted, first))
+    kinds, again = finished(segmenter.segment_tiled(image, embedding, first))
     assert kinds == ["segment closer"] * 9, "what all objects share of the parts must be at hand"
     np.testing.assert_array_equal(again.probability, closer.probability)
 
 
 def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
-    look, wanted = segmenter.look(staged.frame()), segmenter.encode(staged.bundle)
-    first = segmenter.find(look, wanted)
-    kinds, closer = finished(segmenter.find_tiled(look, wanted, first))
+    image, embedding = segmenter.encode_image(staged.frame()), segmenter.encode_object(staged.bundle)
+    first = segmenter.segment(image, embedding)
+    kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
     assert kinds == []
     assert closer is first
 
@@ -174,16 +174,16 @@ def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segme
 def test_a_saved_look_belongs_to_its_network_and_model(
     staged: Staged, segmenter: Segmenter, networks: NetworkBundle
 ) -> None:
-    look = segmenter.encode(staged.bundle)
-    again = TemplateEmbedding.unpacked(look.packed(), what="look")
-    np.testing.assert_array_equal(again.colours.rgb, look.colours.rgb)
+    embedding = segmenter.encode_object(staged.bundle)
+    again = TemplateEmbedding.from_bytes(embedding.to_bytes(), what="look")
+    np.testing.assert_array_equal(again.colours.rgb, embedding.colours.rgb)
     segmenter.check(again, staged.bundle)
     with pytest.raises(ObjectBundleError, match="network"):
         Segmenter(networks).check(again, staged.bundle)
     with pytest.raises(ObjectBundleError, match="model"):
         segmenter.check(replace(again, model="another"), staged.bundle)
     with pytest.raises(ObjectBundleError, match="a look of an object"):
-        TemplateEmbedding.unpacked(b"PK nothing", what="look")
+        TemplateEmbedding.from_bytes(b"PK nothing", what="look")
 
 
 def test_a_segmenter_without_network_says_so() -> None:
@@ -220,13 +220,19 @@ def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks:
 
 
 def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
-    def place(verdict: float, score: float) -> Finding:
+    def place(presence_probability: float, score: float) -> Detection:
         nothing = np.zeros((2, 2), dtype=bool)
-        evidence = CandidateFeatures(
+        features = CandidateFeatures(
             visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.5, depth=0.5
         )
         candidate = Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1))
-        return Finding(mask=nothing, candidate=candidate, T_cam_centre=np.eye(4), verdict=verdict, evidence=evidence)
+        return Detection(
+            mask=nothing,
+            candidate=candidate,
+            T_cam_centre=np.eye(4),
+            presence_probability=presence_probability,
+            features=features,
+        )
 
     tried = [place(0.8, 0.0), place(0.6, 0.1), place(0.4, 0.2), place(0.1, 0.9)]
     assert select_for_refinement(tried, FULL, 0.3) == [0, 1, 3]
@@ -236,18 +242,20 @@ def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
     assert select_for_refinement([], FULL, 0.3) == []
 
 
-def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, finder: Finder) -> None:
+def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, detector: Detector) -> None:
     frame = staged.frame()
-    at_first = finder.search(frame, staged.buffers(frame)).found
+    at_first = detector.detect(frame, staged.buffers(frame)).found
     assert at_first is not None
-    look, segmentation = finished(finder.segment(frame))[1]
+    image, segmentation = finished(detector.segment(frame))[1]
     verdicts = []
     for odds in (None, 2.0, -0.2, -3.0):
         colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
-        known = TrackPrior(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
-        search = finished(finder.examine(look, segmentation, staged.buffers(frame), known=known))[1]
-        verdicts.append(search.verdict)
-        assert (search.found is not None) == (odds != -3.0), (odds, search.verdict)
+        track_prior = TrackPrior(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
+        search = finished(
+            detector.register_candidates(image, segmentation, staged.buffers(frame), track_prior=track_prior)
+        )[1]
+        verdicts.append(search.presence_probability)
+        assert (search.found is not None) == (odds != -3.0), (odds, search.presence_probability)
     assert verdicts[0] == pytest.approx(verdicts[1])
     assert verdicts[0] > verdicts[2] > verdicts[3]
 
@@ -257,23 +265,23 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
     [(REACQUIRE, True, 0.9, 0), (REACQUIRE, False, 0.9, 0), (REACQUIRE, True, 0.1, 0), (FULL, False, 0.1, 1)],
 )
 def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
-    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch,
+    staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch,
     budget: SearchBudget, marked: bool, opinion: float, closer: int,
 ) -> None:  # fmt: skip
     frame = staged.frame()
-    look, segmentation = finished(finder.segment(frame))[1]
-    said = replace(segmentation, opinion=opinion, candidates=segmentation.candidates if marked else ())
+    image, segmentation = finished(detector.segment(frame))[1]
+    said = replace(segmentation, presence_probability=opinion, candidates=segmentation.candidates if marked else ())
     looks = []
 
-    def find_tiled(
-        look: ImageFeatures, wanted: TemplateEmbedding, first: Segmentation, colours: object
+    def segment_tiled(
+        image: ImageFeatures, embedding: TemplateEmbedding, first: Segmentation, colours: object
     ) -> Generator[str, None, Segmentation]:
         looks.append(first)
         yield "segment closer"
         return segmentation
 
-    monkeypatch.setattr(finder._segmenter, "find_closer", find_tiled)
-    search = finished(finder.examine(look, said, staged.buffers(frame), budget=budget))[1]
+    monkeypatch.setattr(detector._segmenter, "segment_tiled", segment_tiled)
+    search = finished(detector.register_candidates(image, said, staged.buffers(frame), budget=budget))[1]
     assert len(looks) == closer
     assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
 
@@ -289,7 +297,7 @@ def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
 def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> None:
     frame, mask = staged.frame(), staged.mask()
     unsure = np.full(mask.shape, 0.4, dtype=np.float32)
-    assert mask_iou(with_colours(unsure, frame, learned(staged, frame)) > 0.5, mask) > 0.9
+    assert mask_iou(add_colour_log_odds(unsure, frame, learned(staged, frame)) > 0.5, mask) > 0.9
 
 
 def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
@@ -297,17 +305,17 @@ def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
     frame = staged.frame()
     odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
     before = np.full(frame.size_px, 0.2, dtype=np.float32)
-    assert with_colours(before, frame, odds) == pytest.approx(1.0 / 3.0, abs=1e-5)
+    assert add_colour_log_odds(before, frame, odds) == pytest.approx(1.0 / 3.0, abs=1e-5)
     overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
-    assert with_colours(before, frame, overwhelming).max() < 0.9, "no colour decides by itself"
+    assert add_colour_log_odds(before, frame, overwhelming).max() < 0.9, "no colour decides by itself"
 
 
 def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
     """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
     frame, mask = staged.frame(), staged.mask()
-    look, wanted = segmenter.look(frame), segmenter.encode(staged.bundle)
-    alone = segmenter.find(look, wanted)
-    known = segmenter.find(look, wanted, learned(staged, frame))
+    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.bundle)
+    alone = segmenter.segment(image, embedding)
+    known = segmenter.segment(image, embedding, learned(staged, frame))
     assert alone.best is not None
     assert known.best is not None
     assert mask_iou(known.best.mask, mask) > 0.9
@@ -315,55 +323,61 @@ def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmente
     assert np.array_equal(known.probability, alone.probability), "the map is the segmenter's own"
 
 
-def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, finder: Finder) -> None:
+def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, detector: Detector) -> None:
     frame = staged.frame()
     rejected_regions = RejectedRegions()
-    known = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
-    first = finder.search(frame, staged.buffers(frame), known=known, budget=REACQUIRE)
+    track_prior = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
+    first = detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE)
     assert first.found is not None
-    assert not rejected_regions.holds(frame, first.found.candidate.mask), "what was found is none"
+    assert not rejected_regions.contains(frame, first.found.candidate.mask), "what was found is none"
     for candidate in first.segmentation.candidates:
         rejected_regions.add(frame, candidate.mask)
-    assert finder.search(frame, staged.buffers(frame), known=known, budget=REACQUIRE).tried == ()
-    assert finder.search(frame, staged.buffers(frame), known=known, budget=FULL).found is not None
+    assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE).detections == ()
+    assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=FULL).found is not None
 
 
-def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, finder: Finder) -> None:
+def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, detector: Detector) -> None:
     frame = staged.frame(hidden=(slice(0, 240), slice(0, 640)))
     rgb = frame.rgb.copy()
     rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
     other = replace(frame, rgb=rgb)
     rejected_regions = RejectedRegions()
-    known = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
-    look = finished(finder.segment(other))[1][0]
-    marked = made_of(look, staged.mask() & (np.arange(480) >= 240)[:, None])
-    search = finished(finder.examine(look, marked, staged.buffers(other), known=known, budget=REACQUIRE))[1]
+    track_prior = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
+    image = finished(detector.segment(other))[1][0]
+    marked = segmentation_from_mask(image, staged.mask() & (np.arange(480) >= 240)[:, None])
+    search = finished(
+        detector.register_candidates(image, marked, staged.buffers(other), track_prior=track_prior, budget=REACQUIRE)
+    )[1]
     assert search.found is None
-    assert search.tried
-    assert rejected_regions.holds(other, marked.candidates[0].mask)
-    again = finished(finder.examine(look, marked, staged.buffers(other), known=known, budget=REACQUIRE))[1]
-    assert again.tried == ()
+    assert search.detections
+    assert rejected_regions.contains(other, marked.candidates[0].mask)
+    again = finished(
+        detector.register_candidates(image, marked, staged.buffers(other), track_prior=track_prior, budget=REACQUIRE)
+    )[1]
+    assert again.detections == ()
 
 
 def test_a_brief_search_leaves_care_out_where_it_is_sure(
-    staged: Staged, finder: Finder, monkeypatch: pytest.MonkeyPatch
+    staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = staged.frame()
     asked = []
-    careful = finder._careful.chunks
-    monkeypatch.setattr(finder._careful, "chunks", lambda *a, **k: (asked.append(1), careful(*a, **k))[1])
-    found = finder.search(frame, staged.buffers(frame), budget=REACQUIRE).found
+    refined = detector._refined.chunks
+    monkeypatch.setattr(detector._refined, "chunks", lambda *a, **k: (asked.append(1), refined(*a, **k))[1])
+    found = detector.detect(frame, staged.buffers(frame), budget=REACQUIRE).found
     assert found is not None
     assert not asked
     assert np.linalg.norm(found.T_cam_centre[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.005
-    assert finder.search(frame, staged.buffers(frame), budget=FULL).found is not None
+    assert detector.detect(frame, staged.buffers(frame), budget=FULL).found is not None
     assert asked
 
 
-def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, finder: Finder) -> None:
-    frame, known = staged.frame(), TrackPrior(T_cam_centre=staged.T_cam_centre)
-    right = finished(finder.examine_mask(frame, staged.buffers(frame), staged.mask(), known=known))[1]
+def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, detector: Detector) -> None:
+    frame, track_prior = staged.frame(), TrackPrior(T_cam_centre=staged.T_cam_centre)
+    right = finished(detector.register_mask(frame, staged.buffers(frame), staged.mask(), track_prior=track_prior))[1]
     assert right.found is not None
     wall = np.zeros((480, 640), dtype=bool)
     wall[20:120, 20:120] = True
-    assert finished(finder.examine_mask(frame, staged.buffers(frame), wall, known=known))[1].found is None
+    assert (
+        finished(detector.register_mask(frame, staged.buffers(frame), wall, track_prior=track_prior))[1].found is None
+    )

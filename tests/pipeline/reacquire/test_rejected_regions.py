@@ -45,19 +45,19 @@ def ends() -> RejectedRegions:
 
 def test_the_same_place_in_another_image_is_known(ends: RejectedRegions) -> None:
     later = picture(noise_seed=1, stamp_s=0.5)
-    assert ends.holds(later, MASK)
-    assert ends.holds(later, box(32, 22, 70, 50)), "masks of one thing differ from image to image"
+    assert ends.contains(later, MASK)
+    assert ends.contains(later, box(32, 22, 70, 50)), "masks of one thing differ from image to image"
 
 
 def test_nothing_is_known_before_or_after(ends: RejectedRegions) -> None:
-    assert not RejectedRegions().holds(picture(), MASK)
+    assert not RejectedRegions().contains(picture(), MASK)
     ends.clear()
-    assert not ends.holds(picture(), MASK)
+    assert not ends.contains(picture(), MASK)
 
 
 def test_a_place_is_looked_at_again_after_a_while(ends: RejectedRegions) -> None:
-    assert ends.holds(picture(stamp_s=CONFIG.for_s), MASK)
-    assert not ends.holds(picture(stamp_s=CONFIG.for_s + 0.1), MASK)
+    assert ends.contains(picture(stamp_s=CONFIG.memory_s), MASK)
+    assert not ends.contains(picture(stamp_s=CONFIG.memory_s + 0.1), MASK)
 
 
 @pytest.mark.parametrize(
@@ -66,42 +66,42 @@ def test_a_place_is_looked_at_again_after_a_while(ends: RejectedRegions) -> None
     ids=["beside it", "a part of it", "much more than it"],
 )
 def test_another_place_is_not_known(ends: RejectedRegions, mask: NDArray[np.bool_]) -> None:
-    assert not ends.holds(picture(noise_seed=1), mask)
+    assert not ends.contains(picture(noise_seed=1), mask)
 
 
 def test_what_came_nearer_is_not_known(ends: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     depth = frame.depth_m.copy()
     depth[20:50, 30:70] -= np.float32(0.05) * (depth[20:50, 30:70] > 0.0)
-    assert not ends.holds(replace(frame, depth_m=depth), MASK)
+    assert not ends.contains(replace(frame, depth_m=depth), MASK)
 
 
 def test_what_changed_its_colour_is_not_known(ends: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     rgb = frame.rgb.copy()
     rgb[20:50, 30:70] = (30, 30, 200)
-    assert not ends.holds(replace(frame, rgb=rgb), MASK)
+    assert not ends.contains(replace(frame, rgb=rgb), MASK)
 
 
 def test_something_else_in_a_quarter_of_the_place_makes_it_new(ends: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     rgb, depth = frame.rgb.copy(), frame.depth_m.copy()
     rgb[20:35, 30:50], depth[20:35, 30:50] = (20, 90, 20), 0.7
-    assert not ends.holds(replace(frame, rgb=rgb, depth_m=depth), MASK)
+    assert not ends.contains(replace(frame, rgb=rgb, depth_m=depth), MASK)
 
 
 def test_where_a_camera_reads_no_depth_colour_decides(ends: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     blind = replace(frame, depth_m=np.where(MASK, np.float32(0.0), frame.depth_m))
-    assert ends.holds(blind, MASK)
+    assert ends.contains(blind, MASK)
 
 
 def test_the_oldest_place_is_forgotten_first() -> None:
-    ends = RejectedRegions(RejectedRegionsConfig(most=2))
+    ends = RejectedRegions(RejectedRegionsConfig(max_count=2))
     masks = [box(x, 0, x + 10, 10) for x in (0, 20, 40)]
     for mask in masks:
         ends.add(picture(), mask)
-    assert [ends.holds(picture(), mask) for mask in masks] == [False, True, True]
+    assert [ends.contains(picture(), mask) for mask in masks] == [False, True, True]
 
 
 def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) -> None:
@@ -110,14 +110,14 @@ def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) ->
     other = RejectedRegions()
     other.add(picture(), mask)
     mask[:] = False
-    assert other.holds(picture(noise_seed=1), MASK)
+    assert other.contains(picture(noise_seed=1), MASK)
 
 
 def test_an_empty_mask_and_an_image_of_another_size_are_no_error(ends: RejectedRegions) -> None:
     ends.add(picture(), np.zeros((80, 100), dtype=bool))
     small = Frame(rgb=np.zeros((20, 20, 3), np.uint8), depth_m=np.ones((20, 20), np.float32), K=K, index=0)
-    assert not ends.holds(small, np.ones((20, 20), dtype=bool))
-    assert not ends.holds(picture(), np.zeros((80, 100), dtype=bool))
+    assert not ends.contains(small, np.ones((20, 20), dtype=bool))
+    assert not ends.contains(picture(), np.zeros((80, 100), dtype=bool))
 
 
 @pytest.mark.parametrize("scale", [1, 3, 8])
@@ -135,6 +135,6 @@ def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
     mask = np.kron(MASK, np.ones((scale, scale), bool))
     ends = RejectedRegions()
     ends.add(frame, mask)
-    assert ends.holds(later, mask)
-    assert not ends.holds(later, np.roll(mask, 25 * scale, axis=1))
+    assert ends.contains(later, mask)
+    assert not ends.contains(later, np.roll(mask, 25 * scale, axis=1))
     assert ends._places[0].mask.size <= 10_000

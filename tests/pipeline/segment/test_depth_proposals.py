@@ -13,30 +13,30 @@ from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation, S
 from tests.staged import Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
-NOTHING = Segmentation(candidates=(), probability=np.zeros((60, 80), dtype=np.float32), present=0.0)
+NOTHING = Segmentation(candidates=(), probability=np.zeros((60, 80), dtype=np.float32), score=0.0)
 
 
 @pytest.fixture(scope="module")
-def look(staged: Staged) -> ImageFeatures:
-    return Segmenter(None, config=COLOUR).look(staged.frame())
+def image(staged: Staged) -> ImageFeatures:
+    return Segmenter(None, config=COLOUR).encode_image(staged.frame())
 
 
-def test_what_stands_out_is_a_candidate_without_any_colour(staged: Staged, look: ImageFeatures) -> None:
+def test_what_stands_out_is_a_candidate_without_any_colour(staged: Staged, image: ImageFeatures) -> None:
     """Overlap seen: 0.95 (x86-64 CPU)."""
-    found = depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
+    found = depth_proposals(image, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
     assert 1 <= len(found) <= 8
     assert max(mask_iou(candidate.mask, staged.mask()) for candidate in found) > 0.8
 
 
-def test_a_place_that_the_segmenter_found_is_not_repeated(staged: Staged, look: ImageFeatures) -> None:
-    first = depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
+def test_a_place_that_the_segmenter_found_is_not_repeated(staged: Staged, image: ImageFeatures) -> None:
+    first = depth_proposals(image, NOTHING, staged.bundle.diameter_m, COLOUR, 8)
     known = replace(NOTHING, candidates=first)
-    assert depth_proposals(look, known, staged.bundle.diameter_m, COLOUR, 8) == ()
+    assert depth_proposals(image, known, staged.bundle.diameter_m, COLOUR, 8) == ()
 
 
-def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, look: ImageFeatures) -> None:
+def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, image: ImageFeatures) -> None:
     """For an object of a fifth of its size the mug is cut into balls, none of which covers it."""
-    found = depth_proposals(look, NOTHING, staged.bundle.diameter_m / 5.0, COLOUR, 8)
+    found = depth_proposals(image, NOTHING, staged.bundle.diameter_m / 5.0, COLOUR, 8)
     assert found
     assert max(candidate.mask.sum() for candidate in found) < 0.4 * staged.mask().sum()
 
@@ -44,5 +44,5 @@ def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, look: Ima
 def test_an_empty_wall_has_none(staged: Staged) -> None:
     T = staged.T_cam_centre.copy()
     T[2, 3] = -5.0
-    look = Segmenter(None, config=COLOUR).look(staged.frame(T))
-    assert depth_proposals(look, NOTHING, staged.bundle.diameter_m, COLOUR, 8) == ()
+    image = Segmenter(None, config=COLOUR).encode_image(staged.frame(T))
+    assert depth_proposals(image, NOTHING, staged.bundle.diameter_m, COLOUR, 8) == ()

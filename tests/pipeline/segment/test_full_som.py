@@ -132,7 +132,7 @@ def som(logits: NDArray[np.float32]) -> FullSom:
 
 def found(logits: NDArray[np.float32], size_px: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
     network = som(logits)
-    return network.find(network.look(np.zeros((*size_px, 3), dtype=np.uint8)), {}, size_px)
+    return network.probability_map(network.encode_image(np.zeros((*size_px, 3), dtype=np.uint8)), {}, size_px)
 
 
 def test_a_mark_comes_back_as_probability_at_image_size() -> None:
@@ -156,11 +156,11 @@ def test_where_it_does_not_look_there_is_nothing() -> None:
     tokens = Scripted({"tokens": np.zeros((1, 256, 8), dtype=np.float32)})
     head = Scripted({"logits": np.full((1, 1, 64, 64), 5.0, dtype=np.float32)})
     centre = FullSom(tokens, head, FullSomConfig(framing=Framing.CENTRE))
-    probability, _ = centre.find(centre.look(np.zeros((48, 64, 3), dtype=np.uint8)), {}, (48, 64))
+    probability, _ = centre.probability_map(centre.encode_image(np.zeros((48, 64, 3), dtype=np.uint8)), {}, (48, 64))
     assert (probability[:, :8] == 0.0).all()
     assert (probability[:, 8:56] > 0.9).all()
 
 
-def test_study_keeps_what_the_reference_network_gives() -> None:
+def test_embedding_keeps_what_the_reference_network_gives() -> None:
     reference = Scripted({"k0": np.ones(3, np.float32)})
-    np.testing.assert_array_equal(FullSom.encode(reference, box(0.1, 0.1, 0.1))["k0"], 1.0)
+    np.testing.assert_array_equal(FullSom.encode_object(reference, box(0.1, 0.1, 0.1))["k0"], 1.0)

@@ -18,7 +18,7 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.segment_inputs import MASK_PX
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig, load_som
-from storm_edge.pipeline.detect.detector import Finder
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.full_som import FullSomConfig, reference_views, square_image
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
@@ -54,49 +54,51 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_each_box_is_marked_in_image_pixels(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.look(boxes.frame())
+    look = segmenter.encode_image(boxes.frame())
     for bundle, T in ((boxes.orange, boxes.T_orange), (boxes.blue, boxes.T_blue)):
-        found = segmenter.find(look, segmenter.encode(bundle))
+        found = segmenter.segment(look, segmenter.encode_object(bundle))
         overlaps = [mask_iou(candidate.mask, boxes.mask(bundle, T)) for candidate in found.candidates]
         assert max(overlaps) > 0.95
         assert found.probability.shape == MASK_PX
-        assert found.present > 0.9
+        assert found.score > 0.9
         assert all(candidate.mask.shape == SIZE_PX for candidate in found.candidates)
 
 
 def test_an_image_is_encoded_once_for_all_objects(boxes: Boxes, networks: NetworkBundle, runs: list[str]) -> None:
     segmenter = Segmenter(networks, config=SAM2)
-    wanted = [segmenter.encode(bundle) for bundle in (boxes.orange, boxes.blue)]
+    wanted = [segmenter.encode_object(bundle) for bundle in (boxes.orange, boxes.blue)]
     frame = boxes.frame()
     for look in wanted:
-        segmenter.find(segmenter.look(frame), look)
+        segmenter.segment(segmenter.encode_image(frame), look)
     assert runs.count("som_reference") == 2
     assert (runs.count("som_query"), runs.count("som_head")) == (1, 2)
     assert runs.count("sam2_encoder") == 1
 
 
-def test_the_finder_does_not_know_whose_segmenter_it_has(boxes: Boxes, segmenter: Segmenter) -> None:
-    finder = Finder(boxes.orange, segmenter)
+def test_the_detector_does_not_know_whose_segmenter_it_has(boxes: Boxes, segmenter: Segmenter) -> None:
+    detector = Detector(boxes.orange, segmenter)
     buffers = FrameBuffers(*SIZE_PX)
     frame = boxes.frame()
     buffers.upload(frame)
-    found = finder.search(frame, buffers).found
+    found = detector.detect(frame, buffers).found
     assert found is not None
     assert mask_iou(found.mask, boxes.mask(boxes.orange, boxes.T_orange)) > 0.97
     bare = boxes.frame(without="orange")
     buffers.upload(bare)
-    assert finder.search(bare, buffers).found is None
+    assert detector.detect(bare, buffers).found is None
 
 
 def test_a_box_that_is_not_in_view_is_not_there(boxes: Boxes, segmenter: Segmenter) -> None:
-    found = segmenter.find(segmenter.look(boxes.frame(without="orange")), segmenter.encode(boxes.orange))
-    assert (found.present, found.best) == (0.0, None)
+    found = segmenter.segment(
+        segmenter.encode_image(boxes.frame(without="orange")), segmenter.encode_object(boxes.orange)
+    )
+    assert (found.score, found.best) == (0.0, None)
 
 
 def test_a_box_partly_outside_is_marked_as_far_as_it_is_seen(boxes: Boxes, segmenter: Segmenter) -> None:
     T = boxes.T_orange.copy()
     T[0, 3] = -0.30  # the left half is cut off
-    found = segmenter.find(segmenter.look(boxes.frame(T)), segmenter.encode(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame(T)), segmenter.encode_object(boxes.orange))
     assert found.best is not None
     truth = boxes.mask(boxes.orange, T)
     assert truth[:, 0].any()
@@ -110,10 +112,10 @@ def test_upstream_framing_stretches_about_the_middle(boxes: Boxes, networks: Net
         (Framing.LETTERBOX, truth_px),
         (Framing.UPSTREAM, 160.0 + (truth_px - 160.0) * 320.0 / 240.0),
     ):
-        segmenter = Segmenter(networks, config=SegmentConfig(full=FullSomConfig(framing=framing)))
+        segmenter = Segmenter(networks, config=SegmentConfig(full_som=FullSomConfig(framing=framing)))
         report = {"source": "network", "tier": "full", "framing": framing.value, "sam2": False}
         assert segmenter.report == report
-        found = segmenter.find(segmenter.look(boxes.frame()), segmenter.encode(boxes.blue))
+        found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.blue))
         columns = np.nonzero(found.probability > 0.5)[1]
         assert abs((columns.mean() + 0.5) * 4.0 - expected_px) < 6.0
 
@@ -122,14 +124,14 @@ def test_sam2_counts_where_it_agrees(boxes: Boxes, networks: NetworkBundle) -> N
     """It marks what is orange whatever it is asked, so its answer about the blue box is refused."""
     segmenter, plain = Segmenter(networks, config=SAM2), Segmenter(networks)
     frame = boxes.frame()
-    orange = segmenter.find(segmenter.look(frame), segmenter.encode(boxes.orange)).candidates
+    orange = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.orange)).candidates
     assert any(candidate.sharpened for candidate in orange)
     sharp = next(candidate for candidate in orange if candidate.sharpened)
     x0, y0, x1, y1 = sharp.box
     assert sharp.mask[y0:y1, x0:x1].sum() == sharp.mask.sum()
     assert mask_iou(sharp.mask, boxes.mask(boxes.orange, boxes.T_orange)) > 0.9
-    blue = segmenter.find(segmenter.look(frame), segmenter.encode(boxes.blue)).candidates
-    without = plain.find(plain.look(frame), plain.encode(boxes.blue)).candidates
+    blue = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.blue)).candidates
+    without = plain.segment(plain.encode_image(frame), plain.encode_object(boxes.blue)).candidates
     assert not any(candidate.sharpened for candidate in blue)
     for mine, theirs in zip(blue, without, strict=True):
         np.testing.assert_array_equal(mine.mask, theirs.mask)
@@ -146,7 +148,7 @@ def test_sam2_that_is_not_there_is_missed(tmp_path: Path) -> None:
 def test_sam2_sharpens_what_colours_found_too(boxes: Boxes, networks: NetworkBundle) -> None:
     config = SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig())
     segmenter = Segmenter(networks, config=config)
-    found = segmenter.find(segmenter.look(boxes.frame()), segmenter.encode(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.orange))
     assert found.best is not None
     assert found.best.sharpened
 
@@ -157,16 +159,20 @@ def test_a_language_context_is_given_where_and_only_where_it_is_taken(
     speaking = Segmenter(load_full(write_full_bundle(tmp_path / "full", context=True)))
     assert (speaking.context_length, segmenter.context_length) == (CONTEXT, None)
     with pytest.raises(ConfigError, match="language context of obj_000001: got none"):
-        speaking.encode(boxes.orange)
+        speaking.encode_object(boxes.orange)
     with pytest.raises(ConfigError, match=r"got shape \(3,\), expected \(5,\)"):
-        speaking.encode(boxes.orange, context=np.zeros(3, dtype=np.float32))
+        speaking.encode_object(boxes.orange, context=np.zeros(3, dtype=np.float32))
     with pytest.raises(ConfigError, match="it takes no language context"):
-        segmenter.encode(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
-    look = speaking.look(boxes.frame())
-    sure = speaking.find(look, speaking.encode(boxes.orange, context=np.full(CONTEXT, 3.0, dtype=np.float32)))
-    unsure = speaking.find(look, speaking.encode(boxes.orange, context=np.full(CONTEXT, -30.0, dtype=np.float32)))
-    assert sure.present > 0.9
-    assert unsure.present == 0.0
+        segmenter.encode_object(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
+    image = speaking.encode_image(boxes.frame())
+    sure = speaking.segment(
+        image, speaking.encode_object(boxes.orange, context=np.full(CONTEXT, 3.0, dtype=np.float32))
+    )
+    unsure = speaking.segment(
+        image, speaking.encode_object(boxes.orange, context=np.full(CONTEXT, -30.0, dtype=np.float32))
+    )
+    assert sure.score > 0.9
+    assert unsure.score == 0.0
 
 
 def test_a_graph_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -197,8 +203,8 @@ def test_a_checkpoint_in_the_official_layout_segments(checkpoint: Path, boxes: B
     write_manifest(tmp_path, name="small", size_px=80, preset="default", networks=files, tier="full")
     segmenter = Segmenter(NetworkBundle.load(tmp_path))
     frame = boxes.frame()
-    look = segmenter.look(frame)
-    kept = segmenter.encode(boxes.orange)
+    look = segmenter.encode_image(frame)
+    kept = segmenter.encode_object(boxes.orange)
     image, views = square_image(frame.rgb), reference_views(boxes.orange.mesh)
     with torch.no_grad():
         expected = net(torch.from_numpy(image), torch.from_numpy(views)).numpy()
@@ -206,7 +212,7 @@ def test_a_checkpoint_in_the_official_layout_segments(checkpoint: Path, boxes: B
     logits = head.run({**look.maps, **kept.tensors})["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     assert np.ptp(expected) > 0.01
-    assert segmenter.find(look, kept).probability.shape == MASK_PX
+    assert segmenter.segment(look, kept).probability.shape == MASK_PX
 
 
 def test_checkpoints_that_do_not_fit_are_refused_by_their_entry(checkpoint: Path, tmp_path: Path) -> None:
@@ -225,5 +231,5 @@ def test_checkpoints_that_do_not_fit_are_refused_by_their_entry(checkpoint: Path
 
 def test_away_from_the_camera_it_is_not_there(boxes: Boxes, segmenter: Segmenter) -> None:
     behind = make_T(np.eye(3), [0.0, 0.0, -2.0])
-    found = segmenter.find(segmenter.look(boxes.frame(behind)), segmenter.encode(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame(behind)), segmenter.encode_object(boxes.orange))
     assert found.best is None

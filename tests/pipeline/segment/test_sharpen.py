@@ -89,7 +89,7 @@ def test_answer_that_agrees_is_accepted_in_image_pixels() -> None:
     logits[4:12, 4:12] = 5.0  # the middle half of the square that the image was stretched to
     stage, encoder, decoder = sharpener(logits)
     rgb = np.full((48, 96, 3), 255, dtype=np.uint8)
-    stage.look(rgb)
+    stage.encode_image(rgb)
     np.testing.assert_allclose(
         encoder.given["image"][0, :, 5, 5], (1 - np.array((0.485, 0.456, 0.406))) / (0.229, 0.224, 0.225), rtol=1e-6
     )
@@ -100,8 +100,8 @@ def test_answer_that_agrees_is_accepted_in_image_pixels() -> None:
     expected[12:36, 24:72] = True
     assert np.count_nonzero(answer.mask != expected) <= 8  # resizing takes a pixel or two off each corner
     assert answer.accepted
-    assert answer.agreement == pytest.approx(48 / 52, abs=0.01)
-    assert answer.present == 3.0
+    assert answer.iou == pytest.approx(48 / 52, abs=0.01)
+    assert answer.presence_logit == 3.0
     # Corners (17, 7) and (78, 40) and the middle pixel, stretched by 64 / 96 and 64 / 48.
     np.testing.assert_allclose(decoder.given["prompts"][0] * (1.5, 0.75), [[17, 7], [78, 40], [47, 23]], atol=1e-4)
 
@@ -110,7 +110,7 @@ def test_answer_that_marks_something_else_is_refused() -> None:
     logits = np.full((16, 16), -5.0, dtype=np.float32)
     logits[:4, :4] = 5.0
     stage, _, _ = sharpener(logits)
-    stage.look(np.zeros((64, 64, 3), dtype=np.uint8))
+    stage.encode_image(np.zeros((64, 64, 3), dtype=np.uint8))
     rough = np.zeros((64, 64), dtype=bool)
     rough[30:50, 30:50] = True
     assert not stage.sharpen(rough).accepted
@@ -118,14 +118,14 @@ def test_answer_that_marks_something_else_is_refused() -> None:
 
 def test_answer_that_sam2_doubts_is_refused() -> None:
     stage, _, _ = sharpener(np.full((16, 16), 5.0, dtype=np.float32), iou=0.3)
-    stage.look(np.zeros((64, 64, 3), dtype=np.uint8))
+    stage.encode_image(np.zeros((64, 64, 3), dtype=np.uint8))
     answer = stage.sharpen(np.ones((64, 64), dtype=bool))
-    assert answer.agreement == 1.0
+    assert answer.iou == 1.0
     assert not answer.accepted
 
 
 def test_mask_of_another_image_is_refused() -> None:
     stage, _, _ = sharpener(np.zeros((16, 16), dtype=np.float32))
-    stage.look(np.zeros((64, 64, 3), dtype=np.uint8))
+    stage.encode_image(np.zeros((64, 64, 3), dtype=np.uint8))
     with pytest.raises(FrameError, match=r"got \(5, 5\), expected \(64, 64\)"):
         stage.sharpen(np.ones((5, 5), dtype=bool))

@@ -45,19 +45,19 @@ def test_a_look_survives_the_disk(boxes: Boxes, segmenter: Segmenter, folder: Pa
     assert look is not None
     assert look.tensors.keys() == {"k0", "v0", "k1", "v1", "k2", "v2", "context"}
     np.testing.assert_array_equal(look.tensors["context"], [np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)])
-    fresh = segmenter.encode(bundle, context=look.tensors["context"][0])
-    image = segmenter.look(boxes.frame())
-    mine, theirs = segmenter.find(image, look), segmenter.find(image, fresh)
+    fresh = segmenter.encode_object(bundle, context=look.tensors["context"][0])
+    image = segmenter.encode_image(boxes.frame())
+    mine, theirs = segmenter.segment(image, look), segmenter.segment(image, fresh)
     np.testing.assert_allclose(mine.probability, theirs.probability, atol=1e-6)
 
 
 def test_large_tensors_take_half_the_room_and_keep_three_digits(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.encode(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
+    look = segmenter.encode_object(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
     rng = np.random.default_rng(0)
     large = replace(look, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
-    data = large.packed()
+    data = large.to_bytes()
     assert len(data) < 2.2 * 2**20  # 2 MiB of halves
-    again = type(look).unpacked(data, what="look")
+    again = type(look).from_bytes(data, what="look")
     np.testing.assert_allclose(again.tensors["k0"], large.tensors["k0"], rtol=1e-3, atol=1e-6)
     assert again.tensors["k0"].dtype == np.float32
 

@@ -7,7 +7,7 @@ import pytest
 
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import back_project, project
-from storm_edge.pipeline.segment.tiling import parts_of, paste
+from storm_edge.pipeline.segment.tiling import paste, tiles_of
 
 
 def a_frame(rng: np.random.Generator, size_px: tuple[int, int]) -> Frame:
@@ -24,7 +24,7 @@ def a_frame(rng: np.random.Generator, size_px: tuple[int, int]) -> Frame:
 def test_the_parts_cover_the_image_and_show_what_is_there(rng: np.random.Generator, size_px: tuple[int, int]) -> None:
     frame = a_frame(rng, size_px)
     covered = np.zeros(size_px, dtype=int)
-    for part in parts_of(frame):
+    for part in tiles_of(frame):
         covered[part.window] += 1
         np.testing.assert_array_equal(part.frame.rgb, frame.rgb[part.window])
         np.testing.assert_array_equal(part.frame.depth_m, frame.depth_m[part.window])
@@ -36,7 +36,7 @@ def test_a_point_lies_in_a_part_where_its_camera_says(rng: np.random.Generator) 
     frame = a_frame(rng, (480, 640))
     pixels = np.array([[10, 20], [400, 300], [639, 479]])
     points = back_project(frame.K, pixels, frame.depth_m[pixels[:, 1], pixels[:, 0]])
-    for part in parts_of(frame):
+    for part in tiles_of(frame):
         rows, columns = part.window
         np.testing.assert_allclose(project(part.frame.K, points), pixels - [columns.start, rows.start], atol=1e-6)
 
