@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from tests.staged import Staged
+    from tests.staged import Staged, Uploads
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -45,3 +45,11 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
     from tests.staged import stage_mug
 
     return stage_mug(tmp_path_factory.mktemp("staged"))
+
+
+@pytest.fixture
+def uploads(monkeypatch: pytest.MonkeyPatch) -> Uploads:
+    """Counts the uploads of objects in a test."""
+    from tests.staged import Uploads
+
+    return Uploads(monkeypatch)

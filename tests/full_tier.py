@@ -7,6 +7,7 @@ same whose mean colours are near. The scene is an orange and a blue box before a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from tests.engines.tiny import Shape, save
@@ -211,6 +213,16 @@ class Boxes:
     blue: ObjectBundle
     T_orange: np.ndarray
     T_blue: np.ndarray
+
+    @cached_property
+    def orange_item(self) -> ObjectOnDevice:
+        """The orange box on the CPU."""
+        return ObjectOnDevice(self.orange)
+
+    @cached_property
+    def blue_item(self) -> ObjectOnDevice:
+        """The blue box on the CPU."""
+        return ObjectOnDevice(self.blue)
 
     def frame(self, T_orange: np.ndarray | None = None, *, without: str = "") -> Frame:
         """Both before a wall 1 m away, or one of them left out."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh
@@ -13,6 +16,7 @@ from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice, ViewpointBuffers
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -30,10 +34,15 @@ class Staged:
     mesh: Mesh
     T_cam_centre: np.ndarray
 
+    @cached_property
+    def item(self) -> ObjectOnDevice:
+        """The object on the CPU, uploaded once for all tests."""
+        return ObjectOnDevice(self.bundle)
+
     def frame(self, T_cam_centre: np.ndarray | None = None, *, hidden: tuple[slice, slice] | None = None) -> Frame:
         """A picture before a grey wall; ``hidden`` is a window that something white in front covers."""
         T = self.T_cam_centre if T_cam_centre is None else T_cam_centre
-        seen = render(MeshBuffers.from_mesh(self.bundle.mesh), T, K, (480, 640))
+        seen = render(self.item.mesh, T, K, (480, 640))
         mask = seen.mask[0] > 0
         depth = np.where(mask, seen.depth[0], np.float32(TABLE_DEPTH_M))
         v, u = np.mgrid[0:480, 0:640]
@@ -46,13 +55,38 @@ class Staged:
     def mask(self, T_cam_centre: np.ndarray | None = None) -> np.ndarray:
         """The silhouette, bool ``(480, 640)``."""
         T = self.T_cam_centre if T_cam_centre is None else T_cam_centre
-        return render(MeshBuffers.from_mesh(self.bundle.mesh), T, K, (480, 640)).mask[0] > 0
+        return render(self.item.mesh, T, K, (480, 640)).mask[0] > 0
 
     def buffers(self, frame: Frame | None = None) -> FrameBuffers:
         """A frame, uploaded."""
         buffers = FrameBuffers(480, 640)
         buffers.upload(frame or self.frame())
         return buffers
+
+
+class Uploads:
+    """Counts what is uploaded from now on: meshes and sparse views.
+
+    Args:
+        monkeypatch: Takes the spies away again.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.all: list[object] = []
+        for kind, name in ((MeshBuffers, "from_mesh"), (ViewpointBuffers, "from_viewpoints")):
+            monkeypatch.setattr(kind, name, self._spied(getattr(kind, name)))
+
+    def _spied(self, upload: Callable[..., object]) -> Callable[..., object]:
+        def spy(what: object, *arguments: object) -> object:
+            self.all.append(what)
+            return upload(what, *arguments)
+
+        return spy
+
+    def of(self, bundle: ObjectBundle) -> dict[str, int]:
+        """How often each form of an object was uploaded."""
+        forms = {"mesh": bundle.mesh, "mesh_lod": bundle.mesh_lod, "viewpoints": bundle.viewpoints}
+        return {name: sum(what is form for what in self.all) for name, form in forms.items()}
 
 
 def stage_mug(folder: Path) -> Staged:

@@ -33,8 +33,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
@@ -130,12 +130,11 @@ def run(
     """How it was launched, and its times."""
     engine: Any = networks.open("refine", options) if networks is not None else None
     tracks = BatchedTracker(
-        [bundle] * objects,
+        [ObjectOnDevice(bundle, device)] * objects,
         networks,
         size_px=frames[0].frame.size_px,
         config=config,
         engine=engine,
-        device=device,
     )
     centre = bundle.T_obj_centre
     for index in range(objects):
@@ -161,11 +160,11 @@ def run_adaptive(
     options: EngineOptions,
 ) -> Samples:
     """Times of `pipeline.track.stepwise` on one object, upload included."""
-    mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+    item = ObjectOnDevice(bundle, device)
     network = None
     if networks is not None:
-        network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
-    tracker = Tracker(bundle, GeometricRefiner(bundle.viewpoints, device=device), network, device=device)
+        network = PoseRefiner(item, networks, batch=2, options=options)
+    tracker = Tracker(item, GeometricRefiner(item.viewpoints), network)
     buffers = FrameBuffers(*frames[0].frame.size_px, device)
     buffers.upload(frames[0].frame)
     tracker.start(buffers, frames[0].T_cam_obj @ bundle.T_obj_centre)

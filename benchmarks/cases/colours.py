@@ -26,6 +26,7 @@ from storm_edge.errors import MaskError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.track_report import TrackState
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.follow import follow
 from storm_edge.synthetic.occlusions import recovery_sequence
@@ -56,7 +57,7 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     if lost is None or track_prior is None:
         return []
     segmenter = Segmenter(networks)
-    embedding = segmenter.encode_object(bundle)
+    embedding = segmenter.encode_object(ObjectOnDevice(bundle))
     shares = [scene.mask_visib(i).sum() / max(scene.mask(i).sum(), 1) for i in scene.frame_ids]
     hidden = next((i for i in range(lost, len(shares)) if shares[i] == 0.0), len(shares))
     back = next((i for i in range(hidden, len(shares)) if shares[i] >= CLEARLY), len(shares))

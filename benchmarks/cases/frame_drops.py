@@ -53,6 +53,7 @@ from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import Registrar
@@ -208,8 +209,9 @@ class Bench:
         segmenter = make_segmenter(networks, options=options)
         assert segmenter is not None
         config = with_chunks(StormConfig(), beside=True)
-        detector = Detector(absent, segmenter, networks=networks, config=config.detect, options=options)
-        registrar = Registrar(absent, networks, config=config.register, options=options)
+        item = ObjectOnDevice(absent)
+        detector = Detector(item, segmenter, networks=networks, config=config.detect, options=options)
+        registrar = Registrar(item, networks, config=config.register, options=options)
         return Busy(self.lane, detector, registrar, self.camera.frame(0, 0).size_px)
 
     def unpaced(self, count: int) -> list[float]:

@@ -31,6 +31,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.raster import render
+from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -100,7 +101,7 @@ CAN_VARIANTS = ("all parts", "no print", "no wide search")
 
 def follow(sequence: Recording, order: list[int], config: GeometricConfig) -> Run:
     """Start at the truth of the first frame in ``order`` and follow the rest."""
-    refiner = GeometricRefiner(sequence.viewpoints, config=config)
+    refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(sequence.viewpoints), config=config)
     buffers = FrameBuffers(*sequence.frames[0].size_px)
     poses, residuals, wall, cpu = [], [], [], []
     pose = before = sequence.T_cam_centre[order[0]]
@@ -215,7 +216,7 @@ def turning_can(frame_count: int = 40, step_deg: float = 3.0) -> Recording:
 def residuals_by_error(sequence: Recording, seed: int = 0) -> dict[str, Any]:
     """Residual of the truth and of poses turned and shifted from it, over frames that may be judged."""
     rng = np.random.default_rng(seed)
-    refiner = GeometricRefiner(sequence.viewpoints, batch=16)
+    refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(sequence.viewpoints), batch=16)
     buffers = FrameBuffers(*sequence.frames[0].size_px)
     found: dict[str, list[float]] = {}
     for index in np.flatnonzero(sequence.judged):
@@ -239,7 +240,7 @@ def batch_time(sequence: Recording) -> dict[str, Any]:
     index = min(sequence.masks)
     buffers = FrameBuffers(*sequence.frames[0].size_px)
     buffers.upload(sequence.frames[index])
-    refiner = GeometricRefiner(sequence.viewpoints)
+    refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(sequence.viewpoints))
     T, mask = sequence.T_cam_centre[index], sequence.masks[index]
     results = {}
     for count in (8, 32):

@@ -28,6 +28,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.masks import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.detect.detector import DetectConfig, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -84,7 +85,7 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
     buffers.upload(clutter.frame)
     out = []
     for item, truth in asked:
-        detector = Detector(bundle_of(item), segmenter)
+        detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter)
         started = time.process_time()
         segmentation = segmenter.segment(segmenter.encode_image(clutter.frame), detector.embedding)
         segment_s = time.process_time() - started

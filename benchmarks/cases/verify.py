@@ -28,6 +28,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
 from storm_edge.geometry.se3 import exp_so3
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verifier
 from storm_edge.synthetic.occlusions import recovery_sequence
@@ -70,7 +71,7 @@ def ask(path: Path, seed: int, networks: NetworkBundle) -> list[dict[str, Any]]:
     if not path.is_dir():
         write_scene(path, recovery_sequence(seed).script)
     scene, bundle = BopScene(path), onboarded(path)
-    verifier = Verifier(bundle, networks)
+    verifier = Verifier(ObjectOnDevice(bundle), networks)
     rng = np.random.default_rng([seed, 7])
     buffers: FrameBuffers | None = None
     rows: list[dict[str, Any]] = []

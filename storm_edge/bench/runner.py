@@ -33,6 +33,7 @@ from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import DetectionResult, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -329,11 +330,8 @@ class _Bench:
             return loops
         config = with_chunks(plan.config, beside=False)
         with on_stream(self._streams.track):
-            return [
-                ObjectSession(
-                    self.bundle, self.networks, config=config, device=plan.device, options=self._engine_options()
-                )
-            ]
+            item = ObjectOnDevice(self.bundle, plan.device)
+            return [ObjectSession(item, self.networks, config=config, options=self._engine_options())]
 
     def _engine_options(self) -> EngineOptions:
         return EngineOptions(device=self.plan.device, spinning=False, stream=self._streams.track)
@@ -357,11 +355,10 @@ class _Bench:
             )
         config = with_chunks(self.plan.config, beside=self.plan.mode is BenchMode.TRACK_WHILE_LOCATING)
         return Detector(
-            self.bundle,
+            ObjectOnDevice(self.bundle, self.plan.device),
             segmenter,
             networks=self.networks,
             config=config.detect,
-            device=self.plan.device,
             options=options,
         )
 

@@ -19,8 +19,8 @@ from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import InputError, MaskError, UnitError, mismatch
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
@@ -120,13 +120,13 @@ class _Run:
     ) -> None:
         self._recording, self._item, self._index = recording, item, index
         self._bundle, self._segmenter, self._sharpener = bundle, segmenter, sharpener
-        mesh = MeshBuffers.from_mesh(item.mesh_lod)
+        self._on_device = on_device = ObjectOnDevice(item)
         schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
-        self._registrar = Registrar(item, bundle, config=schedule)
-        refiner = PoseRefiner(mesh, bundle, diameter_m=item.diameter_m, batch=2)
+        self._registrar = Registrar(on_device, bundle, config=schedule)
+        refiner = PoseRefiner(on_device, bundle, batch=2)
         config = StepwiseTrackConfig(ask_network="always")
-        self._tracker = Tracker(item, GeometricRefiner(item.viewpoints), refiner, config=config)
-        self._verifier = open_verifier(item, bundle)
+        self._tracker = Tracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
+        self._verifier = open_verifier(on_device, bundle)
 
     def run(self) -> bool:
         """Whether the object could be registered."""
@@ -140,7 +140,7 @@ class _Run:
         embedding: TemplateEmbedding | None = None
         if self._segmenter is not None:
             self._says("study")
-            embedding = self._segmenter.encode_object(self._item)
+            embedding = self._segmenter.encode_object(self._on_device)
         for frame_id in frames:
             frame = scene.frame(frame_id)
             buffers.upload(frame)

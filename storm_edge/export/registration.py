@@ -20,6 +20,7 @@ from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.evaluate.metrics import RECALL_SHARE, ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
@@ -93,7 +94,7 @@ def register_pictures(recipe: Recipe, engines: Mapping[str, Engine], *, count: i
     errors, shares = [], []
     for index in range(count):
         item, buffers, mask, truth = _picture(index)
-        found = Registrar(item, networks, config=SCHEDULE).register(buffers, mask)
+        found = Registrar(ObjectOnDevice(item), networks, config=SCHEDULE).register(buffers, mask)
         error_m = ModelPoints(item.mesh.vertices).add_s(truth, found.T_cam_centre)
         errors.append(error_m)
         shares.append(error_m / item.diameter_m)

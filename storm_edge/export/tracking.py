@@ -22,8 +22,8 @@ from storm_edge.evaluate.metrics import ModelPoints, auc
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.registration import SCHEDULE, GivenBundle
 from storm_edge.frame import Frame
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -90,15 +90,14 @@ def _follow(recording: _Recording, networks: GivenBundle) -> list[float]:
     points = ModelPoints(item.mesh.vertices)
     buffers = FrameBuffers(*frames[0].size_px)
     buffers.upload(frames[0])
+    on_device = ObjectOnDevice(item)
     try:
-        pose = Registrar(item, networks, config=SCHEDULE).register(buffers, recording.mask).T_cam_centre
+        pose = Registrar(on_device, networks, config=SCHEDULE).register(buffers, recording.mask).T_cam_centre
     except (MaskError, UnitError):
         return [_LOST_M] * len(frames)
-    mesh = MeshBuffers.from_mesh(item.mesh_lod)
-    refiner = PoseRefiner(mesh, networks, diameter_m=item.diameter_m, batch=2)
-    tracker = Tracker(
-        item, GeometricRefiner(item.viewpoints), refiner, config=StepwiseTrackConfig(ask_network="always")
-    )
+    refiner = PoseRefiner(on_device, networks, batch=2)
+    config = StepwiseTrackConfig(ask_network="always")
+    tracker = Tracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
     tracker.start(buffers, pose)
     errors_m = [points.add_s(recording.T_cam_centre[0], pose)]
     for frame, truth in zip(frames[1:], recording.T_cam_centre[1:], strict=True):

@@ -23,7 +23,7 @@ from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.faults import ReopenableNetworks
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
@@ -59,7 +59,6 @@ class BatchedGroup:
         else:
             self._networks = ReopenableNetworks.around(networks)
         self._second_look = second_look or StepwiseTrackConfig()
-        self._device = device
         self._options = options or EngineOptions(device=device)
         self._stream: Any = self._options.stream
         self._engine: Engine | None = None
@@ -87,17 +86,16 @@ class BatchedGroup:
             "hypotheses": report.hypothesis_count,
         }
 
-    def join(self, bundle: ObjectBundle, network: PoseRefiner | None) -> BatchedTrack:
+    def join(self, item: ObjectOnDevice, network: PoseRefiner | None) -> BatchedTrack:
         """A place for one more object; ``network`` is for its second looks."""
-        item = make_object(
-            bundle,
+        followed = make_object(
+            item,
             self._config,
             self._networks,
-            device=self._device,
             second_look=self._second_look,
             network=network,
         )
-        return BatchedTrack(self, item)
+        return BatchedTrack(self, followed)
 
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         """The buffers of the step with a picture in them.
@@ -173,7 +171,6 @@ class BatchedGroup:
                 size_px=frame.size_px,
                 config=self._config,
                 engine=self._engine,
-                device=self._device,
                 stream=self._stream,
             )
             self._report = self._tracks.report

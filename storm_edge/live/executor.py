@@ -30,7 +30,6 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import check_pose, invert
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.arbiter import RecoveryPriority
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig
@@ -59,7 +58,7 @@ from storm_edge.live.lanes.verification import VerificationLane, VerificationRes
 from storm_edge.live.recovery import RecoveryTask, Work
 from storm_edge.live.state_machine import ObjectState, RecoveryStep, advance
 from storm_edge.live.track_report import Track, TrackState
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -86,10 +85,9 @@ class ObjectSession:
     """One object: where it starts, and what is believed about it; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object; its device is used.
         networks: The network bundle; None runs on geometry alone.
         config: Schedules and thresholds; the default ones when None.
-        device: Warp device name.
         options: Where and how the engines run.
         detector: Searches the whole image; without one the first pose must be given, and a lost object is looked for
             around its last place only.
@@ -102,11 +100,10 @@ class ObjectSession:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         networks: NetworkBundle | None,
         *,
         config: StormConfig | None = None,
-        device: str = "cpu",
         options: EngineOptions | None = None,
         detector: Detector | None = None,
         verifier: TrackVerifier | None = None,
@@ -114,7 +111,7 @@ class ObjectSession:
         engine_recovery: EngineRecovery | None = None,
         group: BatchedGroup | None = None,
     ) -> None:
-        self.bundle = bundle
+        self.bundle = bundle = item.bundle
         self.group = group
         self._detector, self._verifier = detector, verifier
         self._engine_recovery = replace(engine_recovery or EngineRecovery(), group=group)
@@ -122,21 +119,20 @@ class ObjectSession:
         self._ticket: Ticket[Event] | None = None
         self._config = config or StormConfig()
         self.set_verification_turn(0, 1)
-        self._registrar = Registrar(bundle, networks, config=self._config.register, device=device, options=options)
+        self._registrar = Registrar(item, networks, config=self._config.register, options=options)
         self._network: PoseRefiner | None = None
         if networks is not None:
-            mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-            self._network = PoseRefiner(mesh, networks, diameter_m=bundle.diameter_m, batch=2, options=options)
+            self._network = PoseRefiner(item, networks, batch=2, options=options)
 
         def tracker() -> Tracker:
-            geometry = GeometricRefiner(bundle.viewpoints, device=device)
-            return Tracker(bundle, geometry, self._network, config=self._config.track.stepwise, device=device)
+            geometry = GeometricRefiner(item.viewpoints)
+            return Tracker(item, geometry, self._network, config=self._config.track.stepwise)
 
         self._tracker = tracker() if group is None else None
-        self._verifying = VerificationLane(verifier, lane, device)
-        self._slot = None if group is None else group.join(bundle, self._network)
+        self._verifying = VerificationLane(verifier, lane, item.device.alias)
+        self._slot = None if group is None else group.join(item, self._network)
         self._locator = RecoveryTask(
-            bundle,
+            item,
             self._registrar,
             tracker(),
             detector=detector,
@@ -144,7 +140,6 @@ class ObjectSession:
             local_search=self._config.reacquire.local_search,
             frames_per_chunk=self._config.loop.frames_per_chunk,
             kept_frames=self._config.loop.kept_frames,
-            device=device,
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
         self._belief = ObjectState()

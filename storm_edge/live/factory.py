@@ -18,6 +18,7 @@ from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetwork
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.sharpen import SharpenConfig
@@ -178,27 +179,21 @@ def _make_loops(
     config = with_chunks(config, beside=lane is not None)
     loops = []
     for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
+        item = ObjectOnDevice(bundle, device)
         detector = verifier = None
         own = None if networks is None else ReopenableNetworks.around(networks)
         if segmenter is not None:
             embedding = None if path is None else load_template_embedding(path, segmenter, bundle)
             detector = Detector(
-                bundle,
-                segmenter,
-                networks=own,
-                config=config.detect,
-                device=device,
-                embedding=embedding,
-                options=options,
+                item, segmenter, networks=own, config=config.detect, embedding=embedding, options=options
             )
         if own is not None:
-            verifier = open_verifier(bundle, own, device=device, options=options)
+            verifier = open_verifier(item, own, options=options)
         loops.append(
             ObjectSession(
-                bundle,
+                item,
                 own,
                 config=config,
-                device=device,
                 options=options,
                 detector=detector,
                 verifier=verifier,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import DetectionResult as Searched
 from storm_edge.pipeline.detect.detector import Detector, SearchBudget, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -38,7 +38,7 @@ class RecoveryTask:
     """Looks for one object.
 
     Args:
-        bundle: The onboarded object.
+        item: The object; its device is used.
         registrar: Finds poses from masks.
         catch_up_tracker: Takes poses forward; whoever begins to follow with it must leave another one here.
         detector: Searches the whole image; None finds nothing there.
@@ -46,7 +46,6 @@ class RecoveryTask:
         local_search: Where a lost object is looked for first.
         frames_per_chunk: Frames that the scout follows in one chunk.
         kept_frames: Frames kept for it.
-        device: Warp device name.
 
     Attributes:
         catch_up_tracker: As given.
@@ -58,7 +57,7 @@ class RecoveryTask:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         registrar: Registrar,
         catch_up_tracker: Tracker,
         *,
@@ -67,15 +66,14 @@ class RecoveryTask:
         local_search: LocalSearchConfig,
         frames_per_chunk: int,
         kept_frames: int,
-        device: str,
     ) -> None:
         self.catch_up_tracker = catch_up_tracker
         self.rejected_regions = RejectedRegions()
         self.found: tuple[Frame, Float64] | None = None
         self.step: TrackStep | None = None
         self.at_hand: tuple[FrameBuffers, Float64] | None = None
-        self._bundle, self._registrar, self._detector, self._vote = bundle, registrar, detector, vote
-        self._local_search, self._frames_per_chunk, self._device = local_search, frames_per_chunk, device
+        self._diameter_m, self._registrar, self._detector, self._vote = item.diameter_m, registrar, detector, vote
+        self._local_search, self._frames_per_chunk, self._device = local_search, frames_per_chunk, item.device
         self._kept: deque[Frame] = deque(maxlen=kept_frames)
         self._buffers: FrameBuffers | None = None
         self._catch_up_index: int | None = None
@@ -105,7 +103,7 @@ class RecoveryTask:
         if track_prior is None or track_prior.colour_log_odds is None:
             return NothingFound(attempt=attempt)
         place, odds = track_prior.T_cam_centre, track_prior.colour_log_odds
-        mask = local_search_mask(buffers, odds, place, self._bundle.diameter_m, config=self._local_search)
+        mask = local_search_mask(buffers, odds, place, self._diameter_m, config=self._local_search)
         yield "mask"
         if mask is None:
             return NothingFound(attempt=attempt)

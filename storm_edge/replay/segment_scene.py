@@ -24,6 +24,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import DetectConfig, Detector, TrackPrior
@@ -194,13 +195,13 @@ def segment_scene(
     with atomic_folder(out, marker=SUMMARY) as folder:
         seekers: list[_Seeker] = []
         for bundle, embedding in zip(bundles, stored, strict=True):
+            on_device = ObjectOnDevice(bundle, device)
             if verified:
                 detector = Detector(
-                    bundle,
+                    on_device,
                     segmenter,
                     networks=networks,
                     config=config,
-                    device=device,
                     embedding=embedding,
                     options=options,
                 )
@@ -208,7 +209,7 @@ def segment_scene(
             else:
                 if embedding is not None:
                     segmenter.check(embedding, bundle)
-                seekers.append(_Raw(segmenter, embedding or segmenter.encode_object(bundle)))
+                seekers.append(_Raw(segmenter, embedding or segmenter.encode_object(on_device)))
         for name in (MASKS, *([OVERLAYS] if pictures else [])):
             (folder / name).mkdir()
         results: list[FoundObject] = []

@@ -101,7 +101,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 
 def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, updates: list[list[bool]]) -> None:
     group = make_batched_group(None, StormConfig(), device="cpu")
-    loop = Session([ObjectSession(staged.bundle, None, group=group)])
+    loop = Session([ObjectSession(staged.item, None, group=group)])
     for index in range(3):
         loop.step(at(staged.frame(), index))
     assert updates == []
@@ -110,7 +110,7 @@ def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, update
 
 def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
     group = make_batched_group(None, StormConfig(), device="cpu")
-    a, b = (ObjectSession(named(staged, name).bundle, None, group=group) for name in "ab")
+    a, b = (ObjectSession(named(staged, name).item, None, group=group) for name in "ab")
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     loop, first = Session([a, b]), Starting(staged, a=T_a, b=T_b)
@@ -129,10 +129,10 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
 
 def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
     items = [
-        ObjectSession(named(staged, name).bundle, None, group=make_batched_group(None, StormConfig(), device="cpu"))
+        ObjectSession(named(staged, name).item, None, group=make_batched_group(None, StormConfig(), device="cpu"))
         for name in "ab"
     ]
-    for others in (items, [items[0], ObjectSession(named(staged, "c").bundle, None)]):
+    for others in (items, [items[0], ObjectSession(named(staged, "c").item, None)]):
         with pytest.raises(ConfigError, match="several groups"):
             Session(others)
     loop = Session(items[:1])

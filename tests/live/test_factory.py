@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.live import factory as assembly
-from storm_edge.live.config import SessionConfig, StormConfig
+from storm_edge.live.config import SessionConfig, StormConfig, TrackerKind
 from storm_edge.live.factory import make_object_sessions, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.pipeline.detect.detector import Detector
-from tests.staged import Staged
+from tests.staged import Staged, Uploads
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,16 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
 
 def test_in_between_the_frames_schedules_keep_their_own_chunks() -> None:
     assert with_chunks(StormConfig(), beside=False) == StormConfig()
+
+
+@pytest.mark.parametrize("tracker", TrackerKind)
+def test_an_object_with_detector_and_verifier_is_uploaded_once(
+    staged: Staged, uploads: Uploads, tracker: TrackerKind
+) -> None:
+    """Registrars, judges, refiners, trackers and verifiers used to upload it for themselves, eleven times."""
+    bundle = replace(staged.bundle, mesh_lod=replace(staged.bundle.mesh_lod))
+    config = StormConfig(loop=SessionConfig(tracker=tracker))
+    (loop,) = make_object_sessions([bundle], NetworkBundle.load("nano"), config=config)
+    assert loop.searches
+    assert uploads.of(bundle) == {"mesh": 1, "mesh_lod": 1, "viewpoints": 1}
+    assert len(uploads.all) == 3

@@ -184,7 +184,7 @@ def test_on_a_lane_the_second_fault_ends_the_run_where_frames_are_tracked(staged
 def test_a_set_of_scores_that_was_given_up_leaves_nothing_behind(staged: Staged) -> None:
     networks = FaultyBundle.nano()
     config = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:1], chunk=64)
-    registrar = Registrar(staged.bundle, networks, config=config)
+    registrar = Registrar(staged.item, networks, config=config)
     buffers, mask = staged.buffers(), staged.mask()
     expected = registrar.register(buffers, mask)
     work = registrar.chunks(buffers, mask)

@@ -141,7 +141,7 @@ def run(
 ) -> tuple[list[Track], Session]:
     """The loop over frames, begun at the true pose of the first."""
     group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
-    loop = Session([ObjectSession(staged.bundle, None, group=group)])
+    loop = Session([ObjectSession(staged.item, None, group=group)])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 
     def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:

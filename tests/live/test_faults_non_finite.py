@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.track_report import Track, TrackState
@@ -55,7 +54,7 @@ class Player:
 @pytest.mark.parametrize("value", BAD)
 def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectSession(staged.bundle, networks, config=ALWAYS))
+    player = Player(staged, ObjectSession(staged.item, networks, config=ALWAYS))
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
     networks.plan.answers["refine"] = value
     tracks = player.play(5)
@@ -73,9 +72,9 @@ def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
 
 def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembered(staged: Staged) -> None:
     networks = FaultyBundle.nano()
-    verifier = open_verifier(staged.bundle, networks)
+    verifier = open_verifier(staged.item, networks)
     assert verifier is not None
-    player = Player(staged, ObjectSession(staged.bundle, networks, verifier=verifier))
+    player = Player(staged, ObjectSession(staged.item, networks, verifier=verifier))
     assert {track.state for track in player.play(4)} == {TrackState.TRACKING}  # the first crop is remembered
     networks.plan.answers["tom_encode"] = float("nan")
     tracks = player.play(9)
@@ -97,7 +96,7 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
 
 def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
     networks = FaultyBundle.nano()
-    verifier = open_verifier(staged.bundle, networks)
+    verifier = open_verifier(staged.item, networks)
     assert verifier is not None
     buffers = staged.buffers()
     alone = verifier.verify(buffers, staged.T_cam_centre)
@@ -115,7 +114,7 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
 ) -> None:
     networks = FaultyBundle.nano()
     networks.plan.answers[network] = value
-    loop = ObjectSession(staged.bundle, networks, config=StormConfig(register=QUICK_REGISTER))
+    loop = ObjectSession(staged.item, networks, config=StormConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
     assert track.state is TrackState.SUSPECT
@@ -130,7 +129,7 @@ def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
     networks = FaultyBundle.nano()
     networks.plan.answers["score_attention"] = float("inf")
     config = replace(QUICK_REGISTER, network_weight=100.0)
-    found = Registrar(staged.bundle, networks, config=config).register(staged.buffers(), staged.mask())
+    found = Registrar(staged.item, networks, config=config).register(staged.buffers(), staged.mask())
     assert found.is_non_finite
     assert np.isfinite(found.ranked_scores).all()
     assert found.ranked_scores[0] == pytest.approx(found.score)
@@ -146,7 +145,7 @@ def test_what_is_a_pose() -> None:
 def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: Staged) -> None:
     """The pose that is taken forward has no verdict of the network: it begins as a doubt, not as a track."""
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectSession(staged.bundle, networks, config=ALWAYS))
+    player = Player(staged, ObjectSession(staged.item, networks, config=ALWAYS))
     player.play(2)
     shown = player._still
     empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K, index=0)
@@ -167,8 +166,7 @@ def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: S
 @pytest.mark.parametrize("value", BAD)
 def test_a_pose_that_refinenet_has_no_number_for_stays_where_it_was(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
-    mesh = MeshBuffers.from_mesh(staged.bundle.mesh_lod, "cpu")
-    refine = PoseRefiner(mesh, networks, diameter_m=staged.bundle.diameter_m, batch=2)
+    refine = PoseRefiner(staged.item, networks, batch=2)
     poses = np.stack([staged.T_cam_centre, staged.T_cam_centre])
     assert not np.array_equal(refine(staged.buffers(), poses), poses)
     networks.plan.answers["refine"] = value

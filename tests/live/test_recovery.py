@@ -22,20 +22,19 @@ from tests.staged import Staged
 
 @pytest.fixture(scope="module")
 def detector(staged: Staged) -> Detector:
-    return Detector(staged.bundle, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
+    return Detector(staged.item, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
 
 
 def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
     return RecoveryTask(
         staged.bundle,
-        Registrar(staged.bundle, None),
-        Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None),
+        Registrar(staged.item, None),
+        Tracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
         detector=detector,
         vote=lambda buffers, T: None,
         local_search=LocalSearchConfig(),
         frames_per_chunk=3,
         kept_frames=10,
-        device="cpu",
     )
 
 

@@ -79,7 +79,7 @@ def test_the_segmenter_alone_gives_its_best_mask(
     )
     assert sorted(path.name for path in run.folder.iterdir()) == ["masks", "summary.json"]
     assert run.summary["frame_count"] == 1
-    best = segmenter.segment(segmenter.encode_image(recording.frame(0)), segmenter.encode_object(staged.bundle)).best
+    best = segmenter.segment(segmenter.encode_image(recording.frame(0)), segmenter.encode_object(staged.item)).best
     assert best is not None
     assert mask_iou(read_mask(run.folder / "masks" / "000000_000000.png"), best.mask) == 1.0
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_told_apart_is_refused(
 def test_a_look_of_another_object_is_refused_and_nothing_is_left(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path
 ) -> None:
-    embedding = replace(segmenter.encode_object(staged.bundle), model="0" * 64)
+    embedding = replace(segmenter.encode_object(staged.item), model="0" * 64)
     for verified in (True, False):
         with pytest.raises(ObjectBundleError, match="onboard the object again"):
             segment_scene(

@@ -22,7 +22,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.kernels.region import log_odds_of
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, PoseFeatureExtractor, presence_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -198,7 +198,7 @@ class Detector:
     """Finds one object; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object; its device is used.
         segmenter: Shared by all objects.
         networks: For registration, if its schedules ask networks.
         config: When an object counts as found.
@@ -212,29 +212,28 @@ class Detector:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         segmenter: Segmenter,
         *,
         networks: NetworkBundle | None = None,
         config: DetectConfig | None = None,
-        device: str = "cpu",
         embedding: TemplateEmbedding | None = None,
         options: EngineOptions | None = None,
     ) -> None:
-        self._bundle = bundle
+        self._bundle = item.bundle
         self._segmenter = segmenter
         self._config = config or DetectConfig()
         if embedding is not None:
-            segmenter.check(embedding, bundle)
-        self.embedding = embedding or segmenter.encode_object(bundle)
+            segmenter.check(embedding, item.bundle)
+        self.embedding = embedding or segmenter.encode_object(item)
         self._fast, self._refined = (
-            Registrar(bundle, networks, config=schedule, device=device, options=options)
+            Registrar(item, networks, config=schedule, options=options)
             for schedule in (self._config.fast, self._config.refined)
         )
         # Of the search under way: what the network's opinion adds to its verdicts [logits], and learned colours.
         self._prior = 0.0
         self._odds: NDArray[np.float32] | None = None
-        self._feature_extractor = PoseFeatureExtractor(bundle, self.embedding, device=device)
+        self._feature_extractor = PoseFeatureExtractor(item, self.embedding)
 
     @property
     def non_finite_count(self) -> dict[str, int]:

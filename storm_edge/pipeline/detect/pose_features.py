@@ -16,7 +16,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.kernels.segment_inputs import colour_fit
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
@@ -110,18 +110,17 @@ class PoseFeatureExtractor:
     """Gathers the evidence for one object; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object.
         look: The segmenter's look of it, for its colours.
-        device: Warp device name.
     """
 
-    def __init__(self, bundle: ObjectBundle, look: TemplateEmbedding, *, device: str = "cpu") -> None:
+    def __init__(self, item: ObjectOnDevice, look: TemplateEmbedding) -> None:
         self._look = look
-        self._mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
+        self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
-        self._geometry = GeometricRefiner(bundle.viewpoints, device=device)
+        self._geometry = GeometricRefiner(item.viewpoints)
         config = JudgeConfig(size_px=80, colour_weight=0.0)
-        self._judge = PoseJudge(self._mesh, diameter_m=bundle.diameter_m, batch=1, config=config)
+        self._judge = PoseJudge(self._mesh, diameter_m=item.diameter_m, batch=1, config=config)
 
     def seen(self, frame: Frame, T_cam_centre: Float64) -> Seen:
         """The model at a pose; see `Seen.at`."""

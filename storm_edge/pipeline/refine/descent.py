@@ -17,12 +17,12 @@ from storm_edge.errors import InputError, MaskError, mismatch
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
-from storm_edge.kernels.device import Device, HostSide, WpArray
+from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import descent as fused
 from storm_edge.kernels.image_descriptor import ImageDescriptor
 from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
-from storm_edge.objects.viewpoints import SparseViewpoints
+from storm_edge.objects.on_device import ViewpointBuffers
 
 Float64 = NDArray[np.float64]
 
@@ -105,14 +105,6 @@ class DeviceRgbd(RgbdBuffers, Protocol):
     """Intrinsics [px], ``(1,)`` mat33d."""
 
 
-def principal_tones(colours: NDArray[np.float32]) -> tuple[Float64, NDArray[np.float32]]:
-    """The unit direction ``(3,)`` in which colours ``(..., 3)`` differ most, and the colours along it ``(...)``."""
-    flat = colours.reshape(-1, 3).astype(np.float64)
-    centred = flat - flat.mean(axis=0)
-    axis = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    return axis, np.asarray(colours @ axis, dtype=np.float32)
-
-
 class Descents:
     """Up to ``capacity`` poses that go downhill together.
 
@@ -123,11 +115,10 @@ class Descents:
     ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_appearance_update`; these only enqueue.
 
     Args:
-        viewpoints: The object.
+        viewpoints: The object; its device is used.
         capacity: Most poses at once.
         occlusion_m: A reading this far in front of a point hides it [m].
         gate_m: Plane distance that counts as wholly wrong [m].
-        device: Warp device of all buffers.
         fused: Whether `descend` and `update_appearance_at` may be one launch each where that pays, on a CPU
             (`kernels.fused.descent`).
 
@@ -138,16 +129,14 @@ class Descents:
 
     def __init__(
         self,
-        viewpoints: SparseViewpoints,
+        viewpoints: ViewpointBuffers,
         *,
         capacity: int,
         occlusion_m: float,
         gate_m: float,
-        device: Device,
         fused: bool = True,
     ) -> None:
-        def upload(array: NDArray[np.float32], dtype: Any) -> WpArray:
-            return wp.array(array, dtype=dtype, device=device)
+        device = viewpoints.device
 
         def zeros(shape: int | tuple[int, ...], dtype: Any) -> WpArray:
             return wp.zeros(shape, dtype=dtype, device=device)
@@ -160,17 +149,12 @@ class Descents:
         self._device = device
         self._own_descriptor = ImageDescriptor(device) if fused and device.is_cpu else None
         self._descriptor: ImageDescriptor | None = None
-        self._directions = upload(viewpoints.directions, wp.vec3)
-        self._contour = [
-            upload(viewpoints.contour_points, wp.vec3),
-            upload(viewpoints.contour_normals, wp.vec3),
-            upload(viewpoints.contour_distances, wp.vec2),
-        ]
-        self._surface = [upload(viewpoints.surface_points, wp.vec3), upload(viewpoints.surface_normals, wp.vec3)]
-        axis, tones = principal_tones(viewpoints.surface_colours)
-        self._axis, self._tones = wp.vec3(*axis.tolist()), upload(tones, wp.float32)
-        self._contrast = float(tones.std())
-        self._point_count = int(viewpoints.contour_points.shape[1])
+        self._directions = viewpoints.directions
+        self._contour = [viewpoints.contour_points, viewpoints.contour_normals, viewpoints.contour_distances]
+        self._surface = [viewpoints.surface_points, viewpoints.surface_normals]
+        self._axis, self._tones = wp.vec3(*viewpoints.tone_axis), viewpoints.tones
+        self._contrast = viewpoints.tone_deviation
+        self._point_count = viewpoints.point_count
         self._count = 0
         self._camera = zeros(1, wp.vec4)
         self.pose_buffer: WpArray = zeros(capacity, wp.mat44)

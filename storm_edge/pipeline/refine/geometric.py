@@ -32,8 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.geometry.se3 import exp_so3, log_so3, make_T
 from storm_edge.kernels import evidence as ev
-from storm_edge.kernels.device import require_device
-from storm_edge.objects.viewpoints import SparseViewpoints
+from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.refine.descent import Descended, Descents, GeometricStep, RgbdBuffers, Schedule
 
 Float64 = NDArray[np.float64]
@@ -254,19 +253,17 @@ class GeometricRefiner:
     trusted: light and background change, and the usual residual is kept there.
 
     Args:
-        viewpoints: The object's sparse views.
+        viewpoints: The object's sparse views; their device is used.
         config: Schedules and limits.
         batch: Most poses that go downhill together.
-        device: Warp device name.
     """
 
     def __init__(
         self,
-        viewpoints: SparseViewpoints,
+        viewpoints: ViewpointBuffers,
         *,
         config: GeometricConfig | None = None,
         batch: int = 32,
-        device: str = "cpu",
     ) -> None:
         self.config = config or GeometricConfig()
         self._descents = Descents(
@@ -274,7 +271,6 @@ class GeometricRefiner:
             capacity=batch,
             occlusion_m=self.config.occlusion_m,
             gate_m=self.config.gate_m,
-            device=require_device(device),
         )
         config = self.config
         self._schedules: dict[Steps, Schedule] = {}

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.device import put
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import PRESETS
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
@@ -36,9 +36,8 @@ class PoseRefiner:
     """RefineNet iterations for up to ``batch`` poses at a time.
 
     Args:
-        mesh: The object in its centred frame.
+        item: The object; its device is used.
         networks: Bundle with ``refine``.
-        diameter_m: Of the object.
         batch: Most poses per call.
         options: Where and how the engine runs.
 
@@ -48,23 +47,26 @@ class PoseRefiner:
 
     def __init__(
         self,
-        mesh: MeshBuffers,
+        item: ObjectOnDevice,
         networks: NetworkBundle,
         *,
-        diameter_m: float,
         batch: int,
         options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
-        self._diameter_m = diameter_m
-        self._device = mesh.device
+        self._diameter_m = item.diameter_m
         preset = PRESETS[networks.preset]
         self._pairs = PairInputs(
-            mesh, diameter_m=diameter_m, preset=preset, network="refine", batch=batch, size_px=networks.size_px
+            item.mesh_lod,
+            diameter_m=item.diameter_m,
+            preset=preset,
+            network="refine",
+            batch=batch,
+            size_px=networks.size_px,
         )
-        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
-        self._trans = wp.zeros(batch, dtype=wp.vec3f, device=mesh.device)
-        self._rot = wp.zeros(batch, dtype=wp.vec3f, device=mesh.device)
+        self._T = wp.zeros(batch, dtype=wp.mat44f, device=item.device)
+        self._trans = wp.zeros(batch, dtype=wp.vec3f, device=item.device)
+        self._rot = wp.zeros(batch, dtype=wp.vec3f, device=item.device)
         self._engine = networks.open("refine", options)
         self._engine.bind(
             {
@@ -92,9 +94,8 @@ class PoseScorer:
     """ScoreNet over one set of hypotheses that arrives in chunks of up to ``batch`` poses.
 
     Args:
-        mesh: The object in its centred frame.
+        item: The object; its device is used.
         networks: Bundle with a ScoreNet.
-        diameter_m: Of the object.
         batch: Most poses per chunk.
         capacity: Most poses of a set.
         options: Where and how the engine runs.
@@ -105,10 +106,9 @@ class PoseScorer:
 
     def __init__(
         self,
-        mesh: MeshBuffers,
+        item: ObjectOnDevice,
         networks: NetworkBundle,
         *,
-        diameter_m: float,
         batch: int,
         capacity: int,
         options: EngineOptions | None = None,
@@ -116,9 +116,14 @@ class PoseScorer:
         self.non_finite_count = 0
         preset = PRESETS[networks.preset]
         self._pairs = PairInputs(
-            mesh, diameter_m=diameter_m, preset=preset, network="score", batch=batch, size_px=networks.size_px
+            item.mesh_lod,
+            diameter_m=item.diameter_m,
+            preset=preset,
+            network="score",
+            batch=batch,
+            size_px=networks.size_px,
         )
-        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
+        self._T = wp.zeros(batch, dtype=wp.mat44f, device=item.device)
         self._pending = False
         self._scorer = open_scorer(networks, capacity=capacity, options=options)
         self._scorer.bind(self._pairs.rendered, self._pairs.observed)

@@ -22,8 +22,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, MaskError, UnitError, mismatch
 from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.symmetry import nearest_symmetric
-from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -112,30 +111,26 @@ class Registrar:
     """Registers one object; buffers and per-object tables are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object; its device is used.
         networks: RefineNet and ScoreNet; may be None for a schedule that asks neither.
         config: The schedule.
-        device: Warp device name.
         options: Where and how the engines run.
     """
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         networks: NetworkBundle | None,
         *,
         config: RegisterConfig = DEFAULT,
-        device: str = "cpu",
         options: EngineOptions | None = None,
     ) -> None:
-        self._bundle = bundle
+        self._bundle = bundle = item.bundle
         self._config = config
-        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-        whole_mesh = MeshBuffers.from_mesh(bundle.mesh, device)
-        d, chunk = bundle.diameter_m, config.chunk
-        self._device = mesh.device
+        mesh, d, chunk = item.mesh_lod, item.diameter_m, config.chunk
+        self._device = item.device
         # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
-        self._geometry = GeometricRefiner(bundle.viewpoints, device=device)
+        self._geometry = GeometricRefiner(item.viewpoints)
         self._refine: PoseRefiner | None = None
         self._score: PoseScorer | None = None
         asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
@@ -144,12 +139,12 @@ class Registrar:
                 mismatch("registration", "no network bundle", "one", "give --bundle, or a schedule without")
             )
         if networks is not None and any(stage.network for stage in config.stages):
-            self._refine = PoseRefiner(mesh, networks, diameter_m=d, batch=chunk, options=options)
+            self._refine = PoseRefiner(item, networks, batch=chunk, options=options)
         if networks is not None and config.network_weight:
             capacity = len(bundle.rotation_grid)
-            self._score = PoseScorer(mesh, networks, diameter_m=d, batch=chunk, capacity=capacity, options=options)
+            self._score = PoseScorer(item, networks, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
-        self._last_judge = PoseJudge(whole_mesh, diameter_m=d, batch=16, config=config.last_judge)
+        self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=16, config=config.last_judge)
         self._placement = Placement(mesh, bundle.rotation_grid, d)
 
     @property

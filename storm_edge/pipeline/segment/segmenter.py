@@ -27,9 +27,9 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, ObjectBundleError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.region import log_odds_of
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.full_som import FullSomConfig
 from storm_edge.pipeline.segment.maps import make_maps, sigmoid
 from storm_edge.pipeline.segment.sharpen import SharpenConfig, Sharpener
@@ -244,19 +244,19 @@ class Segmenter:
         """How it segments, for reports; JSON types."""
         return {**self._maps.report, "sam2": self._sharpener is not None}
 
-    def encode_object(self, bundle: ObjectBundle, *, context: Float32 | None = None) -> TemplateEmbedding:
+    def encode_object(self, item: ObjectOnDevice, *, context: Float32 | None = None) -> TemplateEmbedding:
         """Look at an object from 16 sides, once: 0.1 s for our network, up to a minute for STORM's.
 
         Args:
-            bundle: The object.
+            item: The object.
             context: What a text encoder makes of its description ``(length,)``, for networks that take one.
 
         Raises:
             ConfigError: The network takes no context, or another.
             MeshError: The model shows nothing from any side.
         """
-        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, self._device)
-        views = inputs.object_views(mesh, bundle.diameter_m)
+        bundle = item.bundle
+        views = inputs.object_views(item.mesh_lod, bundle.diameter_m)
         return TemplateEmbedding(
             diameter_m=bundle.diameter_m,
             colours=views.colours,

@@ -19,6 +19,7 @@ from storm_edge.objects.bundle import (
     read_stored_embedding,
     stored_embeddings,
 )
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.maps import COLOURS_ONLY
 from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
 
@@ -40,7 +41,7 @@ def make_template_embedding(
         ConfigError: The network takes no context, or another.
         MeshError: The model shows nothing from any side.
     """
-    look = segmenter.encode_object(bundle, context=context)
+    look = segmenter.encode_object(ObjectOnDevice(bundle), context=context)
     return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=look.to_bytes())
 
 

@@ -28,11 +28,10 @@ from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
-from storm_edge.kernels.device import require_device
 from storm_edge.kernels.graph_recording import GraphRecording
 from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.refine.geometric import GeometricConfig, weigh
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseScores, judge_sums
@@ -101,14 +100,14 @@ class BatchedTracker:
     step stays what it is.
 
     Args:
-        objects: The onboarded objects; or objects that other tracks followed, which go on as they were.
+        objects: The objects, all on one device, which is used; or those that other tracks followed, which go on as
+            they were.
         networks: Bundle with RefineNet, or None to track by geometry alone.
         size_px: Height and width of the frames [px].
         config: The schedule.
         engine: RefineNet already open; by ``networks`` if not given. One that may be captured into a CUDA graph says
             so by a true attribute ``capturable``.
         options: Where and how an engine that is opened here runs.
-        device: Warp device name.
         stream: CUDA stream of the lane; one is made if not given.
 
     Attributes:
@@ -122,14 +121,13 @@ class BatchedTracker:
 
     def __init__(
         self,
-        objects: Sequence[ObjectBundle | BatchedObject],
+        objects: Sequence[ObjectOnDevice | BatchedObject],
         networks: NetworkBundle | None,
         *,
         size_px: tuple[int, int],
         config: BatchedTrackConfig | None = None,
         engine: Engine | None = None,
         options: EngineOptions | None = None,
-        device: str = "cpu",
         stream: Any = None,
     ) -> None:
         self._config = config = config or BatchedTrackConfig()
@@ -139,7 +137,7 @@ class BatchedTracker:
             got = f"{len(objects)} objects, {iterations} iterations, {config.geometry_starts} starts"
             expected = "an object or more, and a network or 1 to 2 starts"
             raise InputError(mismatch("resident tracker", got, expected, "correct its configuration"))
-        target = require_device(device)
+        target = objects[0].device
         self._stream = (stream or wp.Stream(target)) if target.is_cuda else None
         self._device = target
         self._uses_network = iterations > 0
@@ -147,8 +145,7 @@ class BatchedTracker:
         with self._lane():
             zero_copy = config.zero_copy
             self.objects = tuple(
-                item if isinstance(item, BatchedObject) else make_object(item, config, networks, device=device)
-                for item in objects
+                item if isinstance(item, BatchedObject) else make_object(item, config, networks) for item in objects
             )
             if any(item.launches.hypothesis_count != self._hypotheses for item in self.objects):
                 counts = [item.launches.hypothesis_count for item in self.objects]
@@ -343,21 +340,19 @@ class BatchedTracker:
 
 
 def make_object(
-    bundle: ObjectBundle,
+    item: ObjectOnDevice,
     config: BatchedTrackConfig,
     networks: NetworkBundle | None,
     *,
-    device: str = "cpu",
     second_look: StepwiseTrackConfig | None = None,
     network: PoseRefiner | None = None,
 ) -> BatchedObject:
     """An object for tracks of this configuration and bundle; see `BatchedObject` for the rest."""
     return BatchedObject(
-        bundle,
+        item,
         hypothesis_count=config.hypothesis_count(with_network=networks is not None),
         geometry=config.geometry,
         judge=config.judge,
-        device=device,
         second_look=second_look,
         network=network,
     )

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels.device import require_device
-from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.kernels.device import Device
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner
@@ -61,16 +60,16 @@ class BatchedObject:
     """One object; its buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object; its device is used.
         hypothesis_count: Poses that are polished together in a step.
         geometry: Limits, learning rates, and the polish (its ``narrow`` steps).
         judge: How poses are judged.
-        device: Warp device name.
         second_look: How the ordinary tracker looks at frames in doubt; None leaves them as they are.
         network: RefineNet for those looks.
 
     Attributes:
-        mesh: The object on the device, centred.
+        bundle: The onboarded object.
+        mesh: Its coarser mesh on the device.
         launches: What a step does with it.
         geometry: What was learned of it.
         last: Its last pose, ``(4, 4)``; of an object that was never started, some pose that can be drawn.
@@ -82,36 +81,37 @@ class BatchedObject:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         *,
         hypothesis_count: int,
         geometry: GeometricConfig,
         judge: JudgeConfig,
-        device: str = "cpu",
         second_look: StepwiseTrackConfig | None = None,
         network: PoseRefiner | None = None,
     ) -> None:
-        self.bundle = bundle
-        self.mesh = MeshBuffers.from_mesh(bundle.mesh_lod, require_device(device))
-        self.geometry = SharedGeometry(
-            bundle.viewpoints, config=geometry, batch=max(hypothesis_count, _WIDE), device=device
-        )
+        self.bundle, self.mesh = item.bundle, item.mesh_lod
+        self.geometry = SharedGeometry(item.viewpoints, config=geometry, batch=max(hypothesis_count, _WIDE))
         # What a step launches must not depend on who was started before it was captured.
         self.geometry.descents.colours_known = self.geometry.descents.exposure_known = True
         self.launches = ObjectLaunches(
             self.geometry.descents,
-            PoseJudge(self.mesh, diameter_m=bundle.diameter_m, batch=hypothesis_count, config=judge),
+            PoseJudge(self.mesh, diameter_m=item.diameter_m, batch=hypothesis_count, config=judge),
             hypothesis_count=hypothesis_count,
             polish=geometry.narrow,
         )
-        self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * bundle.diameter_m])
+        self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * item.diameter_m])
         self.before = self.last
         self.is_active = False
         self.non_finite_count = self.second_looks = 0
         self._was_started = False
         self._tracker: Tracker | None = None
         if second_look is not None:
-            self._tracker = Tracker(bundle, self.geometry, network, config=second_look, device=device)
+            self._tracker = Tracker(item, self.geometry, network, config=second_look)
+
+    @property
+    def device(self) -> Device:
+        """Where it is."""
+        return self.mesh.device
 
     @property
     def can_look_again(self) -> bool:

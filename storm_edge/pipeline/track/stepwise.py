@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import InputError
 from storm_edge.geometry.symmetry import nearest_symmetric
-from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner, motion_starts
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
@@ -61,28 +60,25 @@ class Tracker:
     """Follows one object; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object.
         geometry: Its geometric refiner; the colours of the object are learned into it.
         network: RefineNet on this object, or None to track by geometry alone.
         config: When the network runs, and how poses are judged.
-        device: Warp device name.
     """
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         geometry: GeometricRefiner,
         network: PoseRefiner | None,
         *,
         config: StepwiseTrackConfig | None = None,
-        device: str = "cpu",
     ) -> None:
-        self._bundle = bundle
+        self._symmetries = item.bundle.symmetries
         self._geometry = geometry
         self._network = network
         self._config = config or StepwiseTrackConfig()
-        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-        self._judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=1, config=self._config.judge)
+        self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=self._config.judge)
         self._last: Float64 | None = None
         self._before: Float64 | None = None
 
@@ -126,7 +122,7 @@ class Tracker:
             again = self._geometry.refine(frame, poses)
             if again.residual < found.residual:
                 found = again
-        pose = nearest_symmetric(found.T_cam_centre, self._last, self._bundle.symmetries)
+        pose = nearest_symmetric(found.T_cam_centre, self._last, self._symmetries)
         if found.trusted:  # never learn the colours of what may be something else
             self._geometry.learn(frame, pose)
         self._last, self._before = pose, self._last

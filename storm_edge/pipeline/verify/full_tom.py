@@ -25,8 +25,7 @@ from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.verify.verifier import MEMORY, Verification, Verifier, VerifyConfig, weigh_votes
@@ -67,17 +66,16 @@ class TrackVerifier(Protocol):
 
 
 def open_verifier(
-    bundle: ObjectBundle,
+    item: ObjectOnDevice,
     networks: NetworkBundle,
     *,
     config: VerifyConfig | None = None,
-    device: str = "cpu",
     options: EngineOptions | None = None,
 ) -> TrackVerifier | None:
     """The verifier of a network bundle; None if it has none. Arguments and errors as `Verifier`."""
     if networks.networks.keys() >= set(_PAIR) or _SIMILARITY in networks.networks:
         kind = Verifier if networks.tier == "nano" else FullVerifier
-        return kind(bundle, networks, config=config, device=device, options=options)
+        return kind(item, networks, config=config, options=options)
     return None
 
 
@@ -85,10 +83,9 @@ class FullVerifier:
     """Verifies one object; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object.
         networks: Bundle of tier full with ``tom_encode`` and ``tom_compare``, or with ``similarity``.
         config: How the votes are weighed.
-        device: Warp device name.
         options: Where and how the engines run.
 
     Attributes:
@@ -100,11 +97,10 @@ class FullVerifier:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         networks: NetworkBundle,
         *,
         config: VerifyConfig | None = None,
-        device: str = "cpu",
         options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
@@ -120,11 +116,10 @@ class FullVerifier:
             raise EngineError(
                 mismatch(f"bundle {networks.name}", "no verifier", expected, "export TOM into the bundle")
             )
-        spans = np.stack(bundle.mesh.bounds()).astype(np.float64).T
+        spans = np.stack(item.bundle.mesh.bounds()).astype(np.float64).T
         self._corners = np.array(list(itertools.product(*spans)))
-        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
         judge = JudgeConfig(colour_weight=0.0)  # TOM sees the colours
-        self._judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=1, config=judge)
+        self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=judge)
         self._memory: deque[Float32] = deque(maxlen=MEMORY)
 
     def __len__(self) -> int:

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.device import HostSide
-from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
@@ -76,10 +75,9 @@ class Verifier:
     """Verifies one object; buffers are made here.
 
     Args:
-        bundle: The onboarded object.
+        item: The object.
         networks: Bundle with ``tom_encode`` and ``tom_compare``.
         config: How the votes are weighed.
-        device: Warp device name.
         options: Where and how the engines run.
 
     Attributes:
@@ -91,17 +89,15 @@ class Verifier:
 
     def __init__(
         self,
-        bundle: ObjectBundle,
+        item: ObjectOnDevice,
         networks: NetworkBundle,
         *,
         config: VerifyConfig | None = None,
-        device: str = "cpu",
         options: EngineOptions | None = None,
     ) -> None:
         self.non_finite_count = 0
         self._config = config or VerifyConfig()
-        mesh = MeshBuffers.from_mesh(bundle.mesh_lod, device)
-        d = bundle.diameter_m
+        mesh, d = item.mesh_lod, item.diameter_m
         self._encode = networks.open("tom_encode", options)
         self._compare = networks.open("tom_compare", options)
         self._inputs = PairInputs(mesh, diameter_m=d, network="refine", batch=1, size_px=networks.size_px)

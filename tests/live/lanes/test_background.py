@@ -284,7 +284,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
     buffers = staged.buffers(still)
     try:
         with BackgroundLane(first_hang_s=0.3) as lane:
-            loop = ObjectSession(staged.bundle, None, detector=StuckDetector(), lane=lane)
+            loop = ObjectSession(staged.item, None, detector=StuckDetector(), lane=lane)
 
             def track_until_it_raises() -> None:
                 deadline = time.monotonic() + DEADLINE_S

@@ -75,7 +75,7 @@ class Player:
     """The mug standing still; every frame is marked with its number."""
 
     def __init__(self, staged: Staged, verifier: Verifier, lane: BackgroundLane | None) -> None:
-        self.loop = ObjectSession(staged.bundle, None, verifier=verifier, lane=lane)
+        self.loop = ObjectSession(staged.item, None, verifier=verifier, lane=lane)
         self.heard: list[tuple[int, PoseScored]] = []
         self._staged, self._still, self._buffers = staged, staged.frame(), staged.buffers()
         self._next = 0

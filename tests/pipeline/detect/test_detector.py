@@ -56,7 +56,7 @@ def segmenter() -> Segmenter:
 
 @pytest.fixture(scope="module")
 def detector(staged: Staged, segmenter: Segmenter) -> Detector:
-    return Detector(staged.bundle, segmenter)
+    return Detector(staged.item, segmenter)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks
     segmenter = Segmenter(networks)
     image = segmenter.encode_image(staged.frame())
     assert set(image.maps) == {"half", "quarter", "eighth"}
-    embedding = segmenter.encode_object(staged.bundle)
+    embedding = segmenter.encode_object(staged.item)
     best = segmenter.segment(image, embedding).best
     assert best is not None
     assert mask_iou(best.mask, staged.mask()) > 0.5
@@ -150,7 +150,7 @@ def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: Net
     wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
     frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
     segmenter = Segmenter(networks)
-    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.bundle)
+    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.item)
     first = segmenter.segment(image, embedding)
     kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
     assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
@@ -164,7 +164,7 @@ def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: Net
 
 
 def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
-    image, embedding = segmenter.encode_image(staged.frame()), segmenter.encode_object(staged.bundle)
+    image, embedding = segmenter.encode_image(staged.frame()), segmenter.encode_object(staged.item)
     first = segmenter.segment(image, embedding)
     kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
     assert kinds == []
@@ -174,7 +174,7 @@ def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segme
 def test_a_saved_look_belongs_to_its_network_and_model(
     staged: Staged, segmenter: Segmenter, networks: NetworkBundle
 ) -> None:
-    embedding = segmenter.encode_object(staged.bundle)
+    embedding = segmenter.encode_object(staged.item)
     again = TemplateEmbedding.from_bytes(embedding.to_bytes(), what="look")
     np.testing.assert_array_equal(again.colours.rgb, embedding.colours.rgb)
     segmenter.check(again, staged.bundle)
@@ -203,7 +203,7 @@ def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -
 
 
 def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks: NetworkBundle) -> None:
-    verifier = Verifier(staged.bundle, networks)
+    verifier = Verifier(staged.item, networks)
     buffers = staged.buffers()
     blind = verifier.verify(buffers, staged.T_cam_centre)
     assert blind.appearance is None
@@ -313,7 +313,7 @@ def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
 def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
     """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
     frame, mask = staged.frame(), staged.mask()
-    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.bundle)
+    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.item)
     alone = segmenter.segment(image, embedding)
     known = segmenter.segment(image, embedding, learned(staged, frame))
     assert alone.best is not None

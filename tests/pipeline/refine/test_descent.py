@@ -7,7 +7,7 @@ import pytest
 import warp as wp
 
 from storm_edge.frame import Frame
-from storm_edge.kernels.device import require_device
+from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import Descents, RgbdBuffers
 from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, Evidence, weigh
@@ -23,7 +23,7 @@ def shown(buffers: FrameBuffers, T: np.ndarray = T_TRUE) -> RgbdBuffers:
 
 
 def made(*, fused: bool) -> Descents:
-    return Descents(views(), capacity=4, occlusion_m=0.03, gate_m=0.01, device=require_device("cpu"), fused=fused)
+    return Descents(ViewpointBuffers.from_viewpoints(views()), capacity=4, occlusion_m=0.03, gate_m=0.01, fused=fused)
 
 
 @pytest.fixture

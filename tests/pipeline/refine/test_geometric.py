@@ -10,6 +10,7 @@ import warp as wp
 
 from storm_edge.errors import InputError, MaskError
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
+from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts, turned
 from storm_edge.synthetic.objects import make_object
@@ -31,9 +32,14 @@ def error(T, T_true=T_TRUE):
     return angle, 1e3 * np.linalg.norm(T[..., :3, 3] - T_true[:3, 3], axis=-1)
 
 
+def uploaded(*, plain=False):
+    """The box's views on the CPU."""
+    return ViewpointBuffers.from_viewpoints(views(plain=plain))
+
+
 @pytest.fixture(scope="module")
 def refiner():
-    return GeometricRefiner(views(), batch=16)
+    return GeometricRefiner(uploaded(), batch=16)
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_the_true_pose_is_kept_with_little_effort(refiner, frame):
 
 
 def test_depth_alone_refines_before_colours_are_known(rng):
-    refiner = GeometricRefiner(views(), batch=2)
+    refiner = GeometricRefiner(uploaded(), batch=2)
     result = refiner.refine(Buffers(picture()), moved(T_TRUE, 5.0, 0.005, rng))
     angle, distance_mm = error(result.T_cam_centre)
     assert angle < 1.5
@@ -84,7 +90,7 @@ def test_depth_alone_refines_before_colours_are_known(rng):
 
 
 def test_a_plain_object_has_no_colour_term(rng):
-    refiner = GeometricRefiner(views(plain=True), batch=2)
+    refiner = GeometricRefiner(uploaded(plain=True), batch=2)
     frame = Buffers(picture(mesh=handled_box(plain=True)))
     refiner.learn(frame, T_TRUE, forget=True)
     result = refiner.refine(frame, moved(T_TRUE, 5.0, 0.005, rng))
@@ -127,7 +133,7 @@ def test_nothing_to_see_changes_nothing(refiner, frame):
 
 def test_a_worse_pose_is_not_accepted(frame):
     """Nothing lowers the residual by a whole 1; the start is reported then."""
-    strict = GeometricRefiner(views(), batch=9, config=GeometricConfig(tolerance=-1.0, probe_every=0))
+    strict = GeometricRefiner(uploaded(), batch=9, config=GeometricConfig(tolerance=-1.0, probe_every=0))
     strict.learn(frame, T_TRUE, forget=True)
     result = strict.refine(frame, T_TRUE)
     assert not result.accepted
@@ -213,7 +219,7 @@ def test_its_print_holds_a_can_about_its_axis():
     can = make_object(7, family="can", paint_kind="clouds", diameter_m=0.12, face_count=4000).mesh
     start = make_T(exp_so3([1.3, 0.2, -0.3]), [0.02, -0.01, 0.55])
     truth = make_T(start[:3, :3] @ exp_so3(np.deg2rad(3.0) * np.arange(10)[:, None] * [0, 0, 1]), start[:3, 3])
-    refiner = GeometricRefiner(build_viewpoints(can, subdivisions=2))
+    refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(build_viewpoints(can, subdivisions=2)))
     frame = Buffers(picture(truth[0], can))
     refiner.learn(frame, truth[0], forget=True)
     pose = before = truth[0]
@@ -253,7 +259,7 @@ def test_a_real_mug_is_followed_through_its_fastest_turn(shared_data):
     low, high = mesh.bounds()
     T_obj_centre = make_T(np.eye(3), (low + high) / 2.0)
     mesh = dataclasses.replace(mesh, vertices=mesh.vertices - (low + high) / 2.0)
-    refiner = GeometricRefiner(build_viewpoints(mesh, subdivisions=2))
+    refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(build_viewpoints(mesh, subdivisions=2)))
     buffers = FrameBuffers(*scene.frame(0).size_px)
     pose = before = scene.ground_truth(0)[0].T_cam_obj @ T_obj_centre
     for index in range(21):

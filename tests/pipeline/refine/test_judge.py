@@ -8,7 +8,6 @@ import warp as wp
 
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import agreement as ag
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge, judge_sums
 from tests.staged import Staged
 
@@ -72,7 +71,7 @@ def test_the_true_pose_wins(staged: Staged, with_mask: bool, rng: np.random.Gene
         turn = exp_so3(np.deg2rad(angle_deg) * axis / np.linalg.norm(axis))
         wrong.append(make_T(turn @ T[:3, :3], T[:3, 3] + shift_m * axis / np.linalg.norm(axis)))
     judge = PoseJudge(
-        MeshBuffers.from_mesh(staged.bundle.mesh_lod),
+        staged.item.mesh_lod,
         diameter_m=staged.bundle.diameter_m,
         batch=7,  # not a divisor of 25: the last batch is partly filled
         config=JudgeConfig(),
@@ -101,7 +100,7 @@ def test_at_once_is_what_the_parts_are(staged: Staged, with_mask: bool, rng: np.
     frame = staged.buffers(staged.frame(hidden=(slice(200, 260), slice(300, 340))))
     judged = [
         PoseJudge(
-            MeshBuffers.from_mesh(staged.bundle.mesh_lod),
+            staged.item.mesh_lod,
             diameter_m=staged.bundle.diameter_m,
             batch=3,
             config=JudgeConfig(size_px=48),
@@ -125,7 +124,7 @@ def test_at_once_is_what_the_parts_are(staged: Staged, with_mask: bool, rng: np.
 def test_a_pose_that_is_no_number_scores_nothing(staged: Staged, with_mask: bool) -> None:
     mask = staged.mask()
     judged = PoseJudge(
-        MeshBuffers.from_mesh(staged.bundle.mesh_lod),
+        staged.item.mesh_lod,
         diameter_m=staged.bundle.diameter_m,
         batch=2,
         config=JudgeConfig(size_px=48),

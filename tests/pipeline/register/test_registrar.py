@@ -11,6 +11,7 @@ from storm_edge.errors import EngineError, MaskError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.register.registrar import (
     REFINE_FIRST,
     Registrar,
@@ -22,7 +23,7 @@ from tests.staged import Staged
 
 @pytest.fixture(scope="module")
 def registrar(staged: Staged) -> Registrar:
-    return Registrar(staged.bundle, None)
+    return Registrar(staged.item, None)
 
 
 @pytest.mark.parametrize("turn", [[0.0, 0.0, 0.0], [0.5, 1.9, -0.4], [-1.2, 0.2, 2.5]])
@@ -65,7 +66,7 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
     """A mug declared symmetric under a half turn: whatever is found is reported on the side that is asked for."""
     half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     bundle = replace(staged.bundle, symmetries=symmetry_transforms([half_turn]))
-    registrar = Registrar(bundle, None)
+    registrar = Registrar(ObjectOnDevice(bundle), None)
     for near in (staged.T_cam_centre, staged.T_cam_centre @ half_turn):
         found = registrar.register(staged.buffers(), staged.mask(), near=near)
         assert np.rad2deg(rotation_angle(found.T_cam_centre[:3, :3], near[:3, :3])) < 10.0
@@ -73,7 +74,7 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
 
 def test_networks_are_not_optional_where_the_schedule_asks_them(staged: Staged) -> None:
     with pytest.raises(EngineError, match="no network bundle"):
-        Registrar(staged.bundle, None, config=REFINE_FIRST)
+        Registrar(staged.item, None, config=REFINE_FIRST)
 
 
 def test_empty_mask(staged: Staged, registrar: Registrar) -> None:

@@ -18,6 +18,7 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.segment_inputs import MASK_PX
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig, load_som
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.full_som import FullSomConfig, reference_views, square_image
@@ -56,7 +57,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_box_is_marked_in_image_pixels(boxes: Boxes, segmenter: Segmenter) -> None:
     look = segmenter.encode_image(boxes.frame())
     for bundle, T in ((boxes.orange, boxes.T_orange), (boxes.blue, boxes.T_blue)):
-        found = segmenter.segment(look, segmenter.encode_object(bundle))
+        found = segmenter.segment(look, segmenter.encode_object(ObjectOnDevice(bundle)))
         overlaps = [mask_iou(candidate.mask, boxes.mask(bundle, T)) for candidate in found.candidates]
         assert max(overlaps) > 0.95
         assert found.probability.shape == MASK_PX
@@ -66,7 +67,7 @@ def test_each_box_is_marked_in_image_pixels(boxes: Boxes, segmenter: Segmenter) 
 
 def test_an_image_is_encoded_once_for_all_objects(boxes: Boxes, networks: NetworkBundle, runs: list[str]) -> None:
     segmenter = Segmenter(networks, config=SAM2)
-    wanted = [segmenter.encode_object(bundle) for bundle in (boxes.orange, boxes.blue)]
+    wanted = [segmenter.encode_object(ObjectOnDevice(bundle)) for bundle in (boxes.orange, boxes.blue)]
     frame = boxes.frame()
     for look in wanted:
         segmenter.segment(segmenter.encode_image(frame), look)
@@ -76,7 +77,7 @@ def test_an_image_is_encoded_once_for_all_objects(boxes: Boxes, networks: Networ
 
 
 def test_the_detector_does_not_know_whose_segmenter_it_has(boxes: Boxes, segmenter: Segmenter) -> None:
-    detector = Detector(boxes.orange, segmenter)
+    detector = Detector(boxes.orange_item, segmenter)
     buffers = FrameBuffers(*SIZE_PX)
     frame = boxes.frame()
     buffers.upload(frame)
@@ -90,7 +91,7 @@ def test_the_detector_does_not_know_whose_segmenter_it_has(boxes: Boxes, segment
 
 def test_a_box_that_is_not_in_view_is_not_there(boxes: Boxes, segmenter: Segmenter) -> None:
     found = segmenter.segment(
-        segmenter.encode_image(boxes.frame(without="orange")), segmenter.encode_object(boxes.orange)
+        segmenter.encode_image(boxes.frame(without="orange")), segmenter.encode_object(boxes.orange_item)
     )
     assert (found.score, found.best) == (0.0, None)
 
@@ -98,7 +99,7 @@ def test_a_box_that_is_not_in_view_is_not_there(boxes: Boxes, segmenter: Segment
 def test_a_box_partly_outside_is_marked_as_far_as_it_is_seen(boxes: Boxes, segmenter: Segmenter) -> None:
     T = boxes.T_orange.copy()
     T[0, 3] = -0.30  # the left half is cut off
-    found = segmenter.segment(segmenter.encode_image(boxes.frame(T)), segmenter.encode_object(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame(T)), segmenter.encode_object(boxes.orange_item))
     assert found.best is not None
     truth = boxes.mask(boxes.orange, T)
     assert truth[:, 0].any()
@@ -115,7 +116,7 @@ def test_upstream_framing_stretches_about_the_middle(boxes: Boxes, networks: Net
         segmenter = Segmenter(networks, config=SegmentConfig(full_som=FullSomConfig(framing=framing)))
         report = {"source": "network", "tier": "full", "framing": framing.value, "sam2": False}
         assert segmenter.report == report
-        found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.blue))
+        found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.blue_item))
         columns = np.nonzero(found.probability > 0.5)[1]
         assert abs((columns.mean() + 0.5) * 4.0 - expected_px) < 6.0
 
@@ -124,14 +125,14 @@ def test_sam2_counts_where_it_agrees(boxes: Boxes, networks: NetworkBundle) -> N
     """It marks what is orange whatever it is asked, so its answer about the blue box is refused."""
     segmenter, plain = Segmenter(networks, config=SAM2), Segmenter(networks)
     frame = boxes.frame()
-    orange = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.orange)).candidates
+    orange = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.orange_item)).candidates
     assert any(candidate.sharpened for candidate in orange)
     sharp = next(candidate for candidate in orange if candidate.sharpened)
     x0, y0, x1, y1 = sharp.box
     assert sharp.mask[y0:y1, x0:x1].sum() == sharp.mask.sum()
     assert mask_iou(sharp.mask, boxes.mask(boxes.orange, boxes.T_orange)) > 0.9
-    blue = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.blue)).candidates
-    without = plain.segment(plain.encode_image(frame), plain.encode_object(boxes.blue)).candidates
+    blue = segmenter.segment(segmenter.encode_image(frame), segmenter.encode_object(boxes.blue_item)).candidates
+    without = plain.segment(plain.encode_image(frame), plain.encode_object(boxes.blue_item)).candidates
     assert not any(candidate.sharpened for candidate in blue)
     for mine, theirs in zip(blue, without, strict=True):
         np.testing.assert_array_equal(mine.mask, theirs.mask)
@@ -148,7 +149,7 @@ def test_sam2_that_is_not_there_is_missed(tmp_path: Path) -> None:
 def test_sam2_sharpens_what_colours_found_too(boxes: Boxes, networks: NetworkBundle) -> None:
     config = SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig())
     segmenter = Segmenter(networks, config=config)
-    found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.orange_item))
     assert found.best is not None
     assert found.best.sharpened
 
@@ -159,17 +160,17 @@ def test_a_language_context_is_given_where_and_only_where_it_is_taken(
     speaking = Segmenter(load_full(write_full_bundle(tmp_path / "full", context=True)))
     assert (speaking.context_length, segmenter.context_length) == (CONTEXT, None)
     with pytest.raises(ConfigError, match="language context of obj_000001: got none"):
-        speaking.encode_object(boxes.orange)
+        speaking.encode_object(boxes.orange_item)
     with pytest.raises(ConfigError, match=r"got shape \(3,\), expected \(5,\)"):
-        speaking.encode_object(boxes.orange, context=np.zeros(3, dtype=np.float32))
+        speaking.encode_object(boxes.orange_item, context=np.zeros(3, dtype=np.float32))
     with pytest.raises(ConfigError, match="it takes no language context"):
-        segmenter.encode_object(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
+        segmenter.encode_object(boxes.orange_item, context=np.zeros(CONTEXT, dtype=np.float32))
     image = speaking.encode_image(boxes.frame())
     sure = speaking.segment(
-        image, speaking.encode_object(boxes.orange, context=np.full(CONTEXT, 3.0, dtype=np.float32))
+        image, speaking.encode_object(boxes.orange_item, context=np.full(CONTEXT, 3.0, dtype=np.float32))
     )
     unsure = speaking.segment(
-        image, speaking.encode_object(boxes.orange, context=np.full(CONTEXT, -30.0, dtype=np.float32))
+        image, speaking.encode_object(boxes.orange_item, context=np.full(CONTEXT, -30.0, dtype=np.float32))
     )
     assert sure.score > 0.9
     assert unsure.score == 0.0
@@ -204,7 +205,7 @@ def test_a_checkpoint_in_the_official_layout_segments(checkpoint: Path, boxes: B
     segmenter = Segmenter(NetworkBundle.load(tmp_path))
     frame = boxes.frame()
     look = segmenter.encode_image(frame)
-    kept = segmenter.encode_object(boxes.orange)
+    kept = segmenter.encode_object(boxes.orange_item)
     image, views = square_image(frame.rgb), reference_views(boxes.orange.mesh)
     with torch.no_grad():
         expected = net(torch.from_numpy(image), torch.from_numpy(views)).numpy()
@@ -231,5 +232,5 @@ def test_checkpoints_that_do_not_fit_are_refused_by_their_entry(checkpoint: Path
 
 def test_away_from_the_camera_it_is_not_there(boxes: Boxes, segmenter: Segmenter) -> None:
     behind = make_T(np.eye(3), [0.0, 0.0, -2.0])
-    found = segmenter.segment(segmenter.encode_image(boxes.frame(behind)), segmenter.encode_object(boxes.orange))
+    found = segmenter.segment(segmenter.encode_image(boxes.frame(behind)), segmenter.encode_object(boxes.orange_item))
     assert found.best is None

@@ -10,6 +10,7 @@ import pytest
 
 from storm_edge.errors import ObjectBundleError
 from storm_edge.objects.bundle import LOOKS, ObjectBundle, stored_embeddings
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
 from storm_edge.pipeline.segment.template_cache import load_template_embedding, make_template_embedding
 from tests.full_tier import CONTEXT, Boxes, load_full, stage_boxes, write_full_bundle
@@ -45,14 +46,14 @@ def test_a_look_survives_the_disk(boxes: Boxes, segmenter: Segmenter, folder: Pa
     assert look is not None
     assert look.tensors.keys() == {"k0", "v0", "k1", "v1", "k2", "v2", "context"}
     np.testing.assert_array_equal(look.tensors["context"], [np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)])
-    fresh = segmenter.encode_object(bundle, context=look.tensors["context"][0])
+    fresh = segmenter.encode_object(ObjectOnDevice(bundle), context=look.tensors["context"][0])
     image = segmenter.encode_image(boxes.frame())
     mine, theirs = segmenter.segment(image, look), segmenter.segment(image, fresh)
     np.testing.assert_allclose(mine.probability, theirs.probability, atol=1e-6)
 
 
 def test_large_tensors_take_half_the_room_and_keep_three_digits(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.encode_object(boxes.orange, context=np.zeros(CONTEXT, dtype=np.float32))
+    look = segmenter.encode_object(boxes.orange_item, context=np.zeros(CONTEXT, dtype=np.float32))
     rng = np.random.default_rng(0)
     large = replace(look, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
     data = large.to_bytes()

@@ -18,10 +18,9 @@ from storm_edge.errors import FrameError, InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.device import require_device
-from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import render
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.refine.descent import Descents
@@ -62,22 +61,21 @@ def recording(staged: Staged) -> list[tuple[Frame, np.ndarray]]:
 
 
 def tracks(bundles: list[ObjectBundle], networks: NetworkBundle | None, **config: Any) -> BatchedTracker:
-    return BatchedTracker(bundles, networks, size_px=SIZE_PX, config=BatchedTrackConfig(**config), options=OPTIONS)
+    items = [ObjectOnDevice(bundle) for bundle in bundles]
+    return BatchedTracker(items, networks, size_px=SIZE_PX, config=BatchedTrackConfig(**config), options=OPTIONS)
 
 
 @pytest.mark.parametrize(("iterations", "starts"), [(1, 0), (2, 0), (1, 2), (0, 1)])
 def test_a_step_equals_the_classes_it_is_made_of(staged, recording, nano, iterations, starts):
     bundle, geometry = staged.bundle, GeometricConfig()
     follower = tracks([bundle], nano, network_iterations=iterations, geometry_starts=starts)
-    mesh = MeshBuffers.from_mesh(bundle.mesh_lod)
-    network = PoseRefiner(mesh, nano, diameter_m=bundle.diameter_m, batch=1, options=OPTIONS)
-    judge = PoseJudge(mesh, diameter_m=bundle.diameter_m, batch=1, config=JudgeConfig(size_px=48))
+    network = PoseRefiner(staged.item, nano, batch=1, options=OPTIONS)
+    judge = PoseJudge(staged.item.mesh_lod, diameter_m=bundle.diameter_m, batch=1, config=JudgeConfig(size_px=48))
     descents = Descents(
-        bundle.viewpoints,
+        staged.item.viewpoints,
         capacity=4,
         occlusion_m=geometry.occlusion_m,
         gate_m=geometry.gate_m,
-        device=require_device("cpu"),
     )
     frame, last = recording[0]
     before = last
@@ -133,7 +131,7 @@ def test_start_says_what_it_sees_and_learns_colours(staged, recording):
     follower = tracks([staged.bundle], None)
     assert follower.colour_log_odds() is None
     begun = follower.start(*recording[0])
-    other = Tracker(staged.bundle, GeometricRefiner(staged.bundle.viewpoints), None)
+    other = Tracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
     expected = other.start(staged.buffers(recording[0][0]), recording[0][1])
     assert begun.confidence == pytest.approx(expected.confidence, abs=1e-6)
     assert begun.residual == pytest.approx(expected.residual, abs=1e-6)
@@ -210,7 +208,7 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
     (mug,) = before.objects
     learned, usual = before.colour_log_odds(), mug.geometry.usual
     small_K = recording[0][0].K * np.array([[0.5], [0.5], [1.0]]) - np.array([[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]])
-    after = BatchedTracker([staged.bundle, mug], None, size_px=(240, 320), config=BatchedTrackConfig())
+    after = BatchedTracker([staged.item, mug], None, size_px=(240, 320), config=BatchedTrackConfig())
     assert after.objects[1] is mug
     np.testing.assert_array_equal(after.colour_log_odds(1), learned)
     assert mug.geometry.usual == usual
@@ -229,7 +227,7 @@ def test_a_leap_that_the_schedule_does_not_follow_gets_a_second_look(staged, rec
     """The mug turns by 40 degrees and moves by 4 cm between two frames, too far for the polish alone."""
     config = BatchedTrackConfig()
     second_look = StepwiseTrackConfig() if looks_again else None
-    mug = make_object_of(staged.bundle, config, None, second_look=second_look)
+    mug = make_object_of(staged.item, config, None, second_look=second_look)
     follower = BatchedTracker([mug], None, size_px=SIZE_PX, config=config)
     follower.start(*recording[0])
     for frame, _ in recording[1:3]:
@@ -351,7 +349,7 @@ def test_no_nan_of_the_network_becomes_a_pose(staged, recording, nano, starts):
     """With a start of its own geometry goes on alone; without one the pose stays and is not believed."""
     config = BatchedTrackConfig(network_iterations=2, geometry_starts=starts)
     engine = Broken(nano.open("refine", OPTIONS).spec)
-    follower = BatchedTracker([staged.bundle], nano, size_px=SIZE_PX, config=config, engine=engine)
+    follower = BatchedTracker([staged.item], nano, size_px=SIZE_PX, config=config, engine=engine)
     follower.start(*recording[0])
     for frame, T in recording[1:3]:
         (found,) = follower.update(frame)
@@ -453,12 +451,11 @@ class KernelEngine:
 def poses_of_a_run(device: str, spec: Any, staged: Staged, carton: ObjectBundle, nano: NetworkBundle, **config: Any):
     """Poses of two objects over five frames, K changing in the third; and how they were made."""
     follower = BatchedTracker(
-        [staged.bundle, carton],
+        [ObjectOnDevice(staged.bundle, device), ObjectOnDevice(carton, device)],
         nano,
         size_px=SIZE_PX,
         config=BatchedTrackConfig(geometry_starts=0, network_iterations=2, **config),
         engine=KernelEngine(spec),
-        device=device,
     )
     frame, poses = two_objects(staged, carton, 0)
     for index, T in enumerate(poses):
@@ -502,7 +499,8 @@ def test_all_of_a_step_is_in_its_graph(staged, carton, nano, known):
     for _ in range(2):
         engine = KernelEngine(nano.open("refine", OPTIONS).spec)
         config = BatchedTrackConfig(network_iterations=2)
-        followers.append(BatchedTracker([staged.bundle, carton], nano, size_px=SIZE_PX, config=config, engine=engine))
+        items = [staged.item, ObjectOnDevice(carton)]
+        followers.append(BatchedTracker(items, nano, size_px=SIZE_PX, config=config, engine=engine))
     frame, poses = two_objects(staged, carton, 0)
     for follower in followers:
         for index, T in enumerate(poses[:known]):

@@ -20,8 +20,8 @@ def moved(T: np.ndarray, step: int) -> np.ndarray:
 
 
 def tracker(staged: Staged, **config: float) -> Tracker:
-    geometry = GeometricRefiner(staged.bundle.viewpoints)
-    return Tracker(staged.bundle, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
+    geometry = GeometricRefiner(staged.item.viewpoints)
+    return Tracker(staged.item, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
 
 
 def test_follows_a_moving_object(staged: Staged) -> None:
@@ -79,8 +79,8 @@ def test_the_network_is_asked_when_the_residual_says_so(staged: Staged) -> None:
             return np.broadcast_to(self.answer, poses.shape).copy()
 
     network = KnowsTheAnswer()
-    geometry = GeometricRefiner(staged.bundle.viewpoints)
-    follower = Tracker(staged.bundle, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
+    geometry = GeometricRefiner(staged.item.viewpoints)
+    follower = Tracker(staged.item, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
     follower.start(staged.buffers(), staged.T_cam_centre)
     near = moved(staged.T_cam_centre, 1)
     assert not follower.update(staged.buffers(staged.frame(near))).network_used

@@ -71,7 +71,7 @@ def test_a_crop_at_the_border_moves_into_the_image_and_one_beyond_is_none() -> N
 
 @pytest.mark.parametrize("tom", ["pair", "similarity"])
 def test_the_right_box_speaks_for_the_track_and_the_wrong_one_against(boxes: Boxes, tmp_path: Path, tom: str) -> None:
-    verifier = open_verifier(boxes.orange, load_full(write_full_bundle(tmp_path / "full", tom=tom)))
+    verifier = open_verifier(boxes.orange_item, load_full(write_full_bundle(tmp_path / "full", tom=tom)))
     assert isinstance(verifier, FullVerifier)
     buffers = uploaded(boxes)
     blind = verifier.verify(buffers, boxes.T_orange)
@@ -93,7 +93,7 @@ def test_the_right_box_speaks_for_the_track_and_the_wrong_one_against(boxes: Box
 
 
 def test_a_pose_that_shows_nothing_is_not_remembered(boxes: Boxes, tmp_path: Path) -> None:
-    verifier = FullVerifier(boxes.orange, load_full(write_full_bundle(tmp_path / "full")))
+    verifier = FullVerifier(boxes.orange_item, load_full(write_full_bundle(tmp_path / "full")))
     buffers = uploaded(boxes)
     verifier.remember(buffers, make_T(np.eye(3), [3.0, 0.0, 0.6]))
     assert len(verifier) == 0
@@ -103,9 +103,9 @@ def test_a_pose_that_shows_nothing_is_not_remembered(boxes: Boxes, tmp_path: Pat
 
 def test_a_bundle_without_a_verifier(boxes: Boxes, tmp_path: Path) -> None:
     bare = load_full(write_full_bundle(tmp_path / "full", tom="none"))
-    assert open_verifier(boxes.orange, bare) is None
+    assert open_verifier(boxes.orange_item, bare) is None
     with pytest.raises(EngineError, match="no verifier, expected tom_encode and tom_compare, or similarity"):
-        FullVerifier(boxes.orange, bare)
+        FullVerifier(boxes.orange_item, bare)
 
 
 def test_a_random_tom_in_the_official_layout_votes_as_torch_does(boxes: Boxes, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_random_tom_in_the_official_layout_votes_as_torch_does(boxes: Boxes, t
     export_tom(net, tmp_path)
     files = {"tom_encode": "tom_encode.onnx", "tom_compare": "tom_compare.onnx"}
     write_manifest(tmp_path, name="small", size_px=80, preset="default", networks=files, tier="full")
-    verifier = FullVerifier(boxes.orange, NetworkBundle.load(tmp_path))
+    verifier = FullVerifier(boxes.orange_item, NetworkBundle.load(tmp_path))
     buffers = uploaded(boxes)
     verifier.remember(buffers, boxes.T_orange)
     vote = verifier.verify(buffers, boxes.T_blue).appearance
