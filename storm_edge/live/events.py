@@ -1,7 +1,7 @@
-"""What the state machine of the loop hears (events) and asks for (actions); `machine` says what they mean together.
+"""What the state machine is told (events) and asks for (actions); `state_machine` says what they mean together.
 
-Scores are 0 (disagrees) to 1. Frames are image numbers, and an answer carries the frame it is about, since it may
-arrive late. Attempts are numbered; an answer names the attempt whose action it answers.
+Scores are 0 (disagrees) to 1. Frames are image numbers. An answer carries the frame it is about, since it may arrive
+late, and the number of the attempt whose action it answers.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from enum import Enum
 
 
 class ScoreSource(str, Enum):
-    """Who judges poses."""
+    """What scores poses."""
 
     GEOMETRY = "geometry"
     """Depth, silhouette and contour against the rendered model, on every tracked frame."""
     NETWORK = "network"
-    """The tracking verifier against its memory of crops, every few frames; from a lane some frames late."""
+    """The verifier network against its memory of crops, every few frames; from a lane some frames late."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameArrived:
-    """Time passed; perhaps a frame arrived. Send it before anything that is said about the frame."""
+    """A frame arrived, or time passed without one. Send it before any other event about the frame."""
 
     frame: int
     """The newest frame."""
@@ -31,16 +31,16 @@ class FrameArrived:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseScored:
-    """A voter judged the tracked pose in a frame, which may be an old one."""
+    """The tracked pose was scored in a frame, which may be an old one."""
 
     frame: int
-    """The frame it looked at."""
+    """The frame of the scored pose."""
     source: ScoreSource
-    """Who."""
+    """What scored it."""
     score: float
     """How well the pose agrees, 0 to 1; 0 when the tracker had none."""
     is_non_finite: bool = False
-    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
+    """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
@@ -58,7 +58,7 @@ class MaskFound:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseFound:
-    """Registration, or looking around the last pose, came to a pose."""
+    """Registration, or the local search, found a pose."""
 
     attempt: int
     """The attempt it answers."""
@@ -73,18 +73,18 @@ class PoseFound:
 
 @dataclass(frozen=True, kw_only=True)
 class PosePropagated:
-    """The found pose was tracked on to a newer frame and judged there."""
+    """The found pose was tracked to a newer frame and scored there."""
 
     attempt: int
     """The attempt it answers."""
     frame: int
-    """The frame it got to."""
+    """The frame it was tracked to."""
     score: float
-    """The geometric judgement there, 0 to 1."""
+    """The geometric score there, 0 to 1."""
     network_score: float | None = None
-    """The verifier network's, if it has a memory to compare with."""
+    """The score of the verifier network there; None if it has no crops to compare with."""
     is_non_finite: bool = False
-    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
+    """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
@@ -94,7 +94,7 @@ class PosePropagated:
 
 @dataclass(frozen=True, kw_only=True)
 class NothingFound:
-    """The action under way found nothing."""
+    """The action in progress found nothing."""
 
     attempt: int
     """The attempt it answers."""
@@ -102,42 +102,45 @@ class NothingFound:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseGiven:
-    """Somebody outside knows the pose: a label, a person, another sensor. Ends whatever is under way."""
+    """The pose was given from outside: a label, a person, another sensor. Ends the attempt in progress."""
 
     frame: int
     """The frame of the pose."""
     score: float
-    """The geometric judgement of it, 0 to 1."""
+    """The geometric score of it, 0 to 1."""
     is_non_finite: bool = False
-    """Whether a network gave no number there, and the score is without it: the frame is doubted whatever it is."""
+    """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)
 
+
+Answer = MaskFound | PoseFound | PosePropagated | NothingFound
+"""Events that answer an action of an attempt."""
 
 Event = FrameArrived | PoseScored | MaskFound | PoseFound | PosePropagated | NothingFound | PoseGiven
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchLocally:
-    """Look for the object around its last trusted pose. Answers: `PoseFound`, `NothingFound`."""
+    """Search for the object around its last trusted pose. Answers: `PoseFound`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
     frame: int
-    """Where to look."""
+    """The frame to search."""
     trusted_frame: int
-    """Whose pose to start from."""
+    """The frame of that pose."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchImage:
-    """Look for the object's mask in the whole image. Answers: `MaskFound`, `NothingFound`."""
+    """Search for the object's mask in the whole image. Answers: `MaskFound`, `NothingFound`."""
 
     attempt: int
     """Number to answer with."""
     frame: int
-    """Where to look."""
+    """The frame to search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,7 @@ class Propagate:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelAttempt:
-    """Stop what is under way for an attempt; its answer is not wanted any more."""
+    """Stop the action in progress of an attempt; its answer is not wanted any more."""
 
     attempt: int
     """The attempt."""
@@ -170,7 +173,7 @@ class CancelAttempt:
 
 @dataclass(frozen=True, kw_only=True)
 class StartTrack:
-    """The forwarded or given pose is the track from now on."""
+    """The propagated or given pose is the track from now on."""
 
     frame: int
     """The frame of the pose."""
@@ -178,7 +181,7 @@ class StartTrack:
 
 @dataclass(frozen=True)
 class DropTrack:
-    """The track is lost: stop following, report no pose."""
+    """The track is lost: stop tracking, report no pose."""
 
 
 @dataclass(frozen=True, kw_only=True)

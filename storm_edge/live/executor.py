@@ -55,8 +55,9 @@ from storm_edge.live.faults import EngineRecovery
 from storm_edge.live.lanes.background import BackgroundLane, Ticket
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import VerificationLane, VerificationResult
+from storm_edge.live.object_state import ObjectState, RecoveryStep
 from storm_edge.live.recovery import RecoveryTask, Work
-from storm_edge.live.state_machine import ObjectState, RecoveryStep, advance
+from storm_edge.live.state_machine import advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
@@ -142,7 +143,7 @@ class ObjectSession:
             kept_frames=self._config.loop.kept_frames,
         )
         self._T_centre_obj = invert(bundle.T_obj_centre)
-        self._belief = ObjectState()
+        self._state = ObjectState()
         machine = self._config.state_machine
         # Without a detector the old place is all there is to look at.
         self._machine = machine if detector is not None else replace(machine, local_search_attempts=None)
@@ -153,9 +154,9 @@ class ObjectSession:
         self._at_hand: tuple[Frame, FrameBuffers, Float64] | None = None  # what `RememberCrop` is about
 
     @property
-    def belief(self) -> ObjectState:
+    def state(self) -> ObjectState:
         """What the machine knows."""
-        return self._belief
+        return self._state
 
     @property
     def track_prior(self) -> TrackPrior | None:
@@ -178,8 +179,8 @@ class ObjectSession:
     @property
     def need(self) -> RecoveryPriority | None:
         """What it waits for; None where it is followed, or nothing is to be done yet."""
-        attempt = self._belief.attempt
-        if self._belief.has_pose or attempt is None or (self._work is None and self._ticket is None):
+        attempt = self._state.attempt
+        if self._state.has_pose or attempt is None or (self._work is None and self._ticket is None):
             return None
         return _NEEDS[attempt.step]
 
@@ -229,7 +230,7 @@ class ObjectSession:
     def track(self, frame: Frame, buffers: FrameBuffers) -> Track:
         """Follow the object into the next frame, or go on looking for it."""
         spent = self.advance(frame, buffers)
-        if not self._belief.has_pose:
+        if not self._state.has_pose:
             started = time.perf_counter()
             self.locate()
             spent["locate"] = (time.perf_counter() - started) * 1e3
@@ -240,23 +241,23 @@ class ObjectSession:
         started = time.perf_counter()
         self._tick(frame)
         spent = {}
-        if self._belief.has_pose:
+        if self._state.has_pose:
             self._hear_verifier()
-        if self._belief.has_pose:
+        if self._state.has_pose:
             # The step of a group is done at the first question; each object bears its share of it.
             others_ms = 0.0 if self.group is None else self.group.spent_ms
             self._follow(frame, buffers)
             spent["track"] = (time.perf_counter() - started) * 1e3
             if self.group is not None:
                 spent["track"] += self.group.share_ms - (self.group.spent_ms - others_ms)
-        if not self._belief.has_pose:
+        if not self._state.has_pose:
             self._locator.keep(frame)
             self._hear_lane()
         return spent
 
     def locate(self) -> None:
         """The second half, while there is no pose: do some chunks of the work under way, or hand it to the lane."""
-        if self._belief.has_pose:
+        if self._state.has_pose:
             return
         if self._lane is not None:
             self._hand_in(self._lane)
@@ -330,12 +331,12 @@ class ObjectSession:
             )
         )
         due = frame.index % self._verify_every == self._verify_place
-        due = due or self._belief.state is TrackState.SUSPECT
-        if due and self._belief.has_pose:
+        due = due or self._state.track_state is TrackState.SUSPECT
+        if due and self._state.has_pose:
             self._hear_vote(
                 self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
             )
-        if self._belief.trusted_frame == frame.index != self._belief.non_finite_frame:
+        if self._state.trusted_frame == frame.index != self._state.non_finite_frame:
             self._trusted = step.T_cam_centre
 
     def _tracked(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
@@ -363,7 +364,7 @@ class ObjectSession:
 
     def _hear(self, event: Event) -> None:
         """Tell the machine, and do what it asks for."""
-        self._belief, actions = advance(self._belief, event, self._machine)
+        self._state, actions = advance(self._state, event, self._machine)
         for action in actions:
             self._do(action)
 
@@ -374,7 +375,7 @@ class ObjectSession:
             self._work = self._guarded(action.attempt, self._locator.search(action.attempt, self.track_prior))
         elif isinstance(action, RegisterMask):
             track_prior = self.track_prior
-            brief = track_prior is not None and (self._belief.failure_count + 1) % self._config.loop.thorough_every
+            brief = track_prior is not None and (self._state.failure_count + 1) % self._config.loop.thorough_every
             budget = REACQUIRE if brief else FULL
             work = self._locator.register_candidates(action.attempt, track_prior, budget)
             self._work = self._guarded(action.attempt, work)
@@ -437,7 +438,7 @@ class ObjectSession:
 
     def _hand_in(self, lane: BackgroundLane) -> None:
         if self._ticket is None and self._work is not None:
-            attempt = self._belief.attempt
+            attempt = self._state.attempt
             assert attempt is not None
             self._ticket = lane.submit(self._work, kind=attempt.step.value)
 
@@ -449,12 +450,12 @@ class ObjectSession:
 
     def report(self, frame: Frame, spent_ms: dict[str, float]) -> Track:
         """What is known at this frame, after `advance` and `locate`."""
-        step = self._step if self._belief.has_pose else None
+        step = self._step if self._state.has_pose else None
         return Track(
             frame=frame.index,
             stamp_ns=frame.stamp_ns,
             object_id=self.bundle.object_id,
-            state=self._belief.state,
+            state=self._state.track_state,
             T_cam_obj=None if step is None else step.T_cam_centre @ self._T_centre_obj,
             confidence=0.0 if step is None else step.confidence,
             pose_age_ms=None if step is None else (frame.stamp_ns - self._step_stamp_ns) * 1e-6,

@@ -147,7 +147,7 @@ class Session:
         if self._lane is not None:
             # Who follows nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
             # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
-            followed = any(item.belief.has_pose for item in self._objects)
+            followed = any(item.state.has_pose for item in self._objects)
             self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
         with watched, on_stream(self._stream):
@@ -180,14 +180,14 @@ class Session:
         place = next_request(requests)
         if place is not None:
             item = self._objects[place]
-            attempt = item.belief.attempt
+            attempt = item.state.attempt
             self._turn = None if attempt is None else (item, attempt.number)
             began = time.perf_counter()
             item.locate()
             spent[place]["locate"] = spent[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
 
     def _wish(self, item: ObjectSession) -> RecoveryRequest | None:
-        need, attempt = item.need, item.belief.attempt
+        need, attempt = item.need, item.state.attempt
         if need is None or attempt is None:
             return None
         held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number

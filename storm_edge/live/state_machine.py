@@ -1,52 +1,56 @@
-"""What is believed about one object, and what to do next: the recovery loop as a pure state machine.
+"""What is known of one object, and what to do next: tracking and recovery as a pure state machine.
 
 `advance` takes an `ObjectState` and an event and returns the next state and the actions that it asks for. Nothing
-here looks at an image, a clock or a thread; who runs the loop does the actions and sends their answers back as
-events, at once or many frames later. One machine per object.
+here looks at an image, a clock or a thread; `executor` does the actions, and their answers come back as events, at
+once or many frames later. One machine per object. Which poses may become the track is in `pose_acceptance`.
 
 ==========================  ================================================  =====================================
 state                       event                                             next state, actions
 ==========================  ================================================  =====================================
-SEARCHING, no attempt       Tick, the wait is over, a recent pose is known    SEARCHING, LookNearby; Search if that
-                                                                              failed before
-SEARCHING, no attempt       Tick, the wait is over, none is known             SEARCHING, Search
-SEARCHING, near last pose   PoseFound, score high enough                      REGISTERING, Forward
-SEARCHING, near last pose   PoseFound with a low score, Failed                SEARCHING, Search
-SEARCHING, whole image      MaskFound                                         REGISTERING, Register
-SEARCHING, whole image      Failed                                            SEARCHING, the next wait is longer
-REGISTERING                 PoseFound, score high enough                      REGISTERING, Forward
-REGISTERING                 PoseForwarded, trusted, of the newest frames      TRACKING, Begin, Forget, Remember
-REGISTERING                 PoseForwarded, trusted, of an older frame         REGISTERING, Forward from there
-REGISTERING                 low score, Failed; came from the last pose        SEARCHING, Search
-REGISTERING                 low score, Failed; came from a mask               SEARCHING, the next wait is longer
-SEARCHING, REGISTERING      Tick, the attempt took too long                   SEARCHING, Cancel, longer wait
-TRACKING                    Judged, a voter's average is low (a doubt)        SUSPECT
-TRACKING, SUSPECT           Tick, nobody judged for a while (a doubt)         SUSPECT
-TRACKING                    Judged, well, the newest frame                    TRACKING, Remember now and then
-TRACKING                    Judged, well, an older frame of this track        TRACKING
-TRACKING, SUSPECT           Judged, faulty                                    SUSPECT in the frame where it is heard
-SUSPECT                     Judged, every voter's average is trusted again    TRACKING
-TRACKING, SUSPECT           `lost_after` doubts in a row                      LOST, Drop
-LOST                        Tick                                              SEARCHING, as above; no wait if the
+SEARCHING, no attempt       FrameArrived, the wait is over, a pose was        SEARCHING, SearchLocally; SearchImage
+                            trusted recently                                  where that failed before
+SEARCHING, no attempt       FrameArrived, the wait is over, none was          SEARCHING, SearchImage
+SEARCHING, local search     PoseFound, score high enough                      REGISTERING, Propagate
+SEARCHING, local search     PoseFound with a low score, NothingFound          SEARCHING, SearchImage
+SEARCHING, whole image      MaskFound                                         REGISTERING, RegisterMask
+SEARCHING, whole image      NothingFound                                      SEARCHING, the next wait is longer
+REGISTERING                 PoseFound, score high enough                      REGISTERING, Propagate
+REGISTERING                 PosePropagated, accepted, of the newest frames    TRACKING, StartTrack, ForgetCrops,
+                                                                              RememberCrop
+REGISTERING                 PosePropagated, accepted, of an older frame       REGISTERING, Propagate from there
+REGISTERING                 low score, NothingFound; after a local search     SEARCHING, SearchImage
+REGISTERING                 low score, NothingFound; after a search           SEARCHING, the next wait is longer
+SEARCHING, REGISTERING      FrameArrived, the attempt took too long           SEARCHING, CancelAttempt, longer wait
+TRACKING                    PoseScored, a source's average is low             SUSPECT
+TRACKING, SUSPECT           FrameArrived, no score for a while                SUSPECT
+TRACKING                    PoseScored, high, the newest frame                TRACKING, RememberCrop now and then
+TRACKING                    PoseScored, high, an older frame of this track    TRACKING
+TRACKING, SUSPECT           PoseScored, a network gave no finite number       SUSPECT in the newest frame
+SUSPECT                     PoseScored, every source's average is high again  TRACKING
+TRACKING, SUSPECT           `lost_after` low or missing scores in a row       LOST, DropTrack
+LOST                        FrameArrived                                      SEARCHING, as above; no wait if the
                                                                               track had settled
-any                         Given, trusted / doubted or faulty                TRACKING / SUSPECT, Begin, Forget
+any                         PoseGiven, high score / low or not finite         TRACKING / SUSPECT, StartTrack,
+                                                                              ForgetCrops
 ==========================  ================================================  =====================================
 
-Everything else leaves the belief as it is: answers of attempts that are over, judgements of frames before the track
-began or older than the voter's last one. A judgement of an older frame than the newest counts like any other, as the
-voter's newest opinion: it may raise a doubt, end its own, or lose the track, but never end another voter's doubt. An
-attempt has a number, and at most one of its actions is under way.
+Everything else changes nothing: answers of attempts that are over, scores of frames before the track began or older
+than the source's last one. The score of an older frame counts like any other, as the newest score of its source: it
+may make the track suspect, end that for its own source, or lose the track, but never end it for another source. An
+attempt has a number, and at most one of its actions is in progress.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from storm_edge.live.config import ScoreThresholds, StateMachineConfig
 from storm_edge.live.events import (
     Action,
+    Answer,
     CancelAttempt,
     DropTrack,
     Event,
@@ -66,17 +70,33 @@ from storm_edge.live.events import (
     SearchLocally,
     StartTrack,
 )
+from storm_edge.live.object_state import Attempt, ObjectState, RecoveryStep, ScoreHistory
+from storm_edge.live.pose_acceptance import accepts_propagated_pose, is_current, is_worth_propagating
 from storm_edge.live.track_report import TrackState
 
-FOLLOWED = (TrackState.TRACKING, TrackState.SUSPECT)
-"""States in which there is a pose to report."""
+Transition = tuple[ObjectState, tuple[Action, ...]]
+"""The next state, and what is to be done."""
 
 
-def _vote_of(config: StateMachineConfig, source: ScoreSource) -> ScoreThresholds:
-    return config.geometry if source is ScoreSource.GEOMETRY else config.network
+def advance(state: ObjectState, event: Event, config: StateMachineConfig) -> Transition:
+    """The state after an event, and what is to be done.
+
+    Args:
+        state: The state before.
+        event: What happened.
+        config: Thresholds and times; the same at every call.
+
+    Raises:
+        ValueError: Time or frames go backwards, or the event is about a frame that no `FrameArrived` announced.
+    """
+    if not isinstance(event, (FrameArrived, NothingFound)) and event.frame > state.frame:
+        raise ValueError(f"{type(event).__name__} of frame {event.frame}, but the newest frame is {state.frame}")
+    if isinstance(event, Answer) and (state.attempt is None or state.attempt.number != event.attempt):
+        return state, ()
+    return _TRANSITIONS[type(event)](state, event, config)
 
 
-def wait_s(config: StateMachineConfig, failure_count: int) -> float:
+def retry_wait_s(config: StateMachineConfig, failure_count: int) -> float:
     """Time before the next attempt after so many failures in a row [s]."""
     if not failure_count:
         return 0.0
@@ -84,334 +104,235 @@ def wait_s(config: StateMachineConfig, failure_count: int) -> float:
     return min(config.cool_down_s * 2.0**doublings, config.longest_wait_s)
 
 
-class RecoveryStep(str, Enum):
-    """What an attempt is waiting for."""
-
-    LOCAL_SEARCH = "nearby"
-    SEARCH = "search"
-    REGISTER = "register"
-    PROPAGATE = "forward"
+# Frames, scores and given poses -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One try to find the object, from the search to the verified pose."""
-
-    number: int
-    """Counts up over the whole run."""
-    step: RecoveryStep
-    """What it is waiting for."""
-    frame: int
-    """The frame that this works on."""
-    started_s: float
-    """When it began [s]."""
-    searched: bool
-    """Whether the whole image was its matter already."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreHistory:
-    """What one voter thinks of the track."""
-
-    source: ScoreSource
-    """Who."""
-    average: float
-    """Exponential moving average of the scores."""
-    doubts: int
-    """Doubts in a row."""
-    frame: int
-    """The newest frame judged."""
-    heard_s: float
-    """When [s]."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectState:
-    """All that the machine knows. The default is the start: nothing seen yet."""
-
-    state: TrackState = TrackState.SEARCHING
-    """What is reported."""
-    frame: int = -1
-    """Newest frame."""
-    time_s: float = -math.inf
-    """Time of the last tick [s]."""
-    attempt: Attempt | None = None
-    """The try under way; None while tracking and while waiting."""
-    attempt_count: int = 0
-    """Attempts begun so far."""
-    failure_count: int = 0
-    """Failures in a row."""
-    search_from_s: float = -math.inf
-    """No attempt begins before this time [s]."""
-    score_histories: tuple[ScoreHistory, ...] = ()
-    """At most one per voter, of the current track."""
-    silences: int = 0
-    """Doubts in a row because nobody judged."""
-    since_frame: int = -1
-    """First frame of the current track."""
-    began_s: float = -math.inf
-    """When it began [s]."""
-    heard_s: float = -math.inf
-    """When somebody last judged it, or a silence was counted [s]."""
-    trusted_frame: int | None = None
-    """Last frame whose pose was trusted."""
-    trusted_s: float = -math.inf
-    """When [s]."""
-    remembered_frame: int = -1
-    """Last frame given to the verifier's memory."""
-    non_finite_frame: int = -1
-    """The newest frame when it was last heard that a network gave no number: nothing said in it ends the doubt."""
-
-    @property
-    def has_pose(self) -> bool:
-        """Whether there is a pose to report."""
-        return self.state in FOLLOWED
-
-    def opinion(self, source: ScoreSource) -> ScoreHistory | None:
-        """What a voter thinks, None if it did not say lately."""
-        return next((opinion for opinion in self.score_histories if opinion.source is source), None)
-
-
-def advance(belief: ObjectState, event: Event, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
-    """What is believed after an event, and what is to be done.
-
-    Args:
-        belief: What was believed.
-        event: What happened.
-        config: Thresholds and times; the same at every call.
-
-    Raises:
-        ValueError: Time or frames go backwards, or something is said about a frame that no `FrameArrived` announced.
-    """
-    if isinstance(event, FrameArrived):
-        return _tick(belief, event, config)
-    if (
-        isinstance(event, (PoseScored, MaskFound, PoseFound, PosePropagated, PoseGiven))
-        and event.frame > belief.frame
-    ):
-        raise ValueError(f"{type(event).__name__} of frame {event.frame}, but the newest frame is {belief.frame}")
-    if isinstance(event, PoseScored):
-        return _judged(belief, event, config)
-    if isinstance(event, PoseGiven):
-        return _given(belief, event, config)
-    if belief.attempt is None or belief.attempt.number != event.attempt:
-        return belief, ()
-    return _answered(belief, belief.attempt, event, config)
-
-
-def _tick(
-    belief: ObjectState, event: FrameArrived, config: StateMachineConfig
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    if event.frame < belief.frame or not belief.time_s <= event.time_s < math.inf:  # NaN too
-        was = f"frame {belief.frame} at {belief.time_s:g} s"
-        raise ValueError(f"tick of frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
-    belief = replace(belief, frame=event.frame, time_s=event.time_s)
-    if belief.has_pose:
-        return _listen(belief, config)
-    if belief.state is TrackState.LOST:
-        belief = replace(belief, state=TrackState.SEARCHING)
-    attempt = belief.attempt
+def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfig) -> Transition:
+    if event.frame < state.frame or not state.time_s <= event.time_s < math.inf:  # NaN too
+        was = f"frame {state.frame} at {state.time_s:g} s"
+        raise ValueError(f"frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
+    state = replace(state, frame=event.frame, time_s=event.time_s)
+    if state.has_pose:
+        return _expire_scores(state, config)
+    if state.track_state is TrackState.LOST:
+        state = replace(state, track_state=TrackState.SEARCHING)
+    attempt = state.attempt
     if attempt is not None:
-        if belief.time_s - attempt.started_s < config.attempt_timeout_s:
-            return belief, ()
-        return _give_up(belief, config), (CancelAttempt(attempt=attempt.number),)
-    if belief.time_s < belief.search_from_s:
-        return belief, ()
-    return _begin_attempt(belief, config)
+        if state.time_s - attempt.started_s < config.attempt_timeout_s:
+            return state, ()
+        return _give_up(state, config), (CancelAttempt(attempt=attempt.number),)
+    if state.time_s < state.search_from_s:
+        return state, ()
+    return _begin_attempt(state, config)
 
 
-def _listen(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
-    """Forget opinions that are too old; having none left for a while is a doubt."""
-    fresh = tuple(o for o in belief.score_histories if belief.time_s - o.heard_s < config.silence_s)
-    belief = replace(belief, score_histories=fresh)
-    if belief.time_s - belief.heard_s < config.silence_s:
-        return belief, ()
-    return _settle(replace(belief, silences=belief.silences + 1, heard_s=belief.time_s), config)
+def _expire_scores(state: ObjectState, config: StateMachineConfig) -> Transition:
+    """Forget scores that are too old; having had none for a while counts like a low one."""
+    recent = tuple(h for h in state.score_histories if state.time_s - h.scored_s < config.silence_s)
+    state = replace(state, score_histories=recent)
+    if state.time_s - state.scored_s < config.silence_s:
+        return state, ()
+    return _settle(replace(state, unscored_count=state.unscored_count + 1, scored_s=state.time_s), config)
 
 
-def _judged(
-    belief: ObjectState, event: PoseScored, config: StateMachineConfig
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    before = belief.opinion(event.source)
-    overtaken = before is not None and event.frame <= before.frame
-    if not belief.has_pose or event.frame < belief.since_frame or overtaken:
-        return belief, ()
-    vote = _vote_of(config, event.source)
+def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig) -> Transition:
+    before = state.history_of(event.source)
+    is_overtaken = before is not None and event.frame <= before.frame
+    if not state.has_pose or event.frame < state.start_frame or is_overtaken:
+        return state, ()
+    thresholds = _thresholds_of(config, event.source)
     average = event.score
     if before is not None:
-        average = vote.newest_weight * event.score + (1.0 - vote.newest_weight) * before.average
-    doubts = 0
-    if average < vote.suspect_below:
-        doubts = 1 if before is None else before.doubts + 1
-    opinion = ScoreHistory(
-        source=event.source, average=average, doubts=doubts, frame=event.frame, heard_s=belief.time_s
+        average = thresholds.newest_weight * event.score + (1.0 - thresholds.newest_weight) * before.average
+    low_score_count = 0
+    if average < thresholds.suspect_below:
+        low_score_count = 1 if before is None else before.low_score_count + 1
+    history = ScoreHistory(
+        source=event.source,
+        average=average,
+        low_score_count=low_score_count,
+        frame=event.frame,
+        scored_s=state.time_s,
     )
-    others = tuple(o for o in belief.score_histories if o.source is not event.source)
-    belief = replace(belief, score_histories=(*others, opinion), silences=0, heard_s=belief.time_s)
+    others = tuple(h for h in state.score_histories if h.source is not event.source)
+    state = replace(state, score_histories=(*others, history), unscored_count=0, scored_s=state.time_s)
     if event.is_non_finite:
-        belief = replace(belief, non_finite_frame=belief.frame)
-    belief, actions = _settle(belief, config)
-    if belief.state is not TrackState.TRACKING or not _all_trust(belief, config) or event.score < vote.trust_above:
-        return belief, actions
-    if belief.trusted_frame is None or event.frame > belief.trusted_frame:
-        belief = replace(belief, trusted_frame=event.frame, trusted_s=belief.time_s)
-    # Only the newest frame is still at hand; one whose vote comes late is made up for by the next.
-    if event.frame == belief.frame and event.frame >= belief.remembered_frame + config.remember_every:
-        belief = replace(belief, remembered_frame=event.frame)
+        state = replace(state, non_finite_frame=state.frame)
+    state, actions = _settle(state, config)
+    is_trusted = state.track_state is TrackState.TRACKING and _all_trust(state, config)
+    if not is_trusted or event.score < thresholds.trust_above:
+        return state, actions
+    if state.trusted_frame is None or event.frame > state.trusted_frame:
+        state = replace(state, trusted_frame=event.frame, trusted_s=state.time_s)
+    # Only the newest frame is still there; one whose score comes late is made up for by the next.
+    if event.frame == state.frame and event.frame >= state.remembered_frame + config.remember_every:
+        state = replace(state, remembered_frame=event.frame)
         actions = (*actions, RememberCrop(frame=event.frame))
-    return belief, actions
+    return state, actions
 
 
-def _all_trust(belief: ObjectState, config: StateMachineConfig) -> bool:
-    return all(o.average >= _vote_of(config, o.source).trust_above for o in belief.score_histories)
+def _thresholds_of(config: StateMachineConfig, source: ScoreSource) -> ScoreThresholds:
+    return config.geometry if source is ScoreSource.GEOMETRY else config.network
 
 
-def _settle(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
-    """The state of a followed object from its doubts."""
-    doubts = max([belief.silences, *(o.doubts for o in belief.score_histories)])
-    if doubts >= config.lost_after:
-        lasted = belief.time_s - belief.began_s >= config.settled_s
-        failures = 0 if lasted else belief.failure_count + 1
+def _all_trust(state: ObjectState, config: StateMachineConfig) -> bool:
+    return all(h.average >= _thresholds_of(config, h.source).trust_above for h in state.score_histories)
+
+
+def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
+    """TRACKING, SUSPECT or LOST, from the scores."""
+    low_score_count = max([state.unscored_count, *(h.low_score_count for h in state.score_histories)])
+    if low_score_count >= config.lost_after:
+        has_settled = state.time_s - state.started_s >= config.settled_s
+        failure_count = 0 if has_settled else state.failure_count + 1
         lost = replace(
-            belief,
-            state=TrackState.LOST,
+            state,
+            track_state=TrackState.LOST,
             score_histories=(),
-            silences=0,
-            failure_count=failures,
-            search_from_s=belief.time_s + wait_s(config, failures),
+            unscored_count=0,
+            failure_count=failure_count,
+            search_from_s=state.time_s + retry_wait_s(config, failure_count),
         )
         return lost, (DropTrack(),)
-    if doubts or belief.non_finite_frame == belief.frame:
-        return replace(belief, state=TrackState.SUSPECT), ()
-    if _all_trust(belief, config):
-        return replace(belief, state=TrackState.TRACKING), ()
-    return belief, ()  # between the thresholds nothing changes
+    if low_score_count or state.non_finite_frame == state.frame:
+        return replace(state, track_state=TrackState.SUSPECT), ()
+    if _all_trust(state, config):
+        return replace(state, track_state=TrackState.TRACKING), ()
+    return state, ()  # between the thresholds nothing changes
 
 
-def _given(
-    belief: ObjectState, event: PoseGiven, config: StateMachineConfig
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    stop = () if belief.attempt is None else (CancelAttempt(attempt=belief.attempt.number),)
-    belief, actions = _begin_track(belief, event.frame, event.score, None, config, is_non_finite=event.is_non_finite)
-    return belief, (*stop, *actions)
+def _on_given_pose(state: ObjectState, event: PoseGiven, config: StateMachineConfig) -> Transition:
+    cancel = () if state.attempt is None else (CancelAttempt(attempt=state.attempt.number),)
+    state, actions = _start_track(state, event, None, config)
+    return state, (*cancel, *actions)
 
 
-def _begin_attempt(belief: ObjectState, config: StateMachineConfig) -> tuple[ObjectState, tuple[Action, ...]]:
-    number = belief.attempt_count + 1
-    recent = belief.trusted_frame is not None and belief.time_s - belief.trusted_s <= config.local_search_for_s
-    local_search = recent and (
-        config.local_search_attempts is None or belief.failure_count < config.local_search_attempts
+def _start_track(
+    state: ObjectState, pose: PoseGiven | PosePropagated, network_score: float | None, config: StateMachineConfig
+) -> Transition:
+    """A new track. The verifier forgets its crops: they may be what led the old track astray."""
+    is_trusted = pose.score >= config.geometry.trust_above and not pose.is_non_finite
+    is_low = pose.score < config.geometry.suspect_below
+    scores = [(ScoreSource.GEOMETRY, pose.score)]
+    if network_score is not None:
+        scores.append((ScoreSource.NETWORK, network_score))
+    state = replace(
+        state,
+        track_state=TrackState.TRACKING if is_trusted else TrackState.SUSPECT,
+        attempt=None,
+        score_histories=tuple(
+            ScoreHistory(
+                source=source, average=score, low_score_count=int(is_low), frame=pose.frame, scored_s=state.time_s
+            )
+            for source, score in scores
+        ),
+        unscored_count=0,
+        start_frame=pose.frame,
+        started_s=state.time_s,
+        scored_s=state.time_s,
+        trusted_frame=pose.frame if is_trusted else None,
+        trusted_s=state.time_s,
+        remembered_frame=pose.frame if is_trusted else pose.frame - config.remember_every,
+        non_finite_frame=pose.frame if pose.is_non_finite else state.non_finite_frame,
+    )
+    start: tuple[Action, ...] = (StartTrack(frame=pose.frame), ForgetCrops())
+    return state, (*start, RememberCrop(frame=pose.frame)) if is_trusted else start
+
+
+# Attempts to find the object --------------------------------------------------------------------------------------
+
+
+def _begin_attempt(state: ObjectState, config: StateMachineConfig) -> Transition:
+    number = state.attempt_count + 1
+    is_recent = state.trusted_frame is not None and state.time_s - state.trusted_s <= config.local_search_for_s
+    is_local = is_recent and (
+        config.local_search_attempts is None or state.failure_count < config.local_search_attempts
     )
     attempt = Attempt(
         number=number,
-        step=RecoveryStep.LOCAL_SEARCH if local_search else RecoveryStep.SEARCH,
-        frame=belief.frame,
-        started_s=belief.time_s,
-        searched=not local_search,
+        step=RecoveryStep.LOCAL_SEARCH if is_local else RecoveryStep.SEARCH,
+        frame=state.frame,
+        started_s=state.time_s,
+        searched=not is_local,
     )
-    belief = replace(belief, attempt=attempt, attempt_count=number)
-    if local_search and belief.trusted_frame is not None:
-        return belief, (SearchLocally(attempt=number, frame=belief.frame, trusted_frame=belief.trusted_frame),)
-    return belief, (SearchImage(attempt=number, frame=belief.frame),)
+    state = replace(state, attempt=attempt, attempt_count=number)
+    if is_local and state.trusted_frame is not None:
+        return state, (SearchLocally(attempt=number, frame=state.frame, trusted_frame=state.trusted_frame),)
+    return state, (SearchImage(attempt=number, frame=state.frame),)
 
 
-def _answered(
-    belief: ObjectState,
-    attempt: Attempt,
-    event: MaskFound | PoseFound | PosePropagated | NothingFound,
-    config: StateMachineConfig,
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    """The attempt under way got an answer; one that its step does not wait for changes nothing."""
-    number = attempt.number
-    if isinstance(event, NothingFound):
-        return _next_try(belief, attempt, config)
-    if isinstance(event, MaskFound) and attempt.step is RecoveryStep.SEARCH:
-        return _work(belief, attempt, RecoveryStep.REGISTER, event.frame), (
-            RegisterMask(attempt=number, frame=event.frame),
-        )
-    if isinstance(event, PoseFound) and attempt.step in (RecoveryStep.LOCAL_SEARCH, RecoveryStep.REGISTER):
-        if event.score < config.found_above:
-            return _next_try(belief, attempt, config)
-        return _work(belief, attempt, RecoveryStep.PROPAGATE, event.frame), (
-            Propagate(attempt=number, frame=event.frame),
-        )
-    if isinstance(event, PosePropagated) and attempt.step is RecoveryStep.PROPAGATE:
-        network = event.network_score
-        if not _is_believed(belief, event, config):
-            return _next_try(belief, attempt, config)
-        if belief.frame - event.frame > config.propagation_slack:
-            return _work(belief, attempt, RecoveryStep.PROPAGATE, event.frame), (
-                Propagate(attempt=number, frame=event.frame),
-            )
-        return _begin_track(belief, event.frame, event.score, network, config, is_non_finite=event.is_non_finite)
-    return belief, ()
+def _on_nothing_found(state: ObjectState, event: NothingFound, config: StateMachineConfig) -> Transition:
+    return _try_next(state, config)
 
 
-def _is_believed(belief: ObjectState, event: PosePropagated, config: StateMachineConfig) -> bool:
-    """Whether a pose that was tracked forward may be the track."""
-    network = event.network_score
-    if event.score < config.geometry.trust_above or (network is not None and network < config.network.trust_above):
-        return False
-    if network is None or belief.trusted_frame is None:
-        return event.score >= config.propagated_above
-    return 0.5 * (event.score + network) >= config.propagated_mean_above
+def _on_mask(state: ObjectState, event: MaskFound, config: StateMachineConfig) -> Transition:
+    if _step_of(state) is not RecoveryStep.SEARCH:
+        return state, ()
+    state = _with_step(state, RecoveryStep.REGISTER, event.frame)
+    return state, (RegisterMask(attempt=event.attempt, frame=event.frame),)
 
 
-def _work(belief: ObjectState, attempt: Attempt, step: RecoveryStep, frame: int) -> ObjectState:
-    return replace(belief, state=TrackState.REGISTERING, attempt=replace(attempt, step=step, frame=frame))
+def _on_found_pose(state: ObjectState, event: PoseFound, config: StateMachineConfig) -> Transition:
+    if _step_of(state) not in (RecoveryStep.LOCAL_SEARCH, RecoveryStep.REGISTER):
+        return state, ()
+    if not is_worth_propagating(event, config):
+        return _try_next(state, config)
+    return _propagate(state, event)
 
 
-def _next_try(
-    belief: ObjectState, attempt: Attempt, config: StateMachineConfig
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    """After looking nearby in vain the whole image is searched; after that the attempt has failed."""
-    if attempt.searched:
-        return _give_up(belief, config), ()
-    again = replace(attempt, step=RecoveryStep.SEARCH, frame=belief.frame, searched=True)
-    search = SearchImage(attempt=attempt.number, frame=belief.frame)
-    return replace(belief, state=TrackState.SEARCHING, attempt=again), (search,)
+def _on_propagated_pose(state: ObjectState, event: PosePropagated, config: StateMachineConfig) -> Transition:
+    if _step_of(state) is not RecoveryStep.PROPAGATE:
+        return state, ()
+    if not accepts_propagated_pose(state, event, config):
+        return _try_next(state, config)
+    if not is_current(state, event, config):
+        return _propagate(state, event)
+    return _start_track(state, event, event.network_score, config)
 
 
-def _give_up(belief: ObjectState, config: StateMachineConfig) -> ObjectState:
-    failures = belief.failure_count + 1
+def _propagate(state: ObjectState, pose: PoseFound | PosePropagated) -> Transition:
+    state = _with_step(state, RecoveryStep.PROPAGATE, pose.frame)
+    return state, (Propagate(attempt=pose.attempt, frame=pose.frame),)
+
+
+def _step_of(state: ObjectState) -> RecoveryStep | None:
+    return None if state.attempt is None else state.attempt.step
+
+
+def _with_step(state: ObjectState, step: RecoveryStep, frame: int) -> ObjectState:
+    assert state.attempt is not None
+    attempt = replace(state.attempt, step=step, frame=frame)
+    return replace(state, track_state=TrackState.REGISTERING, attempt=attempt)
+
+
+def _try_next(state: ObjectState, config: StateMachineConfig) -> Transition:
+    """After a local search in vain the whole image is searched; after that the attempt has failed."""
+    attempt = state.attempt
+    if attempt is None or attempt.searched:
+        return _give_up(state, config), ()
+    attempt = replace(attempt, step=RecoveryStep.SEARCH, frame=state.frame, searched=True)
+    search = SearchImage(attempt=attempt.number, frame=state.frame)
+    return replace(state, track_state=TrackState.SEARCHING, attempt=attempt), (search,)
+
+
+def _give_up(state: ObjectState, config: StateMachineConfig) -> ObjectState:
+    failure_count = state.failure_count + 1
     return replace(
-        belief,
-        state=TrackState.SEARCHING,
+        state,
+        track_state=TrackState.SEARCHING,
         attempt=None,
-        failure_count=failures,
-        search_from_s=belief.time_s + wait_s(config, failures),
+        failure_count=failure_count,
+        search_from_s=state.time_s + retry_wait_s(config, failure_count),
     )
 
 
-def _begin_track(
-    belief: ObjectState,
-    frame: int,
-    score: float,
-    network: float | None,
-    config: StateMachineConfig,
-    *,
-    is_non_finite: bool,
-) -> tuple[ObjectState, tuple[Action, ...]]:
-    """A new track; what the verifier remembered may have been what led the old one astray."""
-    trusted = score >= config.geometry.trust_above and not is_non_finite
-    doubted = score < config.geometry.suspect_below
-    scores = [(ScoreSource.GEOMETRY, score)] + ([] if network is None else [(ScoreSource.NETWORK, network)])
-    belief = replace(
-        belief,
-        state=TrackState.TRACKING if trusted else TrackState.SUSPECT,
-        attempt=None,
-        score_histories=tuple(
-            ScoreHistory(source=source, average=value, doubts=int(doubted), frame=frame, heard_s=belief.time_s)
-            for source, value in scores
-        ),
-        silences=0,
-        since_frame=frame,
-        began_s=belief.time_s,
-        heard_s=belief.time_s,
-        trusted_frame=frame if trusted else None,
-        trusted_s=belief.time_s,
-        remembered_frame=frame if trusted else frame - config.remember_every,
-        non_finite_frame=frame if is_non_finite else belief.non_finite_frame,
-    )
-    begin: tuple[Action, ...] = (StartTrack(frame=frame), ForgetCrops())
-    return belief, (*begin, RememberCrop(frame=frame)) if trusted else begin
+_TRANSITIONS: dict[type[Event], Callable[[ObjectState, Any, StateMachineConfig], Transition]] = {
+    FrameArrived: _on_frame,
+    PoseScored: _on_score,
+    PoseGiven: _on_given_pose,
+    MaskFound: _on_mask,
+    PoseFound: _on_found_pose,
+    PosePropagated: _on_propagated_pose,
+    NothingFound: _on_nothing_found,
+}
+"""What each event does."""

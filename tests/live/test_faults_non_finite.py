@@ -59,7 +59,7 @@ def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
     networks.plan.answers["refine"] = value
     tracks = player.play(5)
     assert [track.state for track in tracks] == [TrackState.SUSPECT] * 5
-    trusted = player.loop.belief.trusted_frame
+    trusted = player.loop.state.trusted_frame
     assert trusted == 3, "a frame without an answer was trusted"
     networks.plan.answers.clear()
     tracks += player.play(2)
@@ -84,7 +84,7 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
         7,
         10,
     ]  # where it was asked
-    assert player.loop.belief.remembered_frame == 10
+    assert player.loop.state.remembered_frame == 10
     assert len(verifier) == 1, "a crop without numbers is in the memory"
     networks.plan.answers.clear()
     networks.plan.answers["tom_compare"] = float("inf")

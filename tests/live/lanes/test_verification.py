@@ -83,7 +83,7 @@ class Player:
 
         def noted(event: Event) -> None:
             if isinstance(event, PoseScored) and event.source is ScoreSource.NETWORK:
-                self.heard.append((self.loop.belief.frame, event))
+                self.heard.append((self.loop.state.frame, event))
             hear(event)
 
         self.loop._hear = noted  # type: ignore[method-assign]
@@ -139,7 +139,7 @@ def test_tracking_goes_on_while_a_vote_is_under_way_and_the_vote_names_its_frame
         assert when == last.frame > asked + 9
         assert last.state is TrackState.SUSPECT
         verifier.score = 0.9
-        player.play_until(lambda: player.loop.belief.state is TrackState.TRACKING)
+        player.play_until(lambda: player.loop.state.track_state is TrackState.TRACKING)
     assert verifier.threads == {"locate"}
     assert all(judged.frame <= when for when, judged in player.heard)
 
@@ -186,7 +186,7 @@ def test_votes_that_say_no_lose_the_track_and_leave_nothing_under_way(staged: St
         player = Player(staged, verifier, lane)
         player.play_until(lambda: bool(player.heard))
         verifier.score = 0.0
-        tracks = player.play_until(lambda: not player.loop.belief.has_pose)
+        tracks = player.play_until(lambda: not player.loop.state.has_pose)
         states = [track.state for track in tracks]
         assert TrackState.SUSPECT in states
         assert len(player.heard) >= 4, "one doubt is no loss"
