@@ -24,7 +24,7 @@ check: $(TEST_VENV)/installed
 export-full: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m pip install --quiet --no-deps sam2 iopath portalocker hydra-core omegaconf \
 		antlr4-python3-runtime==4.9.3 tqdm
-	$(TEST_VENV)/bin/python -m benchmarks.cases.export --tier full --random-weights 0 --recordings 1 --held-out 4
+	$(TEST_VENV)/bin/python -m benchmarks run export --tier full --random-weights 0 --recordings 1 --held-out 4
 
 # The lean install: what a robot needs, without torch.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -1,1 +1,1 @@
-"""Benchmarks; each is run as ``python -m benchmarks.<name>`` from the repository root."""
+"""Benchmarks, run from the repository root: `python -m benchmarks list`, `python -m benchmarks run NAME`."""

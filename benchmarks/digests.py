@@ -20,6 +20,7 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _object(scene: Path) -> tuple[str, ...]:
     return ("--object", str(scene / "models" / "obj_000001.ply"), "--unit", "mm")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", type=Path, help="folder for the recordings")
     parser.add_argument("--real", type=Path, default=None, help="folder of the real recordings")
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=None, help="names of runs, or what they begin with")
     parser.add_argument("--against", type=Path, default=None, help="an earlier file to compare with")
     parser.add_argument("--json", type=Path, default=None, help="where to write the digests")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     runs = all_runs(options.sets, options.real, options.recoveries)
     if options.only is not None:

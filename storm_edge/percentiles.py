@@ -10,10 +10,25 @@ PERCENTILES = (50, 90, 99)
 """The ones that reports state, beside the largest value."""
 
 
-def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
-    """``p50``, ``p90``, ``p99``, ``max`` [ms] and ``count`` of some latencies; empty for none."""
+def percentiles(values_ms: Sequence[float], ranks: Sequence[int] = PERCENTILES) -> dict[str, float]:
+    """``p50``, ``p90``, ``p99``, ``max`` [ms] and ``count`` of some latencies; empty for none.
+
+    Args:
+        values_ms: The latencies.
+        ranks: The percentiles to state, where others are wanted.
+    """
     if not values_ms:
         return {}
     values = np.asarray(values_ms, dtype=np.float64)
-    found = {f"p{q}": round(float(np.percentile(values, q)), 3) for q in PERCENTILES}
+    found = {f"p{q}": round(float(np.percentile(values, q)), 3) for q in ranks}
     return found | {"max": round(float(values.max()), 3), "count": len(values)}
+
+
+def first_and_last(values_ms: Sequence[float]) -> dict[str, float]:
+    """``first_p50`` and ``last_p50`` [ms]: medians of the first and the last tenth, in which a drift shows."""
+    values = np.asarray(values_ms, dtype=np.float64)
+    window = max(1, len(values) // 10)
+    return {
+        "first_p50": round(float(np.median(values[:window])), 3),
+        "last_p50": round(float(np.median(values[-window:])), 3),
+    }

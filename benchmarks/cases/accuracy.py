@@ -1,36 +1,35 @@
 """How right the poses are: held-out synthetic pictures and recordings, and real ones where they are at hand.
 
-    python -m benchmarks.make_sets SETS
+    python -m benchmarks run make_sets SETS
     python -m benchmarks run accuracy SETS [--real DATA] [--init mask|auto] [--bundle nano] [--jobs 2]
 
 Every scene goes the way a user's goes: its model is onboarded, the loop registers from the first mask, or finds the
 object by itself, and tracks to the end, and `evaluate` judges the poses. ``--real`` names a folder with the
-recordings ``mustard`` and ``cup``. The record is ``records/accuracy.json``; ``--name`` renames it for other runs.
+recordings ``mustard`` and ``cup``.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.common import write_record
+from benchmarks.recordings import onboarded
+from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
-from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.objects.onboard import onboard
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 
@@ -39,12 +38,7 @@ def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], l
     """Onboard, track and judge one scene; the object bundle is kept beside it for the next run."""
     path, labels, networks, init = task
     scene = BopScene(path, labels=labels)
-    model = next(iter(sorted((path / "models").glob("obj_*.ply"))))
-    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / f"{path.parent.name}-{path.name}" / model.stem
-    if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        onboard(model, "mm").save(kept)
-    bundle = ObjectBundle.load(kept)
+    bundle = onboarded(path)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         run = track_scene(
@@ -83,29 +77,33 @@ def summary(name: str, scenes: list[list[PoseEvaluation]], states: list[str]) ->
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", type=Path, help="folder written by benchmarks.make_sets")
-    parser.add_argument("--real", type=Path, help="folder with the recordings mustard and cup")
-    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
-    parser.add_argument("--init", choices=["mask", "auto"], default="mask")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", nargs="*", default=["scenes", "sequences", "mustard", "cup"])
-    parser.add_argument("--name", default="accuracy")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class AccuracyOptions(SetOptions):
+    """Which scenes are followed, and how they begin."""
 
+    real: Annotated[Path | None, typer.Option(help="Folder with the recordings mustard and cup.")] = None
+    init: Annotated[Init, typer.Option(help="What gives the first pose.")] = Init.MASK
+    only: Annotated[list[str] | None, typer.Option(help="Only these sets; given again for each.")] = None
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 2
+
+
+@case(record="accuracy")
+def accuracy(options: AccuracyOptions) -> Outcome:
+    """Onboard, follow and judge every scene; bundle `none` is geometry alone."""
+
+    only = options.only or ("scenes", "sequences", "mustard", "cup")
     results: dict[str, Any] = {}
     for name in ("scenes", "sequences"):
         folders = sorted(p for p in (options.sets / name).glob("*") if p.is_dir())
-        if name in options.only and folders:
-            tasks = [(p, "scene_gt.json", options.bundle, options.init) for p in folders]
+        if name in only and folders:
+            tasks = [(p, "scene_gt.json", options.bundle, options.init.value) for p in folders]
             scenes, states = run_set(name, tasks, options.jobs)
             results[name] = summary(name, scenes, states)
     if options.real is not None:
         for name, labels in (("mustard", "scene_gt.json"), ("cup", "scene_gt_pseudo.json")):
-            if name not in options.only:
+            if name not in only:
                 continue
-            scenes, states = run_set(name, [(options.real / name, labels, options.bundle, options.init)], 1)
+            scenes, states = run_set(name, [(options.real / name, labels, options.bundle, options.init.value)], 1)
             results[name] = summary(name, scenes, states)
             for quality in sorted({j.quality for j in scenes[0] if j.quality}):
                 part = [j for j in scenes[0] if j.quality == quality]
@@ -125,8 +123,4 @@ def main() -> None:
             name, *("-" if c is None else f"{c:.4g}" if isinstance(c, float | np.floating) else str(c) for c in cells)
         )
     Console(width=170).print(table)
-    print(write_record(options.name, {"bundle": options.bundle, "init": options.init, **results}))
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary={"bundle": options.bundle, "init": options.init.value, **results})

@@ -1,34 +1,34 @@
-"""How long a step of the resident tracker takes, and how much of it is the host's.
+"""How long a step of the batched tracker takes, and how much of it is the host's.
 
-    python -m benchmarks run batched_tracker [--device cuda] [--bundle nano] [--frames 60] [--objects 1 2 4]
+    python -m benchmarks run batched_tracker [--device cuda] [--bundle nano] [--frames 60] [--objects 1 --objects 2]
 
 The hand-held mug of `latency`, held in memory, followed there and back again by ``pipeline.track.batched``,
 once per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a
 whole step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the
 truth before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network,
 nor waiting for them: Python, argument packing, and copying the frame into the staging buffer. For comparison, the
-step of
-``pipeline.track.stepwise`` with one object. The record is ``records/resident-<device>.json``.
+step of `pipeline.track.stepwise` with one object.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import warp as wp
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases.latency import make_script, onboarded
-from benchmarks.common import percentiles, write_record
+from benchmarks.registry import NetworkOptions, Outcome, case
+from benchmarks.timing import RANKS, spread
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.evaluate.metrics import ModelPoints
@@ -104,7 +104,7 @@ class Samples:
     def percentiles(self) -> dict[str, dict[str, float]]:
         """Of each kind, the first few steps left out."""
         kinds = {"wall_ms": self.wall, "cpu_ms": self.cpu, "host_ms": self.host}
-        return {kind: percentiles(times[_WARM_UP:]) for kind, times in kinds.items() if times}
+        return {kind: spread(times[_WARM_UP:]) for kind, times in kinds.items() if times}
 
 
 def there_and_back(frames: list[LabelledFrame]) -> list[LabelledFrame]:
@@ -179,26 +179,31 @@ def run_adaptive(
     return samples
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", help="Warp's and ONNX Runtime's device")
-    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
-    parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--objects", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--threads", type=int, help="of ONNX Runtime on a CPU")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class StepOptions(NetworkOptions):
+    """What is followed, and where."""
+
+    device: Annotated[str, typer.Option(help="Of Warp and ONNX Runtime.")] = "cpu"
+    frames: Annotated[int, typer.Option(help="Frames of the recording.")] = 60
+    objects: Annotated[list[int] | None, typer.Option(help="Objects; given again for each. 1, 2 and 4.")] = None
+    threads: Annotated[int | None, typer.Option(help="Of ONNX Runtime on a CPU.")] = None
+
+
+@case(record="resident-*", timing=True)
+def batched_tracker(options: StepOptions) -> Outcome:
+    """Time the step of the batched tracker, and how much of it is the host's; bundle `none` is geometry alone."""
     networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
     device = require_device(options.device)
     engine_options = EngineOptions(device=options.device, threads=options.threads)
 
-    results: dict[str, Any] = {"device": device.name, "bundle": options.bundle, "steps": []}
+    rows: list[dict[str, Any]] = []
     table = Table(title=f"resident step on {device.name}, bundle {options.bundle}, 640x480 [ms]")
     for heading in ("objects", "iterations", "launches", "p50", "p99", "CPU p50", "host p50", "host p99"):
         table.add_column(heading)
 
     def report(objects: str, iterations: str, launches: str, samples: Samples) -> None:
         times = samples.percentiles()
-        results["steps"].append({"objects": objects, "iterations": iterations, "launches": launches, **times})
+        rows.append({"objects": objects, "iterations": iterations, "launches": launches, **times})
         shown = (("wall_ms", "p50"), ("wall_ms", "p99"), ("cpu_ms", "p50"), ("host_ms", "p50"), ("host_ms", "p99"))
         table.add_row(
             objects,
@@ -211,7 +216,7 @@ def main() -> None:
         script = make_script(5_000, options.frames)
         bundle, _ = onboarded(script, Path(temporary))
         frames = list(SceneRenderer(script))
-    for objects in options.objects:
+    for objects in options.objects or (1, 2, 4):
         for iterations in (0,) if networks is None else (1, 2):
             for graph in (True, False) if device.is_cuda else (False,):
                 launches, samples = run(
@@ -227,8 +232,10 @@ def main() -> None:
     adaptive = run_adaptive(bundle, frames, networks, options.device, engine_options)
     report("1", "as needed", "pipeline.track.stepwise", adaptive)
     Console(width=140).print(table)
-    print(write_record(f"resident-{'cuda' if device.is_cuda else 'cpu'}", results))
-
-
-if __name__ == "__main__":
-    main()
+    steps = [
+        {key: [value[f"p{q}"] for q in RANKS] if isinstance(value, dict) else value for key, value in row.items()}
+        for row in rows
+    ]
+    percentiles = [f"p{q}" for q in RANKS]
+    summary = {"device": device.name, "bundle": options.bundle, "percentiles": percentiles, "steps": steps}
+    return Outcome(summary=summary, rows=rows, record=f"resident-{'cuda' if device.is_cuda else 'cpu'}")

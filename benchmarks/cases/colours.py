@@ -5,20 +5,21 @@
 Each recording of `recovery` (made where it is missing) is followed until the object is lost. Then the segmenter
 is asked for it in three pictures, 8 frames apart, from where 60 % of it are visible again: by its map alone, and with
 the colours that were learned up to the loss. A candidate is right if its mask overlaps the truth by half.
-Record: ``records/colours.json``.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from rich.progress import track
 
-from benchmarks.cases.recovery import FIRST_SEED, onboarded
-from benchmarks.common import write_record
+from benchmarks.recordings import FIRST_SEED, onboarded, recovery_scene
+from benchmarks.registry import Outcome, RecordingOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
@@ -29,8 +30,6 @@ from storm_edge.live.track_report import TrackState
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.follow import follow
-from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
 
 CLEARLY = 0.6
 STEP, PICTURES = 8, 3
@@ -40,9 +39,8 @@ WAYS = ("map alone", "with colours")
 
 def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]]:
     """Overlaps of the candidates of each picture, best first, by both ways; nothing where it was never lost."""
-    path, seed, name = task
-    if not path.is_dir():
-        write_scene(path, recovery_sequence(seed).script)
+    sets, number, name = task
+    path = recovery_scene(sets, number)
     scene, bundle, networks = BopScene(path), onboarded(path), NetworkBundle.load(name)
     (loop,) = make_object_sessions([bundle], networks)
     lost = None
@@ -74,20 +72,17 @@ def run_one(task: tuple[Path, int, str]) -> list[tuple[list[float], list[float]]
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", type=Path, help="folder for the recordings")
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
-    parser.add_argument("--bundle", default="nano")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--name", default="colours")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class ColourOptions(RecordingOptions):
+    """How many processes share the work."""
 
-    folder = options.sets / "recovery"
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(options.first, options.first + options.count)
-    tasks = [(folder / f"{i:06d}", FIRST_SEED + i, options.bundle) for i in numbers]
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 2
+
+
+@case(record="colours")
+def colours(options: ColourOptions) -> Outcome:
+    """Segment pictures after a loss, with and without the colours that tracking learned."""
+    tasks = [(options.sets, options.first + i, options.bundle) for i in range(options.count)]
     with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.count)) as pool:
         done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
     pictures = [picture for found in done for picture in found]
@@ -102,8 +97,4 @@ def main() -> None:
             "mean_iou_better_of_two": round(float(best), 4),
         }
         print(f"{way}: first right {first:.1%}, one right {some:.1%}, better of the first two overlaps by {best:.3f}")
-    write_record(options.name, {"bundle": options.bundle, "first_seed": FIRST_SEED + options.first, **report})
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary={"bundle": options.bundle, "first_seed": FIRST_SEED + options.first, **report})

@@ -6,27 +6,29 @@
 
 Needs a GPU with TensorRT or TensorRT-RTX. Every graph is asked in the usual batch of each of its profiles, on the
 outputs of the FP32 graphs before it; the answers are compared with those of the FP32 graph on ONNX Runtime's CPU.
-Latency is that of launches on bound device buffers, by CUDA events. The record is ``records/engines.json``.
+Latency is that of launches on bound device buffers, by CUDA events.
 """
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import warp as wp
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import percentiles, write_record
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import RANKS, spread
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.engines.exported import exported_graphs
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.export.compare import compare
 
 WARM_UP, LAUNCHES = 20, 300
@@ -65,26 +67,35 @@ def latency_ms(engine: Engine, feed: Tensors, device: str) -> dict[str, float]:
         took_ms = wp.get_event_elapsed_time(begin, end)
         if index >= WARM_UP:
             samples.append(took_ms)
-    return percentiles(samples)
+    return spread(samples)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--backend", choices=[b.value for b in Backend if b.runs_engines], default="tensorrt")
-    parser.add_argument("--engines", type=Path, default=ENGINES)
-    parser.add_argument("--precision", nargs="*", default=["fp32", "fp16", "int8-fp16"])
-    parser.add_argument("--device", default="cuda")
-    args = parser.parse_args()
-    options = EngineOptions(device=args.device)
-    reference = NetworkBundle.load(args.bundle)
+@dataclass(frozen=True, kw_only=True)
+class BuiltOptions(RecordOptions):
+    """Which engines, and where they run."""
+
+    bundle: Annotated[Path, typer.Argument(help="The exported bundle, in FP32.")]
+    backend: Annotated[Backend, typer.Option(help="What runs them.")] = Backend.TENSORRT
+    engines: Annotated[Path, typer.Option(help="Folder of all built engines.")] = ENGINES
+    precision: Annotated[list[str] | None, typer.Option(help="Only these; given again for each.")] = None
+    device: Annotated[str, typer.Option(help="cuda or cuda:<i>.")] = "cuda"
+
+
+@case(record="engines", timing=True)
+def engines(options: BuiltOptions) -> Outcome:
+    """Compare every engine with its graph, and time its launches."""
+    if not options.backend.runs_engines:
+        expected = ", ".join(backend.value for backend in Backend if backend.runs_engines)
+        raise ConfigError(mismatch("--backend", options.backend.value, expected, "choose what runs built engines"))
+    engine_options = EngineOptions(device=options.device)
+    reference = NetworkBundle.load(options.bundle)
     rows = []
-    for precision in args.precision:
-        folder = args.bundle if precision == "fp32" else args.bundle / precision
-        built = NetworkBundle.load(folder, backend=Backend(args.backend), engine_folder=args.engines)
+    for precision in options.precision or ("fp32", "fp16", "int8-fp16"):
+        folder = options.bundle if precision == "fp32" else options.bundle / precision
+        built = NetworkBundle.load(folder, backend=options.backend, engine_folder=options.engines)
         made: Tensors = {}
-        for graph in exported_graphs(args.bundle, precision):
-            fp32, engine = reference.open(graph.graph), built.open(graph.graph, options)
+        for graph in exported_graphs(options.bundle, precision):
+            fp32, engine = reference.open(graph.graph), built.open(graph.graph, engine_options)
             for use, (_, usual, _) in (graph.profiles or {"fixed": (1, 1, 1)}).items():
                 feed = inputs_of(fp32, usual, made, np.random.default_rng(0))
                 wanted = fp32.run(feed)
@@ -97,7 +108,7 @@ def main() -> None:
                         "use": use,
                         "batch": usual,
                         "drift": {name: asdict(error) for name, error in drift.items()},
-                        "latency_ms": latency_ms(engine, feed, args.device),
+                        "latency_ms": latency_ms(engine, feed, options.device),
                     }
                 )
     table = Table("graph", "precision", "batch", "least cosine", "largest error", "p50 [ms]", "p99 [ms]")
@@ -107,9 +118,14 @@ def main() -> None:
         times = [f"{row['latency_ms'][p]:.3f}" for p in ("p50", "p99")]
         table.add_row(row["graph"], row["precision"], str(row["batch"]), f"{cosine:.5f}", f"{error:.2g}", *times)
     Console().print(table)
-    gpu = wp.get_device(args.device).name
-    print(write_record("engines", {"gpu": gpu, "backend": args.backend, "rows": rows}))
-
-
-if __name__ == "__main__":
-    main()
+    shown = {
+        f"{row['graph']} {row['precision']} {row['use']}": {
+            "batch": row["batch"],
+            "cosine": min(d["cosine"] for d in row["drift"].values()),
+            "latency_ms": [row["latency_ms"][f"p{q}"] for q in RANKS],
+        }
+        for row in rows
+    }
+    gpu = wp.get_device(options.device).name
+    summary = {"gpu": gpu, "backend": options.backend.value, "percentiles": [f"p{q}" for q in RANKS]}
+    return Outcome(summary={**summary, "engines": shown}, rows=rows)

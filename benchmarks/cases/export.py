@@ -1,33 +1,35 @@
 """Every graph in every precision: exported, checked, compiled by TensorRT-RTX; what INT8 costs and gains on a CPU.
 
-    python -m benchmarks run export [--tier nano | full] [--random-weights SEED] [--recordings 12] [--sequences 6]
+    python -m benchmarks run export [--tier nano|full] [--random-weights SEED] [--work FOLDER]
 
 The recipes of a tier are exported in FP32, a calibration set is collected with that bundle over generated recordings,
 and the bundle is exported again with INT8. Then: every graph x precision is built for SM86 and SM89, which needs no
 GPU; a second export and build, which must build nothing; one recipe changed, which must build its own engines only;
 and for the nano tier RefineNet's speed in INT8 against FP32, and tracking on held-out recordings with either.
-With ``--random-weights`` the graphs are tried without checkpoints, and only tensors are compared. The record is
-``records/export-<tier>.json``, the calibration manifest goes to ``calib/<tier>.json``.
+With ``--random-weights`` the graphs are tried without checkpoints, and only tensors are compared. The
+calibration manifest goes to ``calib/<tier>.json``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import measure, write_record
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import measure
 from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import collect
 from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
@@ -100,9 +102,8 @@ def build_all(
     bundle: Path,
     engines: Path,
     precisions: Sequence[str] = PRECISIONS,
-    note: Callable[[list[dict[str, Any]]], object] = len,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Build every precision for every target; a row per engine, and how many were built. ``note`` gets all so far."""
+    """Build every precision for every target; a row per engine, and how many were built."""
     api, store = load_tensorrt("tensorrt_rtx"), EngineStore(engines, bundle.name)
     rows, built = [], 0
     for precision in precisions:
@@ -117,7 +118,6 @@ def build_all(
                     {"graph": standing.key.graph, "precision": precision, "sm": sm, **{n: made[n] for n in names}}
                 )
                 print(f"  {rows[-1]['graph']:<16} {precision:<10} {sm} {made['build_seconds']:7.1f} s", flush=True)
-            note(rows)
     return rows, built
 
 
@@ -158,67 +158,133 @@ def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any
     return scores
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tier", choices=["nano", "full"], default="nano")
-    parser.add_argument("--random-weights", type=int, help="seed, where there are no checkpoints")
-    parser.add_argument("--fp32", type=Path, help="a bundle in FP32 of these recipes, exported earlier")
-    parser.add_argument("--no-int8", action="store_true", help="only FP32 and FP16; no calibration")
-    parser.add_argument("--networks", nargs="*", help="only these")
-    parser.add_argument("--record", help="name of the record")
-    parser.add_argument("--recordings", type=int, default=12, help="generated recordings to calibrate on")
-    parser.add_argument("--sequences", type=int, default=6, help="held-out recordings to track, nano tier")
-    parser.add_argument("--held-out", type=int, default=48)
-    parser.add_argument("--work", type=Path, help="folder to keep bundles and engines in")
-    parser.add_argument(
-        "--track", type=Path, help="only track with this bundle from the true first pose; its own record"
-    )
-    args = parser.parse_args()
-    if args.track is not None:
-        found = tracking(args.track, args.sequences, 30, Init.GT)
-        print(write_record("export-nano-tracking", {**found, "refine_speed": refine_speed(args.track)}))
-        return
-    untrained = args.random_weights is not None
+class Tier(str, Enum):
+    """Which networks."""
+
+    NANO = "nano"
+    FULL = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(RecordOptions):
+    """What is exported and compared."""
+
+    tier: Annotated[Tier, typer.Option(help="Which networks.")] = Tier.NANO
+    random_weights: Annotated[int | None, typer.Option(help="Seed, where there are no checkpoints.")] = None
+    fp32: Annotated[Path | None, typer.Option(help="A bundle in FP32 of these recipes, exported earlier.")] = None
+    no_int8: Annotated[bool, typer.Option("--no-int8", help="Only FP32 and FP16; no calibration.")] = False
+    networks: Annotated[list[str] | None, typer.Option(help="Only these; given again for each.")] = None
+    recordings: Annotated[int, typer.Option(help="Generated recordings to calibrate on.")] = 12
+    sequences: Annotated[int, typer.Option(help="Held-out recordings to track, nano tier.")] = 6
+    held_out: Annotated[int, typer.Option(help="Held-out samples of a gate.")] = 48
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps set, bundles and engines, to go on after a break."),
+    ] = None
+    track: Annotated[
+        Path | None, typer.Option(help="Only track with this bundle from the true first pose; its own record.")
+    ] = None
+
+
+@case(record="export-*", timing=True)
+def export(options: ExportOptions) -> Outcome:
+    """Export, calibrate, build and compare a tier."""
+    if options.track is not None:
+        found = tracking(options.track, options.sequences, 30, Init.GT)
+        summary = {**found, "refine_speed": refine_speed(options.track)}
+        return Outcome(summary=summary, record="export-nano-tracking")
     with tempfile.TemporaryDirectory() as temporary:
-        work = args.work or Path(temporary)
+        work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        results = run(args, work, untrained)
-    print(write_record(args.record or f"export-{args.tier}", results))
+        results = export_and_build(options, work)
+    rows = [{"kind": kind, **row} for kind in ("networks", "engines") for row in results.get(kind, ())]
+    return Outcome(summary=summarise(results), rows=rows, record=f"export-{options.tier.value}")
 
 
-def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]:
-    """All of it."""
-    started = time.perf_counter()
-    recipes = recipes_of(args.tier, random_weights=args.random_weights)
-    if args.networks:
-        recipes = [recipe for recipe in recipes if recipe.network in args.networks]
-    first, bundle, engines = args.fp32 or work / "fp32", work / args.tier, work / "engines"
-    if args.fp32 is None:
-        export_bundle(recipes, first, name=args.tier, random_weights=args.random_weights, held_out=4)
+def summarise(results: dict[str, Any]) -> dict[str, Any]:
+    """The same with a line per network's gate, and per graph and precision."""
+    networks = []
+    for network in results.get("networks", ()):
+        sizes = {g["graph"]: _mib(g["size_bytes"]) for g in network["graphs"] if g["precision"] == "fp32"}
+        graphs = {f"{g['graph']} {g['precision']}": _graph(g) for g in network["graphs"] if g["precision"] != "fp32"}
+        figures: dict[str, dict[str, Any]] = {}
+        for precision, found in network["figures"].items():
+            for figure in found:
+                row = figures.setdefault(figure["name"], {"fp32": _short(figure["fp32"]), "limit": figure["limit"]})
+                row[precision] = _short(figure["reduced"])
+        kept = {key: network[key] for key in ("network", "data", "seconds", "failures") if network[key]}
+        networks.append({**kept, "fp32_mib": sizes, "graphs": graphs, "figures": figures})
+    engines: dict[str, dict[str, list[float]]] = {}
+    for engine in results["engines"]:
+        row = engines.setdefault(
+            f"{engine['graph']} {engine['precision']}", {"mib": [], "build_s": [], "peak_mib": []}
+        )
+        row["mib"].append(_mib(engine["engine_bytes"]))
+        row["build_s"].append(round(engine["build_seconds"], 1))
+        row["peak_mib"].append(_mib(engine["build_peak_bytes"]))
+    return {**results, "networks": networks, "engines": engines, "engines_of": list(TARGETS)}
+
+
+def _graph(graph: dict[str, Any]) -> dict[str, Any]:
+    """Size, what stays in FP32, and how far the answers are from those in FP32."""
+    row: dict[str, Any] = {"mib": _mib(graph["size_bytes"])}
+    if graph["fp32_nodes"]:
+        row["fp32_nodes"] = [graph["fp32_nodes"], graph["nodes"]]
+    if graph["layers"]:
+        row["int8_layers"] = [sum(layer["int8"] for layer in graph["layers"]), len(graph["layers"])]
+    if graph["drift"]:
+        row["cosine"] = round(min(error["cosine"] for error in graph["drift"].values()), 7)
+        row["max_error"] = _short(max(error["max_error"] for error in graph["drift"].values()))
+    return row
+
+
+def _mib(count: int) -> float:
+    return round(count / 2**20, 2)
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def export_and_build(options: ExportOptions, work: Path) -> dict[str, Any]:
+    """Export, calibrate, build; what `build_summary` summarises."""
+    started, untrained = time.perf_counter(), options.random_weights is not None
+    recipes = recipes_of(options.tier.value, random_weights=options.random_weights)
+    if options.networks:
+        recipes = [recipe for recipe in recipes if recipe.network in options.networks]
+    first, bundle, engines = options.fp32 or work / "fp32", work / options.tier.value, work / "engines"
+    if options.fp32 is None:
+        export_bundle(recipes, first, name=options.tier.value, random_weights=options.random_weights, held_out=4)
     parity = {
         graph: values
         for network in json.loads((first / "report.json").read_text())["networks"]
         for graph, values in network["parity"].items()
     }
-    if args.no_int8:
+    if options.no_int8:
         built, count = build_all(first, engines, PRECISIONS[:2])
         return {"untrained": untrained, "parity_fp32": parity, "engines": built, "engines_built": count}
     if (work / "set").is_dir():  # kept by an earlier run in the same --work
         rows = load_set(work / "set")
     else:
-        with synthetic_recordings(args.recordings) as recordings:
+        with synthetic_recordings(options.recordings) as recordings:
             rows = collect(recordings, NetworkBundle.load(first), work / "set")
     (ROOT / "calib").mkdir(exist_ok=True)
     if not untrained:  # what random weights see is of no use to anybody
-        shutil.copyfile(work / "set" / SET_MANIFEST, ROOT / "calib" / f"{args.tier}.json")
+        shutil.copyfile(work / "set" / SET_MANIFEST, ROOT / "calib" / f"{options.tier.value}.json")
     taken = [from_bundle(recipe, first) for recipe in recipes]
 
-    def export(changed: list[Recipe], calibration: CalibrationSet) -> Any:
+    def export_to(changed: list[Recipe], calibration: CalibrationSet) -> Any:
         return export_bundle(
-            changed, bundle, name=args.tier, calibration=calibration, held_out=args.held_out, tensors_only=untrained
+            changed,
+            bundle,
+            name=options.tier.value,
+            calibration=calibration,
+            held_out=options.held_out,
+            tensors_only=untrained,
         )
 
-    report = export(taken, rows)
+    report = export_to(taken, rows)
     export_s = time.perf_counter() - started
     results: dict[str, Any] = {
         "untrained": untrained,
@@ -227,38 +293,29 @@ def run(args: argparse.Namespace, work: Path, untrained: bool) -> dict[str, Any]
         "networks": [asdict(network) for network in report.networks],
     }
 
-    def note(rows: list[dict[str, Any]]) -> None:
-        """A build may take an hour; what is done by then is on record."""
-        write_record(args.record or f"export-{args.tier}", {**results, "engines": rows, "complete": False})
-
-    built, count = build_all(bundle, engines, note=note)
+    built, count = build_all(bundle, engines)
     results |= {
         "engines": built,
         "engines_built": count,
         "engines_total_s": round(sum(row["build_seconds"] for row in built), 1),
-        "complete": True,
     }
     if not untrained:
-        export(taken, rows)
+        export_to(taken, rows)
         results["rebuilt_after_nothing_changed"] = build_all(bundle, engines)[1]
         graph = next(iter(taken[0].graphs))
         wider = taken[0].graphs[graph].model_copy(update={"profiles": {"track": (1, 1, 4)}})
-        export([taken[0].model_copy(update={"graphs": {**taken[0].graphs, graph: wider}}), *taken[1:]], rows)
+        export_to([taken[0].model_copy(update={"graphs": {**taken[0].graphs, graph: wider}}), *taken[1:]], rows)
         results["rebuilt_after_one_recipe_changed"] = {
             "recipe": taken[0].network,
             "its_engines": len(taken[0].graphs) * len(TARGETS) * len(PRECISIONS),
             "built": build_all(bundle, engines)[1],
         }
         results["refine_speed"] = refine_speed(bundle)
-        results["tracking"] = tracking(bundle, args.sequences, 30, Init.MASK)
-    table = Table("graph", "precision", "engine SM86 [MiB]", "build [s]", "peak [MiB]", title=args.tier)
+        results["tracking"] = tracking(bundle, options.sequences, 30, Init.MASK)
+    table = Table("graph", "precision", "engine SM86 [MiB]", "build [s]", "peak [MiB]", title=options.tier.value)
     for row in built:
         if row["sm"] == TARGETS[0]:
             sizes = f"{row['engine_bytes'] / 2**20:.1f}", f"{row['build_seconds']:.1f}"
             table.add_row(row["graph"], row["precision"], *sizes, f"{row['build_peak_bytes'] / 2**20:.0f}")
     Console().print(table)
     return results
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""Is any frame dropped while searches and registrations run? The claim of the frame loop, on a CPU.
+"""Is any frame dropped while searches and registrations run? On a CPU.
 
-    python -m benchmarks run frame_drops SETS [--frames 2000] [--rate HZ] [--bundle nano] [--name claim]
+    python -m benchmarks run frame_drops SETS [--frames 2000] [--rate HZ] [--bundle nano]
 
 A held-out recording (made where it is missing) is played to and fro as a camera would: frames come when they are due,
 the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 % of the period
@@ -17,28 +17,26 @@ engines. What is left is split in two: the runtime (gate, lane, state machine, r
 the host (NumPy between launches, copies, the upload). A Warp launch counts with the packing of its arguments, which
 cannot be told from the kernel from outside; what the clocks cost is in the figures and said beside them. Both are
 given by the wall and in processor time of the thread, which a busy machine does not stretch as much.
-Record: ``claim.json``, or as ``--name`` says.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import warp as wp
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases.recovery import FIRST_SEED, onboarded
-from benchmarks.common import write_record
+from benchmarks.recordings import onboarded, recovery_scene
+from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bench.memory import resident_mib
 from storm_edge.bench.recording import to_and_fro
 from storm_edge.bop.scene import BopScene
@@ -58,8 +56,6 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.replay.pacing import Pacer
-from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
 
 RUNS = 3
 RATES_HZ = (30.0, 15.0, 10.0)
@@ -378,20 +374,18 @@ def highest_rate(mean_ms: float) -> float:
     return next((rate for rate in RATES_HZ if mean_ms <= SHARE * 1e3 / rate), RATES_HZ[-1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path, help="folder for the recordings")
-    parser.add_argument("--frames", type=int, default=2000, help="per kind, over all runs")
-    parser.add_argument("--rate", type=float, help="frame rate [Hz]; chosen if not given")
-    parser.add_argument("--bundle", default="nano")
-    parser.add_argument("--name", default="claim", help="of the record")
-    options = parser.parse_args()
-    folder = options.sets / "recovery"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in (0, 1):
-        if not (folder / f"{number:06d}").is_dir():
-            write_scene(folder / f"{number:06d}", recovery_sequence(FIRST_SEED + number).script)
-    scene, others = (BopScene(folder / f"{number:06d}") for number in (0, 1))
+@dataclass(frozen=True, kw_only=True)
+class DropOptions(SetOptions):
+    """How much is played, and how fast."""
+
+    frames: Annotated[int, typer.Option(help="Per kind, over all runs.")] = 2000
+    rate: Annotated[float | None, typer.Option(help="Frame rate [Hz]; chosen if not given.")] = None
+
+
+@case(record="claim", timing=True)
+def frame_drops(options: DropOptions) -> Outcome:
+    """Play a recording at a camera's rate, alone and beside searches and registrations."""
+    scene, others = (BopScene(recovery_scene(options.sets, number)) for number in (0, 1))
     console = Console()
     measured = min(MEASURED, options.frames)
     runs = {False: Run(), True: Run()}
@@ -437,21 +431,14 @@ def main() -> None:
             f"outside kernels and networks {left_ms:.2f} ms a frame, the runtime {runtime_ms:.2f} ({clock})"
         )
     unfinished = {kind: runs[True].begun[kind] - runs[True].ended[kind] for kind in runs[True].begun}
-    record = write_record(
-        options.name,
-        {
-            "rate_hz": rate_hz,
-            "unpaced": alone,
-            "alone": runs[False].report(),
-            "during": runs[True].report(),
-            "p99_ratio": round(ratio, 3),
-            "unfinished": unfinished,
-            "overhead": apart,
-            "faults": loop_faults,
-        },
-    )
-    print(record)
-
-
-if __name__ == "__main__":
-    main()
+    summary = {
+        "rate_hz": rate_hz,
+        "unpaced": alone,
+        "alone": runs[False].report(),
+        "during": runs[True].report(),
+        "p99_ratio": round(ratio, 3),
+        "unfinished": unfinished,
+        "overhead": apart,
+        "faults": loop_faults,
+    }
+    return Outcome(summary=summary)

@@ -5,26 +5,27 @@
 ``--real`` names the folder with the recording ``cup``: it is followed from its first labelled pose by the whole
 method, by the method without each of its parts, backwards, and thinned to every second and third frame. Synthetic
 held-out sequences are followed likewise. Then the residual of right and wrong poses, and the time of a batch as
-registration uses it. The record is ``records/geometric.json``.
+registration uses it.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import measure, percentiles, write_record
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import measure, spread
 from storm_edge.bop.scene import BopScene
 from storm_edge.evaluate.metrics import ModelPoints, auc, depth_residual_m, mask_iou, rotation_error_deg
 from storm_edge.frame import Frame
@@ -149,8 +150,8 @@ def scores(sequence: Recording, run: Run) -> dict[str, Any]:
         "rotation_median_deg": round(float(np.median(turn[judged])), 2),
         "mask_iou_mean": round(float(np.mean(overlap)), 4) if overlap else None,
         "depth_residual_median_mm": round(1e3 * float(np.median(depth)), 2) if depth else None,
-        "wall_ms": percentiles(run.wall_ms),
-        "cpu_ms": percentiles(run.cpu_ms),
+        "wall_ms": spread(run.wall_ms),
+        "cpu_ms": spread(run.cpu_ms),
     }
 
 
@@ -280,16 +281,21 @@ def show(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
     console.print(table)
 
 
-def main() -> None:
-    """Run what was asked for, print the tables, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, help="folder with the recording `cup`")
-    parser.add_argument("--sequences", type=int, default=6, help="synthetic sequences of 60 frames")
-    arguments = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class GeometricOptions(RecordOptions):
+    """What is followed."""
+
+    real: Annotated[Path | None, typer.Option(help="Folder with the recording `cup`.")] = None
+    sequences: Annotated[int, typer.Option(help="Synthetic sequences of 60 frames.")] = 6
+
+
+@case(record="geometric", timing=True)
+def geometric(options: GeometricOptions) -> Outcome:
+    """Follow recordings by geometry alone, whole and without each of its parts."""
     console = Console(width=140)
     results: dict[str, Any] = {}
-    if arguments.real is not None:
-        cup, seconds = load_cup(arguments.real / "cup")
+    if options.real is not None:
+        cup, seconds = load_cup(options.real / "cup")
         everything = list(range(len(cup.frames)))
         rows = {name: scores(cup, follow(cup, everything, config)) for name, config in VARIANTS.items()}
         labels = Run(order=everything, T_cam_centre=cup.T_cam_centre, residuals=np.zeros(1), wall_ms=[0], cpu_ms=[0])
@@ -308,8 +314,8 @@ def main() -> None:
     rows = {name: scores(can, follow(can, list(range(len(can.frames))), VARIANTS[name])) for name in CAN_VARIANTS}
     show(console, "printed can turning about its axis, 3 deg per frame", rows)
     results["can"] = rows
-    if arguments.sequences:
-        synthetic = load_synthetic(arguments.sequences)
+    if options.sequences:
+        synthetic = load_synthetic(options.sequences)
         rows = {}
         for number, sequence in enumerate(synthetic):
             everything = list(range(len(sequence.frames)))
@@ -317,8 +323,4 @@ def main() -> None:
             rows[f"{number} every 3rd"] = scores(sequence, follow(sequence, everything[::3], FULL))
         show(console, "held-out synthetic sequences, from the true first pose", rows)
         results["synthetic"] = rows
-    console.print("wrote", write_record("geometric", results))
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary=results)

@@ -7,23 +7,22 @@ Every result is checked before its time is taken. A CPU runs Warp kernels on one
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import warp as wp
-from scipy.spatial import ConvexHull
 
-from benchmarks.common import measure, write_record
+from benchmarks.ball import DISTANCE_M, RADIUS_M, K, ball, poses
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import RANKS, measure
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import crop_K
-from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.geometry.se3 import make_T, random_rotation
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilterBuffers
 from storm_edge.kernels.device import Device, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
@@ -32,40 +31,17 @@ from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
 
-RADIUS_M, DISTANCE_M = 0.05, 0.6
-K = np.array([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]])
-
 _FIRST_CALL = """
 import time; start = time.perf_counter()
 import numpy as np, warp as wp
-from benchmarks.cases.kernels import ball, K, make_T
+from benchmarks.ball import ball, K, make_T
 from storm_edge.kernels.raster import render
 render(ball(320), make_T(np.eye(3), [0, 0, 0.6]), K, 80)
 print(time.perf_counter() - start)
 """
 
 
-def ball(triangle_count: int) -> Mesh:
-    """A sphere of evenly spread vertices with about ``triangle_count`` faces, which is 2V - 4 for V vertices."""
-    count = triangle_count // 2 + 2
-    i = np.arange(count) + 0.5
-    polar, turn = np.arccos(1.0 - 2.0 * i / count), np.pi * (1.0 + 5.0**0.5) * i
-    v = np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], axis=1)
-    faces = ConvexHull(v).simplices
-    corners = v[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    inward = np.einsum("fi,fi->f", normal, corners[:, 0]) < 0
-    faces[inward] = faces[inward][:, ::-1]
-    return make_mesh(RADIUS_M * v, faces, colours=np.abs(v))
-
-
-def poses(count: int) -> np.ndarray:
-    """Turned balls in front of the camera, ``(count, 4, 4)``."""
-    rng = np.random.default_rng(0)
-    return np.stack([make_T(random_rotation(rng), [0.0, 0.0, DISTANCE_M]) for _ in range(count)])
-
-
-def bench_raster(device: Device) -> list[dict[str, Any]]:
+def time_raster(device: Device) -> list[dict[str, Any]]:
     rows = []
     for triangles in (1_000, 5_000, 20_000):
         mesh = MeshBuffers.from_mesh(ball(triangles), device)
@@ -90,7 +66,7 @@ def bench_raster(device: Device) -> list[dict[str, Any]]:
     return rows
 
 
-def bench_inputs(device: Device) -> list[dict[str, Any]]:
+def time_inputs(device: Device) -> list[dict[str, Any]]:
     mesh = MeshBuffers.from_mesh(ball(5_000), device)
     picture = render(mesh, poses(1), K, (480, 640))
     frame = Frame(rgb=np.rint(picture.colour[0] * 255).astype(np.uint8), depth_m=picture.depth[0], K=K, index=0)
@@ -146,11 +122,18 @@ def _times(row: dict[str, Any]) -> str:
     return f"{row['wall_ms']['p50']:8.2f} {row['wall_ms']['p99']:8.2f} {row['cpu_ms']['p50']:8.2f}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<i>")
-    device = require_device(parser.parse_args().device)
-    raster, inputs, start = bench_raster(device), bench_inputs(device), first_call_s()
+@dataclass(frozen=True, kw_only=True)
+class KernelOptions(RecordOptions):
+    """Where they run."""
+
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu"
+
+
+@case(record="kernels-*", timing=True)
+def kernels(options: KernelOptions) -> Outcome:
+    """Time rasteriser, network inputs and depth filter, and the first call of a process."""
+    device = require_device(options.device)
+    raster, inputs, start = time_raster(device), time_inputs(device), first_call_s()
     print(f"{'poses':>6} {'triangles':>10} {'px':>4} {'p50':>8} {'p99':>8} {'CPU p50':>8}  [ms]")
     for row in raster:
         print(f"{row['poses']:>6} {row['triangles']:>10} {row['size_px']:>4} {_times(row)}")
@@ -158,8 +141,14 @@ def main() -> None:
         print(f"{row['what']:<60} {_times(row)}")
     print(f"first picture of a process: {start['cold']} s compiling, {start['warm']} s from the kernel cache")
     name = "kernels-" + ("cpu" if device.is_cpu else device.name.lower().replace(" ", "-"))
-    print(write_record(name, {"raster": raster, "inputs": inputs, "first_picture_s": start}).name)
+    summary = {
+        "percentiles": [f"p{q}" for q in RANKS],
+        "raster": {f"{r['poses']} poses, {r['triangles']} triangles, {r['size_px']} px": _short(r) for r in raster},
+        "inputs": {row["what"]: _short(row) for row in inputs},
+        "first_picture_s": start,
+    }
+    return Outcome(summary=summary, rows=[*raster, *inputs], record=name)
 
 
-if __name__ == "__main__":
-    main()
+def _short(row: dict[str, Any]) -> dict[str, list[float]]:
+    return {kind: [row[kind][f"p{q}"] for q in RANKS] for kind in ("wall_ms", "cpu_ms")}

@@ -5,25 +5,26 @@
 A recording of 640x480 is rendered first (a mug in a hand, clutter, noise) and held in memory. Timed is the whole
 chain from a decoded frame to the pose, without drawing or writing: upload, geometry, network where it is asked,
 judging. The poses are checked against the truth before a number is printed. ``first pose`` is the wall time from
-starting the `storm-edge track` process to its first line of poses. The record is ``records/latency-cpu.json``.
+starting the `storm-edge track` process to its first line of poses.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import percentiles, write_record
+from benchmarks.registry import NetworkOptions, Outcome, case
+from benchmarks.timing import spread
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.live.factory import make_object_sessions
@@ -118,12 +119,16 @@ def first_pose_s(scene: Path, bundle: Path, networks: str, folder: Path) -> floa
     raise SystemExit("storm-edge track ended without a pose")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
-    parser.add_argument("--frames", type=int, default=150)
-    parser.add_argument("--name", default="latency-cpu")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions(NetworkOptions):
+    """What is timed."""
+
+    frames: Annotated[int, typer.Option(help="Frames of the recording.")] = 150
+
+
+@case(record="latency-cpu", timing=True)
+def latency(options: LatencyOptions) -> Outcome:
+    """Time register, track, onboarding and the first pose; bundle `none` is geometry alone."""
     networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
 
     results: dict[str, Any] = {"bundle": options.bundle}
@@ -132,7 +137,7 @@ def main() -> None:
         table.add_column(heading)
 
     def report(name: str, samples_ms: list[float]) -> None:
-        row = percentiles(samples_ms)
+        row = spread(samples_ms)
         results[name] = row
         table.add_row(name, *(f"{row[key]:.1f}" for key in ("p50", "p95", "p99")), "ms")
 
@@ -158,8 +163,4 @@ def main() -> None:
                 times = [first_pose_s(folder / "scene", folder / "mug", options.bundle, folder) for _ in range(3)]
                 report_once("process start to first pose, warm kernel cache", float(np.median(times)))
     Console(width=120).print(table)
-    print(write_record(options.name, results))
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary=results)

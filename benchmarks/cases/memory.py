@@ -3,52 +3,45 @@
     python -m benchmarks run memory SETS [--frames 10000] [--bundle nano]
 
 One held-out recording is played again and again; its full occlusion, and the jump from its end to its beginning, are
-losses each time. Resident memory is read every 250 frames; what counts is its growth after the first 1000. The record
-is ``records/memory.json``.
+losses each time. Resident memory is read every 250 frames; what counts is its growth after the first 1000.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import os
 from collections import Counter
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated
 
+import numpy as np
+import typer
 from rich.progress import track
 
-from benchmarks.cases.recovery import FIRST_SEED, onboarded
-from benchmarks.common import write_record
+from benchmarks.recordings import onboarded, recovery_scene
+from benchmarks.registry import Outcome, SetOptions, case
+from storm_edge.bench.memory import resident_mib
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
 
 RECORDING = 10
 WARM_UP = 1000
 EVERY = 250
 
 
-def resident_mib() -> float:
-    """Resident memory of this process, after a collection [MiB]."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(SetOptions):
+    """How long it runs."""
+
+    frames: Annotated[int, typer.Option(help="Frames that are played.")] = 10_000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path, help="folder for the recordings")
-    parser.add_argument("--frames", type=int, default=10_000)
-    parser.add_argument("--bundle", default="nano")
-    options = parser.parse_args()
-    folder = options.sets / "recovery" / f"{RECORDING:06d}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_scene(folder, recovery_sequence(FIRST_SEED + RECORDING).script)
+@case(record="memory")
+def memory(options: MemoryOptions) -> Outcome:
+    """Play one recording again and again and read the resident memory."""
+    folder = recovery_scene(options.sets, RECORDING)
     scene, bundle = BopScene(folder), onboarded(folder)
     recording = [scene.frame(frame_id) for frame_id in scene.frame_ids]
     (loop,) = make_object_sessions([bundle], NetworkBundle.load(options.bundle))
@@ -64,7 +57,8 @@ def main() -> None:
         states[found.state.value] += 1
         losses += found.state.value == "LOST"
         if (index + 1) % EVERY == 0:
-            samples.append((index + 1, resident_mib()))
+            gc.collect()
+            samples.append((index + 1, resident_mib() or float("nan")))
     after = [mib for at, mib in samples if at >= WARM_UP]
     growth = after[-1] - after[0]
     print(f"{losses} losses in {options.frames} frames; from {after[0]:.1f} MiB after {WARM_UP}: {growth:+.1f} MiB,")
@@ -75,10 +69,7 @@ def main() -> None:
         "states": dict(states),
         "growth_mib": growth,
         "largest_growth_mib": max(after) - after[0],
-        "resident_mib": samples,
+        "resident_mib": {f"p{q}": float(np.percentile(after, q)) for q in (1, 50, 99)},
     }
-    print(write_record("memory", results))
-
-
-if __name__ == "__main__":
-    main()
+    rows = [{"frame": at, "resident_mib": mib} for at, mib in samples]
+    return Outcome(summary=results, rows=rows)

@@ -7,15 +7,19 @@ Inputs are random crops; what they show does not change the time. Outputs are ch
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
+import typer
 
-from benchmarks.common import measure, write_record
+from benchmarks.registry import NetworkOptions, Outcome, case
+from benchmarks.timing import RANKS, measure
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 
 BATCHES = (1, 8, 32, 64)
+NETWORKS = ("refine", "score", "score_features", "score_attention")
 
 
 def _buffers(engine: Engine, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -27,20 +31,25 @@ def _buffers(engine: Engine, count: int, rng: np.random.Generator) -> dict[str, 
     return buffers
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", default="nano")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--networks", nargs="+", default=["refine", "score", "score_features", "score_attention"])
-    parser.add_argument("--record", default="networks")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class NetworksOptions(NetworkOptions):
+    """Which graphs run, and on what."""
+
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<i>.")] = "cpu"
+    threads: Annotated[list[int] | None, typer.Option(help="Threads; given again for each. 1 and 2.")] = None
+    networks: Annotated[list[str] | None, typer.Option(help="Only these graphs; given again for each.")] = None
+
+
+@case(record="networks", timing=True)
+def networks(options: NetworksOptions) -> Outcome:
+    """Time every graph in every batch size; outputs must be finite."""
     bundle = NetworkBundle.load(options.bundle)
     rng = np.random.default_rng(0)
-    results = []
+    rows = []
+    latency: dict[str, dict[str, object]] = {}
     print(f"{'network':<18}{'threads':>8}{'batch':>7}{'p50 ms':>10}{'p99 ms':>10}{'cpu p50 ms':>12}")
-    for network in (name for name in options.networks if name in bundle.networks):
-        for threads in options.threads:
+    for network in (name for name in options.networks or NETWORKS if name in bundle.networks):
+        for threads in options.threads or (1, 2):
             engine = bundle.open(network, EngineOptions(device=options.device, threads=threads))
             for batch in BATCHES:
                 buffers = _buffers(engine, batch, rng)
@@ -54,7 +63,10 @@ def main() -> None:
                 print(
                     f"{network:<18}{threads:>8}{batch:>7}{wall['p50']:>10.2f}{wall['p99']:>10.2f}{cpu['p50']:>12.2f}"
                 )
-                results.append(
+                times = {kind: [spread[f"p{q}"] for q in RANKS] for kind, spread in asdict(timing).items()}
+                by_batch = latency.setdefault(network, {"sha256": engine.spec.sha256})
+                by_batch[f"threads {threads}, batch {batch}"] = times
+                rows.append(
                     {
                         "network": network,
                         "sha256": engine.spec.sha256,
@@ -64,9 +76,6 @@ def main() -> None:
                         "cpu_ms": cpu,
                     }
                 )
-    path = write_record(options.record, {"bundle": bundle.name, "device": options.device, "latency": results})
-    print(f"record: {path}")
-
-
-if __name__ == "__main__":
-    main()
+    percentiles = [f"p{q}" for q in RANKS]
+    summary = {"bundle": bundle.name, "device": options.device, "percentiles": percentiles, "latency": latency}
+    return Outcome(summary=summary, rows=rows)

@@ -3,23 +3,23 @@
     pip install torch nvdiffrast        (nvdiffrast's licence is for research only; nothing of ours needs it)
     python -m benchmarks run nvdiffrast [--device cuda]
 
-Both make colour and depth of the same meshes at the same poses; depth has to agree before times are taken. The record
-is ``records/nvdiffrast-<gpu>.json``.
+Both make colour and depth of the same meshes at the same poses; depth has to agree before times are taken.
 """
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import warp as wp
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases.kernels import DISTANCE_M, RADIUS_M, K, ball, poses
-from benchmarks.common import measure, write_record
+from benchmarks.ball import DISTANCE_M, RADIUS_M, K, ball, poses
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import measure
 from storm_edge.errors import BackendError, mismatch
 from storm_edge.geometry.camera import crop_K
 from storm_edge.geometry.mesh import Mesh
@@ -121,10 +121,17 @@ def compare(triangles: int, device: Device) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", help="cuda or cuda:<i>")
-    device = require_device(parser.parse_args().device)
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(RecordOptions):
+    """Where it runs."""
+
+    device: Annotated[str, typer.Option(help="cuda or cuda:<i>.")] = "cuda"
+
+
+@case(record="nvdiffrast-*", timing=True)
+def nvdiffrast(options: DeviceOptions) -> Outcome:
+    """Render the same poses with both rasterisers."""
+    device = require_device(options.device)
     try:
         import nvdiffrast.torch  # noqa: F401
     except ImportError as error:
@@ -138,8 +145,4 @@ def main() -> None:
         table.add_row(str(row["triangles"]), *times, str(row["theirs_over_ours"]))
     Console().print(table)
     results = {"poses": COUNT, "size_px": SIZE_PX, "gpu": device.name, "rows": rows}
-    print(write_record("nvdiffrast-" + device.name.lower().replace(" ", "-"), results))
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary=results, record="nvdiffrast-" + device.name.lower().replace(" ", "-"))

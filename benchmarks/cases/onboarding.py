@@ -5,23 +5,24 @@
 Models are one procedural mug at 1k, 5k and 20k triangles. The start is measured from outside: `storm-edge track` is
 run on the demo's recording, and the clock stops when the first line of `poses.jsonl` is on disk. The first such run
 may compile kernels; it is reported on its own as "cold" if the kernel cache was emptied before (``--empty-cache``).
-The record is ``records/onboarding.json``.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import measure, write_record
+from benchmarks.registry import NetworkOptions, Outcome, case
+from benchmarks.timing import measure
 from storm_edge.bop.scene import MM_PER_M
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
@@ -34,7 +35,7 @@ FACE_COUNTS = (1_000, 5_000, 20_000)
 _TIMEOUT_S = 120.0
 
 
-def onboarding(folder: Path, face_count: int) -> dict[str, Any]:
+def onboard_mug(folder: Path, face_count: int) -> dict[str, Any]:
     """Onboard, save and load one mug."""
     mug = make_object(EVALUATION_FROM + 12, held_out=True, family="mug", diameter_m=0.15, face_count=face_count)
     model = folder / f"mug_{face_count}.ply"
@@ -85,15 +86,20 @@ def start_to_first_pose(scene: Path, thing: Path, networks: str, folder: Path) -
         process.wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", default="nano", help="network bundle for the start, or none")
-    parser.add_argument("--repeats", type=int, default=3, help="starts of the command")
-    parser.add_argument("--empty-cache", action="store_true", help="empty the kernel cache before the first start")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class OnboardingOptions(NetworkOptions):
+    """How often, and from which state."""
+
+    repeats: Annotated[int, typer.Option(help="Starts of the command.")] = 3
+    empty_cache: Annotated[bool, typer.Option("--empty-cache", help="Empty the kernel cache before.")] = False
+
+
+@case(record="onboarding", timing=True)
+def onboarding(options: OnboardingOptions) -> Outcome:
+    """Onboard three models, and start the command; bundle `none` is geometry alone."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        rows = [onboarding(folder, count) for count in FACE_COUNTS]
+        rows = [onboard_mug(folder, count) for count in FACE_COUNTS]
         scene = folder / "scene"
         write_demo(scene)
         thing = folder / "thing"
@@ -129,8 +135,4 @@ def main() -> None:
         "bundle": options.bundle,
         "kernel_cache_emptied": options.empty_cache,
     }
-    console.print(f"{write_record('onboarding', results)}")
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary=results)

@@ -1,11 +1,11 @@
 """Does the loop notice that it lost the object, and find it again? Held-out recordings with a full occlusion.
 
-    python -m benchmarks run recovery SETS [--count 20] [--first 0] [--bundle none] [--tracker resident] [--rate HZ]
+    python -m benchmarks run recovery SETS [--count 20] [--first 0] [--bundle none] [--tracker batched] [--rate HZ]
         [--jobs 2]
 
 writes ``SETS/recovery/000000 ...`` (kept for the next run), starts each at the first mask and lets the loop run to
 the end. A board hides the object for 10 to 40 frames while it moves on to another place and another side. The words
-of the report are those of `storm_edge.evaluate.recovery`; the record is ``records/recovery.json``.
+of the report are those of `storm_edge.evaluate.recovery`.
 
 With ``--rate`` the recordings are played as a camera would, one at a time: frames come when they are due, whether or
 not the loop is ready, and searches run beside it on a second core for as long as they take. Without it frames wait
@@ -14,17 +14,18 @@ for the loop, which does the same amount of searching in each, so that the answe
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from rich.progress import track
 
-from benchmarks.common import write_record
+from benchmarks.recordings import FIRST_SEED, onboarded, recovery_scene
+from benchmarks.registry import Outcome, RecordingOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init, TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
@@ -39,13 +40,9 @@ from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.objects.onboard import onboard
 from storm_edge.replay.follow import follow
 from storm_edge.replay.pacing import Pacer
-from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
 
-FIRST_SEED = 20_000
 _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGISTERING": "r"}
 
 
@@ -53,8 +50,8 @@ _LETTER = {"TRACKING": "T", "SUSPECT": "S", "LOST": "L", "SEARCHING": ".", "REGI
 class Task:
     """A recording, and how the loop runs over it."""
 
-    path: Path
-    seed: int
+    sets: Path
+    number: int
     bundle: str
     tracker: TrackerKind
     rate_hz: float | None
@@ -77,14 +74,12 @@ def run_one(task: Task) -> list[FrameRecord] | None:
 
     None for an object that shows no depth in its first picture (glass, chrome): nothing can start there.
     """
-    path = task.path
-    if not path.is_dir():
-        write_scene(path, recovery_sequence(task.seed).script)
+    path = recovery_scene(task.sets, task.number)
     bundle = onboarded(path)
     T = bundle.T_obj_centre
     model = ModelPoints(transform(T, bundle.mesh_lod.vertices), T @ bundle.symmetries @ invert(T))
     try:
-        scene, found = _followed(task, bundle)
+        scene, found = _followed(task, path, bundle)
     except MaskError:
         return None
     records: list[FrameRecord] = []
@@ -101,27 +96,17 @@ def run_one(task: Task) -> list[FrameRecord] | None:
     return records
 
 
-def _followed(task: Task, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
+def _followed(task: Task, path: Path, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
     """What the loop said of every frame that it was given; one that was passed over is missing."""
     networks = None if task.bundle == "none" else NetworkBundle.load(task.bundle)
     config = StormConfig(loop=SessionConfig(tracker=task.tracker))
     with ExitStack() as stack:
-        lane, pacer, scene = None, None, BopScene(task.path)
+        lane, pacer, scene = None, None, BopScene(path)
         if task.rate_hz is not None:
-            scene = InMemory(task.path)
+            scene = InMemory(path)
             lane, pacer = stack.enter_context(BackgroundLane()), Pacer(task.rate_hz, count=len(scene))
         loop = Session(make_object_sessions([bundle], networks, config=config, lane=lane), lane=lane)
         return scene, {frame.index: track for frame, (track,) in follow(scene, loop, init=Init.MASK, pacer=pacer)}
-
-
-def onboarded(path: Path) -> ObjectBundle:
-    """The scene's object; its bundle is kept for the next run."""
-    model = next(iter(sorted((path / "models").glob("obj_*.ply"))))
-    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / f"{path.parent.name}-{path.name}" / model.stem
-    if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        onboard(model, "mm").save(kept)
-    return ObjectBundle.load(kept)
 
 
 def picture(records: list[FrameRecord]) -> str:
@@ -131,30 +116,27 @@ def picture(records: list[FrameRecord]) -> str:
     return f"{states}\n{shares}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", type=Path, help="folder for the recordings")
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
-    parser.add_argument("--bundle", default="nano", help="a network bundle, or none for geometry alone")
-    parser.add_argument("--tracker", default="stepwise", choices=[kind.value for kind in TrackerKind])
-    parser.add_argument("--rate", type=float, default=None, help="play the recordings at this rate [Hz]")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--name", default="recovery")
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class RecoveryOptions(RecordingOptions):
+    """How the loop runs over the recordings."""
 
-    folder = options.sets / "recovery"
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(options.first, options.first + options.count)
+    tracker: Annotated[TrackerKind, typer.Option(help="How the object is followed.")] = TrackerKind.STEPWISE
+    rate: Annotated[float | None, typer.Option(help="Play the recordings at this rate [Hz].")] = None
+    jobs: Annotated[int, typer.Option(help="Processes; one where a rate is given.")] = 2
+
+
+@case(record="recovery")
+def recovery(options: RecoveryOptions) -> Outcome:
+    """Run the loop over recordings with a loss and compare with the truth; bundle `none` is geometry alone."""
     tasks = [
         Task(
-            path=folder / f"{i:06d}",
-            seed=FIRST_SEED + i,
+            sets=options.sets,
+            number=options.first + i,
             bundle=options.bundle,
-            tracker=TrackerKind(options.tracker),
+            tracker=options.tracker,
             rate_hz=options.rate,
         )
-        for i in numbers
+        for i in range(options.count)
     ]
     jobs = min(options.jobs, options.count) if options.rate is None else 1
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
@@ -162,22 +144,20 @@ def main() -> None:
     sequences = [records for records in done if records is not None]
     for task, records in zip(tasks, done, strict=True):
         said = "no depth to start from" if records is None else report_recovery([records]).sentence()
-        print(f"{task.path.name}: {said}\n{picture(records or [])}")
+        print(f"{task.number:06d}: {said}\n{picture(records or [])}")
     report = report_recovery(sequences)
     print(f"\nall: {report.sentence()}")
-    first_seed = FIRST_SEED + options.first
-    write_record(
-        options.name,
-        {
-            "bundle": options.bundle,
-            "tracker": options.tracker,
-            "rate_hz": options.rate,
-            "first_seed": first_seed,
-            "without_depth": done.count(None),
-            "report": asdict(report),
-        },
-    )
-
-
-if __name__ == "__main__":
-    main()
+    summary = {
+        "bundle": options.bundle,
+        "tracker": options.tracker.value,
+        "rate_hz": options.rate,
+        "first_seed": FIRST_SEED + options.first,
+        "without_depth": done.count(None),
+        "report": asdict(report),
+    }
+    rows = [
+        {"recording": task.number, "frame": index, **asdict(record)}
+        for task, records in zip(tasks, done, strict=True)
+        for index, record in enumerate(records or ())
+    ]
+    return Outcome(summary=summary, rows=rows)

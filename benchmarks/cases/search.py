@@ -1,29 +1,29 @@
 """Is the object found by its model alone? Held-out clutter, with and without the object in the picture.
 
-    python -m benchmarks run search [--scenes 50] [--bundle nano | --colour] [--jobs 1] [--name search]
+    python -m benchmarks run search [--scenes 50] [--bundle nano | --colour] [--jobs 1]
 
 Each picture shows 5 to 8 objects that training never saw. One of them is looked for, and one that is absent. Reported
-are the overlap with the truth of the segmenter's best mask, at first and after its closer look, and of the verified
-one, and how well the verdict tells present from absent: with a threshold at which at most 5 % of the objects that are
-there are missed, and the same where a wrong place counts as missed, too. ``--colour`` leaves the network out. The
-record is ``records/<name>.json``.
+are the overlap with the truth of the segmenter's best mask, as first segmented and after tiled inference, and of the
+verified one, and how well the presence probability tells present from absent: with a threshold at which at most 5 %
+of the objects that are there are missed, and the same where a wrong place counts as missed, too. ``--colour`` leaves
+the network out.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.common import write_record
+from benchmarks.registry import NetworkOptions, Outcome, case
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.masks import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
@@ -99,13 +99,13 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
             "present": segmentation.score,
             "score": segmentation.best.score if segmentation.best else 0.0,
             "candidates": len(search.segmentation.candidates),
-            "verdict": search.presence_probability,
+            "presence_probability": search.presence_probability,
             "segment_cpu_s": segment_s,
             "search_cpu_s": time.process_time() - started,
             "tried": [
                 {
                     "iou": 0.0 if truth is None else mask_iou(detection.mask, truth),
-                    "verdict": detection.presence_probability,
+                    "presence_probability": detection.presence_probability,
                     "score": detection.candidate.score,
                     **asdict(detection.features),
                 }
@@ -129,16 +129,19 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The figures of the table."""
     there = [r for r in rows if r["there"]]
     absent = [r for r in rows if not r["there"]]
-    yes, no = np.array([r["verdict"] for r in there]), np.array([r["verdict"] for r in absent])
-    right = np.array([r["verdict"] if r["iou_best"] > 0.5 else 0.0 for r in there])
+    yes, no = (
+        np.array([r["presence_probability"] for r in there]),
+        np.array([r["presence_probability"] for r in absent]),
+    )
+    right = np.array([r["presence_probability"] if r["iou_best"] > 0.5 else 0.0 for r in there])
     difference = yes[:, None] - no[None, :]
     figures = {name: float(np.mean([r[name] for r in there])) for name in there[0] if name.startswith("iou")}
     return {
         **figures,
         "right_place": float(np.mean([r["iou_best"] > 0.5 for r in there])),
         "found": float(np.mean([r["iou_verified"] > 0.0 for r in there])),
-        "absent_right": float(np.mean([r["verdict"] < DetectConfig().min_probability for r in absent])),
-        "verdict_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
+        "absent_right": float(np.mean([r["presence_probability"] < DetectConfig().min_probability for r in absent])),
+        "presence_auroc": float(((difference > 0) + 0.5 * (difference == 0)).mean()),
         "absent_right_at_5_percent_misses": float((no < _missing_few(yes)).mean()),
         "absent_right_at_5_percent_misses_or_wrong": float((no < _missing_few(right)).mean()),
         "segment_cpu_s": float(np.median([r["segment_cpu_s"] for r in rows])),
@@ -146,34 +149,48 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _missing_few(verdicts: np.ndarray) -> float:
+def _missing_few(probabilities: np.ndarray) -> float:
     """The highest threshold below which at most 5 % of them are."""
-    return float(np.sort(verdicts)[int(0.05 * len(verdicts))])
+    return float(np.sort(probabilities)[int(0.05 * len(probabilities))])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=50)
-    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
-    parser.add_argument("--bundle", default="nano")
-    parser.add_argument("--colour", action="store_true", help="leave the network out")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--name", default="search")
-    args = parser.parse_args()
-    tasks = [(args.first + i, None if args.colour else args.bundle) for i in range(args.scenes)]
-    if args.jobs > 1:
-        with ProcessPoolExecutor(args.jobs) as pool:
-            done = list(track(pool.map(search_scene, tasks), total=len(tasks)))
-    else:
-        done = [search_scene(task) for task in track(tasks)]
-    rows = [row for part in done for row in part]
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(NetworkOptions):
+    """Which pictures are searched."""
+
+    scenes: Annotated[int, typer.Option(help="How many pictures.")] = 50
+    first: Annotated[int, typer.Option(help="Number of the first picture.")] = 0
+    colour: Annotated[bool, typer.Option("--colour", help="Leave the network out.")] = False
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1
+
+
+@case(record="search")
+def search(options: SearchOptions) -> Outcome:
+    """Look for an object that is in the picture, and for one that is not."""
+    rows = search_all(options)
     figures = summary(rows)
     table = Table("figure", "value")
     for name, value in figures.items():
         table.add_row(name, f"{value:.3f}")
     Console().print(table)
-    print(write_record(args.name, {"source": "colour" if args.colour else args.bundle, **figures, "rows": rows}))
+    spread = {
+        name: {
+            f"p{q}": round(float(np.percentile([row["presence_probability"] for row in part], q)), 4)
+            for q in (1, 5, 50, 95, 99)
+        }
+        for name, there in (("there", True), ("absent", False))
+        for part in [[row for row in rows if row["there"] is there]]
+    }
+    source = "colour" if options.colour else options.bundle
+    return Outcome(summary={"source": source, **figures, "presence_probability": spread}, rows=rows)
 
 
-if __name__ == "__main__":
-    main()
+def search_all(options: SearchOptions) -> list[dict[str, Any]]:
+    """Rows of all pictures."""
+    tasks = [(options.first + i, None if options.colour else options.bundle) for i in range(options.scenes)]
+    if options.jobs > 1:
+        with ProcessPoolExecutor(options.jobs) as pool:
+            done = list(track(pool.map(search_scene, tasks), total=len(tasks)))
+    else:
+        done = [search_scene(task) for task in track(tasks)]
+    return [row for part in done for row in part]

@@ -6,26 +6,29 @@ Full size, random weights, ONNX Runtime on the CPU. ``whole`` goes from image an
 upstream is called. It is the three exported graphs joined into one, so it has every exact fold that they have, and
 the ratio is what the split alone brings. ``online`` is ``som_query`` then ``som_head``. Before a number is printed
 both must give the mask that the network in torch gives, run in the order of upstream. Takes some minutes and 8 GB of
-memory. The record is ``records/som.json``.
+memory.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnx
 import onnx.compose
 import onnxruntime as ort
 import torch
+import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import measure, write_record
+from benchmarks.registry import Outcome, RecordOptions, case
+from benchmarks.timing import measure
 from storm_edge.export.onnx import PARITY
 from storm_edge.export.som import cache_shapes, export_som
 from storm_edge.networks.dinov2 import SIZE_PX
@@ -70,10 +73,17 @@ def run(graph: ort.InferenceSession, inputs: dict[str, Array]) -> Sequence[Array
     return outputs
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=5, help="timed calls of the whole; the parts get 4 times more")
-    calls = parser.parse_args().calls
+@dataclass(frozen=True, kw_only=True)
+class SomOptions(RecordOptions):
+    """How often."""
+
+    calls: Annotated[int, typer.Option(help="Timed calls of the whole; the parts get 4 times more.")] = 5
+
+
+@case(record="som", timing=True)
+def som(options: SomOptions) -> Outcome:
+    """Time the split network and the whole one, which must give the same mask."""
+    calls = options.calls
     net = random_som()
     generator = torch.Generator().manual_seed(1)
     crop = (3, SIZE_PX, SIZE_PX)
@@ -136,8 +146,4 @@ def main() -> None:
         "difference_at_export": parity,
         "cache_float16_mib": sum(array.size for array in kept.values()) * 2 / 2**20,
     }
-    console.print("wrote", write_record("som", results))
-
-
-if __name__ == "__main__":
-    main()
+    return Outcome(summary=results)

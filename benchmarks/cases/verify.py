@@ -6,12 +6,11 @@ takes the held-out recordings of `recovery` (made where they are missing). The m
 pose of the first frames, as the loop keeps them. Then every frame is a question or more: right is the true pose,
 moved by what a good track is off; lost is the pose held while the object is hidden, a pose that slid off, one that
 sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each vote and of both
-together. Wrong sides are listed apart: the pair network is not made to see them. Record: ``records/verify.json``.
+together. Wrong sides are listed apart: the pair network is not made to see them.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.cases.recovery import FIRST_SEED, onboarded
-from benchmarks.common import write_record
+from benchmarks.recordings import FIRST_SEED, onboarded, recovery_scene
+from benchmarks.registry import Outcome, RecordingOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
@@ -31,8 +30,6 @@ from storm_edge.geometry.se3 import exp_so3
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import Verifier
-from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
 
 Float64 = NDArray[np.float64]
 
@@ -66,10 +63,9 @@ def moved(T: Float64, shift_m: Float64, turn: Float64) -> Float64:
     return out
 
 
-def ask(path: Path, seed: int, networks: NetworkBundle) -> list[dict[str, Any]]:
-    """All questions of one recording with the votes on them."""
-    if not path.is_dir():
-        write_scene(path, recovery_sequence(seed).script)
+def ask(sets: Path, number: int, networks: NetworkBundle) -> list[dict[str, Any]]:
+    """All questions of one recording with the scores of them."""
+    path, seed = recovery_scene(sets, number), FIRST_SEED + number
     scene, bundle = BopScene(path), onboarded(path)
     verifier = Verifier(ObjectOnDevice(bundle), networks)
     rng = np.random.default_rng([seed, 7])
@@ -121,19 +117,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path, help="folder for the recordings")
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--first", type=int, default=0, help="number of the first recording")
-    parser.add_argument("--bundle", default="nano")
-    parser.add_argument("--name", default="verify")
-    options = parser.parse_args()
+@case(record="verify")
+def verify(options: RecordingOptions) -> Outcome:
+    """Ask the verifier about right and lost poses of recordings with a loss."""
     networks = NetworkBundle.load(options.bundle)
-    folder = options.sets / "recovery"
-    folder.mkdir(parents=True, exist_ok=True)
     numbers = range(options.first, options.first + options.count)
-    rows = [row for i in track(numbers) for row in ask(folder / f"{i:06d}", FIRST_SEED + i, networks)]
+    rows = [row for i in track(numbers) for row in ask(options.sets, i, networks)]
     figures = summary(rows)
     table = Table(
         "lost by", "questions", "renderer", "network", "both", title="area under the ROC curve, right against lost"
@@ -142,8 +131,12 @@ def main() -> None:
         cells = [f"{votes[vote]:.4f}" for vote in ("geometry", "appearance", "score")]
         table.add_row(name, str(int(votes["count"])), *cells)
     Console().print(table)
-    print(write_record(options.name, {"bundle": options.bundle, "auroc": figures, "rows": rows}))
-
-
-if __name__ == "__main__":
-    main()
+    spread = {
+        kind: {
+            vote: {f"p{q}": round(float(np.percentile(values, q)), 4) for q in (1, 5, 50, 95, 99)}
+            for vote in ("geometry", "appearance", "score")
+            for values in [[row[vote] for row in rows if row["kind"] == kind]]
+        }
+        for kind in sorted({row["kind"] for row in rows})
+    }
+    return Outcome(summary={"bundle": options.bundle, "auroc": figures, "by_kind": spread}, rows=rows)

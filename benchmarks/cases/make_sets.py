@@ -1,6 +1,6 @@
 """Write the held-out evaluation sets as BOP scenes: the same files on every machine of one NumPy and OpenCV version.
 
-    python benchmarks/make_sets.py OUT [--scenes 100] [--sequences 20] [--frames 60] [--jobs 2]
+    python -m benchmarks run make_sets OUT [--scenes 100] [--sequences 20] [--frames 60] [--jobs 2]
 
 leaves ``OUT/scenes/000000 ...`` (one picture each) and ``OUT/sequences/000000 ...``, every one with its own model in
 ``models/obj_000001.ply``. What exists is kept, so an interrupted run goes on. The objects come from seeds that
@@ -9,14 +9,17 @@ training never uses (`storm_edge.synthetic.objects.EVALUATION_FROM`).
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.progress import track
 
+from benchmarks.registry import case
 from storm_edge.synthetic.scenes import evaluation_scenes, evaluation_sequences, write_scene
 
 
@@ -29,15 +32,20 @@ def write_one(task: tuple[Path, int, int]) -> None:
     write_scene(path, next(scripts))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--scenes", type=int, default=100)
-    parser.add_argument("--sequences", type=int, default=20)
-    parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class SetsOptions:
+    """How much is written, and where."""
 
+    out: Annotated[Path, typer.Argument(help="Folder of the sets.")]
+    scenes: Annotated[int, typer.Option(help="Single pictures.")] = 100
+    sequences: Annotated[int, typer.Option(help="Recordings.")] = 20
+    frames: Annotated[int, typer.Option(help="Frames of a recording.")] = 60
+    jobs: Annotated[int, typer.Option(help="Processes.")] = os.cpu_count() or 1
+
+
+@case(record=None)
+def make_sets(options: SetsOptions) -> None:
+    """Write single pictures and recordings; what exists is kept."""
     tasks = [(options.out / "sequences" / f"{i:06d}", 10_000 + i, options.frames) for i in range(options.sequences)]
     tasks += [(options.out / "scenes" / f"{i:06d}", i, 1) for i in range(options.scenes)]
     for path, _, _ in tasks:
@@ -47,7 +55,3 @@ def main() -> None:
         for _ in track(pool.imap_unordered(write_one, tasks), "writing scenes", total=len(tasks)):
             pass
     print(f"{len(tasks)} scenes in {options.out}, {time.perf_counter() - start:.0f} s with {options.jobs} processes")
-
-
-if __name__ == "__main__":
-    main()
