@@ -27,7 +27,7 @@ def detector(staged: Staged) -> Detector:
 
 def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
     return RecoveryTask(
-        staged.bundle,
+        staged.item,
         Registrar(staged.item, None),
         Tracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
         detector=detector,
