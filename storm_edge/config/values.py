@@ -7,10 +7,12 @@ type and one out of range are refused in one line, with the file or option that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import yaml
 
 from storm_edge.config.base import Config, check_value, tuning_of, type_hints
 from storm_edge.config.tree import nearest_key
@@ -37,6 +39,24 @@ def with_values(config: AnyConfig, values: Mapping[str, Any], *, source: object)
     return _Reader(source, config).changed(config, _nested(values, source), "")
 
 
+def with_settings(config: AnyConfig, settings: Sequence[str], *, source: object = "--set") -> AnyConfig:
+    """The same tree with values that are given as ``KEY=VALUE``; of two with one key the later one holds.
+
+    Raises:
+        ConfigError: As `with_values`, or a setting of another form.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = (part.strip() for part in setting.partition("="))
+        if not (key and equals):
+            raise ConfigError(mismatch(source, repr(setting), "KEY=VALUE", "write it as in loop.verify_every=5"))
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            values[key] = text
+    return with_values(config, values, source=source)
+
+
 def with_value(config: AnyConfig, key: str, value: Any, *, source: object = "config") -> AnyConfig:
     """The same tree with another value; see `with_values`."""
     return with_values(config, {key: value}, source=source)
@@ -56,12 +76,13 @@ class _Reader:
     def changed(self, part: AnyConfig, values: Mapping[str, Any], prefix: str) -> AnyConfig:
         """The part with other values."""
         remaining = dict(values)
-        if PRESET in remaining and part.presets():
+        presets = _presets(type(part))
+        if PRESET in remaining and presets:
             name = remaining.pop(PRESET)
-            if name not in part.presets():
-                expected = f"one of {', '.join(part.presets())}"
+            if name not in presets:
+                expected = f"one of {', '.join(presets)}"
                 raise ConfigError(mismatch(self._at(prefix + PRESET), repr(name), expected, "correct that value"))
-            part = cast(AnyConfig, part.presets()[name])
+            part = cast(AnyConfig, presets[name])
         changes = {}
         for name, value in remaining.items():
             if name not in {item.name for item in fields(part)}:
@@ -123,7 +144,7 @@ class _Reader:
 
     def _unknown(self, key: str, kind: type[Config]) -> ConfigError:
         prefix = key.rpartition(".")[0]
-        beside = [item.name for item in fields(kind)] + ([PRESET] if kind.presets() else [])
+        beside = [item.name for item in fields(kind)] + ([PRESET] if _presets(kind) else [])
         best = nearest_key(self._root, key, [f"{prefix}.{known}" if prefix else known for known in beside])
         remedy = f"did you mean '{best}'?" if best else f"known keys are {', '.join(beside)}"
         return ConfigError(mismatch(self._source, f"unknown key '{key}'", "a key of the configuration", remedy))
@@ -154,7 +175,7 @@ def coerced(value: Any, hint: Any) -> Any:
     return value
 
 
-def _nested(values: Mapping[Any, Any], source: object) -> dict[str, Any]:
+def _nested(values: Mapping[Any, Any], source: object, prefix: str = "") -> dict[str, Any]:
     """Keys with dots as mappings in mappings."""
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -162,26 +183,29 @@ def _nested(values: Mapping[Any, Any], source: object) -> dict[str, Any]:
         if rest:
             value = {rest: value}
         if isinstance(value, Mapping):
-            before = found.get(first, {})
-            if not isinstance(before, Mapping):
-                raise ConfigError(mismatch(source, f"{first} twice", "one value or keys of it", "leave one out"))
-            value = _merged(before, _nested(value, source))
-        found[first] = value
+            value = _nested(value, source, f"{prefix}{first}.")
+        found[first] = _merged(found[first], value, source, prefix + first) if first in found else value
     return found
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(first: Any, second: Any, source: object, key: str) -> dict[str, Any]:
+    """What two spellings of one key hold together."""
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        raise ConfigError(mismatch(source, f"{key} twice", "each key once", "leave one of them out"))
     merged = dict(first)
-    for key, value in second.items():
-        before = merged.get(key)
-        merged[key] = _merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    for name, value in second.items():
+        merged[name] = _merged(merged[name], value, source, f"{key}.{name}") if name in merged else value
     return merged
+
+
+def _presets(kind: type[Config]) -> Mapping[str, Config]:
+    return kind.presets() if issubclass(kind, Config) else {}
 
 
 def _config_class(hint: Any) -> type[Config] | None:
     """The class of the parts that a field holds; None for one that holds a value."""
-    if isinstance(hint, type) and issubclass(hint, Config):
-        return hint
+    if isinstance(hint, type) and is_dataclass(hint):
+        return cast("type[Config]", hint)
     return next((kind for part in get_args(hint) if (kind := _config_class(part)) is not None), None)
 
 

@@ -1,69 +1,47 @@
 """Machine profiles: one YAML file in ``runtime/`` per machine, turned into values once and held against the machine.
 
-A profile says which networks run in which precision, what the camera gives, how the work is cut, and how much memory
-it may take. Unknown keys are refused with the nearest known one; a profile that asks for more than the machine has is
-refused before anything is loaded. What the networks would take per frame is estimated from their published sizes,
-where the profile says how much the board sustains (docs/budgets.md); an estimate is no measurement.
+A profile says which networks run in which precision, what the camera gives, how much memory the process may take, and
+which values of the configuration tree differ from the defaults (its section ``config``, any key of
+`storm_edge.live.config.StormConfig`). Unknown keys are refused with the nearest known one; a profile that asks for
+more than the machine has is refused before anything is loaded. What the networks would take per frame is estimated
+from their published sizes, where the profile says how much the board sustains (docs/budgets.md); an estimate is no
+measurement.
 """
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from storm_edge.choices import TrackerKind
+from storm_edge.config.values import with_settings, with_values
 from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.live.config import SessionConfig, StormConfig
-from storm_edge.pipeline.config import TrackConfig
-from storm_edge.pipeline.track.batched import BatchedTrackConfig
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.live.config import StormConfig
+from storm_edge.strict_model import StrictModel
+from storm_edge.yaml_file import check_content, load_yaml
 
-REFINE_GMAC = 11.97
-"""RefineNet, one pose and iteration (reference-networks, section 0)."""
-VERIFY_GMAC = 6.13
-"""TOM with the memory's embedding kept (reference-networks, section 0)."""
+VERSION = 2  # fixed: the profile format's number; files of another one are refused
+REFINE_GMAC = 11.97  # fixed: RefineNet, one pose and iteration (reference-networks, section 0)
+VERIFY_GMAC = 6.13  # fixed: TOM with the memory's embedding kept (reference-networks, section 0)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Camera(_Strict):
+class _Camera(StrictModel):
     """``camera``."""
 
-    width_px: int = Field(ge=16, le=8192)
-    height_px: int = Field(ge=16, le=8192)
-    rate_hz: float = Field(gt=0.0, le=1000.0)
+    width_px: int = Field(ge=16, le=8192)  # fixed: no camera gives less or more
+    height_px: int = Field(ge=16, le=8192)  # fixed: no camera gives less or more
+    rate_hz: float = Field(gt=0.0, le=1000.0)  # fixed: no camera is faster
 
 
-class _Lanes(_Strict):
-    """``lanes``."""
-
-    locate: Literal["beside", "between"]
-    chunks_per_frame: int = Field(default=5, ge=1)
-    frames_per_chunk: int = Field(default=3, ge=1)
-    register_chunk: int | None = Field(default=None, ge=1, le=252)
-    verify_every: int = Field(default=3, ge=1)
-
-
-class _Track(_Strict):
-    """``track``."""
-
-    tracker: Literal["batched", "stepwise"] | None = None
-    ask_network: Literal["in doubt", "always", "never"] = "in doubt"
-    network_iterations: int = Field(default=2, ge=1, le=10)
-    zero_copy: bool = False
-
-
-class _File(_Strict):
+class _File(StrictModel):
     """A profile file."""
 
+    version: int
     machine: str = Field(min_length=1)
     device: str = Field(pattern=r"^(cpu|cuda(:\d+)?)$")
     cores: int = Field(ge=1)
@@ -73,12 +51,9 @@ class _File(_Strict):
     backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = "onnxruntime"
     engines: str = "../engines"
     camera: _Camera
-    lanes: _Lanes
-    track: _Track = _Track()
+    search: Literal["beside", "between"]
     sustained_gmac_s: float | None = Field(default=None, gt=0.0)
-
-
-_MODELS = (_File, _Camera, _Lanes, _Track)
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +81,7 @@ class MachineProfile:
     rate_hz: float
     """Frames per second."""
     beside: bool
-    """Whether lost objects are looked for on a lane beside the frames."""
+    """Whether lost objects are searched for on a lane beside the frames, or in between them."""
     config: StormConfig
     """Every tuned number."""
     network_frame_ms: float | None
@@ -118,24 +93,24 @@ class MachineProfile:
         return 1e3 / self.rate_hz
 
 
-def read_profile(path: Path) -> MachineProfile:
+def read_profile(path: Path, settings: Sequence[str] = ()) -> MachineProfile:
     """Read a profile. A bundle that is a folder, and the engines, are looked for from the profile's folder.
 
+    Args:
+        path: The file.
+        settings: Values that go before those of the file, as ``KEY=VALUE`` each.
+
     Raises:
-        ConfigError: No such file, not YAML, a key that is not known, or a value that is not allowed.
+        ConfigError: No such file, not YAML, of another version, a key that is not known, or a value that is not
+            allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(mismatch(path, error.strerror, "a profile that can be read", "check --profile")) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(mismatch(path, "bytes that are no text", "YAML", "correct the file")) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(mismatch(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
-    try:
-        file = _File.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_worded(path, error)) from error
+    content = load_yaml(path, what="a profile")
+    if content.get("version") != VERSION:
+        got = f"version: {content['version']!r}" if "version" in content else "no version"
+        remedy = f"write 'version: {VERSION}' and what that has, as in runtime/cpu.yaml"
+        raise ConfigError(mismatch(path, got, f"version: {VERSION}", remedy))
+    file = check_content(path, content, _File, what="a profile")
+    config = with_settings(with_values(StormConfig(), file.config, source=path), settings)
     return MachineProfile(
         machine=file.machine,
         device=file.device,
@@ -147,25 +122,9 @@ def read_profile(path: Path) -> MachineProfile:
         engines=path.parent / file.engines,
         size_px=(file.camera.height_px, file.camera.width_px),
         rate_hz=file.camera.rate_hz,
-        beside=file.lanes.locate == "beside",
-        config=StormConfig(
-            track=TrackConfig(
-                batched=BatchedTrackConfig(
-                    network_iterations=file.track.network_iterations, zero_copy=file.track.zero_copy
-                ),
-                stepwise=StepwiseTrackConfig(
-                    ask_network=file.track.ask_network, network_iterations=file.track.network_iterations
-                ),
-            ),
-            loop=SessionConfig(
-                tracker=None if file.track.tracker is None else TrackerKind(file.track.tracker),
-                register_chunk=file.lanes.register_chunk,
-                chunks_per_frame=file.lanes.chunks_per_frame,
-                frames_per_chunk=file.lanes.frames_per_chunk,
-                verify_every=file.lanes.verify_every,
-            ),
-        ),
-        network_frame_ms=_network_frame_ms(file),
+        beside=file.search == "beside",
+        config=config,
+        network_frame_ms=_network_frame_ms(file.device, file.sustained_gmac_s, config),
     )
 
 
@@ -215,22 +174,11 @@ def _bundle(folder: Path, file: _File) -> str:
     return str(place if file.precision == "fp32" else place / file.precision)
 
 
-def _network_frame_ms(file: _File) -> float | None:
-    if file.sustained_gmac_s is None or file.track.ask_network == "never":
+def _network_frame_ms(device: str, sustained_gmac_s: float | None, config: StormConfig) -> float | None:
+    track = config.track
+    if sustained_gmac_s is None or track.stepwise.ask_network == "never":
         return None
-    gmac = file.track.network_iterations * REFINE_GMAC + VERIFY_GMAC / file.lanes.verify_every
-    return round(1e3 * gmac / file.sustained_gmac_s, 2)
-
-
-def _worded(path: Path, error: ValidationError) -> str:
-    # A misspelt key is also a missing one; the former says more.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        known = sorted({name for model in _MODELS for name in model.model_fields})
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        remedy = f"did you mean '{near[0]}'?" if near else f"known keys are {known}"
-        return mismatch(path, f"unknown key '{where}'", "a key of a profile", remedy)
-    if first["type"] == "missing":
-        return mismatch(path, f"no {where}", "every key that has no default", f"add {where}")
-    return mismatch(path, f"{where}: {first['input']!r}", first["msg"], "correct that value")
+    is_batched = (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED
+    iterations = track.batched.network_iterations if is_batched else track.stepwise.network_iterations
+    gmac = iterations * REFINE_GMAC + VERIFY_GMAC / config.loop.verify_every
+    return round(1e3 * gmac / sustained_gmac_s, 2)

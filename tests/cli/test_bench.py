@@ -147,7 +147,9 @@ def profile(folder: Path, **changes: object) -> Path:
         "bundle": "nano",
         "precision": "fp32",
         "camera": {"width_px": 96, "height_px": 72, "rate_hz": 20},
-        "lanes": {"locate": "between", "register_chunk": 8},
+        "version": 2,
+        "search": "between",
+        "config": {"loop": {"register_chunk": 8}},
         **changes,
     }
     path = folder / "profile.yaml"

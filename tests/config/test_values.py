@@ -103,6 +103,7 @@ def test_values_that_belong_together_are_set_together() -> None:
         ({"pair.low": 0.9}, "x.yaml: pair: low above high"),
         ({"extra.low": 0.9}, "extra: got no high"),
         ({"count": 1, "count.x": 2}, "count twice"),
+        ({"pair": {"low": 0.1}, "pair.low": 0.2}, "got pair.low twice, expected each key once"),
         ({"count.x": 2}, "count: got {'x': 2}, expected a whole number"),
     ],
 )

@@ -8,13 +8,16 @@ import pytest
 import yaml
 
 from storm_edge.choices import TrackerKind
+from storm_edge.config.tree import leaves, plain
 from storm_edge.errors import ConfigError
+from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import check_camera, check_machine, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "runtime").glob("*.yaml"))
 
 GOOD: dict[str, Any] = {
+    "version": 2,
     "machine": "bench",
     "device": "cpu",
     "cores": 2,
@@ -22,8 +25,11 @@ GOOD: dict[str, Any] = {
     "bundle": "nano",
     "precision": "fp32",
     "camera": {"width_px": 640, "height_px": 480, "rate_hz": 25},
-    "lanes": {"locate": "beside", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
-    "track": {"tracker": "batched", "zero_copy": True, "ask_network": "always", "network_iterations": 1},
+    "search": "beside",
+    "config": {
+        "loop": {"tracker": "batched", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
+        "track": {"stepwise": {"ask_network": "always", "network_iterations": 3}, "batched.zero_copy": True},
+    },
     "sustained_gmac_s": 3000.0,
 }
 
@@ -40,7 +46,7 @@ def changed(at: str, value: object) -> dict[str, Any]:
     *parents, last = at.split(".")
     part = content
     for name in parents:
-        part = part[name]
+        part = part.setdefault(name, {})
     part[last] = value
     return content
 
@@ -52,19 +58,38 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert profile.beside
     loop, track = profile.config.loop, profile.config.track
     assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
-    assert (track.stepwise.ask_network, track.stepwise.network_iterations) == ("always", 1)
+    assert (track.stepwise.ask_network, track.stepwise.network_iterations) == ("always", 3)
     assert (loop.tracker, track.batched.network_iterations, track.batched.zero_copy) == (
         TrackerKind.BATCHED,
         1,
         True,
     )
-    assert read_profile(write(tmp_path, changed("track.tracker", None))).config.loop.tracker is None
+    assert read_profile(write(tmp_path, changed("config.loop.tracker", None))).config.loop.tracker is None
+
+
+def test_settings_go_before_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    settings = ["loop.verify_every=5", "loop.verify_every=6", "track.stepwise.ask_network=in doubt"]
+    config = read_profile(path, settings).config
+    assert (config.loop.verify_every, config.loop.register_chunk) == (6, 21)
+    assert config.track.stepwise.ask_network == "in doubt"
+    for settings in (["loop.verify_every"], ["=5"], [""]):
+        with pytest.raises(ConfigError, match=r"--set: got .*, expected KEY=VALUE"):
+            read_profile(path, settings)
+    with pytest.raises(ConfigError, match=r"--set: loop.verify_every: got 0, expected 1 to 10000"):
+        read_profile(path, ["loop.verify_every=0"])
+
+
+def test_every_key_of_the_tree_may_stand_in_a_profile(tmp_path: Path) -> None:
+    """Its own value, as YAML writes it, is read as the same value."""
+    values = {key: plain(entry.value) for key, entry in leaves(StormConfig()).items()}
+    assert read_profile(write(tmp_path, GOOD | {"config": values})).config == StormConfig()
 
 
 def test_the_estimate_is_that_of_the_network_sizes(tmp_path: Path) -> None:
-    """One RefineNet iteration and a fourth of TOM: 11.97 + 6.13 / 4 GMAC at 3000 a second."""
+    """Of the batched tracker: one RefineNet iteration and a fourth of TOM: 11.97 + 6.13 / 4 GMAC at 3000 a second."""
     assert read_profile(write(tmp_path, GOOD)).network_frame_ms == pytest.approx(4.50, abs=0.005)
-    for content in (changed("sustained_gmac_s", None), changed("track.ask_network", "never")):
+    for content in (changed("sustained_gmac_s", None), changed("config.track.stepwise.ask_network", "never")):
         assert read_profile(write(tmp_path, content)).network_frame_ms is None
 
 
@@ -89,16 +114,23 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
 @pytest.mark.parametrize(
     ("at", "value", "words"),
     [
+        ("version", 1, "got version: 1, expected version: 2; write 'version: 2'"),
+        ("version", "two", "got version: 'two', expected version: 2"),
         ("memory_mb", 5, "unknown key 'memory_mb', expected a key of a profile; did you mean 'memory_mib'?"),
         ("camera.rate", 30, "unknown key 'camera.rate', expected a key of a profile; did you mean 'rate_hz'?"),
-        ("lanes.zebra", 1, "known keys are ['ask_network'"),
+        ("qqq", 1, "known keys are ['backend'"),
+        ("config.detect.candidtaes", 1, "unknown key 'detect.candidtaes', expected a key of the configuration;"),
+        ("config.loop.verify_evry", 1, "did you mean 'loop.verify_every'?"),
+        ("config.verify_every", 1, "did you mean 'loop.verify_every'?"),
+        ("config.state_machine.lost_after", 0, "state_machine.lost_after: got 0, expected 1 to 1000 [frames];"),
+        ("config.state_machine.geometry.trust_above", 0.1, "state_machine.geometry: vote: got suspect_below 0.4"),
         ("precision", "fp61", "precision: 'fp61'"),
         ("device", "tpu", "device: 'tpu'"),
-        ("track.tracker", "psychic", "track.tracker: 'psychic'"),
+        ("config.loop.tracker", "psychic", "loop.tracker: got 'psychic', expected one of 'batched', 'stepwise'"),
         ("backend", "tensorflow", "backend: 'tensorflow'"),
         ("camera.rate_hz", 0, "camera.rate_hz: 0"),
         ("camera.rate_hz", float("nan"), "camera.rate_hz: nan"),
-        ("lanes.register_chunk", 0, "lanes.register_chunk: 0"),
+        ("config.loop.register_chunk", 0, "loop.register_chunk: got 0, expected 1 to 252 [hypotheses]"),
         ("cores", "two", "cores: 'two'"),
     ],
 )
@@ -106,7 +138,7 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, at: str, value: obje
     path = write(tmp_path, changed(at, value))
     with pytest.raises(ConfigError) as raised:
         read_profile(path)
-    assert str(raised.value).startswith(f"{path}: got ")
+    assert str(raised.value).startswith(f"{path}: ")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
