@@ -13,9 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 from storm_edge.choices import BenchMode, LengthUnit
+from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
-from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, TrackerOption, UnitOption
+from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, SetOption, TrackerOption, UnitOption
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
@@ -81,6 +82,7 @@ def run(
         Path | None, typer.Option(help="Folder of all built engines. engines, or the profile's.", show_default=False)
     ] = None,
     tracker: TrackerOption = None,
+    settings: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
 ) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
@@ -88,13 +90,13 @@ def run(
     from storm_edge.bench.board import read_board
     from storm_edge.bench.report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import check_camera
     from storm_edge.replay.pacing import Pacer
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=BENCH)
-    machine = None if profile is None else _profile(profile)
+    machine = None if profile is None else _profile(profile, settings or [])
+    config = open_config(None, settings) if machine is None else machine.config
     if machine is not None:
         device, bundle = device or machine.device, bundle or machine.bundle
         backend, engines = backend or machine.backend, engines or machine.engines
@@ -104,7 +106,6 @@ def run(
     backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINES
     networks = open_networks(bundle or NANO, backend=backend, engines=engines, device=device)
     Pacer(rate)
-    config = StormConfig() if machine is None else machine.config
     if tracker is not None:
         config = replace(config, loop=replace(config.loop, tracker=tracker))
     plan = bench.BenchPlan(
@@ -136,14 +137,14 @@ def run(
     typer.echo(f"{out / BENCH}, {out / PLOT}")
 
 
-def _profile(path: Path) -> MachineProfile:
+def _profile(path: Path, settings: list[str]) -> MachineProfile:
     """The profile, if this machine has what it asks for."""
     from storm_edge.bench.memory import device_memory_mib
     from storm_edge.bench.report import physical_memory_mib, usable_cores
     from storm_edge.kernels.device import require_device
     from storm_edge.live.profile import check_machine, read_profile
 
-    profile = read_profile(path)
+    profile = read_profile(path, settings)
     require_device(profile.device)
     _, device_mib = device_memory_mib(profile.device)
     check_machine(

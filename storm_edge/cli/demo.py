@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.choices import Init
+from storm_edge.cli.config import open_config
 from storm_edge.cli.console import print_table, progress_bars
 from storm_edge.cli.inputs import open_networks
-from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption
+from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption, SetOption
 from storm_edge.engines.backend import ENGINES, Backend
 from storm_edge.files import check_replaceable
 
@@ -33,6 +34,7 @@ def command(
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
+    settings: SetOption = None,
 ) -> None:
     """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""
     from storm_edge.bop.scene import BopScene
@@ -44,6 +46,7 @@ def command(
     from storm_edge.synthetic.demo import write_demo
 
     check_replaceable(out, marker=SUMMARY)
+    config = open_config(None, settings)
     require_device(device)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as report:
@@ -72,6 +75,7 @@ def command(
             networks,
             out,
             init=Init.AUTO,
+            config=config,
             device=device,
             progress=lambda done, total: report("track", done / total),
             finish=finish,

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import bench, build, calib, demo, doctor, evaluate, export, onboard, segment, track, train
+from storm_edge.cli import bench, build, calib, config, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.cli.console import fail_line
 from storm_edge.cli.logging_setup import set_up_logging
 from storm_edge.errors import ConfigError, StormEdgeError, mismatch
@@ -66,6 +66,7 @@ app.command("train")(train.command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(calib.app, name="calib")
+app.add_typer(config.app, name="config")
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:

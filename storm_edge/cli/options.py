@@ -51,3 +51,20 @@ TrackerOption = Annotated[
         show_default=False,
     ),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Another value for a key of the configuration, see storm-edge config show; may be given several times.",
+        show_default=False,
+    ),
+]
+ConfigOfProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="Machine profile whose configuration is used; device, bundle and rate are the options'.",
+        show_default=False,
+    ),
+]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storm_edge.choices import Framing
+from storm_edge.cli.config import open_config
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
 from storm_edge.cli.options import (
     LABELS,
     NANO,
     BackendOption,
+    ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
     ObjectsOption,
     Sam2Option,
     SceneArgument,
+    SetOption,
     UnitOption,
 )
 from storm_edge.engines.backend import ENGINES, Backend
@@ -51,12 +55,13 @@ def command(
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINES,
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
+    profile: ConfigOfProfileOption = None,
+    settings: SetOption = None,
 ) -> None:
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.pipeline.segment.full_som import FullSomConfig
-    from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+    from storm_edge.pipeline.segment.segmenter import Segmenter, Source
     from storm_edge.pipeline.segment.sharpen import SharpenConfig
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.replay.outputs import SUMMARY
@@ -64,6 +69,7 @@ def command(
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
+    tree = open_config(profile, settings)
     require_device(device)
     recording = open_scene(scene, LABELS)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
@@ -72,11 +78,13 @@ def command(
         raise ConfigError(
             mismatch("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy)
         )
-    config = SegmentConfig(
-        source=Source.COLOUR if colour else Source.NETWORK,
-        full_som=FullSomConfig(framing=framing or Framing.LETTERBOX),
-        sharpen=SharpenConfig() if sam2 else None,
-    )
+    config = tree.segment
+    if colour:
+        config = replace(config, source=Source.COLOUR)
+    if framing is not None:
+        config = replace(config, full_som=replace(config.full_som, framing=framing))
+    if sam2:
+        config = replace(config, sharpen=config.sharpen or SharpenConfig())
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
     with progress_bars() as report:
         # Sparse views are for registration.
@@ -91,6 +99,7 @@ def command(
                 load_template_embedding(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)
             ],
             verified=not raw,
+            config=tree.detect,
             every=every,
             device=device,
             pictures=pictures,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storm_edge.choices import Init
+from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
 from storm_edge.cli.options import (
     NANO,
     BackendOption,
     BundleOption,
+    ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
     LabelsOption,
     ObjectsOption,
     Sam2Option,
     SceneArgument,
+    SetOption,
     TrackerOption,
     UnitOption,
 )
@@ -57,16 +61,20 @@ def command(
             show_default=False,
         ),
     ] = None,
+    profile: ConfigOfProfileOption = None,
+    settings: SetOption = None,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
-    from storm_edge.live.config import SessionConfig, StormConfig
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
     from storm_edge.replay.track_scene import track_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
+    config = open_config(profile, settings)
+    if tracker is not None:
+        config = replace(config, loop=replace(config.loop, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
     recording = open_scene(scene, labels)
@@ -78,7 +86,7 @@ def command(
             networks,
             out,
             init=init,
-            config=StormConfig(loop=SessionConfig(tracker=tracker)),
+            config=config,
             sam2=sam2,
             paths=objects,
             device=device,

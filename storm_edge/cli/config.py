@@ -1,0 +1,70 @@
+"""`storm-edge config`: every tuned number, and what a profile makes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storm_edge.cli.options import ConfigOfProfileOption, SetOption
+from storm_edge.errors import ConfigError, mismatch
+
+if TYPE_CHECKING:
+    from storm_edge.live.config import StormConfig
+
+app = typer.Typer(help="Show the configuration: every tuned number of the program.", no_args_is_help=True)
+
+
+def open_config(profile: Path | None, settings: Sequence[str] | None) -> StormConfig:
+    """The configuration of a profile, or the default one, with other values as ``KEY=VALUE``.
+
+    Raises:
+        ConfigError: The profile cannot be read, or a key or value is wrong.
+    """
+    from storm_edge.config.values import with_settings
+    from storm_edge.live.config import StormConfig
+    from storm_edge.live.profile import read_profile
+
+    if profile is not None:
+        return read_profile(profile, settings or ()).config
+    return with_settings(StormConfig(), settings or ())
+
+
+@app.command("show")
+def show(
+    profile: ConfigOfProfileOption = None,
+    settings: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/config.md of all defaults.")
+    ] = False,
+) -> None:
+    """Print all keys with value, unit and range; a star marks what differs from the default."""
+    from storm_edge.config.render import as_json as json_of
+    from storm_edge.config.render import as_markdown, as_text
+    from storm_edge.live.config import StormConfig
+
+    if markdown:
+        if as_json or profile is not None or settings:
+            raise ConfigError(mismatch("--markdown", "other options", "none beside it", "leave them out"))
+        typer.echo(as_markdown(StormConfig()), nl=False)
+        return
+    config = open_config(profile, settings)
+    typer.echo(json.dumps(json_of(config, StormConfig()), indent=1) if as_json else as_text(config, StormConfig()))
+
+
+@app.command("check")
+def check(profile: Annotated[Path, typer.Argument(help="Machine profile.", show_default=False)]) -> None:
+    """Read a profile and say what it changes; a wrong one is refused in one line."""
+    from storm_edge.config.render import word
+    from storm_edge.config.tree import differences
+    from storm_edge.live.config import StormConfig
+    from storm_edge.live.profile import read_profile
+
+    read = read_profile(profile)
+    for key, (value, default) in differences(read.config, StormConfig()).items():
+        typer.echo(f"{key}: {word(value)} (default {word(default)})")
+    typer.echo(f"{profile}: right, for machine {read.machine}")
