@@ -19,7 +19,7 @@ from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard

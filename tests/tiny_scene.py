@@ -12,7 +12,7 @@ from storm_edge.bop.scene import BopWriter, GroundTruth
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 
 OBJECT_ID = 3
 SIZE_M = (0.10, 0.14, 0.20)

@@ -31,7 +31,7 @@ from storm_edge.evaluate.metrics import ModelPoints, auc, depth_residual_m, mask
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints

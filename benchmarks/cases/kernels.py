@@ -26,7 +26,7 @@ from storm_edge.geometry.camera import crop_K
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilterBuffers
 from storm_edge.kernels.device import Device, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Renderer, render
+from storm_edge.kernels.renderer import Renderer, render
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
@@ -35,7 +35,7 @@ _FIRST_CALL = """
 import time; start = time.perf_counter()
 import numpy as np, warp as wp
 from benchmarks.ball import ball, K, make_T
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 render(ball(320), make_T(np.eye(3), [0, 0, 0.6]), K, 80)
 print(time.perf_counter() - start)
 """

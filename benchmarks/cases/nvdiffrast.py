@@ -25,7 +25,7 @@ from storm_edge.geometry.camera import crop_K
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import Device, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Renderer
+from storm_edge.kernels.renderer import Renderer
 
 COUNT, SIZE_PX = 252, 160
 NEAR_M, FAR_M = 0.01, 10.0

@@ -85,7 +85,7 @@ def _render_a_box() -> str:
     """Compile the rasteriser and see a square 0.5 m away where it is."""
     from storm_edge.geometry.mesh import make_mesh
     from storm_edge.geometry.se3 import make_T
-    from storm_edge.kernels.raster import render
+    from storm_edge.kernels.renderer import render
 
     corners = np.array([[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [-1.0, 1.0, 0.0]])
     square = make_mesh(0.1 * corners, np.array([[0, 1, 2], [0, 2, 3]]))

@@ -158,7 +158,7 @@ class _ObjectJudge:
 
     def _compare_images(self, frame_id: int, label_index: int, T_pred: Float64) -> tuple[float, float | None]:
         """Silhouette and depth of the posed model against the labelled mask and the measured depth."""
-        from storm_edge.kernels.raster import render  # starts Warp, which a judgement without masks does not need
+        from storm_edge.kernels.renderer import render  # starts Warp, which a judgement without masks does not need
 
         frame = self._scene.frame(frame_id)
         mask = self._scene.mask_visib(frame_id, label_index)

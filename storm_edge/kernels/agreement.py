@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import warp as wp
-from numpy.typing import NDArray
 
+from storm_edge.kernels.device import WpArray
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.launch_cache import LaunchCache
 
 GOOD, GOOD_WEIGHT, CONFLICT, SPILL, OCCLUDED, UNKNOWN = range(6)
@@ -34,25 +34,46 @@ SUM_COUNT = 21
 """Columns of the sums: six classes (GOOD_WEIGHT is ``sum(1 - (dz/tau)^2)`` over GOOD), then five RGB moments."""
 
 
+@wp.struct
+class RenderedCrops:
+    """The model at N poses, and how it is compared; see `rendered_crops`."""
+
+    depth: wp.array3d(dtype=wp.float32)
+    colour: wp.array4d(dtype=wp.float32)
+    window: wp.array(dtype=wp.vec4f)
+    tau_m: float
+
+
+def rendered_crops(depth: WpArray, colour: WpArray, window: WpArray, *, tau_m: float) -> Any:
+    """A `RenderedCrops`; kept by the caller, since making one takes longer than a launch.
+
+    Args:
+        depth: Rendered depth [m], 0 = background, ``(N, S, S)`` float32.
+        colour: Rendered RGB in [0, 1], ``(N, S, S, 3)`` float32.
+        window: Per crop ``(su, tu, sv, tv)``: source pixel ``u = su * j + tu``, ``v = sv * i + tv``, ``(N,)`` vec4f.
+        tau_m: Depth gate [m].
+    """
+    crops: Any = RenderedCrops()
+    crops.depth, crops.colour, crops.window, crops.tau_m = depth, colour, window, tau_m
+    return crops
+
+
 @wp.func
 def agreement_row(
     n: int,
     i: int,
-    depth: wp.array3d(dtype=wp.float32),
-    colour: wp.array4d(dtype=wp.float32),
-    window: wp.array(dtype=wp.vec4f),
-    observed_depth: wp.array2d(dtype=wp.float32),
-    observed_rgb: wp.array3d(dtype=wp.uint8),
+    crops: RenderedCrops,
+    image: RgbdImage,
     mask: wp.array2d(dtype=wp.uint8),
     mask_given: int,
-    tau: float,
     sums: wp.array2d(dtype=wp.float32),
 ):
-    """Add row ``i`` of crop ``n`` to its sums; arguments as those of `launch_agreement`."""
-    width = depth.shape[2]
-    w = window[n]  # u_src = w[0] * j + w[1], v_src = w[2] * i + w[3]
+    """Add row ``i`` of crop ``n`` to its sums; the other arguments as of `launch_agreement`."""
+    width = crops.depth.shape[2]
+    tau = crops.tau_m
+    w = crops.window[n]  # u_src = w[0] * j + w[1], v_src = w[2] * i + w[3]
     v = int(wp.rint(w[2] * float(i) + w[3]))
-    if v < 0 or v >= observed_depth.shape[0]:
+    if v < 0 or v >= image.depth.shape[0]:
         return
     good = float(0.0)
     good_weight = float(0.0)
@@ -66,11 +87,11 @@ def agreement_row(
     observed_square = wp.vec3f()
     product = wp.vec3f()
     for j in range(width):
-        z = depth[n, i, j]
+        z = crops.depth[n, i, j]
         if z > 0.0:
             u = int(wp.rint(w[0] * float(j) + w[1]))
-            if u >= 0 and u < observed_depth.shape[1]:
-                z_observed = observed_depth[v, u]
+            if u >= 0 and u < image.depth.shape[1]:
+                z_observed = image.depth[v, u]
                 dz = z_observed - z
                 near = z_observed > 0.0 and wp.abs(dz) < tau
                 inside = near
@@ -83,10 +104,10 @@ def agreement_row(
                     if near:
                         good += 1.0
                         good_weight += 1.0 - (dz / tau) * (dz / tau)
-                        m = wp.vec3f(colour[n, i, j, 0], colour[n, i, j, 1], colour[n, i, j, 2])
-                        red = float(observed_rgb[v, u, 0])
-                        green = float(observed_rgb[v, u, 1])
-                        blue = float(observed_rgb[v, u, 2])
+                        m = wp.vec3f(crops.colour[n, i, j, 0], crops.colour[n, i, j, 1], crops.colour[n, i, j, 2])
+                        red = float(image.rgb[v, u, 0])
+                        green = float(image.rgb[v, u, 1])
+                        blue = float(image.rgb[v, u, 2])
                         o = wp.vec3f(red, green, blue) / 255.0
                         model_sum += m
                         observed_sum += o
@@ -117,100 +138,45 @@ def agreement_row(
 
 @wp.kernel
 def _agreement(
-    depth: wp.array3d(dtype=wp.float32),
-    colour: wp.array4d(dtype=wp.float32),
-    window: wp.array(dtype=wp.vec4f),
+    crops: RenderedCrops,
     observed_depth: wp.array2d(dtype=wp.float32),
     observed_rgb: wp.array3d(dtype=wp.uint8),
     mask: wp.array2d(dtype=wp.uint8),
     mask_given: int,
-    tau: float,
     sums: wp.array2d(dtype=wp.float32),
 ):
     n, i = wp.tid()
-    agreement_row(n, i, depth, colour, window, observed_depth, observed_rgb, mask, mask_given, tau, sums)
+    image = RgbdImage()
+    image.rgb = observed_rgb
+    image.depth = observed_depth
+    agreement_row(n, i, crops, image, mask, mask_given, sums)
 
 
 def launch_agreement(
-    depth: Any,
-    colour: Any,
-    window: Any,
-    observed_depth: Any,
-    observed_rgb: Any,
-    mask: Any,
+    crops: Any,
+    observed: tuple[WpArray, WpArray],
+    mask: WpArray,
     *,
     mask_given: bool,
-    tau_m: float,
-    sums: Any,
+    sums: WpArray,
     count: int,
-    device: Any,
-    commands: LaunchCache | None = None,
+    commands: LaunchCache,
 ) -> None:
     """Fill ``sums[:count]``; launches only.
 
     Args:
-        depth: Rendered depth [m], 0 = background, ``(N, S, S)`` float32.
-        colour: Rendered RGB in [0, 1], ``(N, S, S, 3)`` float32.
-        window: Per crop ``(su, tu, sv, tv)``: source pixel ``u = su * j + tu``, ``v = sv * i + tv``, ``(N,)`` vec4f.
-        observed_depth: Depth image [m], 0 = no reading, ``(H, W)`` float32.
-        observed_rgb: Colour image, ``(H, W, 3)`` uint8.
+        crops: `RenderedCrops`, of `rendered_crops`.
+        observed: The image: depth [m], 0 = no reading, ``(H, W)`` float32; and colour, ``(H, W, 3)`` uint8.
         mask: Object mask, non-zero = object, ``(H, W)`` uint8; ignored unless ``mask_given``.
         mask_given: Whether ``mask`` means anything.
-        tau_m: Depth gate [m].
         sums: Output ``(N, SUM_COUNT)`` float32, see the column names of this module.
         count: How many of the N crops are filled.
-        device: Warp device of all arrays.
-        commands: The caller's, where it comes with the same arrays again.
+        commands: The caller's.
     """
     sums.zero_()
-    (commands or LaunchCache(device)).launch(
+    commands.launch(
         _agreement,
-        (count, depth.shape[1]),
-        [depth, colour, window, observed_depth, observed_rgb, mask, int(mask_given), tau_m, sums],
-        changing=(3, 4, 5),
+        (count, crops.depth.shape[1]),
+        [crops, *observed, mask, int(mask_given), sums],
+        changing=(1, 2, 3),
     )
-
-
-def agreement_reference(
-    depth: NDArray[np.float32],
-    colour: NDArray[np.float32],
-    window: NDArray[np.float32],
-    observed_depth: NDArray[np.float32],
-    observed_rgb: NDArray[np.uint8],
-    mask: NDArray[np.uint8] | None,
-    *,
-    tau_m: float,
-) -> NDArray[np.float64]:
-    """`launch_agreement` in plain NumPy; returns the sums ``(N, SUM_COUNT)``."""
-    N, S = depth.shape[:2]
-    H, W = observed_depth.shape
-    sums = np.zeros((N, SUM_COUNT))
-    for n in range(N):
-        u = np.rint(window[n, 0] * np.arange(S, dtype=np.float32) + window[n, 1]).astype(int)
-        v = np.rint(window[n, 2] * np.arange(S, dtype=np.float32) + window[n, 3]).astype(int)
-        uu, vv = np.meshgrid(u, v)
-        seen = (depth[n] > 0) & (uu >= 0) & (uu < W) & (vv >= 0) & (vv < H)
-        uu, vv, z = uu[seen], vv[seen], depth[n][seen]
-        z_observed = observed_depth[vv, uu]
-        dz = z_observed - z
-        reading = z_observed > 0
-        near = reading & (np.abs(dz) < tau_m)
-        inside = near if mask is None else mask[vv, uu] != 0
-        good = reading & inside & near
-        sums[n, GOOD] = good.sum()
-        sums[n, GOOD_WEIGHT] = (1.0 - (dz[good] / tau_m) ** 2).sum()
-        sums[n, CONFLICT] = (reading & inside & ~near).sum()
-        sums[n, SPILL] = (reading & ~inside & (dz > -tau_m)).sum()
-        sums[n, OCCLUDED] = (reading & ~inside & (dz <= -tau_m)).sum()
-        sums[n, UNKNOWN] = (~reading & (inside if mask is not None else True)).sum()
-        m = colour[n][seen][good].astype(np.float64)
-        o = observed_rgb[vv, uu][good] / 255.0
-        for column, moment in (
-            (MODEL_SUM, m),
-            (OBSERVED_SUM, o),
-            (MODEL_SQUARE, m * m),
-            (OBSERVED_SQUARE, o * o),
-            (PRODUCT, m * o),
-        ):
-            sums[n, column : column + 3] = moment.sum(axis=0)
-    return sums

@@ -1,4 +1,4 @@
-"""Where a network looks: the crop window of each pose, computed on the device so that a pose never has to come back.
+"""The crop window of each pose, computed on the device so that a pose never has to come back to the host.
 
 Two rules (reference-networks sections 5.5 and 5.6), both only a function of translation, K and diameter. Each gives
 the window of the observed crop (see `crop`) and the ``K_crop`` to render the model with.
@@ -12,6 +12,8 @@ the window of the observed crop (see `crop`) and the ``K_crop`` to render the mo
 integers must fall to the same side. `storm_edge.kernels.reference.crop_window` says the same in NumPy.
 """
 
+from typing import Any
+
 import warp as wp
 
 from storm_edge.kernels.device import WpArray
@@ -20,16 +22,38 @@ from storm_edge.kernels.launch_cache import LaunchCache
 wp.set_module_options({"enable_backward": False})
 
 
+@wp.struct
+class WindowRule:
+    """Which rule, and its numbers; see `window_rule`."""
+
+    reach_m: wp.float64
+    size_px: int
+    image_height: int
+    image_width: int
+    upstream: int
+
+
+def window_rule(*, reach_m: float, size_px: int, upstream_image_px: tuple[int, int] | None = None) -> Any:
+    """A `WindowRule`; kept by the caller, since making one takes longer than a launch.
+
+    Args:
+        reach_m: Half side of the window at the object's distance, ``diameter * crop_ratio / 2`` [m].
+        size_px: Side of the crop [px].
+        upstream_image_px: Height and width of the image [px] for the upstream rule; None for ours.
+    """
+    rule: Any = WindowRule()
+    rule.reach_m, rule.size_px = reach_m, size_px
+    rule.image_height, rule.image_width = upstream_image_px or (0, 0)
+    rule.upstream = int(upstream_image_px is not None)
+    return rule
+
+
 @wp.func
 def place_window(
     n: int,
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33d),
-    reach_m: wp.float64,
-    size_px: int,
-    image_height: int,
-    image_width: int,
-    upstream: bool,
+    rule: WindowRule,
     windows: wp.array(dtype=wp.vec4f),
     K_crop: wp.array(dtype=wp.mat33f),
 ):
@@ -44,24 +68,24 @@ def place_window(
     fy = k[1, 1]
     u = (fx * x + skew * y) / z + k[0, 2]
     v = fy * y / z + k[1, 2]
-    rho = reach_m * wp.max(wp.max(fx, fy), wp.abs(skew)) / z
-    size = wp.float64(size_px)
+    rho = rule.reach_m * wp.max(wp.max(fx, fy), wp.abs(skew)) / z
+    size = wp.float64(rule.size_px)
     half = wp.float64(0.5)
     left = u - rho
     top = v - rho
     su = wp.float64(2.0) * rho / size
     sv = su
-    if upstream:
+    if rule.upstream != 0:
         left = wp.rint(left)
         top = wp.rint(top)
         su = (wp.rint(u + rho) - left) / size
         sv = (wp.rint(v + rho) - top) / size
     ou = left + half * su
     ov = top + half * sv
-    if upstream:
+    if rule.upstream != 0:
         one = wp.float64(1.0)
-        width = wp.float64(image_width)
-        height = wp.float64(image_height)
+        width = wp.float64(rule.image_width)
+        height = wp.float64(rule.image_height)
         wide = width / (width - one)
         high = height / (height - one)
         windows[n] = wp.vec4f(
@@ -89,27 +113,20 @@ def place_window(
 def place_windows(
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K: wp.array(dtype=wp.mat33d),
-    reach_m: wp.float64,
-    size_px: int,
-    image_height: int,
-    image_width: int,
-    upstream: bool,
+    rule: WindowRule,
     windows: wp.array(dtype=wp.vec4f),
     K_crop: wp.array(dtype=wp.mat33f),
 ):
     """`place_window`, one thread per pose."""
     n = wp.tid()
-    place_window(n, T_cam_obj, K, reach_m, size_px, image_height, image_width, upstream, windows, K_crop)
+    place_window(n, T_cam_obj, K, rule, windows, K_crop)
 
 
 def launch_windows(
     T_cam_obj: WpArray,
     K: WpArray,
     *,
-    reach_m: float,
-    size_px: int,
-    image_size_px: tuple[int, int],
-    upstream: bool,
+    rule: Any,
     windows: WpArray,
     K_crop: WpArray,
     count: int,
@@ -120,17 +137,10 @@ def launch_windows(
     Args:
         T_cam_obj: Poses [m] with ``z > 0``, mat44f.
         K: Intrinsics of the image [px], ``(1,)`` mat33d.
-        reach_m: Half side of the window at the object's distance, ``diameter * crop_ratio / 2`` [m].
-        size_px: Side of the crop [px].
-        image_size_px: Height and width of the image [px]; read by the upstream rule only.
-        upstream: Which rule, see the module.
+        rule: A `WindowRule`, of `window_rule`.
         windows: Out: window of the observed crop, vec4f ``(su, tu, sv, tv)``.
         K_crop: Out: intrinsics to render the crop with [px], mat33f.
         count: Poses to do.
         commands: The caller's.
     """
-    commands.launch(
-        place_windows,
-        count,
-        [T_cam_obj, K, reach_m, size_px, image_size_px[0], image_size_px[1], upstream, windows, K_crop],
-    )
+    commands.launch(place_windows, count, [T_cam_obj, K, rule, windows, K_crop])

@@ -1,4 +1,4 @@
-"""Depth images: clean, erode, smooth and back-project, on the whole image or only in a window of it.
+"""Depth images: erode and smooth, the whole image or only a window of it.
 
 The filter is upstream's (reference-networks 5.7): an erosion that drops pixels which few neighbours agree with, then
 a bilateral mean that also fills holes. Its range term has a sigma of 1e5 m, which changes no float32 weight, so it is
@@ -7,6 +7,7 @@ says the same in NumPy. The depth that networks of ours are trained on is not fi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -52,33 +53,42 @@ def reading(z: float, far_m: float) -> float:
     return wp.where(z >= wp.static(MIN_DEPTH_M) and z < far_m, z, 0.0)
 
 
-@wp.kernel
-def clean_kernel(depth: wp.array2d(dtype=wp.float32), far_m: float, out: wp.array2d(dtype=wp.float32)):
-    """0 instead of anything that is not a reading."""
-    row, column = wp.tid()
-    out[row, column] = reading(depth[row, column], far_m)
+@wp.struct
+class FilterRule:
+    """A `DepthFilter` as kernels read it."""
+
+    erode_radius: int
+    erode_difference_m: float
+    erode_ratio: float
+    smooth_radius: int
+    smooth_weights: wp.array2d(dtype=wp.float32)
+    smooth_gate_m: float
+    far_m: float
 
 
 @wp.kernel
 def erode_kernel(
     depth: wp.array2d(dtype=wp.float32),
-    first_column: int,
-    first_row: int,
-    end_column: int,
-    span: int,
-    radius: int,
-    difference_m: float,
-    ratio: float,
-    far_m: float,
+    part: wp.vec4i,
+    rule: FilterRule,
     out: wp.array2d(dtype=wp.float32),
 ):
-    """Drop pixels that more than ``ratio`` of their window (cut at the image border, pixel included) contradicts."""
+    """Drop pixels that more than ``erode_ratio`` of their window contradicts; the window is cut at the border.
+
+    Args:
+        depth: z-depth [m].
+        part: First column, first row, end column, and columns per thread.
+        rule: The filter.
+        out: Depth, 0 for what was dropped [m].
+    """
     row_index, chunk = wp.tid()
-    row = first_row + row_index
-    start = first_column + chunk * span
+    row = part[1] + row_index
+    start = part[0] + chunk * part[3]
+    radius = rule.erode_radius
+    far_m = rule.far_m
     top = wp.max(row - radius, 0)
     bottom = wp.min(row + radius, depth.shape[0] - 1)
-    for column in range(start, wp.min(start + span, end_column)):
+    for column in range(start, wp.min(start + part[3], part[2])):
         z = reading(depth[row, column], far_m)
         if z == 0.0:
             out[row, column] = 0.0
@@ -89,31 +99,30 @@ def erode_kernel(
         for v in range(top, bottom + 1):
             for u in range(left, right + 1):
                 other = reading(depth[v, u], far_m)
-                bad_count += wp.where(other > 0.0 and wp.abs(other - z) <= difference_m, 0, 1)
+                bad_count += wp.where(other > 0.0 and wp.abs(other - z) <= rule.erode_difference_m, 0, 1)
         total = (bottom - top + 1) * (right - left + 1)
-        out[row, column] = wp.where(float(bad_count) > ratio * float(total), 0.0, z)
+        out[row, column] = wp.where(float(bad_count) > rule.erode_ratio * float(total), 0.0, z)
 
 
 @wp.kernel
 def smooth_kernel(
     depth: wp.array2d(dtype=wp.float32),
-    first_column: int,
-    first_row: int,
-    end_column: int,
-    span: int,
-    radius: int,
-    weights: wp.array2d(dtype=wp.float32),
-    gate_m: float,
-    far_m: float,
+    part: wp.vec4i,
+    rule: FilterRule,
     out: wp.array2d(dtype=wp.float32),
 ):
-    """Weighted mean of the window's readings near their plain mean; also where the pixel itself has none."""
+    """Weighted mean of the window's readings near their plain mean, also where the pixel itself has none.
+
+    Arguments as of `erode_kernel`.
+    """
     row_index, chunk = wp.tid()
-    row = first_row + row_index
-    start = first_column + chunk * span
+    row = part[1] + row_index
+    start = part[0] + chunk * part[3]
+    radius = rule.smooth_radius
+    far_m = rule.far_m
     top = wp.max(row - radius, 0)
     bottom = wp.min(row + radius, depth.shape[0] - 1)
-    for column in range(start, wp.min(start + span, end_column)):
+    for column in range(start, wp.min(start + part[3], part[2])):
         left = wp.max(column - radius, 0)
         right = wp.min(column + radius, depth.shape[1] - 1)
         total = float(0.0)
@@ -129,54 +138,11 @@ def smooth_kernel(
         for v in range(top, bottom + 1):
             for u in range(left, right + 1):
                 z = reading(depth[v, u], far_m)
-                near = z > 0.0 and wp.abs(z - mean) < gate_m
-                weight = wp.where(near, weights[v - row + radius, u - column + radius], 0.0)
+                near = z > 0.0 and wp.abs(z - mean) < rule.smooth_gate_m
+                weight = wp.where(near, rule.smooth_weights[v - row + radius, u - column + radius], 0.0)
                 weighted += weight * z
                 weight_sum += weight
         out[row, column] = wp.where(weight_sum > 0.0, weighted / wp.max(weight_sum, 1.0e-12), 0.0)
-
-
-@wp.kernel
-def back_project_kernel(
-    depth: wp.array2d(dtype=wp.float32),
-    K: wp.array(dtype=wp.mat33f),
-    first_column: int,
-    first_row: int,
-    end_column: int,
-    span: int,
-    far_m: float,
-    xyz: wp.array2d(dtype=wp.vec3f),
-):
-    """Camera-frame point of every reading, 0 elsewhere."""
-    row_index, chunk = wp.tid()
-    row = first_row + row_index
-    start = first_column + chunk * span
-    k = K[0]
-    y = (float(row) - k[1, 2]) / k[1, 1]
-    for column in range(start, wp.min(start + span, end_column)):
-        z = reading(depth[row, column], far_m)
-        x = (float(column) - k[0, 2] - k[0, 1] * y) / k[0, 0]
-        xyz[row, column] = wp.vec3f(x * z, y * z, z)
-
-
-def clean(depth: WpArray, out: WpArray, *, far_m: float = UPSTREAM_FILTER.far_m) -> None:
-    """Write 0 for everything in ``depth (H, W)`` that is not a reading into ``out``, which may be the same array."""
-    wp.launch(clean_kernel, dim=depth.shape, inputs=[depth, far_m], outputs=[out], device=depth.device)
-
-
-def back_project(
-    depth: WpArray, K: WpArray, xyz: WpArray, *, window: Window | None = None, far_m: float = UPSTREAM_FILTER.far_m
-) -> None:
-    """Points [m] ``(H, W)`` vec3f of ``depth (H, W)`` seen by ``K (1,)`` mat33f, in ``window`` or everywhere."""
-    first_column, first_row, width, height = checked_window(window, depth.shape)
-    span = thread_span(depth.device, width)
-    wp.launch(
-        back_project_kernel,
-        dim=(height, -(-width // span)),
-        inputs=[depth, K, first_column, first_row, first_column + width, span, far_m],
-        outputs=[xyz],
-        device=depth.device,
-    )
 
 
 def checked_window(window: Window | None, image_size_px: tuple[int, int]) -> Window:
@@ -211,7 +177,12 @@ class DepthFilterBuffers:
         offset = np.arange(-radius, radius + 1, dtype=np.float64)
         squared = offset[:, None] ** 2 + offset[None] ** 2
         weights = np.exp(-squared / (2.0 * config.smooth_sigma_px**2)).astype(np.float32)
-        self._weights: WpArray = wp.array(weights, dtype=wp.float32, device=device)
+        rule: Any = FilterRule()
+        rule.erode_radius, rule.erode_difference_m = config.erode_radius_px, config.erode_difference_m
+        rule.erode_ratio, rule.smooth_radius, rule.far_m = config.erode_ratio, radius, config.far_m
+        rule.smooth_weights = wp.array(weights, dtype=wp.float32, device=device)
+        rule.smooth_gate_m = config.smooth_gate_m
+        self._rule = rule
 
     def launch(self, depth: WpArray, window: Window | None = None) -> None:
         """Filter ``depth (H, W)`` [m] in ``window`` (None: the whole image) into `filtered`. Enqueues only."""
@@ -225,8 +196,7 @@ class DepthFilterBuffers:
         wp.launch(
             erode_kernel,
             dim=(y1 - y0, -(-(x1 - x0) // span)),
-            inputs=[depth, x0, y0, x1, span, config.erode_radius_px]
-            + [config.erode_difference_m, config.erode_ratio, config.far_m],
+            inputs=[depth, wp.vec4i(x0, y0, x1, span), self._rule],
             outputs=[self._eroded],
             device=self._device,
         )
@@ -234,8 +204,7 @@ class DepthFilterBuffers:
         wp.launch(
             smooth_kernel,
             dim=(h, -(-w // span)),
-            inputs=[self._eroded, x, y, x + w, span, config.smooth_radius_px, self._weights]
-            + [config.smooth_gate_m, config.far_m],
+            inputs=[self._eroded, wp.vec4i(x, y, x + w, span), self._rule],
             outputs=[self.filtered],
             device=self._device,
         )

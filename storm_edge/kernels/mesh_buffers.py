@@ -1,6 +1,8 @@
 """A mesh in device memory, uploaded once and shared by every renderer of the object."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -8,6 +10,19 @@ import warp as wp
 from storm_edge.errors import MeshError, mismatch
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import Device, WpArray, require_device
+
+
+@wp.struct
+class MeshArrays:
+    """The arrays of a `MeshBuffers` as one argument of a kernel."""
+
+    vertices: wp.array(dtype=wp.vec3f)
+    normals: wp.array(dtype=wp.vec3f)
+    colours: wp.array(dtype=wp.vec3f)
+    faces: wp.array(dtype=wp.vec3i)
+    uv: wp.array(dtype=wp.vec2f)
+    texture: wp.array2d(dtype=wp.vec3f)
+    has_texture: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +45,15 @@ class MeshBuffers:
     """Whether colour comes from the texture or from the vertices."""
     device: Device
     """Where the arrays are."""
+
+    @cached_property
+    def arrays(self) -> Any:
+        """All of it as a `MeshArrays`; made once, so that recorded launches find it again."""
+        arrays: Any = MeshArrays()
+        arrays.vertices, arrays.normals, arrays.colours = self.vertices, self.normals, self.colours
+        arrays.faces, arrays.uv, arrays.texture = self.faces, self.uv, self.texture
+        arrays.has_texture = int(self.has_texture)
+        return arrays
 
     @property
     def vertex_count(self) -> int:

@@ -1,4 +1,4 @@
-"""The two pictures a pose network compares, written straight into its input tensors (reference-networks 5.4).
+"""The two crops a pose network compares, written straight into its input tensors (reference-networks 5.4).
 
 Both are ``(N, 6, S, S)`` float32: RGB in [0, 1], then the camera-frame point minus the pose's translation over half
 the diameter. All three are 0 where there is no surface or it is nearer than ``min_z_m``; and each one on its own
@@ -9,10 +9,21 @@ where it is not below ``limit`` in size. `rendered` is the model at the pose, `o
 import warp as wp
 
 from storm_edge.kernels.crop import bilinear_rgb, nearest_index
-from storm_edge.kernels.raster import surface_at
+from storm_edge.kernels.mesh_buffers import MeshArrays
+from storm_edge.kernels.shading import Surface, surface_at
 
 # fuse_fp as in `raster`, so that weights are those the pixel was won with.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+
+@wp.struct
+class InputRule:
+    """How pixels become numbers, and how many columns one thread writes."""
+
+    radius_m: float
+    min_z_m: float
+    limit: float
+    span: int
 
 
 @wp.func
@@ -27,21 +38,20 @@ def write_pixel(
     n: int,
     row: int,
     column: int,
-    colour: wp.vec3f,
-    point: wp.vec3f,
+    surface: Surface,
     T: wp.mat44f,
-    radius_m: float,
-    min_z_m: float,
-    limit: float,
+    rule: InputRule,
 ):
     """Six channels of one pixel; a point with z = 0 is none."""
+    colour = surface.colour
+    point = surface.point
     tensor[n, 0, row, column] = colour[0]
     tensor[n, 1, row, column] = colour[1]
     tensor[n, 2, row, column] = colour[2]
-    scale = wp.where(point[2] >= min_z_m, 1.0 / radius_m, 0.0)
-    tensor[n, 3, row, column] = within((point[0] - T[0, 3]) * scale, limit)
-    tensor[n, 4, row, column] = within((point[1] - T[1, 3]) * scale, limit)
-    tensor[n, 5, row, column] = within((point[2] - T[2, 3]) * scale, limit)
+    scale = wp.where(point[2] >= rule.min_z_m, 1.0 / rule.radius_m, 0.0)
+    tensor[n, 3, row, column] = within((point[0] - T[0, 3]) * scale, rule.limit)
+    tensor[n, 4, row, column] = within((point[1] - T[1, 3]) * scale, rule.limit)
+    tensor[n, 5, row, column] = within((point[2] - T[2, 3]) * scale, rule.limit)
 
 
 @wp.kernel
@@ -50,32 +60,20 @@ def write_rendered(
     T_cam_obj: wp.array(dtype=wp.mat44f),
     K_crop: wp.array(dtype=wp.mat33f),
     screen: wp.array2d(dtype=wp.vec4f),
-    faces: wp.array(dtype=wp.vec3i),
-    colours: wp.array(dtype=wp.vec3f),
-    uv: wp.array(dtype=wp.vec2f),
-    texture: wp.array2d(dtype=wp.vec3f),
-    has_texture: bool,
-    radius_m: float,
-    min_z_m: float,
-    limit: float,
-    span: int,
+    mesh: MeshArrays,
+    rule: InputRule,
     tensor: wp.array4d(dtype=wp.float32),
 ):
     """Shade a `raster.Visibility` into the tensor."""
     n, row, chunk = wp.tid()
     T = T_cam_obj[n]
     k = K_crop[n]
-    for column in range(chunk * span, wp.min((chunk + 1) * span, tensor.shape[3])):
+    for column in range(chunk * rule.span, wp.min((chunk + 1) * rule.span, tensor.shape[3])):
         key = keys[n, row, column]
-        colour = wp.vec3f()
-        point = wp.vec3f()
+        surface = Surface()
         if key != wp.uint64(0):
-            surface = surface_at(
-                key, float(column), float(row), n, k, screen, faces, colours, uv, texture, has_texture
-            )
-            colour = surface.colour
-            point = surface.point
-        write_pixel(tensor, n, row, column, colour, point, T, radius_m, min_z_m, limit)
+            surface = surface_at(key, float(column), float(row), n, k, screen, mesh)
+        write_pixel(tensor, n, row, column, surface, T, rule)
 
 
 @wp.kernel
@@ -85,10 +83,7 @@ def write_observed(
     K: wp.array(dtype=wp.mat33d),
     windows: wp.array(dtype=wp.vec4f),
     T_cam_obj: wp.array(dtype=wp.mat44f),
-    radius_m: float,
-    min_z_m: float,
-    limit: float,
-    span: int,
+    rule: InputRule,
     tensor: wp.array4d(dtype=wp.float32),
 ):
     """Crop the image into the tensor; depth is back-projected at the pixel it was measured in."""
@@ -102,12 +97,14 @@ def write_observed(
     v = w[2] * float(row) + w[3]
     source_row = nearest_index(v, depth.shape[0])
     y = (float(source_row) - float(k[1, 2])) / float(k[1, 1])
-    for column in range(chunk * span, wp.min((chunk + 1) * span, tensor.shape[3])):
+    for column in range(chunk * rule.span, wp.min((chunk + 1) * rule.span, tensor.shape[3])):
         u = w[0] * float(column) + w[1]
         source_column = nearest_index(u, depth.shape[1])
         z = float(0.0)
         if source_row >= 0 and source_column >= 0:
             z = depth[source_row, source_column]
         x = (float(source_column) - cx - skew * y) * inverse_fx
-        point = wp.vec3f(x * z, y * z, z)
-        write_pixel(tensor, n, row, column, bilinear_rgb(rgb, u, v), point, T, radius_m, min_z_m, limit)
+        surface = Surface()
+        surface.point = wp.vec3f(x * z, y * z, z)
+        surface.colour = bilinear_rgb(rgb, u, v)
+        write_pixel(tensor, n, row, column, surface, T, rule)

@@ -24,7 +24,7 @@ from storm_edge.errors import MeshError, mismatch
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

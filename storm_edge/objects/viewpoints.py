@@ -20,7 +20,8 @@ from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.se3 import Float64, make_T
 from storm_edge.geometry.viewsphere import icosphere, look_at_origin
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, Renderer
+from storm_edge.kernels.renderer import Renderer
+from storm_edge.kernels.shading import Lighting
 
 Float32 = NDArray[np.float32]
 

@@ -17,7 +17,8 @@ from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels.device import WpArray, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, Renderer
+from storm_edge.kernels.renderer import Renderer
+from storm_edge.kernels.shading import Lighting
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.kernels.raster import Lighting
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.fields import image_field
 
 Float32 = NDArray[np.float32]

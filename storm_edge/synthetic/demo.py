@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.raster import Lighting
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import Appearance
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.motion import MotionConfig, camera_at, random_motion

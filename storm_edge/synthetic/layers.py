@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, render
+from storm_edge.kernels.renderer import render
+from storm_edge.kernels.shading import Lighting
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

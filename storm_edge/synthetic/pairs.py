@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation
 from storm_edge.geometry.symmetry import nearest_symmetric
-from storm_edge.kernels.raster import render
 from storm_edge.kernels.reference.crop_window import plain_windows
 from storm_edge.kernels.reference.pose_update import update_target
+from storm_edge.kernels.renderer import render
 from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.patches import ObjectPool, Observation, PooledObject, observe
 

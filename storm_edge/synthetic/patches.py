@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.se3 import make_T, random_rotation, transform
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, render
+from storm_edge.kernels.renderer import render
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import glossed, motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, rendered_layer

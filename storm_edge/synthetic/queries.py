@@ -18,7 +18,7 @@ from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.layers import Layer, compose, render_layer
 from storm_edge.synthetic.motion import camera_at

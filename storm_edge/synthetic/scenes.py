@@ -20,7 +20,7 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation, transform
 from storm_edge.geometry.symmetry import ContinuousSymmetry
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import Appearance, motion_kernel, smear
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, render_layer

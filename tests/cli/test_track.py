@@ -16,7 +16,7 @@ from storm_edge.bop.results import read_bop_csv
 from storm_edge.bop.scene import BopWriter, GroundTruth
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.objects.onboard import onboard
 from tests.cli.conftest import Command
 from tests.tiny_scene import OBJECT_ID, SIZE_PX, WALL_M, K, box_mesh, pose, write_tiny_scene

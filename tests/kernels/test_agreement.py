@@ -7,6 +7,9 @@ import pytest
 import warp as wp
 
 from storm_edge.kernels import agreement as ag
+from storm_edge.kernels.device import require_device
+from storm_edge.kernels.launch_cache import LaunchCache
+from storm_edge.kernels.reference.agreement import agreement_sums
 
 TAU = 0.01
 IDENTITY_WINDOW = np.array([[1, 0, 1, 0]], dtype=np.float32)
@@ -17,18 +20,23 @@ RELATIVE = 2e-5
 def run(depth, colour, window, observed_depth, rgb, mask):
     sums = wp.zeros((len(depth), ag.SUM_COUNT), dtype=wp.float32, device="cpu")
     blank = np.zeros(observed_depth.shape, np.uint8)
-    ag.launch_agreement(
+    crops = ag.rendered_crops(
         wp.array(depth, dtype=wp.float32, device="cpu"),
         wp.array(colour, dtype=wp.float32, device="cpu"),
         wp.array(window, dtype=wp.vec4f, device="cpu"),
-        wp.array(observed_depth, dtype=wp.float32, device="cpu"),
-        wp.array(rgb, dtype=wp.uint8, device="cpu"),
+        tau_m=TAU,
+    )
+    ag.launch_agreement(
+        crops,
+        (
+            wp.array(observed_depth, dtype=wp.float32, device="cpu"),
+            wp.array(rgb, dtype=wp.uint8, device="cpu"),
+        ),
         wp.array(blank if mask is None else mask, dtype=wp.uint8, device="cpu"),
         mask_given=mask is not None,
-        tau_m=TAU,
         sums=sums,
         count=len(depth),
-        device="cpu",
+        commands=LaunchCache(require_device("cpu")),
     )
     return sums.numpy()
 
@@ -78,6 +86,6 @@ def test_kernel_equals_reference(with_mask: bool, rng: np.random.Generator) -> N
     rgb = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
     mask = (rng.random((H, W)) < 0.5).astype(np.uint8) if with_mask else None
     depth, observed = depth.astype(np.float32), observed.astype(np.float32)
-    expected = ag.agreement_reference(depth, colour, window, observed, rgb, mask, tau_m=TAU)
+    expected = agreement_sums(depth, colour, window, observed, rgb, mask, tau_m=TAU)
     assert expected[:, ag.GOOD].min() > 20
     np.testing.assert_allclose(run(depth, colour, window, observed, rgb, mask), expected, rtol=RELATIVE, atol=1e-3)

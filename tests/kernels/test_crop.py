@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import warp as wp
 
-from storm_edge.errors import InputError
 from storm_edge.geometry.camera import back_project
-from storm_edge.kernels.crop import Cropper
 from storm_edge.kernels.device import require_device
+from storm_edge.kernels.network_input import InputRule, write_observed
 from storm_edge.kernels.reference import crop as reference
 from tests.kernels.shapes import K_CAMERA
 
@@ -17,15 +16,23 @@ COLOUR = 2e-5  # worst seen 4e-6 on an x86-64 CPU: float32 positions up to 640 p
 
 
 def cut(rgb, depth, windows, size_px, K=K_CAMERA, device="cpu"):
+    """Colour, depth and points of crops, as `write_observed` samples them: for a pose at the origin, in metres."""
     target = require_device(device)
-    cropper = Cropper(batch=len(windows), size_px=size_px, device=target)
-    cropper.launch(
+    rule = InputRule()
+    rule.radius_m, rule.min_z_m, rule.limit, rule.span = 1.0, 0.0, 1e6, size_px
+    tensor = wp.zeros((len(windows), 6, size_px, size_px), dtype=wp.float32, device=target)
+    inputs = [
         wp.array(rgb, dtype=wp.uint8, device=target),
         wp.array(depth, dtype=wp.float32, device=target),
-        wp.array(K[None], dtype=wp.mat33f, device=target),
+        wp.array(K[None], dtype=wp.mat33d, device=target),
         wp.array(np.asarray(windows, np.float32), dtype=wp.vec4f, device=target),
-    )
-    return cropper.colour.numpy(), cropper.depth.numpy(), cropper.xyz.numpy()
+        wp.array(np.tile(np.eye(4, dtype=np.float32), (len(windows), 1, 1)), dtype=wp.mat44f, device=target),
+        rule,
+        tensor,
+    ]
+    wp.launch(write_observed, dim=(len(windows), size_px, 1), inputs=inputs, device=target)
+    crops = tensor.numpy().transpose(0, 2, 3, 1)
+    return crops[..., :3], crops[..., 5], crops[..., 3:]
 
 
 @pytest.fixture
@@ -81,12 +88,6 @@ def test_a_window_that_is_no_window_is_black(image):
     assert not colour.any()
     assert not crop_depth.any()
     assert not xyz.any()
-
-
-def test_too_many_windows_are_refused():
-    cropper = Cropper(batch=2, size_px=8, device=require_device("cpu"))
-    with pytest.raises(InputError, match="batch larger"):
-        cropper.launch(None, None, None, None, count=3)
 
 
 @pytest.mark.gpu

@@ -8,7 +8,7 @@ import warp as wp
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels.crop_window import launch_windows
+from storm_edge.kernels.crop_window import launch_windows, window_rule
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows, window_square
@@ -26,10 +26,7 @@ def on_device(T, K, reach_m, size_px, *, upstream, device="cpu"):
     launch_windows(
         wp.array(T.astype(np.float32), dtype=wp.mat44f, device=target),
         wp.array(K[None], dtype=wp.mat33d, device=target),
-        reach_m=reach_m,
-        size_px=size_px,
-        image_size_px=IMAGE,
-        upstream=upstream,
+        rule=window_rule(reach_m=reach_m, size_px=size_px, upstream_image_px=IMAGE if upstream else None),
         windows=windows,
         K_crop=K_crop,
         count=len(T),

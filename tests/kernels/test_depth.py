@@ -1,4 +1,4 @@
-"""Depth filter and back-projection: rules by hand, and kernels against their reference."""
+"""Depth filter: rules by hand, and kernels against their reference."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import pytest
 import warp as wp
 
 from storm_edge.errors import InputError
-from storm_edge.geometry.camera import project
-from storm_edge.kernels import depth as kernels
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter, DepthFilterBuffers
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.reference import depth as reference
-from tests.kernels.shapes import K_CAMERA
 
 TOLERANCE_M = 2e-6  # worst seen 2e-7 m on an x86-64 CPU
 
@@ -101,24 +98,10 @@ def test_smoothing_does_not_mix_two_surfaces():
 
 
 def test_what_is_not_a_reading_becomes_zero():
+    """By a filter that neither drops nor smooths what is a reading."""
     depth = np.array([[0.5, np.nan, np.inf, -np.inf, -0.3, 0.0005, 100.0, 99.0]], np.float32)
-    out = to_device(np.ones_like(depth))
-    kernels.clean(to_device(depth), out)
-    np.testing.assert_array_equal(out.numpy(), np.float32([[0.5, 0, 0, 0, 0, 0, 0, 99.0]]))
-
-
-def test_points_project_back_onto_their_pixels(rng):
-    K = K_CAMERA.copy()
-    K[0, 1] = 3.0  # skew
-    depth = rng.uniform(0.3, 1.5, (30, 40)).astype(np.float32)
-    depth[2, 3] = np.nan
-    xyz = wp.zeros((30, 40), dtype=wp.vec3f, device="cpu")
-    kernels.back_project(to_device(depth), wp.array(K[None], dtype=wp.mat33f, device="cpu"), xyz)
-    points = xyz.numpy()
-    np.testing.assert_allclose(points, reference.back_project(depth, K, 100.0), atol=TOLERANCE_M)
-    assert not points[2, 3].any()
-    v, u = np.nonzero(points[..., 2])
-    np.testing.assert_allclose(project(K, points[v, u]), np.stack([u, v], axis=1), atol=1e-3)
+    keep = DepthFilter(erode_radius_px=0, smooth_radius_px=0)
+    np.testing.assert_array_equal(run_filter(depth, keep), np.float32([[0.5, 0, 0, 0, 0, 0, 0, 99.0]]))
 
 
 def test_a_window_off_the_image_is_refused():

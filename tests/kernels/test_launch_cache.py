@@ -6,9 +6,15 @@ import numpy as np
 import warp as wp
 
 from storm_edge.kernels import launch_cache as module
-from storm_edge.kernels.depth import clean_kernel
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.launch_cache import LaunchCache
+
+
+@wp.kernel
+def keep_below(depth: wp.array2d(dtype=wp.float32), far_m: float, out: wp.array2d(dtype=wp.float32)):
+    """The depth, or 0 from ``far_m`` on."""
+    row, column = wp.tid()
+    out[row, column] = wp.where(depth[row, column] < far_m, depth[row, column], 0.0)
 
 
 def depth(value: float) -> wp.array:
@@ -19,9 +25,9 @@ def test_a_launch_is_told_by_arrays_numbers_and_threads() -> None:
     commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for value, far_m, expected in ((1.0, 5.0, 1.0), (2.0, 5.0, 2.0), (2.0, 1.5, 0.0), (1.0, 5.0, 1.0)):
-        commands.launch(clean_kernel, (2, 3), [depth(value), far_m, out])
+        commands.launch(keep_below, (2, 3), [depth(value), far_m, out])
         np.testing.assert_array_equal(out.numpy(), np.float32(expected))
-    commands.launch(clean_kernel, (1, 1), [depth(4.0), 5.0, out])
+    commands.launch(keep_below, (1, 1), [depth(4.0), 5.0, out])
     np.testing.assert_array_equal(out.numpy(), [[4.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
 
 
@@ -30,7 +36,7 @@ def test_the_same_launch_reads_what_the_array_holds_now() -> None:
     source, out = depth(1.0), depth(0.0)
     for value in (3.0, 4.0):
         source.fill_(value)
-        commands.launch(clean_kernel, (2, 3), [source, 9.0, out])
+        commands.launch(keep_below, (2, 3), [source, 9.0, out])
         np.testing.assert_array_equal(out.numpy(), np.float32(value))
     assert len(commands._known) == 1
 
@@ -39,7 +45,7 @@ def test_new_arrays_every_time_are_not_kept_for_ever() -> None:
     commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for number in range(3 * module._MOST):
-        commands.launch(clean_kernel, (2, 3), [depth(1.0 + number), 1e6, out])
+        commands.launch(keep_below, (2, 3), [depth(1.0 + number), 1e6, out])
         np.testing.assert_array_equal(out.numpy(), np.float32(1.0 + number))
         assert len(commands._known) <= module._MOST
 
@@ -48,10 +54,10 @@ def test_an_array_that_changes_every_time_is_one_launch() -> None:
     commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for value in (1.0, 2.0, 3.0):
-        commands.launch(clean_kernel, (2, 3), [depth(value), 9.0, out], changing=(0,))
+        commands.launch(keep_below, (2, 3), [depth(value), 9.0, out], changing=(0,))
         np.testing.assert_array_equal(out.numpy(), np.float32(value))
     assert len(commands._known) == 1
-    commands.launch(clean_kernel, (2, 3), [depth(4.0), 3.5, out], changing=(0,))  # another number is another launch
+    commands.launch(keep_below, (2, 3), [depth(4.0), 3.5, out], changing=(0,))  # another number is another launch
     np.testing.assert_array_equal(out.numpy(), np.float32(0.0))
     assert len(commands._known) == 2
 
@@ -60,6 +66,6 @@ def test_a_number_that_changes_every_time_is_one_launch() -> None:
     commands = LaunchCache(require_device("cpu"))
     out = depth(0.0)
     for far_m, expected in ((5.0, 3.0), (2.0, 0.0), (4.0, 3.0)):
-        commands.launch(clean_kernel, (2, 3), [depth(3.0), far_m, out], changing=(0, 1))
+        commands.launch(keep_below, (2, 3), [depth(3.0), far_m, out], changing=(0, 1))
         np.testing.assert_array_equal(out.numpy(), np.float32(expected))
     assert len(commands._known) == 1

@@ -1,4 +1,4 @@
-"""The six channels in worked numbers; the kernels themselves are compared in ``tests/perception/test_inputs.py``."""
+"""The six channels in worked numbers; the kernels are compared in `tests.pipeline.inputs.test_network_inputs`."""
 
 from __future__ import annotations
 

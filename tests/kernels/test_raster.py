@@ -11,8 +11,9 @@ from storm_edge.geometry.camera import back_project, crop_K
 from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, Renderer, render
 from storm_edge.kernels.reference import raster as reference
+from storm_edge.kernels.renderer import Renderer, render
+from storm_edge.kernels.shading import Lighting
 from tests.kernels.shapes import K_CAMERA, poses, quad, soup, sphere
 
 # Kernel (float32) against reference (float64). Worst seen on an x86-64 CPU beside each.

@@ -9,7 +9,8 @@ import numpy as np
 
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.raster import Lighting, render
+from storm_edge.kernels.renderer import render
+from storm_edge.kernels.shading import Lighting
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
 
 K_CAMERA = np.array([[500.0, 0.0, 159.5], [0.0, 505.0, 119.5], [0.0, 0.0, 1.0]])

@@ -11,7 +11,7 @@ from storm_edge.choices import TrackerKind
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group

@@ -16,7 +16,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.live.config import ScheduleConfig, StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group, make_object_sessions

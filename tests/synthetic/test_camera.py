@@ -8,7 +8,8 @@ import pytest
 from storm_edge.geometry.camera import back_project
 from storm_edge.geometry.se3 import invert, make_T, transform
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Lighting, render
+from storm_edge.kernels.renderer import render
+from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import (
     Appearance,
     glossed,

@@ -11,7 +11,7 @@ import pytest
 from storm_edge.bop.scene import BopScene, read_models_info
 from storm_edge.geometry.mesh import diameter
 from storm_edge.geometry.symmetry import ContinuousSymmetry
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.synthetic.demo import FRAME_COUNT, HIDDEN_FRAMES, demo_script
 from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.scenes import (

@@ -7,10 +7,12 @@ Called by `pipeline.refine.judge`, whose `judge_sums` says in NumPy what becomes
 import warp as wp
 
 from storm_edge.kernels import agreement as ag
-from storm_edge.kernels.agreement import agreement_row
-from storm_edge.kernels.crop_window import place_window
+from storm_edge.kernels.agreement import RenderedCrops, agreement_row
+from storm_edge.kernels.crop_window import WindowRule, place_window
 from storm_edge.kernels.image_descriptor import RgbdImage
-from storm_edge.kernels.raster import cover_span, project_span, surface_at
+from storm_edge.kernels.mesh_buffers import MeshArrays
+from storm_edge.kernels.raster import View, cover_span, project_span
+from storm_edge.kernels.shading import surface_at
 
 # fuse_fp as in `raster`, or pixels fall between triangles.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
@@ -25,19 +27,11 @@ CONTRAST_FLOOR = 0.02**2
 
 @wp.struct
 class JudgedMesh:
-    """The model, as `kernels.mesh_buffers` has it, and how it is drawn and judged."""
+    """The model, and how it is rendered and judged."""
 
-    vertices: wp.array(dtype=wp.vec3f)
-    normals: wp.array(dtype=wp.vec3f)
-    colours: wp.array(dtype=wp.vec3f)
-    faces: wp.array(dtype=wp.vec3i)
-    uv: wp.array(dtype=wp.vec2f)
-    texture: wp.array2d(dtype=wp.vec3f)
-    has_texture: int
+    mesh: MeshArrays
     lights: wp.array(dtype=wp.vec4f)
-    near_m: float
-    reach_m: wp.float64
-    tau_m: float
+    window: WindowRule
     colour_weight: wp.float64
 
 
@@ -45,12 +39,10 @@ class JudgedMesh:
 class JudgeBuffers:
     """What lies between the passes, of all poses; see `kernels.raster` and `kernels.agreement`."""
 
-    window: wp.array(dtype=wp.vec4f)
+    crops: RenderedCrops
     K_crop: wp.array(dtype=wp.mat33f)
     screen: wp.array2d(dtype=wp.vec4f)
     keys: wp.array3d(dtype=wp.uint64)
-    colour: wp.array4d(dtype=wp.float32)
-    depth: wp.array3d(dtype=wp.float32)
     sums: wp.array2d(dtype=wp.float32)
 
 
@@ -99,7 +91,7 @@ def judge_kernel(
     mask: wp.array2d(dtype=wp.uint8),
     mask_given: int,
     mask_area_px: wp.float64,
-    mesh: JudgedMesh,
+    model: JudgedMesh,
     T_cam_obj: wp.array(dtype=wp.mat44f),
     buffers: JudgeBuffers,
     scores: wp.array2d(dtype=wp.float64),
@@ -112,45 +104,42 @@ def judge_kernel(
         mask: Object mask, non-zero = object, ``(H, W)``; ignored unless ``mask_given``.
         mask_given: Whether ``mask`` means anything.
         mask_area_px: Its pixels, 0 without one.
-        mesh: The model.
+        model: The model.
         T_cam_obj: Poses of it [m], ``(N,)``.
         buffers: For N poses.
         scores: Out, ``(N, SCORE_COUNT)``.
     """
     n = wp.tid()
-    seen = picture[0]
+    image = picture[0]
     keys = buffers.keys
     rows = keys.shape[1]
     columns = keys.shape[2]
-    place_window(n, T_cam_obj, K, mesh.reach_m, rows, 0, 0, False, buffers.window, buffers.K_crop)
+    crops = buffers.crops
+    mesh = model.mesh
+    place_window(n, T_cam_obj, K, model.window, crops.window, buffers.K_crop)
     for row in range(rows):
         for column in range(columns):
             keys[n, row, column] = wp.uint64(0)
-    project_span(
-        n, 0, mesh.vertices.shape[0], T_cam_obj, buffers.K_crop, mesh.lights, mesh.vertices, mesh.normals,
-        mesh.near_m, buffers.screen,
-    )  # fmt: skip
+    k = buffers.K_crop[n]
+    view = View()
+    view.T_cam_obj = T_cam_obj[n]
+    view.K = k
+    view.light = model.lights[n]
+    project_span(n, 0, mesh.vertices.shape[0], view, mesh, buffers.screen)
     cover_span(n, 0, mesh.faces.shape[0], buffers.screen, mesh.faces, keys)
     for column in range(wp.static(ag.SUM_COUNT)):
         buffers.sums[n, column] = 0.0
-    k = buffers.K_crop[n]
     for row in range(rows):
         for column in range(columns):
             key = keys[n, row, column]
             z = float(0.0)
             if key != wp.uint64(0):
-                surface = surface_at(
-                    key, float(column), float(row), n, k, buffers.screen, mesh.faces, mesh.colours, mesh.uv,
-                    mesh.texture, mesh.has_texture != 0,
-                )  # fmt: skip
+                surface = surface_at(key, float(column), float(row), n, k, buffers.screen, mesh)
                 for c in range(3):
-                    buffers.colour[n, row, column, c] = surface.colour[c]
+                    crops.colour[n, row, column, c] = surface.colour[c]
                 z = surface.point[2]
-            buffers.depth[n, row, column] = z
-        agreement_row(
-            n, row, buffers.depth, buffers.colour, buffers.window, seen.depth, seen.rgb, mask, mask_given,
-            mesh.tau_m, buffers.sums,
-        )  # fmt: skip
-    window = buffers.window[n]
+            crops.depth[n, row, column] = z
+        agreement_row(n, row, crops, image, mask, mask_given, buffers.sums)
+    window = crops.window[n]
     area = wp.float64(window[0]) * wp.float64(window[2])
-    score_sums(n, buffers.sums, mask_area_px / area, mesh.colour_weight, scores)
+    score_sums(n, buffers.sums, mask_area_px / area, model.colour_weight, scores)

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.geometry.mesh import Mesh
-from storm_edge.kernels.raster import NEAR_M, Lighting, RenderResult
+from storm_edge.kernels.raster import NEAR_M
+from storm_edge.kernels.renderer import RenderResult
+from storm_edge.kernels.shading import Lighting
 
 Float64 = NDArray[np.float64]
 
@@ -33,7 +35,7 @@ def render_one(
     lighting: Lighting | None = None,
     near_m: float = NEAR_M,
 ) -> RenderResult:
-    """One picture in float64; arguments and result as `storm_edge.kernels.raster.render`, with N = 1."""
+    """One picture in float64; arguments and result as `storm_edge.kernels.renderer.render`, with N = 1."""
     height, width = size_px
     T, K = np.asarray(T_cam_obj, dtype=np.float64), np.asarray(K, dtype=np.float64)
     light = np.array((lighting or Lighting()).packed())

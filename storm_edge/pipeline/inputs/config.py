@@ -11,7 +11,7 @@ from typing import Literal
 
 from storm_edge.config import Config, tuned
 from storm_edge.kernels.depth import UPSTREAM_FILTER, DepthFilter
-from storm_edge.kernels.raster import Lighting
+from storm_edge.kernels.shading import Lighting
 
 Network = Literal["refine", "score"]
 

@@ -8,6 +8,8 @@ encoder is given ``observed`` alone. The networks themselves are behind `engines
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import warp as wp
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from storm_edge.kernels.depth import Window
 from storm_edge.kernels.device import HostSide, WpArray, thread_span
 from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.network_input import write_observed, write_rendered
+from storm_edge.kernels.network_input import InputRule, write_observed, write_rendered
 from storm_edge.kernels.raster import Visibility
 from storm_edge.pipeline.inputs.config import DEFAULT, InputPreset, Network
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -65,7 +67,10 @@ class PairInputs:
         self._diameter_m = diameter_m
         self._visibility = Visibility(mesh, batch=batch, size_px=(size_px, size_px))
         self._lights = wp.array(np.tile(preset.lighting.packed(), (batch, 1)), dtype=wp.vec4f, device=device)
-        self._span = thread_span(device, size_px)
+        self._input_rule: Any = InputRule()
+        self._input_rule.radius_m, self._input_rule.min_z_m = 0.5 * diameter_m, self._rule.min_z_m
+        self._input_rule.limit, self._input_rule.span = preset.xyz_limit, thread_span(device, size_px)
+        self._window_rules: dict[tuple[int, int] | None, Any] = {}
         self._launch_cache = LaunchCache(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)
         self._poses_host = HostSide(self.poses)
@@ -100,27 +105,23 @@ class PairInputs:
             self._poses_host.write(T_cam_centre[:count])
         else:
             wp.copy(self.poses, T_cam_centre, count=count)
-        rule, preset, mesh = self._rule, self.preset, self.mesh
+        preset, rule = self.preset, self._input_rule
         crop_window.launch_windows(
             self.poses,
             frame.K_device,
-            reach_m=0.5 * self._diameter_m * rule.crop_ratio,
-            size_px=self.size_px,
-            image_size_px=frame.size_px,
-            upstream=preset.upstream_windows,
+            rule=self._window_rule(frame.size_px),
             windows=self.windows,
             K_crop=self.K_crop,
             count=count,
             commands=self._launch_cache,
         )
         self._visibility.launch(self.poses, self.K_crop, self._lights, count)
-        dim = (count, self.size_px, -(-self.size_px // self._span))
-        numbers = [0.5 * self._diameter_m, rule.min_z_m, preset.xyz_limit, self._span]
+        dim = (count, self.size_px, -(-self.size_px // rule.span))
         self._launch_cache.launch(
             write_rendered,
             dim,
-            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, mesh.faces, mesh.colours]
-            + [mesh.uv, mesh.texture, mesh.has_texture, *numbers, self.rendered],
+            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, self.mesh.arrays]
+            + [rule, self.rendered],
         )
         depth = frame.depth
         if preset.depth_filter is not None:
@@ -129,9 +130,19 @@ class PairInputs:
         self._launch_cache.launch(
             write_observed,
             dim,
-            [frame.rgb, depth, frame.K_device, self.windows, self.poses, *numbers, self.observed],
+            [frame.rgb, depth, frame.K_device, self.windows, self.poses, rule, self.observed],
             changing=(0, 1),
         )
+
+    def _window_rule(self, image_size_px: tuple[int, int]) -> Any:
+        """The window rule for images of a size, made when first needed; ours is the same for every size."""
+        key = image_size_px if self.preset.upstream_windows else None
+        if key not in self._window_rules:
+            reach_m = 0.5 * self._diameter_m * self._rule.crop_ratio
+            self._window_rules[key] = crop_window.window_rule(
+                reach_m=reach_m, size_px=self.size_px, upstream_image_px=key
+            )
+        return self._window_rules[key]
 
     def _covered_window(self, frame: FrameBuffers, count: int) -> Window | None:
         """The part of the image that the windows touch; all of it on CUDA, where reading them back would stall."""

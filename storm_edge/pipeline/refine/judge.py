@@ -20,7 +20,7 @@ from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import judge as judging
 from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import Renderer
+from storm_edge.kernels.renderer import Renderer
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 Float64 = NDArray[np.float64]
@@ -114,8 +114,8 @@ class PoseJudge:
         self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, fused: bool = True
     ) -> None:
         self._config = config
-        self._reach_m = 0.5 * diameter_m * config.crop_ratio
-        self._device = mesh.device
+        reach_m = 0.5 * diameter_m * config.crop_ratio
+        self._window_rule = crop_window.window_rule(reach_m=reach_m, size_px=config.size_px)
         self._launch_cache = LaunchCache(mesh.device)
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
         self._batch = batch
@@ -129,23 +129,20 @@ class PoseJudge:
         self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
         self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
+        self._crops = ag.rendered_crops(self._renderer.depth, self._renderer.colour, self._window, tau_m=self.tau_m)
         self._fused = fused and mesh.device.is_cpu
         self._model, self._buffers = self._fused_mesh(), self._fused_buffers()
 
     def _fused_mesh(self) -> Any:
-        mesh, model = self._renderer.mesh, judging.JudgedMesh()
-        model.vertices, model.normals, model.colours = mesh.vertices, mesh.normals, mesh.colours
-        model.faces, model.uv, model.texture = mesh.faces, mesh.uv, mesh.texture
-        model.has_texture, model.lights = int(mesh.has_texture), self._renderer.lights
-        model.near_m, model.reach_m = self._renderer.visibility.near_m, self._reach_m
-        model.tau_m, model.colour_weight = self.tau_m, self._config.colour_weight
+        model = judging.JudgedMesh()
+        model.mesh, model.lights = self._renderer.mesh.arrays, self._renderer.lights
+        model.window, model.colour_weight = self._window_rule, self._config.colour_weight
         return model
 
     def _fused_buffers(self) -> Any:
         renderer, buffers = self._renderer, judging.JudgeBuffers()
-        buffers.window, buffers.K_crop = self._window, self._K
+        buffers.crops, buffers.K_crop, buffers.sums = self._crops, self._K, self.sums_buffer
         buffers.screen, buffers.keys = renderer.visibility.screen, renderer.visibility.keys
-        buffers.colour, buffers.depth, buffers.sums = renderer.colour, renderer.depth, self.sums_buffer
         return buffers
 
     def judge(
@@ -212,10 +209,7 @@ class PoseJudge:
         crop_window.launch_windows(
             T_cam_centre,
             frame.K_device,
-            reach_m=self._reach_m,
-            size_px=self._config.size_px,
-            image_size_px=frame.size_px,
-            upstream=False,
+            rule=self._window_rule,
             windows=self._window,
             K_crop=self._K,
             count=count,
@@ -225,16 +219,11 @@ class PoseJudge:
     def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
         self._renderer.launch(T, self._K, count)
         ag.launch_agreement(
-            self._renderer.depth,
-            self._renderer.colour,
-            self._window,
-            frame.depth,
-            frame.rgb,
+            self._crops,
+            (frame.depth, frame.rgb),
             self._no_mask if mask is None else mask,
             mask_given=mask is not None,
-            tau_m=self.tau_m,
             sums=self.sums_buffer,
             count=count,
-            device=self._device,
             commands=self._launch_cache,
         )

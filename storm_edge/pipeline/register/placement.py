@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

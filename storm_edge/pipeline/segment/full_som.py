@@ -21,7 +21,8 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from storm_edge.kernels.raster import Lighting, render
+from storm_edge.kernels.renderer import render
+from storm_edge.kernels.shading import Lighting
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]

@@ -12,10 +12,10 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.depth import UPSTREAM_FILTER
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
 from storm_edge.kernels.reference import crop, depth, raster
 from storm_edge.kernels.reference.crop_window import plain_windows, upstream_windows
 from storm_edge.kernels.reference.network_input import network_input
+from storm_edge.kernels.renderer import render
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs

@@ -7,7 +7,7 @@ import pytest
 
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.pipeline.register.placement import Placement, is_cut_off
 from tests.kernels.shapes import sphere
 

@@ -18,7 +18,7 @@ from storm_edge.errors import FrameError, InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.kernels.raster import render
+from storm_edge.kernels.renderer import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
