@@ -16,7 +16,7 @@ from storm_edge.kernels.reference import gauss_newton as step_reference
 from storm_edge.kernels.reference import photometric as photometric_reference
 from storm_edge.kernels.reference import point_to_plane as plane_reference
 from storm_edge.kernels.reference import region as region_reference
-from storm_edge.pipeline.refine.descent import principal_tones
+from storm_edge.objects.on_device import principal_tones
 from tests.kernels.tracking import K_CAMERA, SIZE_PX, T_TRUE, moved, picture, views
 
 ROW_TOLERANCE = 2e-4  # of the largest entry of a column; worst seen 1e-5 on an x86-64 CPU
