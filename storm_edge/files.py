@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the fingerprint of a file."""
+"""Files and folders that appear whole or not at all, and hashes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,29 @@ _REMEDY = "choose another output folder"
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes, *, remedy: str = "free some, or choose another place") -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; its folder is made if need be.
+
+    Args:
+        path: The file.
+        data: What it will hold.
+        remedy: What to do if there is no room, for the message.
+
+    Raises:
+        OutputError: It cannot be written; what was there stays.
+    """
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        got = error.strerror or error
+        raise OutputError(mismatch(path, got, f"room for {len(data) // 1024} KiB", remedy)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_replaceable(path: Path | str, *, marker: str) -> None:
@@ -45,7 +68,7 @@ def atomic_folder(path: Path | str, *, marker: str) -> Iterator[Path]:
     An existing folder is replaced only if it is empty or holds ``marker``, that is if it is an older result of the
     same kind. When the block fails the hidden folder is removed and an older result stays as it was::
 
-        with whole_folder("out", marker="summary.json") as folder:
+        with atomic_folder("out", marker="summary.json") as folder:
             (folder / "summary.json").write_text(...)
 
     Raises:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T

@@ -24,10 +24,10 @@ from rich.table import Table
 
 from benchmarks.registry import Outcome, RecordOptions, case
 from benchmarks.timing import RANKS, spread
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
-from storm_edge.engines.exported import exported_graphs
+from storm_edge.engines.exported_graphs import exported_graphs
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.export.compare import compare
 
@@ -76,7 +76,7 @@ class BuiltOptions(RecordOptions):
 
     bundle: Annotated[Path, typer.Argument(help="The exported bundle, in FP32.")]
     backend: Annotated[Backend, typer.Option(help="What runs them.")] = Backend.TENSORRT
-    engines: Annotated[Path, typer.Option(help="Folder of all built engines.")] = ENGINES
+    engines: Annotated[Path, typer.Option(help="Folder of all built engines.")] = ENGINE_FOLDER
     precision: Annotated[list[str] | None, typer.Option(help="Only these; given again for each.")] = None
     device: Annotated[str, typer.Option(help="cuda or cuda:<i>.")] = "cuda"
 

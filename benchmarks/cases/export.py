@@ -36,12 +36,12 @@ from storm_edge.calib.sets import MANIFEST as SET_MANIFEST
 from storm_edge.calib.sets import CalibrationSet, load_set
 from storm_edge.calib.synthetic import synthetic_recordings
 from storm_edge.choices import Init
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import load_tensorrt
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import load_tensorrt
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.cache import CacheState, EngineStore
+from storm_edge.engines.cache import CacheState, EngineCache
 from storm_edge.engines.contract import EngineOptions
-from storm_edge.engines.exported import exported_graphs
+from storm_edge.engines.exported_graphs import exported_graphs
 from storm_edge.evaluate.pose_evaluation import evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
@@ -104,18 +104,18 @@ def build_all(
     precisions: Sequence[str] = PRECISIONS,
 ) -> tuple[list[dict[str, Any]], int]:
     """Build every precision for every target; a row per engine, and how many were built."""
-    api, store = load_tensorrt("tensorrt_rtx"), EngineStore(engines, bundle.name)
+    api, cache = load_tensorrt("tensorrt_rtx"), EngineCache(engines, bundle.name)
     rows, built = [], 0
     for precision in precisions:
         graphs = exported_graphs(bundle, precision)
         for sm in TARGETS:
-            for standing in store.build(graphs, api, Target(sm=sm, gpu="any", system="any")):
-                built += standing.state is not CacheState.FRESH
-                path = store.engine_path(standing.key)
+            for status in cache.build(graphs, api, GpuTarget(sm=sm, gpu="any", system="any")):
+                built += status.state is not CacheState.FRESH
+                path = cache.engine_path(status.key)
                 made = json.loads(path.with_suffix(".json").read_text())
                 names = ("engine_bytes", "build_seconds", "build_peak_bytes", "build_estimate_bytes")
                 rows.append(
-                    {"graph": standing.key.graph, "precision": precision, "sm": sm, **{n: made[n] for n in names}}
+                    {"graph": status.key.graph, "precision": precision, "sm": sm, **{n: made[n] for n in names}}
                 )
                 print(f"  {rows[-1]['graph']:<16} {precision:<10} {sm} {made['build_seconds']:7.1f} s", flush=True)
     return rows, built

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from storm_edge.engines.backends.onnxruntime import file_sha256
+from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import EngineError, InputError, mismatch
 from storm_edge.files import atomic_folder, sha256
 from storm_edge.strict_model import StrictModel

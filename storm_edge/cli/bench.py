@@ -17,7 +17,7 @@ from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
 from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, SetOption, TrackerOption, UnitOption
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
@@ -103,7 +103,7 @@ def run(
         rate = machine.rate_hz if rate is None else rate
     device = device or "cpu"
     require_device(device)
-    backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINES
+    backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINE_FOLDER
     networks = open_networks(bundle or NANO, backend=backend, engines=engines, device=device)
     Pacer(rate)
     if tracker is not None:

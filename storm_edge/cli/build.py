@@ -9,13 +9,13 @@ import typer
 
 from storm_edge.choices import Precision
 from storm_edge.cli.console import progress_bars, say
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle of storm-edge export.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of all engines.")] = ENGINES,
+    out: Annotated[Path, typer.Option(help="Folder of all engines.")] = ENGINE_FOLDER,
     precision: Annotated[Precision, typer.Option(help="Graphs to build: fp32, fp16 or int8-fp16.")] = Precision.FP16,
     target: Annotated[
         str | None, typer.Option(help="Compute capability (sm86, sm87, sm89); this machine's GPU by default.")
@@ -25,12 +25,12 @@ def command(
     check: Annotated[bool, typer.Option("--check", help="Say what is stale and why; build nothing.")] = False,
 ) -> None:
     """Build what is not built yet, or not from this. With --check, exit status 1 if anything is to be built."""
-    from storm_edge.engines.backends.targets import resolve_target
-    from storm_edge.engines.backends.tensorrt_api import load_tensorrt
+    from storm_edge.engines.backends.tensorrt.api import load_tensorrt
+    from storm_edge.engines.backends.tensorrt.target import resolve_target
     from storm_edge.engines.bundle import NetworkBundle
-    from storm_edge.engines.cache import CacheState, EngineStore
+    from storm_edge.engines.cache import CacheState, EngineCache
     from storm_edge.engines.cache_report import write_engine_report
-    from storm_edge.engines.exported import exported_graphs
+    from storm_edge.engines.exported_graphs import exported_graphs
 
     if not backend.runs_engines:
         expected = "tensorrt or tensorrt_rtx"
@@ -39,14 +39,14 @@ def command(
         remedy = "build int8-fp16; int8 is for ONNX Runtime on a CPU"
         raise ConfigError(mismatch("--precision", precision.value, "fp32, fp16 or int8-fp16", remedy))
     graphs = exported_graphs(bundle, precision.value)
-    store = EngineStore(out, NetworkBundle.load(bundle).name)
+    cache = EngineCache(out, NetworkBundle.load(bundle).name)
     api = load_tensorrt(backend.value)
     board = resolve_target(api, target)
     if check:
-        standings = store.check(graphs, api, board, workspace_mib=workspace_mib)
+        statuses = cache.check(graphs, api, board, workspace_mib=workspace_mib)
     else:
         with progress_bars() as report:
-            standings = store.build(
+            statuses = cache.build(
                 graphs,
                 api,
                 board,
@@ -54,12 +54,12 @@ def command(
                 progress=report,
                 waiting=lambda: say(f"{out}: another build of this bundle is running; waiting for it"),
             )
-    for standing in standings:
-        why = f": {standing.why}" if standing.why else ""
-        typer.echo(f"{standing.key.graph:<16} {standing.state.value}{why}")
-    behind = sum(standing.state is not CacheState.FRESH for standing in standings)
+    for status in statuses:
+        reason = f": {status.reason}" if status.reason else ""
+        typer.echo(f"{status.key.graph:<16} {status.state.value}{reason}")
+    behind = sum(status.state is not CacheState.FRESH for status in statuses)
     if check:
-        typer.echo(f"{behind} of {len(standings)} engines to build for {board.sm}, {api.flavour} {api.version}")
+        typer.echo(f"{behind} of {len(statuses)} engines to build for {board.sm}, {api.flavour} {api.version}")
         raise typer.Exit(1 if behind else 0)
-    report_page = write_engine_report(store.root)
-    typer.echo(f"{behind} engines built, {len(standings) - behind} were fresh: {out}; {report_page}")
+    report_page = write_engine_report(cache.root)
+    typer.echo(f"{behind} engines built, {len(statuses) - behind} were fresh: {out}; {report_page}")

@@ -14,7 +14,7 @@ from storm_edge.cli.config import open_config
 from storm_edge.cli.console import print_table, progress_bars
 from storm_edge.cli.inputs import open_networks
 from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption, SetOption
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command(
     bundle: BundleOption = NANO,
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
-    engines: EnginesOption = ENGINES,
+    engines: EnginesOption = ENGINE_FOLDER,
     settings: SetOption = None,
 ) -> None:
     """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import Report, say
 from storm_edge.cli.options import LABELS, NO_NETWORKS, PSEUDO_LABELS
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def open_scene(path: Path, labels: str | None) -> BopScene:
 
 
 def open_networks(
-    name: str, *, backend: Backend = Backend.ONNXRUNTIME, engines: Path = ENGINES, device: str = "cpu"
+    name: str, *, backend: Backend = Backend.ONNXRUNTIME, engines: Path = ENGINE_FOLDER, device: str = "cpu"
 ) -> NetworkBundle | None:
     """The network bundle of that name or folder; None for ``none``, which runs on geometry alone.
 

@@ -25,7 +25,7 @@ from storm_edge.cli.options import (
     SetOption,
     UnitOption,
 )
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
@@ -53,7 +53,7 @@ def command(
     every: Annotated[int, typer.Option(help="Segment every how many images.")] = 1,
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
-    engines: EnginesOption = ENGINES,
+    engines: EnginesOption = ENGINE_FOLDER,
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,

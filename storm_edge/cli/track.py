@@ -27,7 +27,7 @@ from storm_edge.cli.options import (
     TrackerOption,
     UnitOption,
 )
-from storm_edge.engines.backend import ENGINES, Backend
+from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def command(
     sam2: Sam2Option = False,
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
-    engines: EnginesOption = ENGINES,
+    engines: EnginesOption = ENGINE_FOLDER,
     tracker: TrackerOption = None,
     pictures: Annotated[bool, typer.Option(help="Draw overlays and a video.")] = True,
     rate: Annotated[

@@ -1,20 +1,19 @@
-"""Engines on disk: found by what they were built from, so that nothing stale is ever loaded.
+"""Built engines on disk: found by what they were built from, so that nothing stale is ever loaded.
 
-    ENGINES/<bundle>/<precision>/<target>/refine-1f00c0ffee00.engine     named by its key
-                                          refine-1f00c0ffee00.json      what went into the key, and what came of it
-                                          timing.cache
-    ENGINES/<bundle>/.lock                                              held while somebody builds
+    ENGINES/<bundle>/<precision>/<sm>/refine-1f00c0ffee00.engine     named by the hash of its key
+                                      refine-1f00c0ffee00.json      its manifest, see `engine_file`
+                                      timing.cache                  makes the next build quicker
+    ENGINES/<bundle>/.lock                                          held during a build
 
-A key is the hash of everything an engine depends on. Engines of older keys stay: after a change that is taken back,
-or another JetPack, they are fresh again. Files appear whole, the manifest last, so that one without the other is no
-engine.
+A key is everything an engine depends on. Engines of older keys stay: after a change that is taken back, or another
+JetPack, they are fresh again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import os
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,16 +21,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import Report, TensorRt
-from storm_edge.engines.backends.tensorrt_build import DEFAULT_WORKSPACE_MIB, Built, build_engine
-from storm_edge.engines.exported import ExportedGraph
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import Report, TensorRt
+from storm_edge.engines.backends.tensorrt.build import DEFAULT_WORKSPACE_MIB, BuildOptions, Built, build_engine
+from storm_edge.engines.engine_file import REBUILD, SUFFIX, read_engine, write_engine
+from storm_edge.engines.exported_graphs import ExportedGraph
 from storm_edge.errors import EngineError, OutputError, mismatch
-from storm_edge.files import sha256
+from storm_edge.files import sha256, write_atomically
+
+_log = logging.getLogger(__name__)
 
 _TIMING = "timing.cache"
-_BUILD = "build it again with storm-edge build"
-_WORDS = {
+_KEY_WORDS = {
     "onnx_sha256": "network",
     "recipe_sha256": "recipe",
     "calibration_sha256": "calibration set",
@@ -89,29 +90,33 @@ class EngineKey:
 
 
 class CacheState(str, Enum):
-    """How an engine stands."""
+    """Whether an engine can be used."""
 
     FRESH = "fresh"
+    """Built from what is there now."""
     STALE = "stale"
+    """Built from something that has changed since."""
     MISSING = "missing"
+    """Never built."""
     BROKEN = "broken"
+    """Its files are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class EngineStatus:
     """One engine that is wanted, and whether it is there."""
 
     key: EngineKey
-    """What it must be."""
+    """What it depends on."""
     graph: ExportedGraph
     """What it is built from."""
     state: CacheState
-    """Whether it is."""
-    why: str
-    """In words, if it is not fresh."""
+    """Whether it can be used."""
+    reason: str
+    """Why not; empty if it is fresh."""
 
 
-def key_of(graph: ExportedGraph, api: TensorRt, target: Target, *, workspace_mib: int) -> EngineKey:
+def key_of(graph: ExportedGraph, api: TensorRt, target: GpuTarget, *, workspace_mib: int) -> EngineKey:
     """The key of the engine that a graph becomes."""
     return EngineKey(
         graph=graph.graph,
@@ -129,7 +134,7 @@ def key_of(graph: ExportedGraph, api: TensorRt, target: Target, *, workspace_mib
     )
 
 
-class EngineStore:
+class EngineCache:
     """The engines of one bundle.
 
     Args:
@@ -147,23 +152,30 @@ class EngineStore:
 
     def engine_path(self, key: EngineKey) -> Path:
         """The engine's file."""
-        return self.folder(key) / f"{key.stem}.engine"
+        return self.folder(key) / f"{key.stem}{SUFFIX}"
 
     def check(
         self,
         graphs: Sequence[ExportedGraph],
         api: TensorRt,
-        target: Target,
+        target: GpuTarget,
         *,
         workspace_mib: int = DEFAULT_WORKSPACE_MIB,
-    ) -> list[Standing]:
-        """How the engines of some graphs stand; nothing is built and no TensorRT called."""
-        standings = []
+    ) -> list[EngineStatus]:
+        """Which engines of some graphs can be used; nothing is built. Arguments as for `build`.
+
+        Raises:
+            EngineError: A graph is INT8 as ONNX Runtime wants it.
+        """
+        statuses = []
         for graph in graphs:
+            _refuse_int8(graph)
             key = key_of(graph, api, target, workspace_mib=workspace_mib)
-            state, why = self._state(key)
-            standings.append(Standing(key=key, graph=graph, state=state, why=why))
-        return standings
+            state, reason = self._state(key)
+            if state is not CacheState.FRESH:
+                _log.info("engine of %s in %s is %s: %s", key.graph, key.precision, state.value, reason)
+            statuses.append(EngineStatus(key=key, graph=graph, state=state, reason=reason))
+        return statuses
 
     def _state(self, key: EngineKey) -> tuple[CacheState, str]:
         path = self.engine_path(key)
@@ -178,7 +190,7 @@ class EngineStore:
             return (CacheState.MISSING, "never built") if damaged is None else (CacheState.BROKEN, str(damaged))
         return CacheState.STALE, _changes(others[-1][1], asdict(key))
 
-    def find(self, graph: ExportedGraph, api: TensorRt, here: Target) -> Path:
+    def find(self, graph: ExportedGraph, api: TensorRt, here: GpuTarget) -> Path:
         """The engine that was built of a graph and runs here; of several the newest.
 
         How much workspace the builder had changes nothing for who runs it, and an engine that was built for any GPU
@@ -188,22 +200,21 @@ class EngineStore:
             EngineError: There is none, and why not: never built, for another GPU, or of something that has changed.
         """
         what = f"engine of {graph.graph} in {graph.precision}"
-        if graph.precision == "int8":
-            remedy = "open the bundle's int8-fp16 folder"
-            raise EngineError(mismatch(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
+        _refuse_int8(graph)
         wanted = asdict(key_of(graph, api, here, workspace_mib=DEFAULT_WORKSPACE_MIB))
-        remedy = f"{_BUILD} --backend {api.flavour} --precision {graph.precision}"
-        why = ""
+        remedy = f"{REBUILD} --backend {api.flavour} --precision {graph.precision}"
+        stale = ""
         kept, damaged = self._manifests(self.root / graph.precision / here.sm, graph.graph)
         for path, key in kept[::-1]:
             alike = {name: key.get(name) for name in ("gpu", "system") if key.get(name) == "any"}
             like_it = {**wanted, **alike, "workspace_mib": key.get("workspace_mib")}
             if _plain(key) == _plain(like_it):
-                return path.with_suffix(".engine")
-            why = why or _changes(key, like_it)
-        if why:
+                return path.with_suffix(SUFFIX)
+            stale = stale or _changes(key, like_it)
+        if stale:
+            _log.info("%s is stale: %s", what, stale)
             raise EngineError(
-                mismatch(what, f"a stale one ({why})", f"one of {graph.path.name} as it is now", remedy)
+                mismatch(what, f"a stale one ({stale})", f"one of {graph.path.name} as it is now", remedy)
             )
         if damaged is not None:
             raise damaged
@@ -220,7 +231,7 @@ class EngineStore:
             try:
                 found.append((path, dict(json.loads(path.read_text(encoding="utf-8"))["key"])))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                remedy = f"remove it and {_BUILD}"
+                remedy = f"remove it and {REBUILD}"
                 damaged = EngineError(mismatch(path, error, "a manifest of storm-edge build", remedy))
         return found, damaged
 
@@ -228,13 +239,13 @@ class EngineStore:
         self,
         graphs: Sequence[ExportedGraph],
         api: TensorRt,
-        target: Target,
+        target: GpuTarget,
         *,
         workspace_mib: int = DEFAULT_WORKSPACE_MIB,
         progress: Report | None = None,
         waiting: Callable[[], None] | None = None,
-    ) -> list[Standing]:
-        """Build what is not fresh; how each engine stood before.
+    ) -> list[EngineStatus]:
+        """Build what is not fresh.
 
         Args:
             graphs: What to build.
@@ -244,37 +255,35 @@ class EngineStore:
             progress: Called with a graph and the finished share.
             waiting: Called when another build of this bundle has to be waited for.
 
+        Returns:
+            The status of each engine before.
+
         Raises:
             BackendError: There is not enough memory.
             EngineError: A graph is refused.
-            OutputError: The store cannot be written; engines that were there stay.
+            OutputError: The folder cannot be written; engines that were there stay.
         """
         with self._locked(waiting):
             # What another build did meanwhile is fresh now.
-            standings = self.check(graphs, api, target, workspace_mib=workspace_mib)
-            for standing in standings:
-                if standing.state is not CacheState.FRESH:
-                    self._build_one(standing, api, target, progress)
-        return standings
+            statuses = self.check(graphs, api, target, workspace_mib=workspace_mib)
+            for status in statuses:
+                if status.state is not CacheState.FRESH:
+                    self._build_one(status, api, target, progress)
+        return statuses
 
-    def _build_one(self, standing: Standing, api: TensorRt, target: Target, progress: Report | None) -> None:
-        key, graph = standing.key, standing.graph
+    def _build_one(self, status: EngineStatus, api: TensorRt, target: GpuTarget, progress: Report | None) -> None:
+        key, graph = status.key, status.graph
         timing = self.folder(key) / _TIMING
-        built = build_engine(
-            api,
-            graph.path,
-            profiles=graph.profiles,
-            target=target,
-            workspace_mib=key.workspace_mib,
-            timing_cache=timing.read_bytes() if timing.is_file() else b"",
-            progress=progress,
+        options = BuildOptions(
+            workspace_mib=key.workspace_mib, timing_cache=timing.read_bytes() if timing.is_file() else b""
         )
-        path = self.engine_path(key)
-        write_whole(path, built.data)
+        built = build_engine(
+            api, graph.path, profiles=graph.profiles, target=target, options=options, progress=progress
+        )
         if built.timing_cache:
-            write_whole(timing, built.timing_cache)
-        # Last: an engine without a manifest is none.
-        write_whole(path.with_suffix(".json"), _manifest(key, graph, built).encode())
+            write_atomically(timing, built.timing_cache, remedy="free some, or choose --out")
+        write_engine(self.engine_path(key), built.data, _manifest(key, graph, built))
+        _log.info("built engine %s in %.1f s: %s", self.engine_path(key), built.seconds, status.reason)
 
     @contextmanager
     def _locked(self, waiting: Callable[[], None] | None) -> Iterator[None]:
@@ -298,80 +307,23 @@ class EngineStore:
             yield  # the system lets go of it with the file, however this process ends
 
 
-def read_engine(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """An engine and its manifest.
-
-    Raises:
-        EngineError: Either is missing, or the engine is not the one that was built.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        data = path.read_bytes()
-        wanted, size = manifest["engine_sha256"], manifest["engine_bytes"]
-        digest = sha256(json.dumps(manifest["key"], sort_keys=True).encode())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(mismatch(path, error, "an engine with its manifest", _BUILD)) from error
-    if not path.stem.endswith(f"-{digest[:12]}"):
-        got = f"a manifest that says it is {digest[:12]}"
-        raise EngineError(mismatch(path, got, "the one it was built with", _BUILD))
-    if len(data) != size:
-        raise EngineError(mismatch(path, f"{len(data)} bytes", f"{size}", _BUILD))
-    found = sha256(data)
-    if found != wanted:
-        raise EngineError(mismatch(path, f"sha256 {found[:12]}", f"{wanted[:12]}", _BUILD))
-    return data, manifest
-
-
-def check_fits(path: Path, key: dict[str, Any], api: TensorRt, here: Target | None) -> None:
-    """Refuse an engine that this TensorRT or this GPU would crash on.
-
-    Raises:
-        EngineError: It was built by another package or version, or for another GPU.
-    """
-    flavours = {"tensorrt", "tensorrt_lean"}
-    alike = key["flavour"] == api.flavour or {key["flavour"], api.flavour} <= flavours
-    if not alike or key["version"] != api.version:
-        got = f"an engine of {key['flavour']} {key['version']}"
-        raise EngineError(mismatch(path, got, f"one of {api.flavour} {api.version}", _BUILD))
-    if here is not None and (key["sm"] != here.sm or key["gpu"] not in ("any", here.gpu)):
-        got = f"an engine for {key['sm']} ({key['gpu']})"
-        raise EngineError(mismatch(path, got, f"one for {here.sm} ({here.gpu})", _BUILD))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
-
-    Raises:
-        OutputError: It cannot be written; what was there stays.
-    """
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        got = error.strerror or error
-        raise OutputError(
-            mismatch(path, got, f"room for {len(data) // 1024} KiB", "free some, or choose --out")
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _manifest(key: EngineKey, graph: ExportedGraph, built: Built) -> str:
-    content = {
-        "format": 1,
+def _manifest(key: EngineKey, graph: ExportedGraph, built: Built) -> dict[str, Any]:
+    return {
         "key": asdict(key),
         "digest": key.digest,
         "onnx": graph.path.name,
         "cosine_to_fp32": graph.cosine,
-        "engine_sha256": sha256(built.data),
-        "engine_bytes": len(built.data),
         "build_seconds": round(built.seconds, 2),
         "build_peak_bytes": built.peak_bytes,
         "build_estimate_bytes": built.estimate_bytes,
     }
-    return json.dumps(content, indent=2) + "\n"
+
+
+def _refuse_int8(graph: ExportedGraph) -> None:
+    """ONNX Runtime's Q/DQ has zero points and biases that TensorRT does not take."""
+    if graph.precision == "int8":
+        what, remedy = f"engine of {graph.graph} in int8", "use the bundle's int8-fp16 graphs"
+        raise EngineError(mismatch(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
 
 
 def _plain(key: dict[str, Any]) -> dict[str, Any]:
@@ -384,7 +336,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     """What differs between the key an engine has and the one it needs."""
     old, new = _plain(old), _plain(new)
     lines = []
-    for field, word in _WORDS.items():
+    for field, word in _KEY_WORDS.items():
         if old.get(field) != new[field]:
             short = field.endswith("sha256")
             was, now = (str(key.get(field))[:12] if short else str(key.get(field)) for key in (old, new))

@@ -1,4 +1,4 @@
-"""What a folder of engines holds, for people and for programs: sizes, and what building them took."""
+"""A report on the engines of a bundle, as a page and as JSON: their sizes, and what building them took."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from storm_edge.engines.cache import write_whole
+from storm_edge.engines.engine_file import SUFFIX
+from storm_edge.files import write_atomically
 from storm_edge.html_page import page, table
 
 REPORT = "engines.json"
@@ -27,7 +28,8 @@ def write_engine_report(folder: Path) -> Path:
         OutputError: They cannot be written; what was there stays.
     """
     engines = [row for path in sorted(folder.glob("*/*/*.json")) if (row := _row(path)) is not None]
-    write_whole(folder / REPORT, (json.dumps({"bundle": folder.name, "engines": engines}, indent=2) + "\n").encode())
+    content = json.dumps({"bundle": folder.name, "engines": engines}, indent=2) + "\n"
+    write_atomically(folder / REPORT, content.encode())
     header = (
         "graph", "precision", "for", "built by", "engine [MiB]", "built in [s]", "peak memory [MiB]",
         "expected peak [MiB]", "cosine to FP32", "built at",
@@ -53,7 +55,7 @@ def write_engine_report(folder: Path) -> Path:
         f"<p>{len(engines)} engines, {total / _MIB:.1f} MiB; the heaviest build took {heaviest / _MIB:.0f} MiB of "
         "memory, the builder included. Engines of older networks or recipes stay until they are deleted.</p>"
     )
-    write_whole(folder / PAGE, page(f"Engines of {folder.name}", [said, table(header, rows)]).encode())
+    write_atomically(folder / PAGE, page(f"Engines of {folder.name}", [said, table(header, rows)]).encode())
     return folder / PAGE
 
 
@@ -66,5 +68,5 @@ def _row(path: Path) -> dict[str, Any] | None:
         figures = {name: manifest[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    file = path.with_suffix(".engine").relative_to(path.parents[2])
+    file = path.with_suffix(SUFFIX).relative_to(path.parents[2])
     return {**key, **figures, "file": str(file)}

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from storm_edge.engines.bundle import add_to_manifest
+from storm_edge.engines.manifest import add_to_manifest
 from storm_edge.errors import CheckpointError, OutputError, mismatch
 from storm_edge.export.onnx import export_module
 from storm_edge.kernels import segment_inputs as inputs

@@ -18,7 +18,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from storm_edge.engines.bundle import write_manifest
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import CheckpointError, EngineError, OutputError, mismatch
 from storm_edge.networks.checkpoints import load_nano
 from storm_edge.networks.folding import fold_batchnorm

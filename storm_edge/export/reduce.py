@@ -13,8 +13,8 @@ from onnx.reference import ReferenceEvaluator
 
 from storm_edge.calib.sets import Tensors
 from storm_edge.choices import Precision
-from storm_edge.engines.backends.onnxruntime import file_sha256
 from storm_edge.engines.contract import Engine
+from storm_edge.engines.manifest import file_sha256
 from storm_edge.export.compare import OutputDrift, compare
 from storm_edge.export.half import island_nodes, named_nodes, to_fp16
 from storm_edge.export.int8 import LayerChoice, Quantised, quantise

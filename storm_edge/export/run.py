@@ -20,10 +20,9 @@ from pathlib import Path
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
 from storm_edge.choices import Precision
-from storm_edge.engines.backends.onnxruntime import file_sha256
-from storm_edge.engines.bundle import MANIFEST, write_manifest
 from storm_edge.engines.contract import Engine
-from storm_edge.engines.exported import GraphFile, GraphNote, NetworkNote, write_note
+from storm_edge.engines.exported_graphs import GraphExport, GraphFile, NetworkExport, write_network_export
+from storm_edge.engines.manifest import MANIFEST, FileConventions, file_sha256, write_manifest
 from storm_edge.errors import ConfigError, EngineError, mismatch
 from storm_edge.export.precision import REDUCED, open_graphs, varies
 from storm_edge.export.recipe import Recipe
@@ -88,7 +87,7 @@ def export_bundle(
             raise EngineError(mismatch(out, "; ".join(result.failures), expected, remedy))
         _write_manifests(folder, recipes, name)
         for recipe, network in zip(recipes, networks, strict=True):
-            write_note(folder, recipe.network, _note(recipe, network, result.calibration))
+            write_network_export(folder, recipe.network, _network_export(recipe, network, result.calibration))
     return result
 
 
@@ -203,21 +202,23 @@ def _write_manifests(folder: Path, recipes: Sequence[Recipe], name: str) -> None
             preset=preset,
             networks={graph: f"{graph}.onnx" for graph in graphs},
             tier=recipes[0].tier,
-            layouts={graph: recipe.source.layout for graph, recipe in graphs.items()},
-            tensors={graph: recipe.source.tensors.get(graph, {}) for graph, recipe in graphs.items()},
+            conventions={
+                graph: FileConventions(layout=recipe.source.layout, tensors=recipe.source.tensors.get(graph, {}))
+                for graph, recipe in graphs.items()
+            },
         )
 
 
-def _note(recipe: Recipe, network: NetworkReport, calibration: str | None) -> NetworkNote:
+def _network_export(recipe: Recipe, network: NetworkReport, calibration: str | None) -> NetworkExport:
     """What the builder of engines needs to know."""
-    return NetworkNote(
+    return NetworkExport(
         recipe_sha256=recipe.sha256,
         calibration_sha256=calibration,
         graphs={
-            graph: GraphNote(
+            graph: GraphExport(
                 profiles=plan.profiles,
                 files={
-                    Precision(item.precision).value: GraphFile(
+                    Precision(item.precision): GraphFile(
                         file=str(Path(Precision(item.precision).folder) / f"{graph}.onnx"),
                         sha256=item.sha256,
                         cosine=min((drift.cosine for drift in item.drift.values()), default=None),

@@ -11,7 +11,8 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.collect import Recording, collect
 from storm_edge.calib.sets import RowSource
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import InputError
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard

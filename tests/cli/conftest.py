@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storm_edge.cli.main import run
-from storm_edge.engines.bundle import write_manifest
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.objects.onboard import onboard
 from tests.engines import tiny
 from tests.tiny_scene import MODEL, OBJECT_ID, pose, write_tiny_scene

@@ -16,7 +16,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from tests.cli.conftest import Command
 from tests.cli.test_bad_input import assert_refused, snapshot
 from tests.engines import stand_in
-from tests.engines.backends.test_tensorrt import NANO
+from tests.engines.backends.tensorrt.test_engine import NANO
 from tests.engines.tensorrt import StandIn, as_exported, install_stand_in
 from tests.tiny_scene import write_tiny_scene
 

@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime as ort
 import warp as wp
 
-from storm_edge.engines.backends.targets import Target
+from storm_edge.engines.backends.gpu import GpuTarget
 
 __version__ = "10.3.0.26"
 
@@ -442,7 +442,7 @@ class HostGpu:
 
     def __init__(self, *, eager: bool = True) -> None:
         self.device = wp.get_device("cpu")
-        self.target = Target(sm="sm87", gpu="stand-in", system="driver 1")
+        self.target = GpuTarget(sm="sm87", gpu="stand-in", system="driver 1")
         self.current = HostStream(eager=eager)
 
     def holds(self, view: Any) -> bool:

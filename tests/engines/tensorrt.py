@@ -12,17 +12,24 @@ import onnx
 import pytest
 from onnx import helper
 
-from storm_edge.engines.backends import gpu, targets
-from storm_edge.engines.backends.onnxruntime import file_sha256
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import TensorRt, load_tensorrt
-from storm_edge.engines.bundle import MANIFEST, NetworkBundle, write_manifest
-from storm_edge.engines.cache import EngineStore, Standing
-from storm_edge.engines.exported import ExportedGraph, GraphFile, GraphNote, NetworkNote, exported_graphs, write_note
+from storm_edge.engines.backends import gpu
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import TensorRt, load_tensorrt
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.cache import EngineCache, EngineStatus
+from storm_edge.engines.exported_graphs import (
+    ExportedGraph,
+    GraphExport,
+    GraphFile,
+    NetworkExport,
+    exported_graphs,
+    write_network_export,
+)
+from storm_edge.engines.manifest import MANIFEST, FileConventions, file_sha256, write_manifest
 from storm_edge.errors import BackendError
 from tests.engines import stand_in, tiny
 
-SM86 = Target(sm="sm86", gpu="any", system="any")
+SM86 = GpuTarget(sm="sm86", gpu="any", system="any")
 
 
 def package(flavour: str) -> TensorRt:
@@ -42,10 +49,10 @@ class StandIn:
     gpu: stand_in.HostGpu
     """Where its engines run."""
 
-    def build(self, bundle: Path, engines: Path, precision: str = "fp32") -> list[Standing]:
+    def build(self, bundle: Path, engines: Path, precision: str = "fp32") -> list[EngineStatus]:
         """What `storm-edge build` does."""
-        store = EngineStore(engines, NetworkBundle.load(bundle).name)
-        return store.build(exported_graphs(bundle, precision), self.api, self.gpu.target)
+        cache = EngineCache(engines, NetworkBundle.load(bundle).name)
+        return cache.build(exported_graphs(bundle, precision), self.api, self.gpu.target)
 
 
 def install_stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
@@ -54,7 +61,7 @@ def install_stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     host = stand_in.HostGpu()
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in)
     monkeypatch.setattr(gpu, "open_gpu", lambda name: host)
-    monkeypatch.setattr(targets, "device_target", lambda name="cuda:0": host.target)
+    monkeypatch.setattr(gpu, "device_target", lambda name="cuda:0": host.target)
     return StandIn(TensorRt(flavour="tensorrt", module=stand_in), host)
 
 
@@ -77,8 +84,13 @@ def as_exported(source: Path, out: Path, profiles: dict[str, dict[str, tuple[int
             size_px=manifest["size_px"],
             preset=manifest["preset"],
             networks={graph: f"{graph}.onnx" for graph in profiles},
-            tensors={graph: manifest["networks"][graph].get("tensors", {}) for graph in profiles},
-            layouts={graph: manifest["networks"][graph]["layout"] for graph in profiles},
+            conventions={
+                graph: FileConventions(
+                    layout=manifest["networks"][graph]["layout"],
+                    tensors=manifest["networks"][graph].get("tensors", {}),
+                )
+                for graph in profiles
+            },
         )
     for graph, sizes in profiles.items():
         sha256 = file_sha256(out / f"{graph}.onnx")
@@ -86,8 +98,10 @@ def as_exported(source: Path, out: Path, profiles: dict[str, dict[str, tuple[int
             p: GraphFile(file=str(Path(f) / f"{graph}.onnx"), sha256=sha256)
             for p, f in (("fp32", "."), ("fp16", "fp16"))
         }
-        graphs = {graph: GraphNote(profiles=sizes, files=files)}  # type: ignore[arg-type]
-        write_note(out, graph, NetworkNote(recipe_sha256="a" * 64, calibration_sha256=None, graphs=graphs))
+        graphs = {graph: GraphExport(profiles=sizes, files=files)}  # type: ignore[arg-type]
+        write_network_export(
+            out, graph, NetworkExport(recipe_sha256="a" * 64, calibration_sha256=None, graphs=graphs)
+        )
     return out
 
 

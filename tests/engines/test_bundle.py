@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.engines.bundle import MANIFEST, NetworkBundle, add_to_manifest, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import MANIFEST, FileConventions, add_to_manifest, write_manifest
 from storm_edge.errors import EngineError
 from storm_edge.pipeline.refine.set_scorer import open_scorer
 from tests.engines import tiny
@@ -35,7 +36,14 @@ def published(tmp_path: Path) -> Path:
     tiny.refine(tmp_path / "refine_model.onnx", size_px=SIZE_PX, names=names, channels_last=True)
     tiny.score_joint(tmp_path / "score_model.onnx", size_px=SIZE_PX)
     networks = {"refine": "refine_model.onnx", "score": "score_model.onnx"}
-    write_manifest(tmp_path, name="published", size_px=SIZE_PX, preset="parity", networks=networks, layout="nhwc")
+    write_manifest(
+        tmp_path,
+        name="published",
+        size_px=SIZE_PX,
+        preset="parity",
+        networks=networks,
+        conventions=dict.fromkeys(networks, FileConventions(layout="nhwc")),
+    )
     inputs = {"rendered": "input1", "observed": "input2"}
     _edit(
         tmp_path, lambda m: m["networks"]["refine"].update(tensors={**inputs, "trans": "output1", "rot": "output2"})

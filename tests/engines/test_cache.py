@@ -1,4 +1,4 @@
-"""The engine store: built once, rebuilt for a reason, never half there."""
+"""The engine cache: built once, rebuilt for a reason, never half there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from storm_edge.engines import cache as module
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import TensorRt
-from storm_edge.engines.backends.tensorrt_build import Built
-from storm_edge.engines.cache import CacheState, EngineStore, check_fits, read_engine
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import TensorRt
+from storm_edge.engines.backends.tensorrt.build import Built
+from storm_edge.engines.cache import CacheState, EngineCache
+from storm_edge.engines.engine_file import check_fits, read_engine
 from storm_edge.errors import EngineError, OutputError
 from tests.engines.tensorrt import SM86, doubled, exported
 
@@ -52,18 +53,18 @@ def graphs(tmp_path: Path) -> list[Any]:
 def test_nothing_changed_builds_nothing_and_one_recipe_builds_its_own(
     tmp_path: Path, graphs: list[Any], calls: list[str]
 ) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    assert [s.state for s in store.build(graphs, API, SM86)] == [CacheState.MISSING, CacheState.MISSING]
+    cache = EngineCache(tmp_path / "engines", "nano")
+    assert [s.state for s in cache.build(graphs, API, SM86)] == [CacheState.MISSING, CacheState.MISSING]
     assert calls == ["refine", "score"]
-    assert [s.state for s in store.build(graphs, API, SM86)] == [CacheState.FRESH, CacheState.FRESH]
+    assert [s.state for s in cache.build(graphs, API, SM86)] == [CacheState.FRESH, CacheState.FRESH]
     assert calls == ["refine", "score"]
     changed = [replace(graphs[0], recipe_sha256="b" * 64), graphs[1]]
-    standings = store.check(changed, API, SM86)
-    assert standings[0].why == f"recipe changed from {'a' * 12} to {'b' * 12}"
-    store.build(changed, API, SM86)
+    statuses = cache.check(changed, API, SM86)
+    assert statuses[0].reason == f"recipe changed from {'a' * 12} to {'b' * 12}"
+    cache.build(changed, API, SM86)
     assert calls == ["refine", "score", "refine"]
     assert all(
-        s.state is CacheState.FRESH for s in store.check(graphs, API, SM86)
+        s.state is CacheState.FRESH for s in cache.check(graphs, API, SM86)
     )  # taken back: the old one is still there
 
 
@@ -78,35 +79,35 @@ def test_nothing_changed_builds_nothing_and_one_recipe_builds_its_own(
 def test_what_made_an_engine_stale_is_said(
     tmp_path: Path, graphs: list[Any], calls: list[str], change: dict[str, Any], why: str
 ) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    store.build(graphs, API, SM86)
+    cache = EngineCache(tmp_path / "engines", "nano")
+    cache.build(graphs, API, SM86)
     target = replace(SM86, gpu=change.get("gpu", "any"))
     newer = TensorRt(flavour="tensorrt", module=type("Newer", (), {"__version__": change.get("version", "10.3.0")}))
-    standing = store.check(graphs, newer, target, workspace_mib=change.get("workspace_mib", 1024))[0]
-    assert (standing.state, standing.why) == (CacheState.STALE, why)
+    status = cache.check(graphs, newer, target, workspace_mib=change.get("workspace_mib", 1024))[0]
+    assert (status.state, status.reason) == (CacheState.STALE, why)
 
 
 @pytest.mark.parametrize(("damage", "message"), [("cut", r"got \d+ bytes"), ("edit", "got sha256")])
 def test_a_damaged_engine_is_refused_and_built_again(
     tmp_path: Path, graphs: list[Any], calls: list[str], damage: str, message: str
 ) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    (standing, _) = store.build(graphs, API, SM86)
-    path = store.engine_path(standing.key)
+    cache = EngineCache(tmp_path / "engines", "nano")
+    (status, _) = cache.build(graphs, API, SM86)
+    path = cache.engine_path(status.key)
     data = path.read_bytes()
     path.write_bytes(data[:-5] if damage == "cut" else b"x" + data[1:])
     with pytest.raises(EngineError, match=message):
         read_engine(path)
-    assert store.check(graphs, API, SM86)[0].state is CacheState.BROKEN
-    store.build(graphs, API, SM86)
+    assert cache.check(graphs, API, SM86)[0].state is CacheState.BROKEN
+    cache.build(graphs, API, SM86)
     assert read_engine(path)[0] == data
 
 
 def test_a_full_disk_leaves_the_old_engines_and_no_parts(
     tmp_path: Path, graphs: list[Any], calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    store.build(graphs, API, SM86)
+    cache = EngineCache(tmp_path / "engines", "nano")
+    cache.build(graphs, API, SM86)
     before = sorted(p.name for p in (tmp_path / "engines").rglob("*"))
 
     def full(path: Path, data: bytes) -> int:
@@ -116,39 +117,39 @@ def test_a_full_disk_leaves_the_old_engines_and_no_parts(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device, expected room for"):
-        store.build([replace(graphs[0], recipe_sha256="b" * 64)], API, SM86)
+        cache.build([replace(graphs[0], recipe_sha256="b" * 64)], API, SM86)
     monkeypatch.undo()
     assert sorted(p.name for p in (tmp_path / "engines").rglob("*")) == before
-    assert all(s.state is CacheState.FRESH for s in store.check(graphs, API, SM86))
+    assert all(s.state is CacheState.FRESH for s in cache.check(graphs, API, SM86))
 
 
 def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
     """What a build leaves that was killed between the two files."""
-    store = EngineStore(tmp_path / "engines", "nano")
-    (standing, _) = store.build(graphs, API, SM86)
-    store.engine_path(standing.key).with_suffix(".json").unlink()
-    assert store.check(graphs, API, SM86)[0].state is CacheState.MISSING
+    cache = EngineCache(tmp_path / "engines", "nano")
+    (status, _) = cache.build(graphs, API, SM86)
+    cache.engine_path(status.key).with_suffix(".json").unlink()
+    assert cache.check(graphs, API, SM86)[0].state is CacheState.MISSING
     with pytest.raises(EngineError, match="an engine with its manifest"):
-        read_engine(store.engine_path(standing.key))
+        read_engine(cache.engine_path(status.key))
 
 
 def test_what_a_killed_build_left_goes(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    (standing, _) = store.build(graphs, API, SM86)
-    left = store.folder(standing.key) / ".refine-0.engine.part-1"
+    cache = EngineCache(tmp_path / "engines", "nano")
+    (status, _) = cache.build(graphs, API, SM86)
+    left = cache.folder(status.key) / ".refine-0.engine.part-1"
     left.write_bytes(b"half")
-    store.build(graphs, API, SM86)
+    cache.build(graphs, API, SM86)
     assert not left.exists()
 
 
 def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
     """The second waits, says so, and finds everything done."""
-    store = EngineStore(tmp_path / "engines", "nano")
-    store.build(graphs[:1], API, SM86)
+    cache = EngineCache(tmp_path / "engines", "nano")
+    cache.build(graphs[:1], API, SM86)
     told = threading.Event()
     with (tmp_path / "engines" / "nano" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = threading.Thread(target=lambda: store.build(graphs[:1], API, SM86, waiting=told.set))
+        second = threading.Thread(target=lambda: cache.build(graphs[:1], API, SM86, waiting=told.set))
         second.start()
         assert told.wait(5.0)
         assert second.is_alive()
@@ -158,12 +159,12 @@ def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[
 
 
 def test_engines_of_another_tensorrt_or_gpu_are_refused(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
-    store = EngineStore(tmp_path / "engines", "nano")
-    (standing, _) = store.build(graphs, API, SM86)
-    path = store.engine_path(standing.key)
+    cache = EngineCache(tmp_path / "engines", "nano")
+    (status, _) = cache.build(graphs, API, SM86)
+    path = cache.engine_path(status.key)
     key = json.loads(path.with_suffix(".json").read_text())["key"]
     check_fits(path, key, TensorRt(flavour="tensorrt_lean", module=Ten), None)
     with pytest.raises(EngineError, match=r"an engine of tensorrt 10\.3\.0, expected one of tensorrt_rtx 10\.3\.0"):
         check_fits(path, key, TensorRt(flavour="tensorrt_rtx", module=Ten), None)
     with pytest.raises(EngineError, match=r"an engine for sm86 \(any\), expected one for sm87 \(Orin\)"):
-        check_fits(path, key, API, Target(sm="sm87", gpu="Orin", system="driver 13"))
+        check_fits(path, key, API, GpuTarget(sm="sm87", gpu="Orin", system="driver 13"))

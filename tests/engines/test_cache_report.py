@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from storm_edge.engines import cache as module
-from storm_edge.engines.backends.tensorrt_api import TensorRt
-from storm_edge.engines.backends.tensorrt_build import Built
-from storm_edge.engines.cache import EngineStore
+from storm_edge.engines.backends.tensorrt.api import TensorRt
+from storm_edge.engines.backends.tensorrt.build import Built
+from storm_edge.engines.cache import EngineCache
 from storm_edge.engines.cache_report import REPORT, write_engine_report
 from tests.engines.tensorrt import SM86, doubled, exported
 
@@ -30,18 +30,18 @@ def test_size_and_peak_memory_of_every_engine_are_told(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(module, "build_engine", build)
     graphs = [exported(doubled(tmp_path / f"{name}.onnx", factor=i)) for i, name in enumerate(("refine", "score"), 2)]
-    store = EngineStore(tmp_path / "engines", "nano")
-    store.build(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)
-    text = write_engine_report(store.root).read_text()
+    cache = EngineCache(tmp_path / "engines", "nano")
+    cache.build(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)
+    text = write_engine_report(cache.root).read_text()
     for cell in ("refine", "score", "sm86 (any)", "tensorrt 10.3.0", "1.5", "4.2", "700", "900"):
         assert f"<td>{cell}</td>" in text, cell
     assert "2 engines, 3.0 MiB" in text
-    told = json.loads((store.root / REPORT).read_text())["engines"]
+    told = json.loads((cache.root / REPORT).read_text())["engines"]
     assert [e["graph"] for e in told] == ["refine", "score"]
-    assert all((store.root / e["file"]).is_file() for e in told)
-    # The report is no engine: the next look at the store does not stumble over it.
-    assert [s.why for s in store.check(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)] == ["", ""]
-    (store.root / "fp16" / "sm86" / "refine-000000000000.json").write_text("{")  # a damaged manifest is none either
-    (store.root / "report.html").write_text("of the export")
-    assert write_engine_report(store.root).read_text() == text
-    assert (store.root / "report.html").read_text() == "of the export"
+    assert all((cache.root / e["file"]).is_file() for e in told)
+    # The report is no engine: the next look at the cache does not stumble over it.
+    assert [s.reason for s in cache.check(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)] == ["", ""]
+    (cache.root / "fp16" / "sm86" / "refine-000000000000.json").write_text("{")  # a damaged manifest is none either
+    (cache.root / "report.html").write_text("of the export")
+    assert write_engine_report(cache.root).read_text() == text
+    assert (cache.root / "report.html").read_text() == "of the export"

@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from storm_edge.engines.backends.tensorrt_build import build_engine
+from storm_edge.engines.backends.tensorrt.build import build_engine
 from storm_edge.export.compare import compare
 from storm_edge.export.half import to_fp16
 from storm_edge.export.int8 import Quantised, quantise, run_rows

@@ -13,11 +13,11 @@ import pytest
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import Recording, collect
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import TensorRt
-from storm_edge.engines.backends.tensorrt_build import build_engine
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import TensorRt
+from storm_edge.engines.backends.tensorrt.build import build_engine
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.exported import exported_graphs
+from storm_edge.engines.exported_graphs import exported_graphs
 from storm_edge.export.recipe import Gates, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import export_bundle
 from storm_edge.objects.onboard import onboard
@@ -84,7 +84,7 @@ def test_a_graph_compiles(bundle: Path, api: TensorRt, name: str, precision: str
     (graph,) = (g for g in exported_graphs(bundle, precision) if g.graph == name)
     first = dict(list(graph.profiles.items())[:1])  # one profile of those a robot gets: the same layers
     for sm in ("sm86", "sm89"):
-        built = build_engine(api, graph.path, profiles=first, target=Target(sm=sm, gpu="any", system="any"))
+        built = build_engine(api, graph.path, profiles=first, target=GpuTarget(sm=sm, gpu="any", system="any"))
         assert len(built.data) > 10_000
 
 

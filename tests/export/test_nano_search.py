@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from storm_edge.engines.bundle import NetworkBundle, add_to_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import add_to_manifest
 from storm_edge.errors import CheckpointError, EngineError
 from storm_edge.export.nano_search import export_nano_som, export_nano_tom, load_nano_som, load_nano_tom
 from storm_edge.networks.nano_som import NanoSom

@@ -14,7 +14,8 @@ import pytest
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
 from storm_edge.live.config import ScheduleConfig, StormConfig

@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.array_view import view_of
+from storm_edge.engines.backends.tensors import view_of
 from storm_edge.engines.contract import Buffers, Engine, EngineSpec, TensorSpec
 
 _TO_NHWC = (0, 2, 3, 1)

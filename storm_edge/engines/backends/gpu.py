@@ -1,15 +1,30 @@
-"""The CUDA device that engines run on, as much of it as they need: what lies in its memory, and its streams."""
+"""The CUDA device that engines run on: what it is, what lies in its memory, and its streams."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import warp as wp
 
-from storm_edge.engines.backends.array_view import ArrayView
-from storm_edge.engines.backends.targets import Target, device_target
+from storm_edge.engines.backends.tensors import ArrayView
 from storm_edge.errors import BackendError, mismatch
 from storm_edge.kernels.device import require_device
+
+_L4T = Path("/etc/nv_tegra_release")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuTarget:
+    """A GPU, as far as an engine built for it cares."""
+
+    sm: str
+    """Its compute capability: ``sm86``."""
+    gpu: str
+    """Its name; ``any`` for one that is not here."""
+    system: str
+    """CUDA driver and, on a Jetson, its L4T release; ``any`` likewise."""
 
 
 class Gpu:
@@ -28,7 +43,7 @@ class Gpu:
         self.device = require_device(name)
         target = device_target(str(self.device.alias))
         assert target is not None  # `require_device` has refused a machine without CUDA
-        self.target: Target = target
+        self.target: GpuTarget = target
 
     def holds(self, view: ArrayView) -> bool:
         """Whether an array lies in its memory."""
@@ -46,3 +61,15 @@ class Gpu:
 def open_gpu(name: str) -> Gpu:
     """The CUDA device of that name; see `Gpu`."""
     return Gpu(name)
+
+
+def device_target(name: str = "cuda:0") -> GpuTarget | None:
+    """A GPU of this machine, None without one."""
+    wp.config.quiet = True
+    wp.init()
+    if not wp.is_cuda_available():
+        return None
+    device = wp.get_device(name)
+    driver = ".".join(str(part) for part in wp.get_cuda_driver_version())
+    l4t = _L4T.read_text(encoding="utf-8").splitlines()[0] if _L4T.is_file() else ""
+    return GpuTarget(sm=f"sm{device.arch}", gpu=str(device.name), system=f"driver {driver} {l4t}".strip())

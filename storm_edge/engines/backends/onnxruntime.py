@@ -6,7 +6,6 @@ one stream, named when it is opened: with all buffers on the device a launch onl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from storm_edge.engines.backends import gpu as cuda
-from storm_edge.engines.backends.array_view import ArrayView, view_of
+from storm_edge.engines.backends.tensors import (
+    ArrayView,
+    FileTensor,
+    check_count,
+    check_names,
+    checked_buffers,
+    checked_inputs,
+    engine_spec,
+    file_tensor,
+)
 from storm_edge.engines.contract import Buffers, EngineOptions, EngineSpec
-from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
+from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import BackendError, EngineError, mismatch
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -29,18 +37,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(uint8)": np.dtype(np.uint8),
     "tensor(bool)": np.dtype(np.bool_),
 }
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file, lower-case hex.
-
-    Raises:
-        EngineError: It cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EngineError(mismatch(path, error.strerror, "an ONNX file", "check the bundle folder")) from error
 
 
 def _session(path: Path, options: EngineOptions) -> tuple[ort.InferenceSession, int, cuda.Gpu | None]:
@@ -112,12 +108,7 @@ class OnnxRuntimeEngine:
         check_names(path, [t.name for t in (*self._session.get_inputs(), *self._session.get_outputs())], names)
         self._inputs = [_declared(path, t, names) for t in self._session.get_inputs()]
         self._outputs = [_declared(path, t, names) for t in self._session.get_outputs()]
-        self._spec = EngineSpec(
-            name=name,
-            inputs=tuple(t.spec for t in self._inputs),
-            outputs=tuple(t.spec for t in self._outputs),
-            sha256=sha256,
-        )
+        self._spec = engine_spec(name, self._inputs, self._outputs, sha256)
         self._views: dict[str, ArrayView] = {}
         self._kept: dict[str, Any] = {}
         self._bindings: dict[int, Any] = {}
@@ -132,25 +123,12 @@ class OnnxRuntimeEngine:
 
     def bind(self, buffers: Buffers) -> None:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
-        wanted = {t.spec.name for t in (*self._inputs, *self._outputs)}
-        if buffers.keys() != wanted:
-            what = f"buffers of {self._spec.name}"
-            raise EngineError(mismatch(what, sorted(buffers), sorted(wanted), "bind one array per tensor"))
-        views: dict[str, ArrayView] = {}
-        capacities = set()
-        for tensor in (*self._inputs, *self._outputs):
-            what = f"{self._spec.name}.{tensor.spec.name}"
-            view = view_of(buffers[tensor.spec.name], tensor.spec, what=what)
+        views, capacity = checked_buffers(self._spec, buffers)
+        for name, view in views.items():
             if view.on_cuda and self._gpu is None:
+                what = f"{self._spec.name}.{name}"
                 raise EngineError(mismatch(what, "a CUDA array", "one in CPU memory", "open the engine on cuda"))
-            views[tensor.spec.name] = view
-            if None in tensor.spec.shape:
-                capacities.add(view.shape[0])
-        if len(capacities) > 1:
-            what = f"buffers of {self._spec.name}"
-            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
-        self._views, self._kept, self._bindings = views, dict(buffers), {}
-        self._capacity = capacities.pop() if capacities else 1
+        self._views, self._kept, self._bindings, self._capacity = views, dict(buffers), {}, capacity
 
     def launch(self, count: int | None = None, stream: Any = None) -> None:
         """Run on the first ``count`` rows; see `Engine.launch`. On CUDA, with all buffers there, it only enqueues.
@@ -160,11 +138,7 @@ class OnnxRuntimeEngine:
                 not the one that the engine was opened for.
         """
         count = self._capacity if count is None else count
-        if not 1 <= count <= self._capacity:
-            expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
-            raise EngineError(
-                mismatch(f"launch of {self._spec.name}", count, expected, "bind buffers that are large enough")
-            )
+        check_count(self._spec, count, self._capacity)
         if count not in self._bindings:
             self._bindings[count] = self._binding(count)
         if self._gpu is not None and self._gpu.handle(stream) != self._stream_handle:
@@ -196,7 +170,7 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: An input is missing, unknown, or of another type or shape.
         """
-        given = checked_inputs(self._spec, self._inputs, inputs)
+        given = checked_inputs(self._spec, inputs)
         feed = {t.name: (a := given[t.spec.name]).reshape(t.sized(len(a))) for t in self._inputs}
         arrays = self._session.run([t.name for t in self._outputs], feed)
         return {

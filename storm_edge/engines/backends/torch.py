@@ -1,6 +1,6 @@
 """Engines on PyTorch, for development machines with neither TensorRT nor an ONNX Runtime for their GPU.
 
-The one module of the robot's rooms that imports PyTorch, and only when somebody names this backend: nothing falls
+The one module of what a robot may run that imports PyTorch, and only when somebody names this backend: nothing falls
 back to it. It runs a graph operator by operator and allocates in between; a launch on CUDA is enqueued on the stream.
 """
 
@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.backends.array_view import view_of
-from storm_edge.engines.backends.onnxruntime import file_sha256
+from storm_edge.engines.backends.tensors import (
+    FileTensor,
+    check_count,
+    check_names,
+    checked_buffers,
+    checked_inputs,
+    engine_spec,
+    file_tensor,
+)
 from storm_edge.engines.contract import Buffers, EngineSpec
-from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
+from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import BackendError, EngineError, mismatch
 
 
@@ -62,12 +69,7 @@ class TorchEngine:
         tensors = [file_tensor(path.name, t, dtype, shape, names or {}) for t, dtype, shape in declared]
         count = len(self._graph.inputs)
         self._inputs, self._outputs = tensors[:count], tensors[count:]
-        self._spec = EngineSpec(
-            name=name,
-            inputs=tuple(t.spec for t in self._inputs),
-            outputs=tuple(t.spec for t in self._outputs),
-            sha256=sha256,
-        )
+        self._spec = engine_spec(name, self._inputs, self._outputs, sha256)
         self._bound: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
         self._capacity = 0
@@ -81,27 +83,17 @@ class TorchEngine:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
         import torch
 
-        what = f"buffers of {self._spec.name}"
-        tensors = {t.spec.name: t for t in (*self._inputs, *self._outputs)}
-        if buffers.keys() != tensors.keys():
-            raise EngineError(mismatch(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
-        bound, capacities = {}, set()
-        for name, tensor in tensors.items():
-            view = view_of(buffers[name], tensor.spec, what=f"{self._spec.name}.{name}")
+        views, capacity = checked_buffers(self._spec, buffers)
+        bound = {}
+        for name, view in views.items():
             if view.on_cuda != self._device.startswith("cuda"):
                 got, expected = ("a CUDA array", "CPU") if view.on_cuda else ("an array in CPU memory", "CUDA")
-                raise EngineError(
-                    mismatch(f"{what}: {name}", got, f"one in {expected} memory", "open it on that device")
-                )
+                what = f"buffers of {self._spec.name}: {name}"
+                raise EngineError(mismatch(what, got, f"one in {expected} memory", "open it on that device"))
             array = buffers[name]
             # Both share the memory.
             bound[name] = torch.as_tensor(array, device=self._device) if view.on_cuda else _shared(np.asarray(array))
-            if None in tensor.spec.shape:
-                capacities.add(view.shape[0])
-        if len(capacities) > 1:
-            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
-        self._capacity = capacities.pop() if capacities else 1
-        self._bound, self._kept = bound, dict(buffers)
+        self._bound, self._kept, self._capacity = bound, dict(buffers), capacity
 
     def launch(self, count: int | None = None, stream: Any = None) -> None:
         """Run on the first ``count`` rows; see `Engine.launch`.
@@ -110,9 +102,7 @@ class TorchEngine:
             EngineError: Nothing is bound, or ``count`` is out of range.
         """
         count = self._capacity if count is None else count
-        if not 1 <= count <= self._capacity:
-            expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
-            raise EngineError(mismatch(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
+        check_count(self._spec, count, self._capacity)
         if not self._device.startswith("cuda"):
             self._compute(count)
             return
@@ -144,7 +134,7 @@ class TorchEngine:
         """
         import torch
 
-        given = checked_inputs(self._spec, self._inputs, inputs)
+        given = checked_inputs(self._spec, inputs)
         feed = {
             t.name: torch.from_numpy((a := given[t.spec.name]).reshape(t.sized(len(a)))).to(self._device)
             for t in self._inputs

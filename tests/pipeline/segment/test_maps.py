@@ -10,7 +10,8 @@ import torch
 
 from storm_edge.choices import Framing
 from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import CheckpointError, ConfigError, EngineError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.export.som import export_som

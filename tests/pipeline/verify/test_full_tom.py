@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError
 from storm_edge.export.tom import export_tom
 from storm_edge.geometry.se3 import make_T

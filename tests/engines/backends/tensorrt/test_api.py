@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from storm_edge.engines.backends import tensorrt as tensorrt_engine
-from storm_edge.engines.backends import tensorrt_build
-from storm_edge.engines.backends.targets import Target, resolve_target
-from storm_edge.engines.backends.tensorrt_api import BUILDER_API, RUNTIME_API, TensorRt, load_tensorrt, missing_names
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt import build, engine
+from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API, TensorRt, load_tensorrt, missing_names
+from storm_edge.engines.backends.tensorrt.target import resolve_target
 from storm_edge.errors import BackendError, ConfigError
 from tests.engines.tensorrt import package
 
@@ -37,7 +37,7 @@ def test_the_contract_covers_what_the_code_calls() -> None:
         "set_compute_capability",
     }  # ours; RTX only, guarded
     used = set()
-    for module in (tensorrt_build, tensorrt_engine):
+    for module in (build, engine):
         tree = ast.parse(Path(str(module.__file__)).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
@@ -63,7 +63,7 @@ def test_flags_follow_the_version() -> None:
 
 def test_what_cannot_be_built_here_is_said() -> None:
     api = package("tensorrt_rtx")
-    assert resolve_target(api, "sm86") == Target(sm="sm86", gpu="any", system="any")
+    assert resolve_target(api, "sm86") == GpuTarget(sm="sm86", gpu="any", system="any")
     with pytest.raises(BackendError, match=r"got sm87, expected one of .*'sm86'.*build on that board"):
         resolve_target(api, "sm87")
     with pytest.raises(ConfigError, match="sm and a number"):

@@ -15,10 +15,11 @@ import warp as wp
 
 from storm_edge.engines.backend import Backend, require_backend
 from storm_edge.engines.backends import gpu
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt import TensorRtEngine
-from storm_edge.engines.bundle import NetworkBundle, write_manifest
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.engine import TensorRtEngine
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineSpec
+from storm_edge.engines.manifest import FileConventions, write_manifest
 from storm_edge.errors import BackendError, EngineError
 from storm_edge.export.recipe import read_recipe
 from storm_edge.pipeline.track.batched_launches import is_capturable
@@ -27,7 +28,7 @@ from tests.engines.tensorrt import StandIn, as_exported, doubled, exported
 
 SIZE_PX = 16
 PROFILES = {"track": (1, 1, 4), "register": (1, 8, 16)}
-RECIPES = Path(__file__).resolve().parents[3] / "export"
+RECIPES = Path(__file__).resolve().parents[4] / "export"
 NANO = {
     graph: dict(plan.profiles)
     for network in ("refine", "score", "som", "tom")
@@ -50,8 +51,10 @@ def source(tmp_path: Path) -> Path:
         size_px=SIZE_PX,
         preset="parity",
         networks={"refine": "refine.onnx", "score": "score.onnx"},
-        layout="nhwc",
-        tensors={"refine": {**pair, "trans": "output1", "rot": "output2"}, "score": {**pair, "score": "output1"}},
+        conventions={
+            "refine": FileConventions(layout="nhwc", tensors={**pair, "trans": "output1", "rot": "output2"}),
+            "score": FileConventions(layout="nhwc", tensors={**pair, "score": "output1"}),
+        },
     )
     return folder
 
@@ -326,7 +329,7 @@ def test_what_tensorrt_cannot_load_is_refused_with_its_reason(
 
 
 def test_a_path_to_an_engine_of_another_gpu_is_refused(standing_in: StandIn, bundle: Path, engines: Path) -> None:
-    standing_in.gpu.target = Target(sm="sm110", gpu="Thor", system="driver 1")
+    standing_in.gpu.target = GpuTarget(sm="sm110", gpu="Thor", system="driver 1")
     with pytest.raises(EngineError, match=r"an engine for sm87 \(stand-in\), expected one for sm110 \(Thor\)"):
         TensorRtEngine(_only_refine(engines), api=standing_in.api, gpu=standing_in.gpu)  # type: ignore[arg-type]
 
@@ -339,8 +342,10 @@ def test_a_network_that_changed_since_is_not_run_by_its_old_engine(
     )
     pair = {"rendered": "input1", "observed": "input2"}
     write_manifest(
-        source, name="published", size_px=SIZE_PX, preset="parity", networks={"refine": "refine.onnx"}, layout="nhwc",
-        tensors={"refine": {**pair, "trans": "output1", "rot": "output2"}},
+        source, name="published", size_px=SIZE_PX, preset="parity", networks={"refine": "refine.onnx"},
+        conventions={
+            "refine": FileConventions(layout="nhwc", tensors={**pair, "trans": "output1", "rot": "output2"})
+        },
     )  # fmt: skip
     shutil.rmtree(bundle)
     as_exported(source, bundle, {"refine": PROFILES})
@@ -369,11 +374,11 @@ def test_the_packaged_bundle_has_to_be_exported_first(standing_in: StandIn, tmp_
 
 
 def test_int8_for_onnx_runtime_is_no_engine(standing_in: StandIn, tmp_path: Path) -> None:
-    from storm_edge.engines.cache import EngineStore
+    from storm_edge.engines.cache import EngineCache
 
     graph = replace(exported(doubled(tmp_path / "refine.onnx")), precision="int8")
     with pytest.raises(EngineError, match="INT8 as ONNX Runtime wants it, expected int8-fp16"):
-        EngineStore(tmp_path, "mine").find(graph, standing_in.api, standing_in.gpu.target)
+        EngineCache(tmp_path, "mine").find(graph, standing_in.api, standing_in.gpu.target)
 
 
 def test_a_backend_that_is_not_here_is_refused_and_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

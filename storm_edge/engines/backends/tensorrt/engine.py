@@ -17,12 +17,18 @@ import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.engines.backends import gpu as cuda
-from storm_edge.engines.backends.array_view import view_of
-from storm_edge.engines.backends.tensorrt_api import TensorRt, load_tensorrt
-from storm_edge.engines.cache import EngineStore, check_fits, read_engine
+from storm_edge.engines.backends.tensorrt.api import TensorRt
+from storm_edge.engines.backends.tensors import (
+    FileTensor,
+    check_count,
+    check_names,
+    checked_buffers,
+    checked_inputs,
+    engine_spec,
+    file_tensor,
+)
 from storm_edge.engines.contract import Buffers, EngineSpec
-from storm_edge.engines.exported import ExportedGraph
-from storm_edge.engines.file_tensor import FileTensor, check_names, checked_inputs, file_tensor
+from storm_edge.engines.engine_file import check_fits, read_engine
 from storm_edge.errors import EngineError, mismatch
 
 _DTYPES = {
@@ -62,27 +68,6 @@ def profile_for(profiles: Sequence[ShapeProfile], count: int, *, what: str) -> S
     return min(fitting, key=lambda p: p.most)
 
 
-def open_engine(
-    store: EngineStore, graph: ExportedGraph, *, flavour: str, device: str, names: Mapping[str, str]
-) -> TensorRtEngine:
-    """The engine that was built of an exported graph, for the TensorRT and the GPU that are here.
-
-    Args:
-        store: The engines of the graph's bundle.
-        graph: What it must have been built of.
-        flavour: TensorRT package.
-        device: ``cuda`` or ``cuda:<i>``.
-        names: Our name by the file's name, for tensors that are called otherwise there.
-
-    Raises:
-        BackendError: The package or the device is not here.
-        EngineError: It was never built, is stale, or was damaged.
-    """
-    api = load_tensorrt(flavour)
-    gpu = cuda.open_gpu(device)
-    return TensorRtEngine(store.find(graph, api, gpu.target), api=api, gpu=gpu, names=names)
-
-
 class TensorRtEngine:
     """One engine, ready to run.
 
@@ -116,12 +101,8 @@ class TensorRtEngine:
             self._inputs = self._declared(tensors, "INPUT", names or {})
             self._outputs = self._declared(tensors, "OUTPUT", names or {})
             self._profiles = [self._profile(index) for index in range(self._engine.num_optimization_profiles)]
-        self._spec = EngineSpec(
-            name=str(manifest["key"]["graph"]),
-            inputs=tuple(t.spec for t in self._inputs),
-            outputs=tuple(t.spec for t in self._outputs),
-            sha256=str(manifest["key"]["onnx_sha256"]),
-        )
+        key = manifest["key"]
+        self._spec = engine_spec(str(key["graph"]), self._inputs, self._outputs, str(key["onnx_sha256"]))
         self._varying = [t for t in self._inputs if None in t.shape]
         self._kept: dict[str, Any] = {}
         self._addresses: dict[str, int] = {}
@@ -172,24 +153,12 @@ class TensorRtEngine:
 
     def bind(self, buffers: Buffers) -> None:
         """Fix where inputs are read and outputs written; see `Engine.bind`."""
-        tensors = {t.spec.name: t for t in (*self._inputs, *self._outputs)}
-        what = f"buffers of {self._spec.name}"
-        if buffers.keys() != tensors.keys():
-            raise EngineError(mismatch(what, sorted(buffers), sorted(tensors), "bind one array per tensor"))
-        capacities = set()
-        addresses = {}
-        for name, tensor in tensors.items():
-            view = view_of(buffers[name], tensor.spec, what=f"{self._spec.name}.{name}")
+        views, capacity = checked_buffers(self._spec, buffers)
+        for name, view in views.items():
             if not self._gpu.holds(view):
-                raise EngineError(
-                    mismatch(f"{what}: {name}", "an array in CPU memory", "a CUDA array", "put it on cuda")
-                )
-            addresses[tensor.name] = view.address
-            if None in tensor.spec.shape:
-                capacities.add(view.shape[0])
-        if len(capacities) > 1:
-            raise EngineError(mismatch(what, f"first sizes {sorted(capacities)}", "one size", "allocate them alike"))
-        capacity = capacities.pop() if capacities else 1
+                what = f"buffers of {self._spec.name}: {name}"
+                raise EngineError(mismatch(what, "an array in CPU memory", "a CUDA array", "put it on cuda"))
+        addresses = {t.name: views[t.spec.name].address for t in (*self._inputs, *self._outputs)}
         self._profile_for(capacity)
         self._point_at(addresses)
         self._capacity, self._kept, self._addresses = capacity, dict(buffers), addresses
@@ -210,9 +179,7 @@ class TensorRtEngine:
             EngineError: Nothing is bound, no profile admits ``count``, or a launch failed, now or earlier.
         """
         count = self._capacity if count is None else count
-        if not 1 <= count <= self._capacity:
-            expected = f"1 to {self._capacity}" if self._capacity else "bound buffers"
-            raise EngineError(mismatch(f"launch of {self._spec.name}", count, expected, "bind larger buffers"))
+        check_count(self._spec, count, self._capacity)
         self._enqueue(count, stream)
 
     def _enqueue(self, count: int, stream: Any) -> None:
@@ -234,7 +201,7 @@ class TensorRtEngine:
         Raises:
             EngineError: An input is missing or unknown; or as `bind` and `launch`.
         """
-        given = checked_inputs(self._spec, self._inputs, inputs)
+        given = checked_inputs(self._spec, inputs)
         counts = sorted({len(given[t.spec.name]) for t in self._varying})
         if len(counts) > 1:
             what = f"inputs of {self._spec.name}"

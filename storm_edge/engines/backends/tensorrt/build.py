@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from storm_edge.engines.backends.targets import Target
-from storm_edge.engines.backends.tensorrt_api import Report, TensorRt
+from storm_edge.engines.backends.gpu import GpuTarget
+from storm_edge.engines.backends.tensorrt.api import Report, TensorRt
 from storm_edge.errors import BackendError, EngineError, mismatch
 
 DEFAULT_WORKSPACE_MIB = 1024
@@ -38,14 +38,23 @@ class Built:
     """What `build_memory_bytes` had expected."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What a build may take, and what it may begin with."""
+
+    workspace_mib: int = DEFAULT_WORKSPACE_MIB
+    """Scratch memory that a kernel may take [MiB]."""
+    timing_cache: bytes = b""
+    """Of an earlier build, or empty."""
+
+
 def build_engine(
     api: TensorRt,
     onnx: Path,
     *,
     profiles: Mapping[str, tuple[int, int, int]],
-    target: Target,
-    workspace_mib: int = DEFAULT_WORKSPACE_MIB,
-    timing_cache: bytes = b"",
+    target: GpuTarget,
+    options: BuildOptions | None = None,
     progress: Report | None = None,
 ) -> Built:
     """Build one engine.
@@ -55,8 +64,7 @@ def build_engine(
         onnx: The graph; precision is what it says.
         profiles: Least, usual and most of the size that varies, by use; empty for a graph of fixed sizes.
         target: What it is for.
-        workspace_mib: Scratch memory that a kernel may take [MiB].
-        timing_cache: Of an earlier build, or empty.
+        options: Memory and timings.
         progress: Called with the graph's name and the finished share.
 
     Raises:
@@ -67,9 +75,9 @@ def build_engine(
         raise BackendError(
             mismatch(api.flavour, "a runtime without builder", "tensorrt or tensorrt_rtx", "install one")
         )
-    trt = api.module
+    options, trt = options or BuildOptions(), api.module
     data = onnx.read_bytes()
-    estimate = build_memory_bytes(onnx, profiles, workspace_mib=workspace_mib)
+    estimate = build_memory_bytes(onnx, profiles, workspace_mib=options.workspace_mib)
     available = available_bytes()
     if available is not None and estimate > available:
         got = f"{available // _MIB} MiB of memory free"
@@ -87,12 +95,12 @@ def build_engine(
     config = builder.create_builder_config()
     # TensorRT's own streams would run at default priority, beside a loop that asked for another.
     config.max_aux_streams = 0
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib * _MIB)
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
     if api.keeps_timings:
         editable = getattr(trt.BuilderFlag, "EDITABLE_TIMING_CACHE", None)
         if editable is not None:
             config.set_flag(editable)
-        config.set_timing_cache(config.create_timing_cache(timing_cache), False)
+        config.set_timing_cache(config.create_timing_cache(options.timing_cache), False)
     monitor = None if progress is None else api.progress_monitor(progress, onnx.stem)
     if monitor is not None:
         config.progress_monitor = monitor

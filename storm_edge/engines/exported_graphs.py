@@ -1,4 +1,7 @@
-"""What `storm-edge export` tells the builder of engines: the graphs of a bundle, their profiles, their hashes."""
+"""What an export says of its graphs, for those who build engines of them: profiles, precisions and hashes.
+
+BUNDLE/recipes/<network>.json      one `NetworkExport` per network
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from storm_edge.engines.backends.onnxruntime import file_sha256
+from storm_edge.choices import Precision
+from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.strict_model import StrictModel
 
-FOLDER = "recipes"
+_FOLDER = "recipes"
 _EXPORT = "export it with storm-edge export"
 
 
@@ -27,16 +31,16 @@ class GraphFile(StrictModel):
     """Least cosine of an output to FP32."""
 
 
-class GraphNote(StrictModel):
+class GraphExport(StrictModel):
     """One graph."""
 
     profiles: dict[str, tuple[int, int, int]]
     """Batch sizes by use, least, usual and most."""
-    files: dict[Literal["fp32", "fp16", "int8", "int8-fp16"], GraphFile]
+    files: dict[Precision, GraphFile]
     """By precision."""
 
 
-class NetworkNote(StrictModel):
+class NetworkExport(StrictModel):
     """``recipes/<network>.json``."""
 
     format: Literal[1] = 1
@@ -44,7 +48,7 @@ class NetworkNote(StrictModel):
     """Of the recipe."""
     calibration_sha256: str | None
     """Of the calibration set, where INT8 was made."""
-    graphs: dict[str, GraphNote]
+    graphs: dict[str, GraphExport]
     """By name."""
 
 
@@ -70,11 +74,11 @@ class ExportedGraph:
     """Least cosine of an output to FP32."""
 
 
-def write_note(folder: Path, network: str, note: NetworkNote) -> None:
-    """Write the note of one network into a bundle."""
-    target = folder / FOLDER
+def write_network_export(folder: Path, network: str, content: NetworkExport) -> None:
+    """Write ``recipes/<network>.json`` into a bundle."""
+    target = folder / _FOLDER
     target.mkdir(exist_ok=True)
-    (target / f"{network}.json").write_text(note.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (target / f"{network}.json").write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def exported_graphs(folder: Path, precision: str) -> list[ExportedGraph]:
@@ -84,20 +88,21 @@ def exported_graphs(folder: Path, precision: str) -> list[ExportedGraph]:
         EngineError: It is no exported bundle, has no such precision, or a file is missing or was changed.
     """
     found = []
-    for note in _notes(folder):
-        for graph, entry in note.graphs.items():
-            file = next((f for p, f in entry.files.items() if p == precision), None)
+    for network in _networks(folder):
+        for graph, entry in network.graphs.items():
+            file = next((f for p, f in entry.files.items() if p.value == precision), None)
             if file is None:
+                there = sorted(p.value for p in entry.files)
                 remedy = "export with --calibration, or build another precision"
-                raise EngineError(mismatch(f"{folder}: {graph}", sorted(entry.files), precision, remedy))
+                raise EngineError(mismatch(f"{folder}: {graph}", there, precision, remedy))
             sha256 = file_sha256(folder / file.file)
             if sha256 != file.sha256:
                 raise EngineError(mismatch(folder / file.file, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
-            found.append(_graph(folder, note, graph, precision, file))
+            found.append(_graph(folder, network, graph, precision, file))
     return found
 
 
-def graph_of(path: Path, sha256: str) -> tuple[Path, ExportedGraph]:
+def find_exported_graph(path: Path, sha256: str) -> tuple[Path, ExportedGraph]:
     """The exported graph that a network's file is, and the folder of its bundle.
 
     Args:
@@ -109,39 +114,40 @@ def graph_of(path: Path, sha256: str) -> tuple[Path, ExportedGraph]:
     """
     path = path.resolve()
     for folder in (path.parent, path.parent.parent):
-        for note in _notes(folder, none_is_wrong=False):
-            for graph, entry in note.graphs.items():
+        for network in _networks(folder, required=False):
+            for graph, entry in network.graphs.items():
                 for precision, file in entry.files.items():
                     if folder / file.file == path:
                         if file.sha256 != sha256:
                             raise EngineError(mismatch(path, f"sha256 {sha256[:12]}", file.sha256[:12], _EXPORT))
-                        return folder, _graph(folder, note, graph, precision, file)
-    raise EngineError(mismatch(path, f"no {FOLDER}/*.json that names it", "a network of an exported bundle", _EXPORT))
+                        return folder, _graph(folder, network, graph, precision.value, file)
+    got = f"no {_FOLDER}/*.json that names it"
+    raise EngineError(mismatch(path, got, "a network of an exported bundle", _EXPORT))
 
 
-def _notes(folder: Path, *, none_is_wrong: bool = True) -> list[NetworkNote]:
-    paths = sorted((folder / FOLDER).glob("*.json"))
-    if not paths and none_is_wrong:
-        raise EngineError(mismatch(folder, f"no {FOLDER}/*.json", "an exported bundle", _EXPORT))
-    notes = []
+def _networks(folder: Path, *, required: bool = True) -> list[NetworkExport]:
+    paths = sorted((folder / _FOLDER).glob("*.json"))
+    if not paths and required:
+        raise EngineError(mismatch(folder, f"no {_FOLDER}/*.json", "an exported bundle", _EXPORT))
+    networks = []
     for path in paths:
         try:
-            notes.append(NetworkNote.model_validate_json(path.read_bytes()))
+            networks.append(NetworkExport.model_validate_json(path.read_bytes()))
         except ValidationError as error:
             raise EngineError(
-                mismatch(path, error.errors()[0]["msg"], "a note of storm-edge export", _EXPORT)
+                mismatch(path, error.errors()[0]["msg"], "a file of storm-edge export", _EXPORT)
             ) from error
-    return notes
+    return networks
 
 
-def _graph(folder: Path, note: NetworkNote, graph: str, precision: str, file: GraphFile) -> ExportedGraph:
+def _graph(folder: Path, network: NetworkExport, graph: str, precision: str, file: GraphFile) -> ExportedGraph:
     return ExportedGraph(
         graph=graph,
         precision=precision,
         path=folder / file.file,
         sha256=file.sha256,
-        recipe_sha256=note.recipe_sha256,
-        calibration_sha256=note.calibration_sha256 if precision.startswith("int8") else None,
-        profiles=note.graphs[graph].profiles,
+        recipe_sha256=network.recipe_sha256,
+        calibration_sha256=network.calibration_sha256 if precision.startswith("int8") else None,
+        profiles=network.graphs[graph].profiles,
         cosine=file.cosine,
     )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from storm_edge.bench.memory import resident_mib
-from storm_edge.engines.backends import tensorrt_build
 from storm_edge.engines.backends.gpu import open_gpu
-from storm_edge.engines.backends.targets import resolve_target
-from storm_edge.engines.backends.tensorrt import ShapeProfile, TensorRtEngine, profile_for
-from storm_edge.engines.backends.tensorrt_build import build_engine, build_memory_bytes
-from storm_edge.engines.cache import EngineStore
+from storm_edge.engines.backends.tensorrt import build as module
+from storm_edge.engines.backends.tensorrt.build import build_engine, build_memory_bytes
+from storm_edge.engines.backends.tensorrt.engine import ShapeProfile, TensorRtEngine, profile_for
+from storm_edge.engines.backends.tensorrt.target import resolve_target
+from storm_edge.engines.cache import EngineCache
 from storm_edge.errors import BackendError, EngineError
 from tests.engines.tensorrt import SM86, doubled, exported, mixed_types, package
 
@@ -60,7 +60,7 @@ def test_a_graph_that_varies_needs_a_profile(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = doubled(tmp_path / "doubled.onnx")
-    monkeypatch.setattr(tensorrt_build, "available_bytes", lambda: 100 * 2**20)
+    monkeypatch.setattr(module, "available_bytes", lambda: 100 * 2**20)
     with pytest.raises(BackendError, match=r"got 100 MiB of memory free, expected about \d+ MiB"):
         build_engine(package("tensorrt_rtx"), path, profiles=PROFILES, target=SM86)
     small = build_memory_bytes(path, {"a": (1, 1, 1)})
@@ -85,9 +85,9 @@ def test_a_batch_takes_the_tightest_profile_or_is_refused() -> None:
 def test_an_engine_computes_what_its_graph_says(tmp_path: Path, cuda: str) -> None:
     api = package("tensorrt_rtx" if _has("tensorrt_rtx") else "tensorrt")
     graph = exported(doubled(tmp_path / "doubled.onnx"))
-    store = EngineStore(tmp_path / "engines", "tiny")
-    (standing,) = store.build([graph], api, resolve_target(api, None))
-    engine = TensorRtEngine(store.engine_path(standing.key), api=api, gpu=open_gpu(cuda))
+    cache = EngineCache(tmp_path / "engines", "tiny")
+    (status,) = cache.build([graph], api, resolve_target(api, None))
+    engine = TensorRtEngine(cache.engine_path(status.key), api=api, gpu=open_gpu(cuda))
     for count in (1, 4, 16):
         x = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
         np.testing.assert_allclose(engine.run({"x": x})["y"], 2.0 * x)
