@@ -109,12 +109,12 @@ def follow(sequence: Recording, order: list[int], config: GeometricConfig) -> Ru
     for index in order:
         buffers.upload(sequence.frames[index])
         if index == order[0]:
-            refiner.learn(buffers, pose, forget=True)
+            refiner.update_appearance(buffers, pose, forget=True)
         start, start_cpu = time.perf_counter(), time.process_time()
         result = refiner.refine(buffers, motion_starts(pose, before))
         before, pose = pose, result.T_cam_centre
         if result.trusted:
-            refiner.learn(buffers, pose)
+            refiner.update_appearance(buffers, pose)
         wall.append(1e3 * (time.perf_counter() - start))
         cpu.append(1e3 * (time.process_time() - start_cpu))
         poses.append(pose)
@@ -223,14 +223,14 @@ def residuals_by_error(sequence: Recording, seed: int = 0) -> dict[str, Any]:
     for index in np.flatnonzero(sequence.judged):
         buffers.upload(sequence.frames[index])
         T = sequence.T_cam_centre[index]
-        refiner.learn(buffers, T)
+        refiner.update_appearance(buffers, T)
         for angle_deg, shift_m in ((0, 0.0), (5, 0.005), (10, 0.01), (20, 0.02), (40, 0.03), (90, 0.03)):
             w, v = rng.standard_normal((2, 8, 3))
             w *= np.deg2rad(angle_deg) / np.linalg.norm(w, axis=1, keepdims=True)
             v *= shift_m / np.linalg.norm(v, axis=1, keepdims=True)
             poses = make_T(exp_so3(w) @ T[:3, :3], T[:3, 3] + v)
             found.setdefault(f"{angle_deg} deg {1e3 * shift_m:.0f} mm", []).extend(
-                refiner.evidence(buffers, poses).residual.tolist()
+                refiner.terms_at(buffers, poses).residual.tolist()
             )
     return {name: np.round(np.percentile(r, [1, 10, 50, 90, 99]), 3).tolist() for name, r in found.items()}
 

@@ -28,7 +28,7 @@ from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, Re
 from storm_edge.pipeline.segment.maps import NETWORKS
 from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
 from storm_edge.pipeline.segment.sharpen import Sharpener
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
 from storm_edge.pipeline.verify.full_tom import open_verifier
 from storm_edge.replay.follow import label_indices
 
@@ -125,7 +125,7 @@ class _Run:
         self._registrar = Registrar(on_device, bundle, config=schedule)
         refiner = PoseRefiner(on_device, bundle, batch=2)
         config = StepwiseTrackConfig(ask_network="always")
-        self._tracker = Tracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
+        self._tracker = StepwiseTracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
         self._verifier = open_verifier(on_device, bundle)
 
     def run(self) -> bool:

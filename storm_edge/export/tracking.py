@@ -29,7 +29,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
 from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_sequences, write_scene
 
 _FIRST_SEED = 60_000  # not those of benchmarks, calibration or training
@@ -97,7 +97,7 @@ def _follow(recording: _Recording, networks: GivenBundle) -> list[float]:
         return [_LOST_M] * len(frames)
     refiner = PoseRefiner(on_device, networks, batch=2)
     config = StepwiseTrackConfig(ask_network="always")
-    tracker = Tracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
+    tracker = StepwiseTracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
     tracker.start(buffers, pose)
     errors_m = [points.add_s(recording.T_cam_centre[0], pose)]
     for frame, truth in zip(frames[1:], recording.T_cam_centre[1:], strict=True):

@@ -187,14 +187,14 @@ def contour_evidence_kernel(
 
 RESIDUAL, DEPTH_TERM, CONTOUR_TERM, COLOUR_TERM, INLIER_SHARE, HIDDEN_SHARE = range(6)
 TERM_COUNT = 6
-"""Columns of the terms that `weigh_sums` makes, see `pipeline.refine.geometric`."""
+"""Columns of the terms that `fuse_sums` makes, see `pipeline.refine.geometric`."""
 
 CONTRAST_FLOOR = 0.03**2
 """Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
 
 
 @wp.func
-def weigh_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
+def fuse_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
     """The terms of hypothesis ``n``: `pipeline.refine.geometric.weigh` on the device, in float64 like there."""
     one = wp.float64(1.0)
     zero = wp.float64(0.0)
@@ -237,7 +237,7 @@ def weigh_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, 
 
 
 @wp.kernel
-def weigh_kernel(sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
-    """`weigh_sums`, one thread per hypothesis; ``terms`` is ``(N, TERM_COUNT)``."""
+def fuse_terms_kernel(sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
+    """`fuse_sums`, one thread per hypothesis; ``terms`` is ``(N, TERM_COUNT)``."""
     n = wp.tid()
-    weigh_sums(n, sums, colours_known, terms)
+    fuse_sums(n, sums, colours_known, terms)

@@ -3,7 +3,7 @@
 Depth and contour do not hold a mug about its axis, its print does. Colours are compared as *tones*: along the one
 direction in RGB in which the object's colours differ most, so that a green print on a red ground counts although
 both are equally bright. The image is taken to be ``gain * model + bias`` in tone; both numbers are learned at
-trusted poses (`learn_exposure_kernel`), so that lamp and exposure do not count as an error. Called by
+trusted poses (`update_exposure_kernel`), so that lamp and exposure do not count as an error. Called by
 `pipeline.refine.descent`.
 """
 
@@ -140,7 +140,7 @@ def photometric_rows_kernel(
 
 
 @wp.func
-def learn_exposure(
+def update_exposure(
     rate: float,
     sums: wp.array2d(dtype=wp.float32),
     exposure: wp.array(dtype=wp.vec2),
@@ -164,10 +164,10 @@ def learn_exposure(
 
 
 @wp.kernel
-def learn_exposure_kernel(
+def update_exposure_kernel(
     rate: float,
     sums: wp.array2d(dtype=wp.float32),
     exposure: wp.array(dtype=wp.vec2),
 ):
-    """`learn_exposure` in one thread."""
-    learn_exposure(rate, sums, exposure)
+    """`update_exposure` in one thread."""
+    update_exposure(rate, sums, exposure)

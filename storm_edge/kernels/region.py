@@ -357,7 +357,7 @@ def count_masked_colours_kernel(
 
 
 @wp.func
-def learn_colour(
+def update_colour(
     k: int,
     rate: float,
     counts: wp.array2d(dtype=wp.float32),
@@ -384,12 +384,12 @@ def learn_colour(
 
 
 @wp.kernel
-def learn_colours_kernel(
+def update_colours_kernel(
     rate: float,
     counts: wp.array2d(dtype=wp.float32),
     histograms: wp.array2d(dtype=wp.float32),
     log_odds: wp.array(dtype=wp.float32),
 ):
-    """`learn_colour`, one thread per colour bin."""
+    """`update_colour`, one thread per colour bin."""
     k = wp.tid()
-    learn_colour(k, rate, counts, histograms, log_odds)
+    update_colour(k, rate, counts, histograms, log_odds)

@@ -39,7 +39,7 @@ class BatchedGroup:
     Args:
         networks: Bundle with RefineNet, or None to track by geometry alone.
         config: The schedule of a step.
-        second_look: How the ordinary tracker looks at frames in doubt.
+        fallback: How the stepwise tracker treats frames in doubt.
         device: Warp device name.
         options: Where and how RefineNet runs; its ``stream`` is the one of all steps, made here if not given.
     """
@@ -49,7 +49,7 @@ class BatchedGroup:
         networks: NetworkBundle | None,
         *,
         config: BatchedTrackConfig | None = None,
-        second_look: StepwiseTrackConfig | None = None,
+        fallback: StepwiseTrackConfig | None = None,
         device: str = "cpu",
         options: EngineOptions | None = None,
     ) -> None:
@@ -58,7 +58,7 @@ class BatchedGroup:
             self._networks = None
         else:
             self._networks = ReopenableNetworks.around(networks)
-        self._second_look = second_look or StepwiseTrackConfig()
+        self._fallback = fallback or StepwiseTrackConfig()
         self._options = options or EngineOptions(device=device)
         self._stream: Any = self._options.stream
         self._engine: Engine | None = None
@@ -68,14 +68,14 @@ class BatchedGroup:
         self._written: Frame | None = None
         self._stepped: Frame | None = None
         self._steps: dict[BatchedTrack, TrackStep] = {}
-        self._looks_of_others = 0
+        self._fallback_count_of_others = 0
         self.spent_ms = self.share_ms = 0.0
 
     @property
     def report(self) -> dict[str, object]:
         """How steps are run, for reports; JSON types."""
-        looks = self._looks_of_others + sum(slot.item.second_looks for slot in self._slots)
-        found: dict[str, object] = {"kind": TrackerKind.BATCHED.value, "second_looks": looks}
+        looks = self._fallback_count_of_others + sum(slot.item.fallback_count for slot in self._slots)
+        found: dict[str, object] = {"kind": TrackerKind.BATCHED.value, "fallback_count": looks}
         report = self._report
         if report is None:
             return found | {"launches": "none: there was no frame"}
@@ -87,12 +87,12 @@ class BatchedGroup:
         }
 
     def join(self, item: ObjectOnDevice, network: PoseRefiner | None) -> BatchedTrack:
-        """A place for one more object; ``network`` is for its second looks."""
+        """A place for one more object; ``network`` is for its fallback."""
         followed = make_object(
             item,
             self._config,
             self._networks,
-            second_look=self._second_look,
+            fallback=self._fallback,
             network=network,
         )
         return BatchedTrack(self, followed)
@@ -125,7 +125,7 @@ class BatchedGroup:
         """Follow a slot no longer."""
         if slot in self._slots:
             self._slots.remove(slot)
-            self._looks_of_others += slot.item.second_looks
+            self._fallback_count_of_others += slot.item.fallback_count
             self._tracks = self._written = self._stepped = None
 
     def colours_of(self, slot: BatchedTrack) -> NDArray[np.float32] | None:

@@ -65,7 +65,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import Tracker, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
 from storm_edge.pipeline.verify.full_tom import TrackVerifier
 
 Float64 = NDArray[np.float64]
@@ -125,9 +125,9 @@ class ObjectSession:
         if networks is not None:
             self._network = PoseRefiner(item, networks, batch=2, options=options)
 
-        def tracker() -> Tracker:
+        def tracker() -> StepwiseTracker:
             geometry = GeometricRefiner(item.viewpoints)
-            return Tracker(item, geometry, self._network, config=self._config.track.stepwise)
+            return StepwiseTracker(item, geometry, self._network, config=self._config.track.stepwise)
 
         self._tracker = tracker() if group is None else None
         self._verifying = VerificationLane(verifier, lane, item.device.alias)

@@ -91,7 +91,7 @@ def make_batched_group(
     schedule = config.track.batched
     if config.track.stepwise.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
-    return BatchedGroup(networks, config=schedule, second_look=config.track.stepwise, device=device, options=options)
+    return BatchedGroup(networks, config=schedule, fallback=config.track.stepwise, device=device, options=options)
 
 
 def open_session(

@@ -25,7 +25,7 @@ from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
-from storm_edge.pipeline.track.stepwise import Tracker, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
 Float64 = NDArray[np.float64]
@@ -59,7 +59,7 @@ class RecoveryTask:
         self,
         item: ObjectOnDevice,
         registrar: Registrar,
-        catch_up_tracker: Tracker,
+        catch_up_tracker: StepwiseTracker,
         *,
         detector: Detector | None,
         vote: Vote,

@@ -115,7 +115,7 @@ def describe_tracker(tracker: Mapping[str, Any]) -> str:
     """How objects were followed, in a line; ``tracker`` as in `summary.json`."""
     if "launches" not in tracker:
         return f"tracker {tracker['kind']}"
-    return f"tracker {tracker['kind']}, {tracker['launches']}; second looks: {tracker['second_looks']}"
+    return f"tracker {tracker['kind']}, {tracker['launches']}; stepwise fallbacks: {tracker['fallback_count']}"
 
 
 def write_summary(path: Path | str, summary: Mapping[str, Any]) -> None:

@@ -105,7 +105,7 @@ def learn(counts, rate=1.0, histograms=None):
     histograms = wp.array(histograms, dtype=wp.float32, device="cpu")
     log_odds = wp.zeros(region.BIN_COUNT, dtype=wp.float32, device="cpu")
     inputs = [rate, counts, histograms, log_odds]
-    wp.launch(region.learn_colours_kernel, dim=region.BIN_COUNT, inputs=inputs, device="cpu")
+    wp.launch(region.update_colours_kernel, dim=region.BIN_COUNT, inputs=inputs, device="cpu")
     return histograms.numpy(), log_odds.numpy()
 
 
@@ -322,7 +322,7 @@ def test_exposure_is_the_line_through_the_colours(shot):
     )
     exposure = wp.zeros(1, dtype=wp.vec2, device="cpu")
     inputs = [1.0, wp.array(sums, dtype=wp.float32, device="cpu"), exposure]
-    wp.launch(photometric.learn_exposure_kernel, dim=1, inputs=inputs, device="cpu")
+    wp.launch(photometric.update_exposure_kernel, dim=1, inputs=inputs, device="cpu")
     np.testing.assert_allclose(exposure.numpy()[0], [0.6, 0.1], atol=1e-4)
 
 

@@ -16,7 +16,7 @@ from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
-from storm_edge.pipeline.track.stepwise import Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from tests.staged import Staged
 
 
@@ -29,7 +29,7 @@ def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
     return RecoveryTask(
         staged.item,
         Registrar(staged.item, None),
-        Tracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
+        StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
         detector=detector,
         vote=lambda buffers, T: None,
         local_search=LocalSearchConfig(),

@@ -11,12 +11,12 @@ import warp as wp
 
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
-from storm_edge.kernels.evidence import contour_evidence, surface_evidence, weigh_sums
+from storm_edge.kernels.evidence import contour_evidence, fuse_sums, surface_evidence
 from storm_edge.kernels.gauss_newton import closest_view, sum_rows, take_step
 from storm_edge.kernels.image_descriptor import RgbdImage
-from storm_edge.kernels.photometric import learn_exposure, photometric_row
+from storm_edge.kernels.photometric import photometric_row, update_exposure
 from storm_edge.kernels.point_to_plane import point_to_plane_row
-from storm_edge.kernels.region import BIN_COUNT, count_colours, learn_colour, region_row
+from storm_edge.kernels.region import BIN_COUNT, count_colours, region_row, update_colour
 
 wp.set_module_options({"enable_backward": False})
 
@@ -85,7 +85,7 @@ def gather_evidence(
                 n, p, rgb, depth, camera, poses, views, known.contour_points, known.contour_normals,
                 known.contour_distances, known.log_odds, known.occlusion_m, evidence,
             )  # fmt: skip
-    weigh_sums(n, evidence, colours_known, terms)
+    fuse_sums(n, evidence, colours_known, terms)
 
 
 @wp.kernel
@@ -157,7 +157,7 @@ def descend_kernel(
 
 
 @wp.kernel
-def learn_kernel(
+def update_appearance_kernel(
     picture: wp.array(dtype=RgbdImage),
     camera: wp.array(dtype=wp.vec4),
     known: SparseObject,
@@ -188,13 +188,13 @@ def learn_kernel(
     depth = picture[0].depth
     views[n] = closest_view(poses[n], known.directions)
     gather_evidence(n, rgb, depth, camera, poses, views, known, colours_known, evidence, terms)
-    learn_exposure(rate, evidence, known.exposure)
+    update_exposure(rate, evidence, known.exposure)
     for p in range(known.surface_points.shape[1]):
         count_colours(
             p, rgb, depth, camera, poses, views, known.contour_points, known.contour_normals,
             known.contour_distances, known.surface_points, gap_px, length_px, known.agreement_m, counts,
         )  # fmt: skip
     for k in range(wp.static(BIN_COUNT)):
-        learn_colour(k, rate, counts, histograms, known.log_odds)
+        update_colour(k, rate, counts, histograms, known.log_odds)
     counts[0, BIN_COUNT] = 0.0
     counts[1, BIN_COUNT] = 0.0

@@ -128,8 +128,8 @@ class PoseFeatureExtractor:
 
     def alignment_residual(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
         """`CandidateFeatures.misfit` of a pose, for choosing among several."""
-        self._geometry.learn(buffers, T_cam_centre, forget=True)
-        outline = self._geometry.evidence(buffers, T_cam_centre)
+        self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
+        outline = self._geometry.terms_at(buffers, T_cam_centre)
         return float(outline.contour[0] + outline.depth[0])
 
     def extract(
@@ -145,8 +145,8 @@ class PoseFeatureExtractor:
         """
         judged = self._judge.judge(buffers, T_cam_centre[None], mask=None)
         imbalance, residual = compare_colours(seen.rendered, seen.observed)
-        self._geometry.learn(buffers, T_cam_centre, forget=True)
-        outline = self._geometry.evidence(buffers, T_cam_centre)
+        self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
+        outline = self._geometry.terms_at(buffers, T_cam_centre)
         return CandidateFeatures(
             visible=float(judged.visible[0]),
             pattern=float(judged.colour[0]),

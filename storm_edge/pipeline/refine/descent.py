@@ -20,7 +20,7 @@ from storm_edge.kernels import region
 from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import descent as fused
 from storm_edge.kernels.image_descriptor import ImageDescriptor
-from storm_edge.kernels.photometric import learn_exposure_kernel, photometric_rows_kernel
+from storm_edge.kernels.photometric import photometric_rows_kernel, update_exposure_kernel
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
 from storm_edge.objects.on_device import ViewpointBuffers
 
@@ -108,8 +108,8 @@ class DeviceRgbd(RgbdBuffers, Protocol):
 class Descents:
     """Up to ``capacity`` poses that go downhill together.
 
-    Call order: `look` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
-    `learn` keeps the colour statistics, which all poses share. `descend` does all that at once, and
+    Call order: `set_frame` at a frame, `place` the poses, `step` as often as wanted, then `poses` and `evidence`.
+    `update_appearance` keeps the colour statistics, which all poses share. `descend` does all that at once, and
     `update_appearance_at` the lesson: on a CPU in a launch each. Where nothing may wait, or a CUDA graph is
     captured: `attach`, write
     ``pose_buffer``, `placed`, `step`, `enqueue_evidence`, `enqueue_appearance_update`; these only enqueue.
@@ -188,7 +188,7 @@ class Descents:
         known.occlusion_m, known.gate_m, known.agreement_m = self._occlusion_m, self._gate_m, _AGREEMENT_M
         return known
 
-    def look(self, frame: RgbdBuffers) -> None:
+    def set_frame(self, frame: RgbdBuffers) -> None:
         """Use this frame from now on. The same buffers with new content cost nothing."""
         self._use(frame)
         (fx, _, cx), (_, fy, cy), _ = frame.K.tolist()
@@ -197,7 +197,7 @@ class Descents:
             self._camera_host.write(np.array([self._camera_values], dtype=np.float32))
 
     def attach(self, frame: DeviceRgbd) -> None:
-        """`look` with the intrinsics read on the device, where they may change without a word. Enqueues only."""
+        """`set_frame` with the intrinsics read on the device, where they may change without a word. Enqueues only."""
         self._use(frame)
         self._camera_values = None
         self._launch("camera", gn.camera_kernel, 1, lambda: [frame.K_device, self._camera])
@@ -267,7 +267,7 @@ class Descents:
             for step in schedule.steps:
                 self.step(step)
             self.enqueue_evidence()
-            self._weigh()
+            self._fuse()
         return Descended(
             np.array(self._poses_host.read(count), dtype=np.float64),
             np.array(self._terms_host.read(count)),
@@ -275,7 +275,7 @@ class Descents:
         )
 
     def update_appearance_at(self, T_cam_centre: ArrayLike, rate: float) -> Float64:
-        """Put a pose ``(4, 4)`` and `learn` there.
+        """Put a pose ``(4, 4)`` and `update_appearance` there.
 
         Returns:
             The terms there, judged by the colours that were known before, ``(TERM_COUNT,)``.
@@ -285,7 +285,7 @@ class Descents:
         if descriptor is not None:
             self._launch(
                 ("learn", descriptor, rate, self.colours_known),
-                fused.learn_kernel,
+                fused.update_appearance_kernel,
                 1,
                 lambda: [
                     descriptor.array,
@@ -308,16 +308,14 @@ class Descents:
         else:
             self.placed(1)
             self.enqueue_evidence()
-            self._weigh()
+            self._fuse()
             self._learn_there(rate)
         return np.array(self._terms_host.read(1)[0])
 
-    def _weigh(self) -> None:
+    def _fuse(self) -> None:
         """Terms of the sums in ``evidence_buffer``. Enqueues only."""
-        colours = self.colours_known
-        self._launch(
-            ("weigh", colours), ev.weigh_kernel, self._count, lambda: [self.evidence_buffer, colours, self._terms]
-        )
+        colours, sums, terms = self.colours_known, self.evidence_buffer, self._terms
+        self._launch(("fuse", colours), ev.fuse_terms_kernel, self._count, lambda: [sums, colours, terms])
 
     def _numbers(self, step: GeometricStep) -> Any:
         numbers = fused.StepNumbers()
@@ -434,7 +432,7 @@ class Descents:
                 ),
             )
 
-    def learn(self, rate: float) -> Float64:
+    def update_appearance(self, rate: float) -> Float64:
         """Blend the colours and the exposure at the first pose into what is known; a rate of 1 replaces it.
 
         Returns:
@@ -445,7 +443,7 @@ class Descents:
         return sums
 
     def enqueue_appearance_update(self, rate: float) -> None:
-        """`learn` without the answer. Enqueues only."""
+        """`update_appearance` without the answer. Enqueues only."""
         self.enqueue_evidence()
         self._learn_there(rate)
 
@@ -453,7 +451,7 @@ class Descents:
         frame = self._frame
         assert frame is not None
         self._launch(
-            ("exposure", rate), learn_exposure_kernel, 1, lambda: [rate, self.evidence_buffer, self._exposure]
+            ("exposure", rate), update_exposure_kernel, 1, lambda: [rate, self.evidence_buffer, self._exposure]
         )
         self._launch(
             "count",
@@ -502,7 +500,7 @@ class Descents:
     def _blend(self, rate: float) -> None:
         self._launch(
             ("learn", rate),
-            region.learn_colours_kernel,
+            region.update_colours_kernel,
             region.BIN_COUNT,
             lambda: [rate, self._colour_counts, self._histograms, self._log_odds],
         )

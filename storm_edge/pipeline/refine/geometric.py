@@ -92,13 +92,13 @@ class GeometricConfig:
     """Plane distance that counts as wholly wrong in the residual [m]."""
     learning_rate: float = 0.2
     """Share of the newest frame in the colour statistics."""
-    usual_rates: tuple[float, float] = (0.3, 0.03)
+    baseline_rates: tuple[float, float] = (0.3, 0.03)
     """Share of the newest residual in the usual one, when it is lower and when it is higher: what a track once
     reached is not soon forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class AlignmentTerms:
     """What speaks for N poses; arrays of shape ``(N,)``."""
 
     residual: Float64
@@ -115,7 +115,7 @@ class Evidence:
     """Share of the surface points with a reading that something nearer hides."""
 
     @classmethod
-    def of_terms(cls, terms: Float64) -> Evidence:
+    def of_terms(cls, terms: Float64) -> AlignmentTerms:
         """From the terms of `kernels.evidence`, ``(N, TERM_COUNT)``."""
         residual, depth, contour, colour, inliers, hidden = terms.T
         return cls(residual=residual, depth=depth, contour=contour, colour=colour, inliers=inliers, hidden=hidden)
@@ -152,10 +152,10 @@ class GeometricResult:
     """How far the search went."""
 
 
-def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
+def fuse_terms(sums: Float64, *, colours_known: bool) -> AlignmentTerms:
     """Turn sums of `kernels.evidence` ``(N, SUM_COUNT)`` into the terms of the residual.
 
-    `kernels.evidence.weigh_sums` says the same on the device.
+    `kernels.evidence.fuse_sums` says the same on the device.
 
     Args:
         sums: As the kernel left them.
@@ -180,7 +180,7 @@ def weigh(sums: Float64, *, colours_known: bool) -> Evidence:
     total = depth_weight + contour_weight + colour_weight
     weighted = depth * depth_weight + contour * contour_weight + colour * colour_weight
     residual = np.where(total > 0.0, weighted / np.maximum(total, 1e-9), 1.0)
-    return Evidence(
+    return AlignmentTerms(
         residual=residual,
         depth=depth,
         contour=contour,
@@ -249,8 +249,9 @@ def _turn(x: float, y: float, z: float) -> list[list[float]]:
 class GeometricRefiner:
     """Refines poses of one object; all buffers are made here.
 
-    Call `learn` with ``forget`` at the first pose, then for every frame `refine`, and `learn` where its pose is
-    trusted: light and background change, and the usual residual is kept there.
+    Call `update_appearance` with ``forget`` at the first pose, then for every frame `refine`, and
+    `update_appearance` where its pose is trusted: light and background change, and the residual baseline is kept
+    there.
 
     Args:
         viewpoints: The object's sparse views; their device is used.
@@ -281,12 +282,12 @@ class GeometricRefiner:
             (self._schedule(config.gather), 1),
         )
         self._finish = self._schedule(config.finish)
-        self._usual = 1.0
+        self._residual_baseline = 1.0
         self._frame_count = 0
         self._pause = 0
         self._futile_residual = 0.0
 
-    def learn(self, frame: RgbdBuffers, T_cam_centre: ArrayLike, *, forget: bool = False) -> None:
+    def update_appearance(self, frame: RgbdBuffers, T_cam_centre: ArrayLike, *, forget: bool = False) -> None:
         """Learn the colours of object and surroundings, and the usual residual, at a pose that is trusted.
 
         Args:
@@ -295,7 +296,7 @@ class GeometricRefiner:
             forget: Start anew: after registration, or on another recording.
         """
         descents, config = self._descents, self.config
-        descents.look(frame)
+        descents.set_frame(frame)
         anew = forget or not descents.exposure_known
         terms = descents.update_appearance_at(T_cam_centre, 1.0 if anew else config.learning_rate)
         if anew:  # judged by what was just learned: before, there was nothing to judge the contour by
@@ -303,17 +304,17 @@ class GeometricRefiner:
         residual = float(terms[ev.RESIDUAL])
         if anew:
             self._pause = 0
-        rate = 1.0 if anew else config.usual_rates[residual > self._usual]
-        self._usual += rate * (residual - self._usual)
+        rate = 1.0 if anew else config.baseline_rates[residual > self._residual_baseline]
+        self._residual_baseline += rate * (residual - self._residual_baseline)
 
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was learned of colours, see `local_search.nearby_mask`, ``(BIN_COUNT,)``; None before `learn`."""
+        """What was learned of colours, ``(BIN_COUNT,)``; None before `update_appearance`."""
         return self._descents.log_odds() if self._descents.colours_known else None
 
-    def evidence(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> Evidence:
+    def terms_at(self, frame: RgbdBuffers, T_cam_centre: ArrayLike) -> AlignmentTerms:
         """Judge poses ``(N, 4, 4)``, ``N <= batch``, without moving them."""
-        self._descents.look(frame)
-        return Evidence.of_terms(self._descents.descend(T_cam_centre, self._judge_only).terms)
+        self._descents.set_frame(frame)
+        return AlignmentTerms.of_terms(self._descents.descend(T_cam_centre, self._judge_only).terms)
 
     def refine(self, frame: RgbdBuffers, starts: ArrayLike) -> GeometricResult:
         """Refine one pose.
@@ -327,7 +328,7 @@ class GeometricRefiner:
         starts = np.asarray(starts, dtype=np.float64).reshape(-1, 4, 4)
         self._frame_count += 1
         self._pause = max(self._pause - 1, 0)
-        descents.look(frame)
+        descents.set_frame(frame)
 
         # Begin where the image agrees most; where starts agree alike, with the first.
         begun = descents.descend(starts, self._judge_only)
@@ -339,15 +340,15 @@ class GeometricRefiner:
         budget: SearchBudget = "small"
         iterations = 0
         found: list[Descended] = []
-        if _residual(before) <= self._usual + config.narrow_margin:
+        if _residual(before) <= self._residual_baseline + config.narrow_margin:
             found.append(descents.descend(start, self._small))
             iterations += len(config.small)
-        if not found or _residual(found[0]) > self._usual + config.small_margin:
+        if not found or _residual(found[0]) > self._residual_baseline + config.small_margin:
             found.append(descents.descend(start, self._narrow))
             iterations += len(config.narrow)
             budget = "narrow"
         best = min(found, key=_residual)
-        if _residual(best) > self._usual + config.narrow_margin and not self._is_paused(_residual(best)):
+        if _residual(best) > self._residual_baseline + config.narrow_margin and not self._is_paused(_residual(best)):
             best = self._search(np.concatenate([starts, turned(start[0], config.turn_deg)]), best)
             iterations += len(config.spread) + len(config.gather) + len(config.finish)
             budget = "wide"
@@ -366,7 +367,7 @@ class GeometricRefiner:
             T_cam_centre=final.poses[0],
             accepted=accepted,
             residual=residual,
-            trusted=residual <= max(self._usual + config.trust_margin, config.trust_below),
+            trusted=residual <= max(self._residual_baseline + config.trust_margin, config.trust_below),
             depth_residual_m=depth * config.gate_m,
             contour=contour,
             colour=colour,
@@ -398,7 +399,7 @@ class GeometricRefiner:
             Poses ``(N, 4, 4)`` and their residuals ``(N,)``.
         """
         descents, schedule = self._descents, self.config.polish
-        descents.look(frame)
+        descents.set_frame(frame)
         if mask is not None:
             descents.learn_from_mask(mask)
         poses = np.array(T_cam_centre, dtype=np.float64).reshape(-1, 4, 4)

@@ -6,7 +6,7 @@ the network said, the last pose, and the last motion continued. Each is judged w
 one with the lowest residual. That costs more arithmetic than `pipeline.track.stepwise`, and no waiting; on CUDA the
 whole step is one graph. On a CPU, where nothing is waited for anyway, `pipeline.track.stepwise` is the cheaper one.
 
-A wide search is not part of the schedule. A frame in doubt may get a second look by `pipeline.track.stepwise`,
+A wide search is not part of the schedule. A frame in doubt may be given to `pipeline.track.stepwise`,
 object by object, see `resident_object`; an object that is lost has to be found by others and started again.
 Poses are of the centred mesh (``T_cam_centre``).
 """
@@ -33,7 +33,7 @@ from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
-from storm_edge.pipeline.refine.geometric import GeometricConfig, weigh
+from storm_edge.pipeline.refine.geometric import GeometricConfig, fuse_terms
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseScores, judge_sums
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import (
@@ -44,7 +44,7 @@ from storm_edge.pipeline.track.batched_launches import (
     result_staging,
 )
 from storm_edge.pipeline.track.batched_object import BatchedObject
-from storm_edge.pipeline.track.confidence import trust
+from storm_edge.pipeline.track.confidence import pose_confidence
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
 
 Float64 = NDArray[np.float64]
@@ -60,7 +60,7 @@ class BatchedTrackConfig:
     """Hypotheses beside the network's: 1 is the last pose, 2 the last motion continued as well. 0 is for a network
     that is always right."""
     geometry: GeometricConfig = field(default_factory=GeometricConfig)
-    """Its ``narrow`` steps are the polish; limits, learning rates and margins are read too, and a second look at a
+    """Its ``narrow`` steps are the polish; limits, learning rates and margins are read too, and the fallback for a
     frame in doubt uses all of it."""
     judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
     """How poses are judged for their confidence."""
@@ -202,8 +202,8 @@ class BatchedTracker:
             self.frame.upload(frame)
             descents.attach(self.frame)
             descents.place(T)
-            descents.learn(1.0)
-            residual = float(weigh(descents.evidence(), colours_known=True).residual[0])
+            descents.update_appearance(1.0)
+            residual = float(fuse_terms(descents.evidence(), colours_known=True).residual[0])
             judged = judge.judge(self.frame, T[None], mask=None)
         item.begin(T, residual)
         return _track_step(T, residual, judged, network_used=False)
@@ -293,7 +293,7 @@ class BatchedTracker:
         """Pick a hypothesis; where it is not in doubt, have its colours learned: that runs on while nobody waits."""
         rows = slice(index * self._hypotheses, (index + 1) * self._hypotheses)
         poses = self._results.host["poses"][rows].astype(np.float64)
-        evidence = weigh(self._results.host["evidence"][rows].astype(np.float64), colours_known=True)
+        evidence = fuse_terms(self._results.host["evidence"][rows].astype(np.float64), colours_known=True)
         usable = np.isfinite(poses).all(axis=(1, 2)) & (poses[:, 2, 3] > 0.0) & np.isfinite(evidence.residual)
         used = self._uses_network
         if used and not usable[0]:
@@ -305,20 +305,20 @@ class BatchedTracker:
         best = int(np.argmin(np.where(usable, evidence.residual, np.inf)))
         residual = float(evidence.residual[best])
         pose = nearest_symmetric(poses[best], item.last, item.bundle.symmetries)
-        looks_again = item.can_look_again and item.is_doubtful(residual)
-        if item.is_trusted(residual) and not looks_again:
+        uses_fallback = item.has_fallback and item.is_doubtful(residual)
+        if item.is_trusted(residual) and not uses_fallback:
             self._learned[index].host["pose"][0] = pose
             self._learn[index].run()
-            item.geometry.heed(residual)
+            item.geometry.update_baseline(residual)
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
         return _track_step(pose, residual, judged, network_used=used, is_non_finite=not usable.all())
 
     def _settled(self, item: BatchedObject, step: TrackStep) -> TrackStep:
-        """The step, or what a second look makes of a doubtful one; from there the next frame goes on."""
-        if item.can_look_again and item.is_doubtful(step.residual):
+        """The step, or what the stepwise tracker makes of a doubtful one; from there the next frame goes on."""
+        if item.has_fallback and item.is_doubtful(step.residual):
             self._wait()
-            again = item.look_again(self.frame)
+            again = item.track_stepwise(self.frame)
             if self._stream is not None:  # it used the device's own stream, which the next step does not wait for
                 wp.synchronize_stream(wp.get_stream(self._device))
             if again.residual <= step.residual:
@@ -344,7 +344,7 @@ def make_object(
     config: BatchedTrackConfig,
     networks: NetworkBundle | None,
     *,
-    second_look: StepwiseTrackConfig | None = None,
+    fallback: StepwiseTrackConfig | None = None,
     network: PoseRefiner | None = None,
 ) -> BatchedObject:
     """An object for tracks of this configuration and bundle; see `BatchedObject` for the rest."""
@@ -353,7 +353,7 @@ def make_object(
         hypothesis_count=config.hypothesis_count(with_network=networks is not None),
         geometry=config.geometry,
         judge=config.judge,
-        second_look=second_look,
+        fallback=fallback,
         network=network,
     )
 
@@ -369,7 +369,7 @@ def _track_step(
 ) -> TrackStep:
     return TrackStep(
         T_cam_centre=pose,
-        confidence=float(trust(judged.visible, residual, judged.occluded)[0]),
+        confidence=float(pose_confidence(judged.visible, residual, judged.occluded)[0]),
         residual=residual,
         network_used=network_used,
         is_non_finite=is_non_finite,

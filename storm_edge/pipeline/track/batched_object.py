@@ -1,13 +1,12 @@
-"""One object of `pipeline.track.batched`: where it is, what was learned of its looks, and a second look when in
-doubt.
+"""One object of `pipeline.track.batched`: its pose, its appearance, and the stepwise tracker for frames in doubt.
 
 It outlives the `BatchedTracker` that follow it: when objects come or go, the camera changes its size, or an engine is
 opened anew, the launches are made again around the same objects, and their poses and colours go on.
 
 The fixed schedule has no wide search, no probing of turned poses and no second question to the network. Where its
-best hypothesis does worse than this object usually does, the ordinary `track.Tracker` is asked about that one frame,
-from the same last poses and on the same colours: what it does is known and measured, such frames are few, and a
-schedule that held all of it would do it in every frame.
+best hypothesis does worse than this object usually does, the `StepwiseTracker` is asked about that one frame, from
+the same last poses and on the same colours: what it does is known and measured, such frames are few, and a schedule
+that held all of it would do it in every frame.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefin
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import ObjectLaunches
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker, TrackStep
 
 Float64 = NDArray[np.float64]
 
@@ -43,17 +42,18 @@ class SharedGeometry(GeometricRefiner):
         return self._descents
 
     @property
-    def usual(self) -> float:
+    def residual_baseline(self) -> float:
         """The usual residual on this track."""
-        return self._usual
+        return self._residual_baseline
 
     def settle(self, residual: float) -> None:
         """Take the residual of a first pose as the usual one."""
-        self._usual, self._pause = residual, 0
+        self._residual_baseline, self._pause = residual, 0
 
-    def heed(self, residual: float) -> None:
-        """Let the residual of a trusted pose move the usual one."""
-        self._usual += self.config.usual_rates[residual > self._usual] * (residual - self._usual)
+    def update_baseline(self, residual: float) -> None:
+        """Let the residual of a trusted pose move the baseline."""
+        rate = self.config.baseline_rates[residual > self._residual_baseline]
+        self._residual_baseline += rate * (residual - self._residual_baseline)
 
 
 class BatchedObject:
@@ -64,8 +64,8 @@ class BatchedObject:
         hypothesis_count: Poses that are polished together in a step.
         geometry: Limits, learning rates, and the polish (its ``narrow`` steps).
         judge: How poses are judged.
-        second_look: How the ordinary tracker looks at frames in doubt; None leaves them as they are.
-        network: RefineNet for those looks.
+        fallback: How the stepwise tracker treats frames in doubt; None leaves them as they are.
+        network: RefineNet for it.
 
     Attributes:
         bundle: The onboarded object.
@@ -76,7 +76,7 @@ class BatchedObject:
         before: The one before.
         is_active: Whether it is followed; one that is not takes part in every step, at its last pose, for nothing.
         non_finite_count: Answers of the network so far that were no numbers.
-        second_looks: Frames that the ordinary tracker was asked about.
+        fallback_count: Frames that the stepwise tracker was asked about.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class BatchedObject:
         hypothesis_count: int,
         geometry: GeometricConfig,
         judge: JudgeConfig,
-        second_look: StepwiseTrackConfig | None = None,
+        fallback: StepwiseTrackConfig | None = None,
         network: PoseRefiner | None = None,
     ) -> None:
         self.bundle, self.mesh = item.bundle, item.mesh_lod
@@ -102,11 +102,11 @@ class BatchedObject:
         self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * item.diameter_m])
         self.before = self.last
         self.is_active = False
-        self.non_finite_count = self.second_looks = 0
+        self.non_finite_count = self.fallback_count = 0
         self._was_started = False
-        self._tracker: Tracker | None = None
-        if second_look is not None:
-            self._tracker = Tracker(item, self.geometry, network, config=second_look)
+        self._tracker: StepwiseTracker | None = None
+        if fallback is not None:
+            self._tracker = StepwiseTracker(item, self.geometry, network, config=fallback)
 
     @property
     def device(self) -> Device:
@@ -114,8 +114,8 @@ class BatchedObject:
         return self.mesh.device
 
     @property
-    def can_look_again(self) -> bool:
-        """Whether frames in doubt get a second look."""
+    def has_fallback(self) -> bool:
+        """Whether the stepwise tracker is asked about frames in doubt."""
         return self._tracker is not None
 
     def begin(self, T_cam_centre: ArrayLike, residual: float) -> None:
@@ -139,16 +139,16 @@ class BatchedObject:
 
     def is_doubtful(self, residual: float) -> bool:
         """Whether a residual is where the ordinary tracker begins its wide search."""
-        return residual > self.geometry.usual + self.geometry.config.narrow_margin
+        return residual > self.geometry.residual_baseline + self.geometry.config.narrow_margin
 
     def is_trusted(self, residual: float) -> bool:
         """Whether colours may be learned at a pose with this residual."""
         config = self.geometry.config
-        return residual <= max(self.geometry.usual + config.trust_margin, config.trust_below)
+        return residual <= max(self.geometry.residual_baseline + config.trust_margin, config.trust_below)
 
-    def look_again(self, frame: FrameBuffers) -> TrackStep:
+    def track_stepwise(self, frame: FrameBuffers) -> TrackStep:
         """What the ordinary tracker makes of this frame from the last poses; it learns where it trusts. Waits."""
         assert self._tracker is not None
-        self.second_looks += 1
+        self.fallback_count += 1
         self._tracker.place(self.last, self.before)
         return self._tracker.update(frame)

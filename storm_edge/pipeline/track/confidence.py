@@ -21,7 +21,7 @@ FULL_TRUST_SEEN = 0.25
 """Share of the model that nothing nearer may hide before trust begins to fall."""
 
 
-def trust(visible: ArrayLike, residual: ArrayLike, occluded: ArrayLike) -> NDArray[np.float64]:
+def pose_confidence(visible: ArrayLike, residual: ArrayLike, occluded: ArrayLike) -> NDArray[np.float64]:
     """Trust in poses, 0 to 1; wrong ones are mostly below 0.4, right ones above 0.5.
 
     Args:

@@ -23,7 +23,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner, motion_starts
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.confidence import trust
+from storm_edge.pipeline.track.confidence import pose_confidence
 
 Float64 = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class TrackStep:
     """Whether something gave no number where it should have: the pose is then without its help."""
 
 
-class Tracker:
+class StepwiseTracker:
     """Follows one object; buffers are made here.
 
     Args:
@@ -84,9 +84,9 @@ class Tracker:
 
     def start(self, frame: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
         """Begin at a pose that is known for this frame: learn the colours around it, forget all motion."""
-        self._geometry.learn(frame, T_cam_centre, forget=True)
+        self._geometry.update_appearance(frame, T_cam_centre, forget=True)
         self._last = self._before = T_cam_centre
-        residual = float(self._geometry.evidence(frame, T_cam_centre[None]).residual[0])
+        residual = float(self._geometry.terms_at(frame, T_cam_centre[None]).residual[0])
         return self._step(frame, T_cam_centre, residual, network_used=False)
 
     def place(self, T_last: Float64, T_before: Float64) -> None:
@@ -124,7 +124,7 @@ class Tracker:
                 found = again
         pose = nearest_symmetric(found.T_cam_centre, self._last, self._symmetries)
         if found.trusted:  # never learn the colours of what may be something else
-            self._geometry.learn(frame, pose)
+            self._geometry.update_appearance(frame, pose)
         self._last, self._before = pose, self._last
         return self._step(frame, pose, found.residual, network_used=network_used, is_non_finite=is_non_finite)
 
@@ -134,7 +134,7 @@ class Tracker:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
             T_cam_centre=pose,
-            confidence=float(trust(judged.visible[0], residual, judged.occluded[0])),
+            confidence=float(pose_confidence(judged.visible[0], residual, judged.occluded[0])),
             residual=residual,
             network_used=network_used,
             is_non_finite=is_non_finite,

@@ -10,7 +10,7 @@ from storm_edge.frame import Frame
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import Descents, RgbdBuffers
-from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, Evidence, weigh
+from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, AlignmentTerms, fuse_terms
 from tests.kernels.tracking import K_CAMERA, T_TRUE, moved, picture, views
 
 SCHEDULE = (ROUGH, COARSE, MEDIUM, FINE, FINEST)
@@ -47,11 +47,11 @@ def test_at_once_is_one_launch_each(
     buffers: FrameBuffers, starts: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     descents = made(fused=True)
-    descents.look(shown(buffers))
+    descents.set_frame(shown(buffers))
     names = spy_on_launches(monkeypatch)
     descents.update_appearance_at(T_TRUE, 1.0)
     descents.descend(starts, descents.schedule(SCHEDULE))
-    assert names == ["learn_kernel", "descend_kernel"]
+    assert names == ["update_appearance_kernel", "descend_kernel"]
 
 
 @pytest.mark.parametrize("steps", [(), SCHEDULE])
@@ -62,7 +62,7 @@ def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray
     for T_lesson, rate in ((None, 0.0), (T_TRUE, 1.0), (starts[0], 0.3)):
         found = []
         for descents in (whole, parts):
-            descents.look(frame)
+            descents.set_frame(frame)
             lesson = None if T_lesson is None else descents.update_appearance_at(T_lesson, rate)
             found.append((lesson, *descents.descend(starts, descents.schedule(steps)), descents.log_odds()))
         for one, other in zip(*found, strict=True):
@@ -75,11 +75,11 @@ def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray
 
 def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: np.ndarray) -> None:
     descents = made(fused=True)
-    descents.look(shown(buffers))
+    descents.set_frame(shown(buffers))
     for _ in range(2):
         terms = descents.descend(starts, descents.schedule(())).terms
-        by_hand = weigh(descents.evidence(), colours_known=descents.colours_known)
-        for name, value in vars(Evidence.of_terms(terms)).items():
+        by_hand = fuse_terms(descents.evidence(), colours_known=descents.colours_known)
+        for name, value in vars(AlignmentTerms.of_terms(terms)).items():
             np.testing.assert_allclose(value, getattr(by_hand, name), rtol=1e-12, atol=1e-12, err_msg=name)
         descents.update_appearance_at(T_TRUE, 1.0)
 
@@ -87,7 +87,7 @@ def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: n
 def test_nothing_seen_is_no_agreement(buffers: FrameBuffers) -> None:
     """Behind the camera, and no numbers: nothing can be judged."""
     descents = made(fused=True)
-    descents.look(shown(buffers))
+    descents.set_frame(shown(buffers))
     descents.update_appearance_at(T_TRUE, 1.0)
     behind = T_TRUE.copy()
     behind[2, 3] *= -1.0
@@ -102,10 +102,10 @@ def test_a_new_picture_in_the_same_buffers_is_seen(buffers: FrameBuffers, fused:
     elsewhere[0, 3] += 0.03
     descents = made(fused=fused)
     judge_only = descents.schedule(())
-    descents.look(shown(buffers))
+    descents.set_frame(shown(buffers))
     descents.update_appearance_at(T_TRUE, 1.0)
     residuals = []
     for T in (T_TRUE, elsewhere, T_TRUE):
-        descents.look(shown(buffers, T))
+        descents.set_frame(shown(buffers, T))
         residuals.append(descents.descend(T_TRUE, judge_only).terms[0, 0])
     assert residuals[0] == residuals[2] < 0.2 < residuals[1]

@@ -46,7 +46,7 @@ def refiner():
 def frame(refiner):
     """The picture, learned at its true pose."""
     buffers = Buffers(picture())
-    refiner.learn(buffers, T_TRUE, forget=True)
+    refiner.update_appearance(buffers, T_TRUE, forget=True)
     return buffers
 
 
@@ -92,7 +92,7 @@ def test_depth_alone_refines_before_colours_are_known(rng):
 def test_a_plain_object_has_no_colour_term(rng):
     refiner = GeometricRefiner(uploaded(plain=True), batch=2)
     frame = Buffers(picture(mesh=handled_box(plain=True)))
-    refiner.learn(frame, T_TRUE, forget=True)
+    refiner.update_appearance(frame, T_TRUE, forget=True)
     result = refiner.refine(frame, moved(T_TRUE, 5.0, 0.005, rng))
     angle, distance_mm = error(result.T_cam_centre)
     assert angle < 1.0
@@ -134,7 +134,7 @@ def test_nothing_to_see_changes_nothing(refiner, frame):
 def test_a_worse_pose_is_not_accepted(frame):
     """Nothing lowers the residual by a whole 1; the start is reported then."""
     strict = GeometricRefiner(uploaded(), batch=9, config=GeometricConfig(tolerance=-1.0, probe_every=0))
-    strict.learn(frame, T_TRUE, forget=True)
+    strict.update_appearance(frame, T_TRUE, forget=True)
     result = strict.refine(frame, T_TRUE)
     assert not result.accepted
     np.testing.assert_allclose(result.T_cam_centre, T_TRUE, atol=1e-6)
@@ -144,8 +144,8 @@ def test_the_residual_grows_with_the_error(refiner, frame, rng):
     """The sign of a wrong track: a pose 10 deg off stands clear of the true one, one 40 deg off of both."""
     near = np.stack([moved(T_TRUE, 10.0, 0.01, rng) for _ in range(8)])
     far = np.stack([moved(T_TRUE, 40.0, 0.03, rng) for _ in range(8)])
-    true = refiner.evidence(frame, T_TRUE).residual[0]
-    near, far = refiner.evidence(frame, near).residual, refiner.evidence(frame, far).residual
+    true = refiner.terms_at(frame, T_TRUE).residual[0]
+    near, far = refiner.terms_at(frame, near).residual, refiner.terms_at(frame, far).residual
     assert true < 0.12
     assert near.min() > true + 0.1
     assert np.median(far) > np.median(near) + 0.1
@@ -162,7 +162,7 @@ def test_a_batch_refines_each_hypothesis(refiner, rng):
     assert poses.shape == (20, 4, 4)
     assert np.median(angle) < 1.0
     assert np.median(distance_mm) < 1.0
-    before = refiner.evidence(Buffers(shot), starts[:16]).residual
+    before = refiner.terms_at(Buffers(shot), starts[:16]).residual
     assert (residuals[:16] <= before + 1e-6).all()
     assert residuals[angle > 10.0].min(initial=1.0) > residuals[angle < 1.0].max()
 
@@ -176,7 +176,7 @@ def test_a_batch_and_single_poses_agree(refiner, frame, rng):
 
 def test_more_poses_than_the_batch_are_refused(refiner, frame):
     with pytest.raises(InputError, match="larger batch"):
-        refiner.evidence(frame, np.tile(np.eye(4), (17, 1, 1)))
+        refiner.terms_at(frame, np.tile(np.eye(4), (17, 1, 1)))
 
 
 def test_masks_of_another_size_or_without_a_pixel_are_refused(refiner, frame):
@@ -190,9 +190,9 @@ def test_new_buffers_are_looked_at(refiner, frame, rng):
     """Launches are recorded with their addresses; a frame in other buffers must not be judged by the old picture."""
     T_other = make_T(exp_so3([0.0, 0.0, 1.0]) @ T_TRUE[:3, :3], [-0.03, 0.02, 0.6])
     other = Buffers(picture(T_other))
-    assert refiner.evidence(other, T_other).residual[0] < 0.15
-    assert refiner.evidence(frame, T_other).residual[0] > 0.4
-    assert refiner.evidence(other, T_other).residual[0] < 0.15
+    assert refiner.terms_at(other, T_other).residual[0] < 0.15
+    assert refiner.terms_at(frame, T_other).residual[0] > 0.4
+    assert refiner.terms_at(other, T_other).residual[0] < 0.15
 
 
 def test_changed_pictures_in_the_same_buffers_are_looked_at(refiner, frame):
@@ -200,7 +200,7 @@ def test_changed_pictures_in_the_same_buffers_are_looked_at(refiner, frame):
     shot = picture(T_other)
     frame.rgb.assign(shot.rgb)
     frame.depth.assign(shot.depth)
-    assert refiner.evidence(frame, T_other).residual[0] < 0.15
+    assert refiner.terms_at(frame, T_other).residual[0] < 0.15
 
 
 def test_learning_follows_a_change_of_light(refiner, frame):
@@ -209,7 +209,7 @@ def test_learning_follows_a_change_of_light(refiner, frame):
         shot = picture()
         dimmed = Buffers(dataclasses.replace(shot, rgb=(shot.rgb * share).astype(np.uint8)))
         result = refiner.refine(dimmed, T_TRUE)
-        refiner.learn(dimmed, result.T_cam_centre)
+        refiner.update_appearance(dimmed, result.T_cam_centre)
     assert result.residual < 0.2
     assert error(result.T_cam_centre)[0] < 0.5
 
@@ -221,14 +221,14 @@ def test_its_print_holds_a_can_about_its_axis():
     truth = make_T(start[:3, :3] @ exp_so3(np.deg2rad(3.0) * np.arange(10)[:, None] * [0, 0, 1]), start[:3, 3])
     refiner = GeometricRefiner(ViewpointBuffers.from_viewpoints(build_viewpoints(can, subdivisions=2)))
     frame = Buffers(picture(truth[0], can))
-    refiner.learn(frame, truth[0], forget=True)
+    refiner.update_appearance(frame, truth[0], forget=True)
     pose = before = truth[0]
     for index in range(1, 10):
         shot = picture(truth[index], can, seed=index)
         frame.rgb.assign(shot.rgb)
         frame.depth.assign(shot.depth)
         before, pose = pose, refiner.refine(frame, motion_starts(pose, before)).T_cam_centre
-        refiner.learn(frame, pose)
+        refiner.update_appearance(frame, pose)
     assert error(pose, truth[-1])[0] < 1.5
 
 
@@ -265,9 +265,9 @@ def test_a_real_mug_is_followed_through_its_fastest_turn(shared_data):
     for index in range(21):
         buffers.upload(scene.frame(index))
         if index == 0:
-            refiner.learn(buffers, pose, forget=True)
+            refiner.update_appearance(buffers, pose, forget=True)
         result = refiner.refine(buffers, motion_starts(pose, before))
-        refiner.learn(buffers, result.T_cam_centre)
+        refiner.update_appearance(buffers, result.T_cam_centre)
         before, pose = pose, result.T_cam_centre
         truth = scene.ground_truth(index)[0].T_cam_obj @ T_obj_centre
         add_m = np.linalg.norm((mesh.vertices @ (pose - truth)[:3, :3].T) + (pose - truth)[:3, 3], axis=1).mean()

@@ -24,14 +24,14 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.refine.descent import Descents
-from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts, weigh
+from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, fuse_terms, motion_starts
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track import batched as resident
 from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.batched import make_object as make_object_of
-from storm_edge.pipeline.track.confidence import trust
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
+from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
 from storm_edge.synthetic.objects import make_object
 from tests.pipeline.track.test_stepwise import moved
 from tests.staged import TABLE_DEPTH_M, K, Staged
@@ -81,14 +81,14 @@ def test_a_step_equals_the_classes_it_is_made_of(staged, recording, nano, iterat
     before = last
     follower.start(frame, last)
     buffers = staged.buffers(frame)
-    descents.look(buffers)
+    descents.set_frame(buffers)
     descents.place(last)
-    descents.learn(1.0)
+    descents.update_appearance(1.0)
 
     for frame, _ in recording[1:4]:
         found = follower.update(frame)[0]
         buffers.upload(frame)
-        descents.look(buffers)
+        descents.set_frame(buffers)
         begun = list(motion_starts(last, before)[[0, 2]][:starts])
         if iterations:
             T = last[None]
@@ -98,18 +98,18 @@ def test_a_step_equals_the_classes_it_is_made_of(staged, recording, nano, iterat
         descents.place(np.stack(begun))
         for step in geometry.narrow:
             descents.step(step)
-        residuals = weigh(descents.evidence(), colours_known=True).residual
+        residuals = fuse_terms(descents.evidence(), colours_known=True).residual
         best = int(np.argmin(residuals))
         pose = descents.poses()[best]
         np.testing.assert_allclose(found.T_cam_centre, pose, atol=1e-5)
         assert found.residual == pytest.approx(residuals[best], abs=1e-5)
         judged = judge.judge(buffers, pose[None], mask=None)
         # A pixel may fall to the other side of a gate: windows come from float32 poses here, float64 ones there.
-        expected = trust(judged.visible, residuals[best], judged.occluded)[0]
+        expected = pose_confidence(judged.visible, residuals[best], judged.occluded)[0]
         assert found.confidence == pytest.approx(float(expected), abs=2e-3)
         assert found.network_used == (iterations > 0)
         descents.place(pose)
-        descents.learn(geometry.learning_rate)
+        descents.update_appearance(geometry.learning_rate)
         last, before = pose, last
 
 
@@ -127,11 +127,11 @@ def test_follows_a_moving_object(staged, recording, nano, iterations, starts):
 
 
 def test_start_says_what_it_sees_and_learns_colours(staged, recording):
-    """As `track.Tracker` does, of the same pose in the same frame."""
+    """As `track.StepwiseTracker` does, of the same pose in the same frame."""
     follower = tracks([staged.bundle], None)
     assert follower.colour_log_odds() is None
     begun = follower.start(*recording[0])
-    other = Tracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
+    other = StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
     expected = other.start(staged.buffers(recording[0][0]), recording[0][1])
     assert begun.confidence == pytest.approx(expected.confidence, abs=1e-6)
     assert begun.residual == pytest.approx(expected.residual, abs=1e-6)
@@ -206,12 +206,12 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
     for frame, _ in recording[1:3]:
         before.update(frame)
     (mug,) = before.objects
-    learned, usual = before.colour_log_odds(), mug.geometry.usual
+    learned, residual_baseline = before.colour_log_odds(), mug.geometry.residual_baseline
     small_K = recording[0][0].K * np.array([[0.5], [0.5], [1.0]]) - np.array([[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]])
     after = BatchedTracker([staged.item, mug], None, size_px=(240, 320), config=BatchedTrackConfig())
     assert after.objects[1] is mug
     np.testing.assert_array_equal(after.colour_log_odds(1), learned)
-    assert mug.geometry.usual == usual
+    assert mug.geometry.residual_baseline == residual_baseline
     for frame, T in recording[3:]:
         small = replace(frame, rgb=frame.rgb[::2, ::2].copy(), depth_m=frame.depth_m[::2, ::2].copy(), K=small_K)
         nobody, found = after.update(small)
@@ -222,17 +222,17 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
         BatchedTracker([mug], None, size_px=SIZE_PX, config=BatchedTrackConfig(geometry_starts=1))
 
 
-@pytest.mark.parametrize("looks_again", [False, True])
-def test_a_leap_that_the_schedule_does_not_follow_gets_a_second_look(staged, recording, looks_again):
+@pytest.mark.parametrize("uses_fallback", [False, True])
+def test_a_leap_that_the_schedule_does_not_follow_is_given_to_the_stepwise_tracker(staged, recording, uses_fallback):
     """The mug turns by 40 degrees and moves by 4 cm between two frames, too far for the polish alone."""
     config = BatchedTrackConfig()
-    second_look = StepwiseTrackConfig() if looks_again else None
-    mug = make_object_of(staged.item, config, None, second_look=second_look)
+    fallback = StepwiseTrackConfig() if uses_fallback else None
+    mug = make_object_of(staged.item, config, None, fallback=fallback)
     follower = BatchedTracker([mug], None, size_px=SIZE_PX, config=config)
     follower.start(*recording[0])
     for frame, _ in recording[1:3]:
         follower.update(frame)
-    assert mug.second_looks == 0
+    assert mug.fallback_count == 0
     T = recording[3][1]
     T = make_T(T[:3, :3] @ exp_so3([0.0, 0.0, np.deg2rad(40.0)]), T[:3, 3] + [0.04, 0.0, 0.0])
     points = ModelPoints(staged.bundle.mesh.vertices)
@@ -241,8 +241,8 @@ def test_a_leap_that_the_schedule_does_not_follow_gets_a_second_look(staged, rec
         (found,) = follower.update(staged.frame(T))
         assert found is not None
         errors.append(points.add(T, found.T_cam_centre) / staged.bundle.diameter_m)
-    assert (mug.second_looks > 0) == looks_again
-    assert (errors[-1] < 0.02) == looks_again
+    assert (mug.fallback_count > 0) == uses_fallback
+    assert (errors[-1] < 0.02) == uses_fallback
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from storm_edge.errors import InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, Tracker
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
 from tests.staged import TABLE_DEPTH_M, Staged
 
 
@@ -19,9 +19,9 @@ def moved(T: np.ndarray, step: int) -> np.ndarray:
     return make_T(turn @ T[:3, :3], T[:3, 3] + step * np.array([0.005, -0.003, 0.002]))
 
 
-def tracker(staged: Staged, **config: float) -> Tracker:
+def tracker(staged: Staged, **config: float) -> StepwiseTracker:
     geometry = GeometricRefiner(staged.item.viewpoints)
-    return Tracker(staged.item, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
+    return StepwiseTracker(staged.item, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
 
 
 def test_follows_a_moving_object(staged: Staged) -> None:
@@ -80,7 +80,7 @@ def test_the_network_is_asked_when_the_residual_says_so(staged: Staged) -> None:
 
     network = KnowsTheAnswer()
     geometry = GeometricRefiner(staged.item.viewpoints)
-    follower = Tracker(staged.item, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
+    follower = StepwiseTracker(staged.item, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
     follower.start(staged.buffers(), staged.T_cam_centre)
     near = moved(staged.T_cam_centre, 1)
     assert not follower.update(staged.buffers(staged.frame(near))).network_used
