@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
+from storm_edge.synthetic.scene_renderer import write_scene
+from storm_edge.synthetic.splits import RECOVERIES_DEV
 
-FIRST_SEED = 20_000
+FIRST_SEED = RECOVERIES_DEV.first
 _KEPT = ("frame", "object", "state", "T_cam_obj", "confidence", "pose_age_ms")
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.synthetic.occlusions import recovery_sequence
-from storm_edge.synthetic.scenes import write_scene
+from storm_edge.synthetic.scene_renderer import write_scene
+from storm_edge.synthetic.splits import RECOVERIES_DEV
 
-FIRST_SEED = 20_000
+FIRST_SEED = RECOVERIES_DEV.first
 """Of recording 0; training and calibration draw from other seeds."""
 
 

@@ -40,7 +40,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
-from storm_edge.synthetic.scenes import LabelledFrame, SceneRenderer
+from storm_edge.synthetic.scene_renderer import LabelledFrame, SceneRenderer
 
 _WARM_UP = 5
 

@@ -55,7 +55,9 @@ from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_sequences, write_scene
+from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
+from storm_edge.synthetic.scenes import evaluation_sequences
+from storm_edge.synthetic.splits import SEQUENCES_VAL_BUNDLE
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm86", "sm89")
@@ -146,7 +148,7 @@ def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any
         for precision in (".", "int8"):
             judged = []
             networks = NetworkBundle.load(bundle / precision)
-            for index, script in enumerate(evaluation_sequences(count, frames, 40_000)):
+            for index, script in enumerate(evaluation_sequences(count, frames, SEQUENCES_VAL_BUNDLE.first)):
                 path = Path(folder) / f"{index:06d}"
                 if not path.exists():
                     write_scene(path, script)

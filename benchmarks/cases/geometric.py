@@ -38,8 +38,11 @@ from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.descent import GeometricStep
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts
-from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
-from storm_edge.synthetic.scenes import MovingMesh, SceneRenderer, evaluation_scene, evaluation_sequences
+from storm_edge.synthetic.objects import make_object
+from storm_edge.synthetic.scene_renderer import SceneRenderer
+from storm_edge.synthetic.scene_script import MovingMesh
+from storm_edge.synthetic.scenes import evaluation_scene, evaluation_sequences
+from storm_edge.synthetic.splits import OBJECTS_DEV, SCENES_DEV
 
 Float64 = NDArray[np.float64]
 
@@ -197,8 +200,8 @@ def load_synthetic(count: int) -> list[Recording]:
 
 def turning_can(frame_count: int = 40, step_deg: float = 3.0) -> Recording:
     """A printed can that stands in a held-out scene and turns about its own axis: only its print shows the motion."""
-    can = make_object(EVALUATION_FROM, held_out=True, family="can", paint_kind="clouds", diameter_m=0.14)
-    script = evaluation_scene(3)
+    can = make_object(OBJECTS_DEV.first, evaluation=True, family="can", paint_kind="clouds", diameter_m=0.14)
+    script = evaluation_scene(SCENES_DEV.seed(3))
     turns = exp_so3(np.deg2rad(step_deg) * np.arange(frame_count)[:, None] * [0.0, 0.0, 1.0])
     lowest = float(can.mesh.vertices[:, 2].min())
     target = MovingMesh(mesh=can.mesh, T_world_obj=make_T(turns, [0.0, 0.0, -lowest]))

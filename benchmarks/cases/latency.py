@@ -32,18 +32,21 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
-from storm_edge.synthetic.scenes import LabelledFrame, MovingMesh, SceneRenderer, evaluation_scene, write_scene
+from storm_edge.synthetic.objects import make_object
+from storm_edge.synthetic.scene_renderer import LabelledFrame, SceneRenderer, write_scene
+from storm_edge.synthetic.scene_script import MovingMesh
+from storm_edge.synthetic.scenes import evaluation_scene
+from storm_edge.synthetic.splits import OBJECTS_DEV, SEQUENCES_DEV
 
-_SCENE_SEED = 10_003
-_OBJECT_SEED = EVALUATION_FROM + 5
+_SCENE_SEED = SEQUENCES_DEV.seed(3)
+_OBJECT_SEED = OBJECTS_DEV.seed(5)
 
 
 def make_script(face_count: int, frame_count: int) -> Any:
     """A hand-held mug of about ``face_count`` triangles."""
     script = evaluation_scene(_SCENE_SEED, frame_count=frame_count, unique_pose=True)
     mug = make_object(
-        _OBJECT_SEED, held_out=True, family="mug", paint_kind="labels", diameter_m=0.15, face_count=face_count
+        _OBJECT_SEED, evaluation=True, family="mug", paint_kind="labels", diameter_m=0.15, face_count=face_count
     )
     return replace(script, target=MovingMesh(mesh=mug.mesh, T_world_obj=script.target.T_world_obj))
 

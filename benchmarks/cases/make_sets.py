@@ -1,10 +1,10 @@
-"""Write the held-out evaluation sets as BOP scenes: the same files on every machine of one NumPy and OpenCV version.
+"""Write the evaluation sets as BOP scenes: the same files on every machine of one NumPy and OpenCV version.
 
     python -m benchmarks run make_sets OUT [--scenes 100] [--sequences 20] [--frames 60] [--jobs 2]
 
 leaves ``OUT/scenes/000000 ...`` (one picture each) and ``OUT/sequences/000000 ...``, every one with its own model in
 ``models/obj_000001.ply``. What exists is kept, so an interrupted run goes on. The objects come from seeds that
-training never uses (`storm_edge.synthetic.objects.EVALUATION_FROM`).
+training never uses (`storm_edge.synthetic.splits`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import typer
 from rich.progress import track
 
 from benchmarks.registry import case
-from storm_edge.synthetic.scenes import evaluation_scenes, evaluation_sequences, write_scene
+from storm_edge.synthetic.scene_renderer import write_scene
+from storm_edge.synthetic.scenes import evaluation_scenes, evaluation_sequences
+from storm_edge.synthetic.splits import SCENES_DEV, SEQUENCES_DEV
 
 
 def write_one(task: tuple[Path, int, int]) -> None:
@@ -46,8 +48,9 @@ class SetsOptions:
 @case(record=None)
 def make_sets(options: SetsOptions) -> None:
     """Write single pictures and recordings; what exists is kept."""
-    tasks = [(options.out / "sequences" / f"{i:06d}", 10_000 + i, options.frames) for i in range(options.sequences)]
-    tasks += [(options.out / "scenes" / f"{i:06d}", i, 1) for i in range(options.scenes)]
+    sequences = options.out / "sequences"
+    tasks = [(sequences / f"{i:06d}", SEQUENCES_DEV.seed(i), options.frames) for i in range(options.sequences)]
+    tasks += [(options.out / "scenes" / f"{i:06d}", SCENES_DEV.seed(i), 1) for i in range(options.scenes)]
     for path, _, _ in tasks:
         path.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

@@ -29,7 +29,8 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.replay.outputs import POSES
 from storm_edge.synthetic.demo import write_demo
-from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
+from storm_edge.synthetic.objects import make_object
+from storm_edge.synthetic.splits import OBJECTS_DEV
 
 FACE_COUNTS = (1_000, 5_000, 20_000)
 _TIMEOUT_S = 120.0
@@ -37,7 +38,7 @@ _TIMEOUT_S = 120.0
 
 def onboard_mug(folder: Path, face_count: int) -> dict[str, Any]:
     """Onboard, save and load one mug."""
-    mug = make_object(EVALUATION_FROM + 12, held_out=True, family="mug", diameter_m=0.15, face_count=face_count)
+    mug = make_object(OBJECTS_DEV.seed(12), evaluation=True, family="mug", diameter_m=0.15, face_count=face_count)
     model = folder / f"mug_{face_count}.ply"
     write_ply(model, mug.mesh, units_per_metre=MM_PER_M)
     finished: dict[str, float] = {}

@@ -33,8 +33,9 @@ from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.detect.detector import DetectConfig, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.synthetic.clutter import evaluation_clutter
 from storm_edge.synthetic.patches import PooledObject
-from storm_edge.synthetic.queries import evaluation_clutter
+from storm_edge.synthetic.splits import SEARCHES_DEV
 
 MIN_VISIBLE = 0.5
 MIN_PX = 500
@@ -187,7 +188,10 @@ def search(options: SearchOptions) -> Outcome:
 
 def search_all(options: SearchOptions) -> list[dict[str, Any]]:
     """Rows of all pictures."""
-    tasks = [(options.first + i, None if options.colour else options.bundle) for i in range(options.scenes)]
+    tasks = [
+        (SEARCHES_DEV.seed(options.first + i), None if options.colour else options.bundle)
+        for i in range(options.scenes)
+    ]
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as pool:
             done = list(track(pool.map(search_scene, tasks), total=len(tasks)))

@@ -136,7 +136,7 @@ def write_demo_recording(path: Path, *, whole: bool) -> None:
     from dataclasses import replace
 
     from storm_edge.synthetic.demo import HIDDEN_FRAMES, demo_script
-    from storm_edge.synthetic.scenes import write_scene
+    from storm_edge.synthetic.scene_renderer import write_scene
 
     script = demo_script()
     # The board is in front of part of the mug for about a dozen frames before it hides all of it.

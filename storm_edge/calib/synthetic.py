@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from storm_edge.bop.scene import BopScene
 from storm_edge.calib.collect import Recording
 from storm_edge.objects.onboard import onboard
-from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_scene, write_scene
-
-_FIRST_SEED = 500_000  # evaluation draws its scenes from other seeds, so that nothing is judged on what it was fit to
+from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
+from storm_edge.synthetic.scenes import evaluation_scene
+from storm_edge.synthetic.splits import SCENES_CALIBRATION
 
 
 @contextmanager
@@ -21,8 +21,8 @@ def synthetic_recordings(count: int, *, frames: int = 6) -> Iterator[list[Record
     with TemporaryDirectory() as folder:
         made = []
         for index in range(count):
-            path = Path(folder) / f"synthetic-{_FIRST_SEED + index}"
-            write_scene(path, evaluation_scene(_FIRST_SEED + index, frame_count=frames))
+            path = Path(folder) / f"synthetic-{SCENES_CALIBRATION.seed(index)}"
+            write_scene(path, evaluation_scene(SCENES_CALIBRATION.seed(index), frame_count=frames))
             model = path / "models" / f"obj_{OBJECT_ID:06d}.ply"
             item = onboard(model, "mm", view_subdivisions=1)
             made.append(Recording(scene=BopScene(path), objects=[item], name=path.name))

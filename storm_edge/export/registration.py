@@ -24,9 +24,10 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
-from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_scene, write_scene
+from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
+from storm_edge.synthetic.scenes import evaluation_scene
+from storm_edge.synthetic.splits import SCENES_VAL_GATE
 
-_FIRST_SEED = 700_000  # not those of benchmarks, calibration or training
 SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)
 """Asks RefineNet first, and ScoreNet never."""
 
@@ -71,7 +72,7 @@ def _picture(index: int) -> tuple[ObjectBundle, FrameBuffers, np.ndarray, np.nda
     """Object, uploaded frame, mask, and the true pose of the centred mesh."""
     with TemporaryDirectory() as folder:
         path = f"{folder}/scene"
-        write_scene(Path(path), evaluation_scene(_FIRST_SEED + index))
+        write_scene(Path(path), evaluation_scene(SCENES_VAL_GATE.seed(index)))
         item = onboard(f"{path}/models/obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=1)
         scene = BopScene(path)
         frame = scene.frame(scene.frame_ids[0])

@@ -22,9 +22,9 @@ from storm_edge.export.tracking import track_recordings
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
 from storm_edge.kernels.segment_inputs import VIEW_COUNT
-from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.queries import QueryConfig, QuerySampler
+from storm_edge.synthetic.splits import STREAMS_VAL
 from storm_edge.synthetic.verification import GOOD_COUNT, GroupSampler
 
 Tensors = dict[str, NDArray[Any]]
@@ -32,7 +32,7 @@ Engines = Mapping[str, Engine]
 
 OBJECT_M = 0.1
 """Diameter of the object for which a change of translation is told in millimetres."""
-_SEED = EVALUATION_FROM + 70_001
+_SEED = STREAMS_VAL.seed(70_001)
 _AS_GOOD = 0.02  # diameters by which another winner's pose may be worse and still count as as good
 _MEMORY = 3
 _POOL = 24  # objects that held-out data is drawn from

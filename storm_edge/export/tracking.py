@@ -30,9 +30,10 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
-from storm_edge.synthetic.scenes import OBJECT_ID, evaluation_sequences, write_scene
+from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
+from storm_edge.synthetic.scenes import evaluation_sequences
+from storm_edge.synthetic.splits import SEQUENCES_VAL_GATE
 
-_FIRST_SEED = 60_000  # not those of benchmarks, calibration or training
 _FRAMES = 20
 _LOST_M = 1.0  # the error of a pose that could not be had at all: beyond what the AUC counts
 
@@ -49,7 +50,7 @@ class _Recording:
 
 @cache
 def _recording(index: int) -> _Recording:
-    (script,) = evaluation_sequences(1, _FRAMES, _FIRST_SEED + index)
+    (script,) = evaluation_sequences(1, _FRAMES, SEQUENCES_VAL_GATE.seed(index))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "scene"
         write_scene(path, script)

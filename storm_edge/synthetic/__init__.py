@@ -1,6 +1,12 @@
-"""Made-up RGB-D data with exact ground truth: objects, hands, rooms, a depth sensor's faults, motion.
+"""Synthetic RGB-D data with exact ground truth: objects, hands, rooms, a depth sensor's faults, motion.
 
-From the bottom: `fields` (smooth randomness), `shapes` and `textures` (one object), `objects` (seeds to objects),
-`hands`, `rooms` (what is around it), `layers` (who hides whom), `sensor` and `appearance` (what the camera makes of
-it), `motion`, and on top `scenes` (frames and sequences), `pairs` (training pairs) and `demo`.
+From the bottom:
+
+* `splits`: which seeds are for training, development, validation and test.
+* `fields` (smooth random fields), `shapes` and `textures` (one object), `objects` (a seed to an object).
+* `hands` and `rooms`: what is around an object.
+* `layers` (what hides what), `sensor` and `appearance` (what the cameras make of it), `motion`.
+* `scene_script` (what is to be rendered), `scene_renderer` (frames of it); scripts: `scenes`, `occlusions`, `demo`.
+* `patches` and `crops`, with `pairs` and `verification`: training batches around one object.
+* `clutter` and `queries`: images of many objects, and training batches of them.
 """

@@ -14,17 +14,19 @@ from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import Appearance
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.motion import MotionConfig, camera_at, random_motion
-from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
+from storm_edge.synthetic.objects import make_object
 from storm_edge.synthetic.rooms import Plane, random_texture
-from storm_edge.synthetic.scenes import RATE_HZ, MovingMesh, SceneScript, write_scene
+from storm_edge.synthetic.scene_renderer import RATE_HZ, write_scene
+from storm_edge.synthetic.scene_script import MovingMesh, SceneScript
 from storm_edge.synthetic.sensor import DepthSensor
+from storm_edge.synthetic.splits import OBJECTS_DEV
 
 Float64 = NDArray[np.float64]
 
 FRAME_COUNT = 150
 HIDDEN_FRAMES = range(92, 107)
 """Frames in which a board hides the mug completely; in a few before and after it hides part of it."""
-_MUG_SEED = EVALUATION_FROM + 14
+_MUG_SEED = OBJECTS_DEV.seed(14)
 _MUG_DIAMETER_M = 0.15
 
 
@@ -32,7 +34,7 @@ def demo_script(seed: int = 5) -> SceneScript:
     """The demo as a stage of `FRAME_COUNT` frames at 30 Hz."""
     rng = np.random.default_rng(seed)
     mug = make_object(
-        _MUG_SEED, held_out=True, family="mug", paint_kind="labels", diameter_m=_MUG_DIAMETER_M, face_count=6000
+        _MUG_SEED, evaluation=True, family="mug", paint_kind="labels", diameter_m=_MUG_DIAMETER_M, face_count=6000
     )
     floor_m = -float(mug.mesh.vertices[:, 2].min())
     T_mug = _mug_path(rng, floor_m)
@@ -122,7 +124,7 @@ def _laid_table() -> list[MovingMesh]:
     actors = []
     for number, (family, paint, size, place) in enumerate(wanted):
         item = make_object(
-            _MUG_SEED + 1 + number, held_out=True, family=family, paint_kind=paint, diameter_m=size, face_count=3000
+            _MUG_SEED + 1 + number, evaluation=True, family=family, paint_kind=paint, diameter_m=size, face_count=3000
         )
         T = make_T(exp_so3([0.0, 0.0, float(number)]), [*place, -float(item.mesh.vertices[:, 2].min())])
         actors.append(MovingMesh(mesh=item.mesh, T_world_obj=T[None]))

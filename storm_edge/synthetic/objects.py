@@ -1,7 +1,7 @@
 """Seeds to objects: shape, paint, size and the symmetries that are left.
 
-Training and evaluation never share an object: seeds below `EVALUATION_FROM` are for training, the others for
-evaluation, and `make_object` is told which side it is on.
+Training and evaluation never share an object: seeds below `splits.EVALUATION_FROM` are for training, the
+others for evaluation, and `make_object` is told which side it is on.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from storm_edge.geometry.mesh import Mesh, make_mesh, vertex_normals
 from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.synthetic.shapes import REVOLVED, make_shape
+from storm_edge.synthetic.splits import EVALUATION_FROM
 from storm_edge.synthetic.textures import PLAIN, paint
-
-EVALUATION_FROM = 1_000_000
-"""First object seed of evaluation; training stays below."""
 
 DIAMETER_M = (0.06, 0.35)
 """Range of object diameters [m], drawn log-uniformly."""
@@ -49,7 +47,7 @@ class SyntheticObject:
 def make_object(
     seed: int,
     *,
-    held_out: bool = False,
+    evaluation: bool = False,
     family: str | None = None,
     paint_kind: str | None = None,
     diameter_m: float | None = None,
@@ -59,7 +57,7 @@ def make_object(
 
     Args:
         seed: ``0 <= seed < EVALUATION_FROM`` for training, from there on for evaluation.
-        held_out: Whether the caller evaluates.
+        evaluation: Whether the caller evaluates.
         family: Fix the shape family.
         paint_kind: Fix the kind of paint.
         diameter_m: Fix the diameter [m].
@@ -68,8 +66,8 @@ def make_object(
     Raises:
         ValueError: The seed belongs to the other side.
     """
-    if seed < 0 or (seed >= EVALUATION_FROM) != held_out:
-        side = f"at least {EVALUATION_FROM}" if held_out else f"in 0..{EVALUATION_FROM - 1}"
+    if seed < 0 or (seed >= EVALUATION_FROM) != evaluation:
+        side = f"at least {EVALUATION_FROM}" if evaluation else f"in 0..{EVALUATION_FROM - 1}"
         raise ValueError(f"object seed {seed} must be {side}: training and evaluation share no object")
     rng = np.random.default_rng(seed)
     drawn_diameter_m = float(np.exp(rng.uniform(*np.log(DIAMETER_M))))

@@ -1,13 +1,12 @@
-"""Held-out recordings that a tracker must get lost in: an object moved while hidden, an absent one, two of a kind.
+"""Recordings that a tracker must get lost in: an object that is moved while it is hidden.
 
 In a `RecoverySequence` a board passes between the camera and the hand-held target and hides it completely for 10 to
 40 frames; behind it the target goes on to another place and another side, so that where it was last seen is no longer
-where it is. Stages and pictures are those of `scenes`.
+where it is. The rest of the script is that of `scenes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +14,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from storm_edge.geometry.mesh import make_mesh, vertex_normals
-from storm_edge.geometry.se3 import exp_so3, invert, make_T
+from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.synthetic.motion import MotionConfig, random_motion
-from storm_edge.synthetic.scenes import RATE_HZ, MovingMesh, SceneRenderer, SceneScript, evaluation_scene
+from storm_edge.synthetic.scene_renderer import RATE_HZ, SceneRenderer
+from storm_edge.synthetic.scene_script import MovingMesh, SceneScript
+from storm_edge.synthetic.scenes import evaluation_scene
 from storm_edge.synthetic.shapes import box
 from storm_edge.synthetic.textures import paint
 
@@ -46,11 +47,6 @@ class RecoverySequence:
     """Visible part of the target's silhouette in each frame, 0 to 1, ``(F,)``."""
 
 
-def held_out_recovery_sequences(count: int, seed: int = 20_000) -> Iterator[RecoverySequence]:
-    """Recordings of about 100 to 130 frames, each of another painted object that training never sees."""
-    return (recovery_sequence(seed + index) for index in range(count))
-
-
 def recovery_sequence(seed: int) -> RecoverySequence:
     """The recording of a seed, always the same one; the seed names the object as in `evaluation_scene`."""
     still = evaluation_scene(seed, unique_pose=True)
@@ -61,43 +57,6 @@ def recovery_sequence(seed: int) -> RecoverySequence:
         if found is not None:
             return found
     raise RuntimeError(f"recovery sequence {seed}: no path keeps the target inside the picture and behind the board")
-
-
-def absent_stage(seed: int, *, frame_count: int = 1) -> SceneScript:
-    """The stage of a seed without its target, which stands behind the camera; clutter and all else stay."""
-    script = evaluation_scene(seed)
-    T_world_cam = invert(script.T_cam_world[0])
-    T = script.target.at(0).copy()
-    T[:3, 3] = T_world_cam[:3, 3] - 1.0 * T_world_cam[:3, 2]
-    target = replace(script.target, T_world_obj=T[None])
-    return replace(script, target=target, frame_count=frame_count)
-
-
-def twin_stage(seed: int, *, frame_count: int = 60) -> SceneScript:
-    """A hand-held target, and a second one of the same kind standing beside it all the time.
-
-    The twin is the first of the stage's `others`.
-    """
-    still = evaluation_scene(seed, unique_pose=True)
-    for attempt in range(2 * _TRIES):
-        rng = np.random.default_rng([seed, attempt, 5])
-        lifted = _lifted(rng, still, 1.0 if attempt < _TRIES else _NEAR_REACH)
-        T = random_motion(rng, lifted, frame_count, rate_hz=RATE_HZ, config=MotionConfig())
-        angle, gap = rng.uniform(0.0, 2.0 * np.pi), 1.3 * _diameter_bound_m(still)
-        T_twin = still.target.at(0).copy()
-        T_twin[:2, 3] += gap * np.array([np.cos(angle), np.sin(angle)])
-        twin = MovingMesh(mesh=still.target.mesh, T_world_obj=T_twin[None])
-        script = replace(
-            still,
-            target=replace(still.target, T_world_obj=T),
-            others=(twin, *still.others),
-            frame_count=frame_count,
-            seed=seed,
-        )
-        swapped = replace(script, target=twin, others=(script.target, *still.others))
-        if _well_seen(script) and _well_seen(swapped):
-            return script
-    raise RuntimeError(f"twin stage {seed}: no place keeps both objects in view")
 
 
 def _hidden_once(rng: np.random.Generator, still: SceneScript, reach: float) -> RecoverySequence | None:
@@ -179,14 +138,3 @@ def _board(
     on_the_ray = eye + near * (target.T_world_obj[:, :3, 3] - eye)
     place = on_the_ray + slide[:, None] * R[:, 0]
     return MovingMesh(mesh=mesh, T_world_obj=make_T(np.broadcast_to(R, (count, 3, 3)), place))
-
-
-def _diameter_bound_m(script: SceneScript) -> float:
-    return 2.0 * float(np.linalg.norm(script.target.mesh.vertices, axis=1).max())
-
-
-def _well_seen(script: SceneScript) -> bool:
-    """Whether the target is inside the picture and mostly visible in every frame."""
-    renderer = SceneRenderer(script)
-    frames = range(script.frame_count)
-    return all(renderer.in_sight(i) and renderer.visible_share(i) >= _ALWAYS_VISIBLE for i in frames)

@@ -20,9 +20,10 @@ from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import glossed, motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, rendered_layer
-from storm_edge.synthetic.objects import EVALUATION_FROM, SyntheticObject, make_object
+from storm_edge.synthetic.objects import SyntheticObject, make_object
 from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
 from storm_edge.synthetic.sensor import random_sensor
+from storm_edge.synthetic.splits import EVALUATION_FROM
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -61,17 +62,17 @@ class PooledObject:
 
 
 class ObjectPool:
-    """A few hundred training objects, hands and textures that are slowly exchanged for new ones.
+    """A few hundred objects, hands and textures that are slowly exchanged for new ones.
 
     Args:
         rng: Source of randomness; also draws the object seeds.
         size: Number of objects kept.
         device: Where their meshes live.
-        held_out: Draw evaluation objects instead of training ones.
+        seeds: Object seeds to draw from.
     """
 
-    def __init__(self, rng: np.random.Generator, *, size: int, device: str = "cpu", held_out: bool = False) -> None:
-        self._rng, self._device, self._held_out = rng, device, held_out
+    def __init__(self, rng: np.random.Generator, *, size: int, device: str = "cpu", seeds: range) -> None:
+        self._rng, self._device, self._seeds = rng, device, seeds
         self.objects = [self._new_object() for _ in range(size)]
         self.hands = [self._new_hand() for _ in range(max(4, size // 10))]
         self.textures = [random_texture(rng) for _ in range(max(8, size // 4))]
@@ -104,9 +105,8 @@ class ObjectPool:
         return self.hands[int(self._rng.integers(len(self.hands)))]
 
     def _new_object(self) -> PooledObject:
-        low = EVALUATION_FROM if self._held_out else 0
-        seed = int(self._rng.integers(low, low + EVALUATION_FROM))
-        truth = make_object(seed, held_out=self._held_out)
+        seed = int(self._rng.integers(self._seeds.start, self._seeds.stop))
+        truth = make_object(seed, evaluation=seed >= EVALUATION_FROM)
         return PooledObject(truth=truth, buffers=MeshBuffers.from_mesh(truth.mesh, self._device))
 
     def _new_hand(self) -> MeshBuffers:

@@ -1,243 +1,41 @@
-"""Whole frames with exact ground truth: one target on or above a table, things around it, a hand, two cameras.
+"""Scripts of the evaluation sets: one object on or above a table, things around it, a hand, usual cameras.
 
-`SceneScript` says what is where in a z-up world; `render_frame` makes a frame of it. `evaluation_scenes` and
-`evaluation_sequences` make the evaluation sets from objects that training never sees.
+`evaluation_scenes` and `evaluation_sequences` make them of objects that training never sees; `splits` says which
+seeds are for what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.scene import BopWriter, GroundTruth
-from storm_edge.frame import Frame
-from storm_edge.geometry.camera import project
-from storm_edge.geometry.mesh import Mesh
-from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation, transform
-from storm_edge.geometry.symmetry import ContinuousSymmetry
-from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.geometry.se3 import exp_so3, make_T, random_rotation
 from storm_edge.kernels.shading import Lighting
-from storm_edge.synthetic.appearance import Appearance, motion_kernel, smear
+from storm_edge.synthetic.appearance import Appearance
 from storm_edge.synthetic.hands import make_hand
-from storm_edge.synthetic.layers import Layer, compose, render_layer
 from storm_edge.synthetic.motion import MotionConfig, camera_at, orbiting_camera, random_motion
-from storm_edge.synthetic.objects import EVALUATION_FROM, SyntheticObject, make_object
-from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
+from storm_edge.synthetic.objects import SyntheticObject, make_object
+from storm_edge.synthetic.rooms import Plane, random_texture
+from storm_edge.synthetic.scene_renderer import RATE_HZ, SceneRenderer
+from storm_edge.synthetic.scene_script import MovingMesh, SceneScript
 from storm_edge.synthetic.sensor import DepthSensor
+from storm_edge.synthetic.splits import SCENES_DEV, SEQUENCES_DEV, objects_of_scene
 
 Float64 = NDArray[np.float64]
 BoolImage = NDArray[np.bool_]
 
-SIZE_PX = (480, 640)
-RATE_HZ = 30.0
-OBJECT_ID = 1
-"""Id of the target in what `write_scene` writes."""
 _OCCLUDER_STEPS = (1.0, 1.08, 1.16, 1.25, 1.35, 1.5, 1.7, 2.0, 2.5, 3.5)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MovingMesh:
-    """A mesh and where it is in every frame."""
-
-    mesh: Mesh
-    """The thing [m]."""
-    T_world_obj: Float64
-    """Its poses [m], ``(F, 4, 4)``; ``(1, 4, 4)`` when it stands still."""
-
-    def at(self, index: int) -> Float64:
-        """Pose in frame ``index``, ``(4, 4)``."""
-        return np.asarray(self.T_world_obj[min(index, len(self.T_world_obj) - 1)])
-
-    @property
-    def moves(self) -> bool:
-        """Whether it is anywhere else in another frame."""
-        return len(self.T_world_obj) > 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneScript:
-    """All that is in front of the camera, and the camera."""
-
-    target: MovingMesh
-    """The object whose pose is the truth."""
-    axes: tuple[ContinuousSymmetry, ...] = ()
-    """Axes about which the target looks the same."""
-    others: tuple[MovingMesh, ...]
-    """Clutter, hands, whatever passes in front."""
-    planes: tuple[Plane, ...]
-    """Table, floor and walls."""
-    T_cam_world: Float64
-    """World to camera [m] ``(F, 4, 4)``, ``(1, 4, 4)`` for a camera on a tripod."""
-    K: Float64
-    """Intrinsics [px]."""
-    light: Lighting
-    """The light, camera frame."""
-    appearance: Appearance
-    """The colour camera."""
-    sensor: DepthSensor
-    """The depth camera."""
-    frame_count: int
-    """Length of the recording."""
-    exposure_share: float = 0.3
-    """Part of the frame time that the shutter is open; what makes motion blur."""
-    seed: int = 0
-    """Seed of the pixel noise."""
-
-    def T_cam_obj(self, index: int) -> Float64:
-        """True pose of the target in a frame [m] ``(4, 4)``."""
-        return np.asarray(self._camera(index) @ self.target.at(index))
-
-    def _camera(self, index: int) -> Float64:
-        return np.asarray(self.T_cam_world[min(index, len(self.T_cam_world) - 1)])
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledFrame:
-    """A frame and the truth about it."""
-
-    frame: Frame
-    """What the cameras deliver."""
-    T_cam_obj: Float64
-    """True pose of the target [m] ``(4, 4)``."""
-    mask: BoolImage
-    """Its whole silhouette ``(H, W)``."""
-    mask_visib: BoolImage
-    """What can be seen of it ``(H, W)``."""
-
-    @property
-    def visible_share(self) -> float:
-        """Part of the silhouette that is visible."""
-        return float(self.mask_visib.sum() / max(int(self.mask.sum()), 1))
-
-
-class SceneRenderer:
-    """Makes the frames of a `SceneScript`; keeps meshes on the device, and pictures of what stands still."""
-
-    def __init__(self, script: SceneScript, *, size_px: tuple[int, int] = SIZE_PX) -> None:
-        self.script = script
-        self._size_px = size_px
-        self._actors = (script.target, *script.others)
-        self._buffers = [MeshBuffers.from_mesh(actor.mesh) for actor in self._actors]
-        self._room: Layer | None = None
-        self._still: dict[int, Layer | None] = {}
-
-    def __iter__(self) -> Iterator[LabelledFrame]:
-        return (self.render_frame(index) for index in range(self.script.frame_count))
-
-    def render_frame(self, index: int) -> LabelledFrame:
-        """Frame ``index``, the same at every call."""
-        script = self.script
-        rng = np.random.default_rng([script.seed, index])
-        layers, shown = self._layers(index)
-        scene = compose(layers)
-        mask = np.zeros(self._size_px, dtype=bool)
-        if 0 in shown:
-            target = layers[1 + shown.index(0)]
-            mask[target.window] = np.isfinite(target.depth)
-        mask_visib = (scene.owner == 1 + shown.index(0)) if 0 in shown else np.zeros_like(mask)
-        colour = self._blurred(index, scene.colour, scene.owner, layers, shown)
-        frame = Frame(
-            rgb=script.appearance.expose(colour, rng),
-            depth_m=script.sensor.measure(scene.depth, scene.colour, float(script.K[0, 0]), rng),
-            K=script.K,
-            stamp_ns=round(index * 1e9 / RATE_HZ),
-            index=index,
-        )
-        return LabelledFrame(frame=frame, T_cam_obj=script.T_cam_obj(index), mask=mask, mask_visib=mask_visib)
-
-    def in_sight(self, index: int) -> bool:
-        """Whether all of the target lies inside the picture."""
-        script = self.script
-        points = transform(script.T_cam_obj(index), script.target.mesh.vertices)
-        if points[:, 2].min() <= 0.0:
-            return False
-        pixels = project(script.K, points)
-        return bool(pixels.min() >= 0.0 and (pixels.max(axis=0) <= np.array(self._size_px)[::-1] - 1).all())
-
-    def visible_share(self, index: int) -> float:
-        """Part of the target's silhouette that is visible in a frame, without making the whole picture."""
-        layers, shown = self._layers(index, with_room=False)
-        if 0 not in shown:
-            return 0.0
-        target = layers[shown.index(0)]
-        depth = target.depth.copy()
-        silhouette = np.isfinite(depth)
-        hidden = np.zeros_like(silhouette)
-        for layer in layers:
-            if layer is not target:
-                hidden |= _overlap(layer, target) < depth
-        return float((silhouette & ~hidden).sum() / max(int(silhouette.sum()), 1))
-
-    def _layers(self, index: int, *, with_room: bool = True) -> tuple[list[Layer], list[int]]:
-        """What there is to see in a frame: the room, then the actors in sight and their numbers."""
-        script = self.script
-        T_cam_world = script._camera(index)
-        layers: list[Layer] = []
-        if with_room:
-            if self._room is None or len(script.T_cam_world) > 1:
-                self._room = render_planes(list(script.planes), T_cam_world, script.K, self._size_px)
-            layers.append(self._room)
-        shown = []
-        for number, (actor, buffers) in enumerate(zip(self._actors, self._buffers, strict=True)):
-            still = not actor.moves and len(script.T_cam_world) == 1
-            if still and number in self._still:
-                layer = self._still[number]
-            else:
-                T = T_cam_world @ actor.at(index)
-                layer = render_layer(buffers, actor.mesh.vertices, T, script.K, self._size_px, script.light)
-            if still:
-                self._still[number] = layer
-            if layer is not None:
-                layers.append(layer)
-                shown.append(number)
-        return layers, shown
-
-    def _blurred(
-        self,
-        index: int,
-        colour: NDArray[np.float32],
-        owner: NDArray[np.int16],
-        layers: list[Layer],
-        shown: list[int],
-    ) -> NDArray[np.float32]:
-        """Motion blur as long as the target's way in the image while the shutter was open."""
-        script = self.script
-        before, now = script.T_cam_obj(max(index - 1, 0)), script.T_cam_obj(index)
-        way = project(script.K, now[:3, 3]) - project(script.K, before[:3, 3])
-        length_px = float(np.hypot(*way)) * script.exposure_share
-        if length_px < 1.0:
-            return colour
-        kernel = motion_kernel(length_px, float(np.arctan2(way[1], way[0])))
-        moving = [1 + shown.index(number) for number in shown if self._actors[number].moves]
-        if len(script.T_cam_world) > 1:
-            return smear(colour, colour, np.ones(owner.shape, dtype=bool), kernel)
-        behind = compose([layer for i, layer in enumerate(layers) if i not in moving]).colour
-        return smear(colour, behind, np.isin(owner, moving), kernel)
-
-
-def write_scene(path: Path, script: SceneScript) -> None:
-    """Photograph a stage and write it as a BOP scene with its model, target id `OBJECT_ID`.
-
-    Raises:
-        OutputError: The folder exists or cannot be written.
-    """
-    with BopWriter(path) as writer:
-        writer.add_model(OBJECT_ID, script.target.mesh, symmetries_continuous=script.axes)
-        for item in SceneRenderer(script):
-            label = GroundTruth(object_id=OBJECT_ID, T_cam_obj=item.T_cam_obj)
-            writer.add(item.frame, [label], masks=[item.mask], masks_visib=[item.mask_visib])
-
-
-def evaluation_scenes(count: int, seed: int = 0) -> Iterator[SceneScript]:
+def evaluation_scenes(count: int, seed: int = SCENES_DEV.first) -> Iterator[SceneScript]:
     """Single pictures, each of another object, at most 30 % of it hidden."""
     return (evaluation_scene(seed + index) for index in range(count))
 
 
-def evaluation_sequences(count: int, frames: int = 60, seed: int = 10_000) -> Iterator[SceneScript]:
+def evaluation_sequences(count: int, frames: int = 60, seed: int = SEQUENCES_DEV.first) -> Iterator[SceneScript]:
     """Recordings of ``frames`` frames, each of another painted object, at most 30 % of it hidden at any time.
 
     Only painted objects, because a plain one may have many right poses and ADD knows one.
@@ -256,11 +54,11 @@ def evaluation_scene(
         max_occlusion: Largest hidden part of the silhouette in any frame.
         unique_pose: Take only painted objects, whose pose colour settles.
     """
-    object_seed = EVALUATION_FROM + 1000 * seed
-    target = make_object(object_seed, held_out=True)
+    object_seed = objects_of_scene(seed).start
+    target = make_object(object_seed, evaluation=True)
     while unique_pose and not target.pose_is_unique:
         object_seed += 1
-        target = make_object(object_seed, held_out=True)
+        target = make_object(object_seed, evaluation=True)
     for attempt in range(20):
         script = _crowded(_bare_script(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
         if script is not None:
@@ -400,7 +198,7 @@ def _light_from_above(rng: np.random.Generator) -> tuple[float, float, float]:
 def _clutter(rng: np.random.Generator, seed: int, target: SyntheticObject, T_world_target: Float64) -> MovingMesh:
     """Something standing on the table beside the target."""
     item = make_object(
-        seed, held_out=True, diameter_m=float(target.diameter_m * rng.uniform(0.5, 1.5)), face_count=2000
+        seed, evaluation=True, diameter_m=float(target.diameter_m * rng.uniform(0.5, 1.5)), face_count=2000
     )
     T = resting_pose(rng, item)
     angle = rng.uniform(0.0, 2.0 * np.pi)
@@ -432,21 +230,3 @@ def _pushed(actor: MovingMesh, target: MovingMesh, factor: float, fixed: Float64
     T = actor.T_world_obj.copy()
     T[:, :3, 3] += (factor - 1.0) * away
     return MovingMesh(mesh=actor.mesh, T_world_obj=T)
-
-
-def _overlap(layer: Layer, target: Layer) -> NDArray[np.float32]:
-    """Depth of ``layer`` in the window of ``target``, infinite outside its own."""
-    out = np.full(target.depth.shape, np.inf, dtype=np.float32)
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(layer.window, target.window, strict=True)
-    )
-    if rows.start < rows.stop and columns.start < columns.stop:
-        inside = layer.depth[
-            rows.start - layer.corner[0] : rows.stop - layer.corner[0],
-            columns.start - layer.corner[1] : columns.stop - layer.corner[1],
-        ]
-        out[
-            rows.start - target.corner[0] : rows.stop - target.corner[0],
-            columns.start - target.corner[1] : columns.stop - target.corner[1],
-        ] = inside
-    return out

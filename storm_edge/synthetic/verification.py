@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.se3 import exp_so3, random_rotation
 from storm_edge.kernels.reference.crop_window import plain_windows
-from storm_edge.synthetic.objects import EVALUATION_FROM
-from storm_edge.synthetic.pairs import cropped, network_input
+from storm_edge.synthetic.crops import crop, network_input
 from storm_edge.synthetic.patches import ObjectPool, Observation, observe
+from storm_edge.synthetic.splits import objects_of_stream
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -38,7 +38,7 @@ class GroupSampler:
     def __init__(self, seed: int, *, size_px: int = 80, pool_size: int = 160) -> None:
         self.size_px = size_px
         self._rng = np.random.default_rng([seed, 6])
-        self._pool = ObjectPool(self._rng, size=pool_size, held_out=seed >= EVALUATION_FROM)
+        self._pool = ObjectPool(self._rng, size=pool_size, seeds=objects_of_stream(seed))
 
     def group_batch(self, n: int) -> Batch:
         """``n`` groups of `GOOD_COUNT` good and `BAD_COUNT` bad crops, in this order.
@@ -92,7 +92,7 @@ class GroupSampler:
         T = np.eye(4)
         T[:3, 3] = [t[0], t[1], max(t[2], 0.1)]
         window, _ = plain_windows(T, scene.K, reach_m=0.5 * diameter_m * CROP_RATIO, size_px=self.size_px)
-        colour, xyz = cropped(scene, window, self.size_px)
+        colour, xyz = crop(scene, window, self.size_px)
         out = network_input(colour, xyz, T[:3, 3], diameter_m / 2.0)
         if self._rng.random() < 0.3:
             # The end of the picture, for good and bad alike: it must not tell them apart.

@@ -25,6 +25,7 @@ from torch import distributed as dist
 
 from storm_edge.choices import Network
 from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError, mismatch
+from storm_edge.synthetic.splits import STREAMS_TRAIN, STREAMS_VAL
 from storm_edge.train.augment import augment
 from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import TrainConfig, TrainResult
@@ -33,7 +34,7 @@ from storm_edge.train.objective import Objective, make_objective, start_from
 from storm_edge.train.pool import PairPool, SourceFactory, draw
 from storm_edge.train.schedule import learning_rate, progress
 from storm_edge.train.som import augment_queries
-from storm_edge.train.sources import HELD_OUT_SEED, held_out_source_of, training_source_of
+from storm_edge.train.sources import held_out_source_of, training_source_of
 from storm_edge.train.tom import augment_groups
 
 _LOG_EVERY_S = 15.0
@@ -117,7 +118,7 @@ class _Run:
             self._restore()
         if process.first:
             items = max(config.held_out // config.unit, 1)
-            arrays = draw(held_out(HELD_OUT_SEED), config.network, items, config.hypotheses)
+            arrays = draw(held_out(STREAMS_VAL.first), config.network, items, config.hypotheses)
             self._held_out = {key: torch.from_numpy(value).float() for key, value in arrays.items()}
 
     def _restore(self) -> None:
@@ -222,7 +223,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
     unit = config.unit
     items = max(config.batch // unit, 1)
     # A resumed run must not see the pairs of its first start again: `drawn` moves the seeds on.
-    seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % HELD_OUT_SEED
+    seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % len(STREAMS_TRAIN.seeds)
     generator = torch.Generator().manual_seed(seed)
     model: nn.Module = run.objective
     if process.count > 1:

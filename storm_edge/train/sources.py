@@ -9,12 +9,9 @@ from storm_edge.synthetic.queries import QuerySampler
 from storm_edge.synthetic.verification import GroupSampler
 from storm_edge.train.pool import PairSource, SourceFactory
 
-HELD_OUT_SEED = 1_000_000
-"""First seed whose meshes are never trained on."""
-
 
 def training_source(seed: int) -> PairSource:
-    """Pairs of meshes for training; ``seed`` below `HELD_OUT_SEED`.
+    """Pairs of meshes for training; ``seed`` in `STREAMS_TRAIN`.
 
     Four wrong poses per scene: a scene costs more than a pose, and mirroring sets its views apart.
     """
@@ -22,7 +19,7 @@ def training_source(seed: int) -> PairSource:
 
 
 def held_out_source(seed: int) -> PairSource:
-    """Pairs of meshes that are never trained on; ``seed`` from `HELD_OUT_SEED`."""
+    """Pairs of meshes that are never trained on; ``seed`` in `STREAMS_VAL`."""
     return PairSampler(seed, size_px=SIZE_PX, config=PairConfig(poses_per_scene=1))
 
 

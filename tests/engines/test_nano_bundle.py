@@ -8,15 +8,15 @@ import pytest
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.pipeline.refine.set_scorer import open_scorer
-from storm_edge.synthetic.objects import EVALUATION_FROM
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.queries import QueryConfig, QuerySampler
+from storm_edge.synthetic.splits import STREAMS_VAL
 from storm_edge.synthetic.verification import GOOD_COUNT, GroupSampler
 
 
 @pytest.fixture(scope="module")
 def sampler() -> PairSampler:
-    return PairSampler(EVALUATION_FROM + 7, config=PairConfig(pool_size=12, poses_per_scene=1))
+    return PairSampler(STREAMS_VAL.seed(7), config=PairConfig(pool_size=12, poses_per_scene=1))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_som_and_tom_stay_within_twelve_megabytes(bundle: NetworkBundle) -> None
 def test_som_marks_the_object_and_knows_when_it_is_absent(bundle: NetworkBundle) -> None:
     """The card says IoU 0.60 and AUROC 0.92; held to 0.45 and 0.8 on 16 pictures with 3 objects each."""
     config = QueryConfig(pool_size=16, views=16, absent_share=0.4)
-    batch = QuerySampler(EVALUATION_FROM + 7, config=config).query_batch(16)
+    batch = QuerySampler(STREAMS_VAL.seed(7), config=config).query_batch(16)
     reference, query, head = (bundle.open(f"som_{part}") for part in ("reference", "query", "head"))
     overlaps, present = [], []
     for image, objects, views, masks in zip(
@@ -83,7 +83,7 @@ def test_som_marks_the_object_and_knows_when_it_is_absent(bundle: NetworkBundle)
 
 def test_tom_tells_good_crops_from_bad_ones(bundle: NetworkBundle) -> None:
     """The card says AUROC 0.95 against three remembered crops; held to 0.85 on 16 groups."""
-    batch = GroupSampler(EVALUATION_FROM + 7, pool_size=16).group_batch(16)
+    batch = GroupSampler(STREAMS_VAL.seed(7), pool_size=16).group_batch(16)
     encode, compare = bundle.open("tom_encode"), bundle.open("tom_compare")
     scores, good = [], []
     for crops in batch["crops"]:

@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 
 from storm_edge.geometry.se3 import transform
 from storm_edge.synthetic.hands import make_hand
-from storm_edge.synthetic.objects import EVALUATION_FROM, make_object
+from storm_edge.synthetic.objects import make_object
+from storm_edge.synthetic.splits import EVALUATION_FROM
 from storm_edge.synthetic.textures import KINDS, paint
 
 
@@ -31,10 +32,10 @@ def test_a_seed_is_an_object() -> None:
     assert first.mesh.vertices.shape != other.mesh.vertices.shape
 
 
-@pytest.mark.parametrize(("seed", "held_out"), [(EVALUATION_FROM, False), (EVALUATION_FROM - 1, True), (-1, False)])
-def test_training_and_evaluation_share_no_object(seed: int, held_out: bool) -> None:
+@pytest.mark.parametrize(("seed", "evaluation"), [(EVALUATION_FROM, False), (EVALUATION_FROM - 1, True), (-1, False)])
+def test_training_and_evaluation_share_no_object(seed: int, evaluation: bool) -> None:
     with pytest.raises(ValueError, match="share no object"):
-        make_object(seed, held_out=held_out)
+        make_object(seed, evaluation=evaluation)
 
 
 def test_symmetries_map_the_surface_onto_itself() -> None:

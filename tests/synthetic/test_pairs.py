@@ -11,8 +11,11 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.reference.crop_window import plain_windows
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
-from storm_edge.synthetic.pairs import PairConfig, PairSampler, cropped, network_input
+from storm_edge.synthetic.crops import crop as crop_patch
+from storm_edge.synthetic.crops import network_input
+from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.patches import Observation, observe
+from storm_edge.synthetic.splits import EVALUATION_FROM, STREAMS_VAL
 
 SMALL = PairConfig(pool_size=6, pairs_per_renewal=1000, scenes_per_object=2, poses_per_scene=2)
 COLOUR_TOLERANCE = 0.0025  # half a step of uint8, which OpenCV rounds to; worst seen 0.00197 (x86-64)
@@ -31,7 +34,7 @@ def test_pictures_equal_those_at_run_time(sampler: PairSampler, rng: np.random.G
     T = patch.T_cam_obj.copy()
     T[:3, 3] += 0.03 * target.truth.diameter_m
     window, _ = plain_windows(T, patch.K, reach_m=0.6 * target.truth.diameter_m, size_px=80)
-    colour, xyz = cropped(patch, window, 80)
+    colour, xyz = crop_patch(patch, window, 80)
     ours = network_input(colour, xyz, T[:3, 3], target.truth.diameter_m / 2.0)
 
     side = len(patch.rgb)
@@ -52,7 +55,7 @@ def test_a_crop_keeps_every_point_where_it_is(rng: np.random.Generator) -> None:
     rgb = np.repeat(np.arange(96, dtype=np.uint8)[None, :, None], 96, axis=0).repeat(3, axis=2)  # value = column
     patch = Observation(rgb=rgb, depth_m=depth, K=K, T_cam_obj=np.eye(4), visible_share=1.0)
     window, K_crop = plain_windows(make_T(np.eye(3), [0.04, 0.02, 0.6]), K, reach_m=0.05, size_px=80)
-    colour, xyz = cropped(patch, window, 80)  # reaches over the right border
+    colour, xyz = crop_patch(patch, window, 80)  # reaches over the right border
     pixels = project(K_crop, np.where(xyz[..., 2:] > 0, xyz, 1.0))
     v, u = np.mgrid[0:80, 0:80]
     inside = xyz[..., 2] > 0
@@ -107,7 +110,7 @@ def test_one_seed_gives_one_stream() -> None:
     assert not np.array_equal(first["observed"], other["observed"])
 
 
-def test_held_out_streams_use_held_out_objects(sampler: PairSampler) -> None:
-    held_out = PairSampler(1_000_003, config=SMALL)
-    assert min(item.truth.seed for item in held_out.pool.objects) >= 1_000_000
+def test_validation_streams_use_evaluation_objects(sampler: PairSampler) -> None:
+    stream = PairSampler(STREAMS_VAL.seed(3), config=SMALL)
+    assert min(item.truth.seed for item in stream.pool.objects) >= EVALUATION_FROM
     assert max(item.truth.seed for item in sampler.pool.objects) < 1_000_000

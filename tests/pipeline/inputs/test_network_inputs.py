@@ -19,8 +19,9 @@ from storm_edge.kernels.renderer import render
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
-from storm_edge.synthetic.pairs import PairConfig, cropped
-from storm_edge.synthetic.pairs import network_input as training_input
+from storm_edge.synthetic.crops import crop as crop_patch
+from storm_edge.synthetic.crops import network_input as training_input
+from storm_edge.synthetic.pairs import PairConfig
 from storm_edge.synthetic.patches import Observation
 from tests.kernels.shapes import K_CAMERA, poses, quad, sphere
 
@@ -230,7 +231,7 @@ def test_run_time_pictures_are_those_of_training(scene):
         t = T[n, :3, 3]
         expected = training_input(model.colour[n], model.xyz[n], t, RADIUS_M)
         assert (np.abs(rendered[n] - expected) > TOLERANCE).mean() < OTHERWISE
-        colour, xyz = cropped(seen, windows[n], 80)
+        colour, xyz = crop_patch(seen, windows[n], 80)
         expected = training_input(colour, xyz, t, RADIUS_M)
         np.testing.assert_allclose(observed[n, :3], expected[:3], atol=0.02)
         assert (np.abs(observed[n, 3:] - expected[3:]) > TOLERANCE).mean() < OTHERWISE

@@ -1,0 +1,124 @@
+"""Which seeds of synthetic data are for training, development, validation and test, and what each was used for.
+
+Everything synthetic comes from a seed, so a split is a range of seeds. Nothing is tuned on a test range: no
+threshold, weight or rule was chosen by anyone who had seen a result on it, and no benchmark reads it by default.
+
+* ``TRAIN``: networks are fitted to it, INT8 calibration included.
+* ``DEV``: results on it were looked at while rules were chosen. Figures on it are not held out.
+* ``VAL``: checks of trained or exported networks; a figure decides whether something passes, not how it works.
+* ``TEST``: nobody has looked. A figure on it is held out, once; whoever tunes after reading one moves it to ``DEV``.
+
+Four families of seeds have a number space each: objects, streams of batches for networks, scenes, and searches.
+The scenes of seed ``s`` have the objects ``EVALUATION_FROM + 1000 * s`` and the next 999. A stream or a search draws
+its objects from a range of object seeds, see `objects_of_stream` and `objects_of_search`. ``DEV`` and ``VAL`` share
+objects; ``TRAIN`` and ``TEST`` share none with any other split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+EVALUATION_FROM = 1_000_000
+"""First object seed, and first seed of a stream, that no network is trained on. Model cards name it."""
+
+
+class Split(str, Enum):
+    """What data is for."""
+
+    TRAIN = "train"
+    """Networks are fitted to it."""
+    DEV = "dev"
+    """Rules and thresholds were chosen by results on it."""
+    VAL = "val"
+    """Checks of networks that were not fitted to it."""
+    TEST = "test"
+    """Nobody has looked at a result on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRange:
+    """Consecutive seeds with one use."""
+
+    split: Split
+    """What they are for."""
+    seeds: range
+    """The seeds."""
+    used_for: str
+    """Who reads them, and which of them were looked at."""
+
+    @property
+    def first(self) -> int:
+        """The first seed."""
+        return self.seeds.start
+
+    def seed(self, index: int) -> int:
+        """The seed of a number within the range.
+
+        Args:
+            index: Number from 0.
+
+        Raises:
+            ValueError: The range has no such number.
+        """
+        if not 0 <= index < len(self.seeds):
+            raise ValueError(f"seed number {index} must be in 0..{len(self.seeds) - 1} of {self.used_for}")
+        return self.seeds[index]
+
+
+def _seeds(split: Split, first: int, count: int, used_for: str) -> SeedRange:
+    return SeedRange(split=split, seeds=range(first, first + count), used_for=used_for)
+
+
+OBJECTS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "objects that networks are trained on")
+OBJECTS_DEV = _seeds(Split.DEV, EVALUATION_FROM, 10**6, "objects of development: streams, searches, benchmarks")
+OBJECTS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "objects of test searches; scenes have none of them")
+
+STREAMS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "training batches of networks")
+STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a training run; gates of an export")
+
+SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 99 looked at")
+SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
+RECOVERIES_DEV = _seeds(
+    Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
+)
+SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmark `export`")
+SEQUENCES_VAL_GATE = _seeds(Split.VAL, 60_000, 10_000, "sequences of the tracking gate of an export")
+SCENES_CALIBRATION = _seeds(Split.TRAIN, 500_000, 10_000, "recordings that INT8 is calibrated on")
+SCENES_VAL_GATE = _seeds(Split.VAL, 700_000, 10_000, "single images of the registration gate of an export")
+SCENES_TEST = _seeds(Split.TEST, 1_000_000, 10_000, "single images: none looked at")
+SEQUENCES_TEST = _seeds(Split.TEST, 1_010_000, 10_000, "sequences: none looked at")
+RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
+
+SEARCHES_DEV = _seeds(Split.DEV, 0, 10_000, "images of benchmark `search`: 0 to 49 and 400 to 459 looked at")
+SEARCHES_TEST = _seeds(Split.TEST, 10_000, 10_000, "cluttered images: none looked at")
+
+SCENE_RANGES = (
+    SCENES_DEV,
+    SEQUENCES_DEV,
+    RECOVERIES_DEV,
+    SEQUENCES_VAL_BUNDLE,
+    SEQUENCES_VAL_GATE,
+    SCENES_CALIBRATION,
+    SCENES_VAL_GATE,
+    SCENES_TEST,
+    SEQUENCES_TEST,
+    RECOVERIES_TEST,
+)
+"""All ranges of scene seeds; they share one number space."""
+
+
+def objects_of_scene(seed: int) -> range:
+    """Seeds of the objects that the scene of a seed may have, clutter included."""
+    first = EVALUATION_FROM + 1000 * seed
+    return range(first, first + 1000)
+
+
+def objects_of_stream(seed: int) -> range:
+    """Seeds of the objects that a stream of batches draws from."""
+    return OBJECTS_TRAIN.seeds if seed < EVALUATION_FROM else OBJECTS_DEV.seeds
+
+
+def objects_of_search(seed: int) -> range:
+    """Seeds of the objects that a cluttered image for a search draws from."""
+    return OBJECTS_TEST.seeds if seed in SEARCHES_TEST.seeds else OBJECTS_DEV.seeds
