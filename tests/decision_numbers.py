@@ -79,18 +79,15 @@ def decision_numbers(source: str, path: str = "") -> list[Number]:
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt) and not _is_enum_member(node, tree):
-            yield node
-
-
-def _is_enum_member(node: ast.stmt, tree: ast.AST) -> bool:
-    return any(
-        isinstance(owner, ast.ClassDef)
-        and node in owner.body
-        and any("Enum" in ast.unparse(b) or "Flag" in ast.unparse(b) for b in owner.bases)
-        for owner in ast.walk(tree)
-    )
+    """All but the members of enumerations."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, ast.ClassDef) and any(
+            ast.unparse(base).endswith(("Enum", "Flag")) for base in child.bases
+        ):
+            continue
+        yield from _statements(child)
 
 
 def _of_module_constant(statement: ast.Assign | ast.AnnAssign) -> list[ast.Constant]:
