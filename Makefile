@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 TEST_VENV := .venv-test
+OLDEST_VENV := .venv-oldest
+OLDEST_PYTHON ?= python3.10
 
-.PHONY: demo test check export-full clean
+.PHONY: demo test test-oldest check export-full clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -11,6 +13,11 @@ demo: $(VENV)/installed
 
 test: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m pytest
+
+# The oldest Python and the oldest packages that pyproject.toml allows, without the workshop (torch, onnx): the tests of
+# what a robot installs. Those that need the workshop skip.
+test-oldest: $(OLDEST_VENV)/installed
+	$(OLDEST_VENV)/bin/python -m pytest -p no:cacheprovider
 
 # What CI asks for beside the tests: style, types, and that rooms import only downwards.
 check: $(TEST_VENV)/installed
@@ -37,5 +44,10 @@ $(TEST_VENV)/installed: pyproject.toml constraints.txt
 	$(TEST_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(OLDEST_VENV)/installed: pyproject.toml constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . pytest hypothesis
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(TEST_VENV) out
+	rm -rf $(VENV) $(TEST_VENV) $(OLDEST_VENV) out
