@@ -17,7 +17,7 @@ test: $(TEST_VENV)/installed
 # The oldest Python and the oldest packages that pyproject.toml allows, without the workshop (torch, onnx): the tests of
 # what a robot installs. Those that need the workshop skip.
 test-oldest: $(OLDEST_VENV)/installed
-	$(OLDEST_VENV)/bin/python -m pytest -p no:cacheprovider
+	$(OLDEST_VENV)/bin/python -m pytest --without torch --without onnx --without onnxscript
 
 # What CI asks for beside the tests: style, types, and that rooms import only downwards.
 check: $(TEST_VENV)/installed

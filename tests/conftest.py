@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +17,34 @@ if TYPE_CHECKING:
     from tests.staged import Staged, Uploads
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+class _SkipImports(MetaPathFinder):
+    """Skips whoever imports one of some packages: a whole test module, or one test."""
+
+    def __init__(self, packages: Sequence[str]) -> None:
+        self._packages = packages
+
+    def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.partition(".")[0] in self._packages:
+            pytest.skip(f"needs {name.partition('.')[0]}", allow_module_level=True)
+        return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package that is not installed on purpose: tests that import it are skipped instead of failing",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    without = config.getoption("--without")
+    if without:
+        sys.meta_path.insert(0, _SkipImports(without))
 
 
 @pytest.fixture
