@@ -27,6 +27,7 @@ def sampler() -> PairSampler:
     return PairSampler(5, config=SMALL)
 
 
+@pytest.mark.usefixtures("exact_warps")
 def test_pictures_equal_those_at_run_time(sampler: PairSampler, rng: np.random.Generator) -> None:
     """What the networks learn from is what `perception` shows them, but for the rounding of colours to uint8."""
     target = sampler.pool.pick()

@@ -216,6 +216,7 @@ def test_wrong_sizes_are_refused_in_one_line(scene):
         pair.fill(uploaded(frame), T)
 
 
+@pytest.mark.usefixtures("exact_warps")
 def test_run_time_pictures_are_those_of_training(scene):
     """Training crops with OpenCV, whose bilinear weights are 1/32 px steps; all else is equal to rounding.
 
