@@ -1,0 +1,52 @@
+"""A live loop: arrays from a camera go in, a track per object comes out.
+
+    python examples/live_loop.py SCENE MODEL
+
+SCENE stands in for a camera here, a BOP scene folder that is played once. MODEL is the object's model in millimetres.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from storm_edge.bop.scene import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.frame import checked_frame
+from storm_edge.live import Session, TrackState
+from storm_edge.live.factory import make_object_sessions
+from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.objects.onboard import onboard
+
+
+def camera(scene: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    """What a driver gives: colour as BGR, depth in millimetres aligned to it, intrinsics, the stamp of exposure."""
+    recording = BopScene(scene)
+    for frame_id in recording.frame_ids:
+        frame = recording.frame(frame_id)
+        depth_mm = np.rint(frame.depth_m * 1e3).astype(np.uint16)
+        yield frame.rgb[..., ::-1], depth_mm, frame.K, time.time_ns()
+
+
+def main(scene: Path, model: Path) -> None:
+    """Print a line per frame."""
+    thing = onboard(model, "mm")
+    with BackgroundLane() as lane:  # searches for lost objects beside the frames
+        session = Session(make_object_sessions([thing], NetworkBundle.load("nano"), lane=lane), lane=lane)
+        for index, (bgr, depth_mm, K, stamp_ns) in enumerate(camera(scene)):
+            rgb = np.ascontiguousarray(bgr[..., ::-1])
+            depth_m = depth_mm.astype(np.float32) * 1e-3
+            result = session.step(checked_frame(rgb, depth_m, K, stamp_ns=stamp_ns, index=index))
+            if result.is_skipped:
+                print(index, "skipped:", result.skipped_reason)
+            for track in result.tracks:
+                if track.state is TrackState.TRACKING:
+                    print(index, track.object_id, f"{track.confidence:.2f}", track.T_cam_obj[:3, 3])
+                else:
+                    print(index, track.object_id, track.state.value)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
