@@ -47,7 +47,7 @@ from storm_edge.live import faults
 from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_object_sessions, make_segmenter, with_chunks
-from storm_edge.live.lanes.background import BackgroundLane, Ticket
+from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
@@ -152,31 +152,31 @@ class Busy:
     ) -> None:
         self._lane, self._detector, self._registrar = lane, detector, registrar
         self._buffers = FrameBuffers(*size_px)
-        self._ticket: Ticket[Any] | None = None
+        self._future: LaneFuture[Any] | None = None
         self._kind, self._began_s = "registrations", 0.0
 
     def go_on(self, run: Run, frame: Frame, mask: NDArray[np.bool_]) -> None:
         """After each frame."""
-        if self._ticket is not None and not self._ticket.over:
+        if self._future is not None and not self._future.done():
             return
         self._hear(run)
         self._kind = "searches" if self._kind == "registrations" else "registrations"
         run.begun[self._kind] += 1
         self._began_s = time.perf_counter()
-        self._ticket = self._lane.submit(self._work(self._kind, frame, mask), kind=self._kind)
+        self._future = self._lane.submit(self._work(self._kind, frame, mask), kind=self._kind)
 
     def finish(self, run: Run) -> None:
         """Wait for what is under way."""
         give_up_s = time.perf_counter() + ENDS_S
-        while self._ticket is not None and not self._ticket.over and time.perf_counter() < give_up_s:
+        while self._future is not None and not self._future.done() and time.perf_counter() < give_up_s:
             time.sleep(0.001)
         self._hear(run)
 
     def _hear(self, run: Run) -> None:
-        if self._ticket is None or not self._ticket.over:
+        if self._future is None or not self._future.done():
             return
-        self._ticket.answer()  # raises what the work raised
-        self._ticket = None
+        self._future.result()  # raises what the work raised
+        self._future = None
         run.ended[self._kind] += 1
         run.spent_s[self._kind].append(time.perf_counter() - self._began_s)
 

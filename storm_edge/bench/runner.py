@@ -29,7 +29,7 @@ from storm_edge.kernels.streams import on_stream, settle
 from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_object_sessions, make_segmenter, streams_of, with_chunks
-from storm_edge.live.lanes.background import BackgroundLane, Ticket
+from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
@@ -496,7 +496,7 @@ class _Seeker:
     def __init__(self, lane: BackgroundLane, detector: Detector, size_px: tuple[int, int], device: str) -> None:
         self._lane, self._detector = lane, detector
         self._buffers = FrameBuffers(*size_px, device)
-        self._ticket: Ticket[DetectionResult] | None = None
+        self._future: LaneFuture[DetectionResult] | None = None
         self._began_s = 0.0
         self._begun = self._found = 0
         self.spent_s: list[float] = []
@@ -504,17 +504,17 @@ class _Seeker:
 
     def go_on(self, frame: Frame) -> None:
         """Called after each frame."""
-        if self._ticket is not None and not self._ticket.over:
+        if self._future is not None and not self._future.done():
             return
         self._hear()
         self._begun += 1
         self._began_s = time.perf_counter()
-        self._ticket = self._lane.submit(self._work(frame), kind="search")
+        self._future = self._lane.submit(self._work(frame), kind="search")
 
     def finish(self) -> None:
         """Wait for the search under way."""
         give_up_s = time.perf_counter() + _SEARCH_ENDS_S
-        while self._ticket is not None and not self._ticket.over and time.perf_counter() < give_up_s:
+        while self._future is not None and not self._future.done() and time.perf_counter() < give_up_s:
             time.sleep(0.001)
         self._hear()
 
@@ -527,10 +527,10 @@ class _Seeker:
         }
 
     def _hear(self) -> None:
-        if self._ticket is None or not self._ticket.over:
+        if self._future is None or not self._future.done():
             return
-        answer = self._ticket.answer()
-        self._ticket = None
+        answer = self._future.result()
+        self._future = None
         self.spent_s.append(time.perf_counter() - self._began_s)
         self._found += answer is not None and answer.found is not None
 

@@ -101,6 +101,45 @@ class LanesConfig(Config):
 
     scheduler: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Which chunk begins when."""
+    hang_s: float = tuned(20.0, unit="s", low=0.01, high=3600.0)
+    """A chunk of a kind that was done before hangs when it takes longer than this."""
+    first_hang_s: float = tuned(180.0, unit="s", low=0.01, high=3600.0)
+    """The same for a kind that was never done before, which may have kernels to compile."""
+    switch_interval_s: float = tuned(0.0005, unit="s", low=0.00001, high=1.0)
+    """How long the background thread may hold the interpreter while the session waits for it; Python's 5 ms is a
+    whole tracked frame."""
+    niceness: int = tuned(5, unit="1", low=0, high=19)
+    """By how much the background thread gives way where both want a core, on Linux. Of two busy cores a tracked
+    frame's p99 of waiting for one fell by a tenth to a half in each of four comparisons, its mean did not, and
+    searches took as long. 10 was no better: who waits for a core may hold the interpreter."""
+    poll_s: float = tuned(0.05, unit="s", low=0.001, high=10.0)
+    """Time between two checks of a chunk that somebody waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameGateConfig(Config):
+    """Which frames of a camera are used, and by which clock."""
+
+    clock_leap_ns: int = tuned(1_000_000_000, unit="ns", low=1)
+    """Step of the stamps, beside what the frame numbers say, from which on the clock must have moved, not the
+    camera."""
+    restarted_after: int = tuned(10, unit="frames", low=1, high=10_000)
+    """So many frames below the newest number, each after the one before, are a camera that counts anew."""
+    nominal_period_ns: int = tuned(33_333_333, unit="ns", low=1)
+    """Time between two frames until it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchdogConfig(Config):
+    """When a stage of the session hangs."""
+
+    hang_s: float = tuned(120.0, unit="s", low=0.01)
+    """Time after which a stage hangs that came back before. Before there is a pose a whole search may be done in one
+    frame, which takes a busy machine half a minute."""
+    first_hang_s: float = tuned(600.0, unit="s", low=0.01)
+    """The same for one that never came back before and may have kernels to compile."""
+    poll_s: float = tuned(0.25, unit="s", low=0.001, high=10.0)
+    """Time between two checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +164,12 @@ class SessionConfig(Config):
     thorough_every: int = tuned(30, unit="attempts", low=1, high=10_000, record="recovery")
     """After a loss every so manieth attempt in a row has the full search budget; the others the small one."""
     verify_every: int = tuned(3, unit="frames", low=1, high=10_000)
-    """Frames between questions to the verifier while nobody doubts; a doubted track is verified on every frame."""
+    """Frames between questions to the verifier while the track is not suspect; a suspect one is verified on every
+    frame."""
+    least_size_px: float = tuned(4.0, unit="px", low=0.0)
+    """An object that would be smaller than this in the image is in another unit than the scene."""
+    most_image_widths: float = tuned(20.0, unit="image widths", low=0.0)
+    """So is one that would be wider than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,5 +180,9 @@ class StormConfig(PipelineConfig):
     """When a pose is doubted, dropped and searched for."""
     lanes: LanesConfig = field(default_factory=LanesConfig)
     """Work beside the frames."""
+    frame_gate: FrameGateConfig = field(default_factory=FrameGateConfig)
+    """Which frames of a camera are used, and by which clock."""
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+    """When a stage of the session hangs."""
     loop: SessionConfig = field(default_factory=SessionConfig)
     """How much is done per frame, and how often."""

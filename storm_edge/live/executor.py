@@ -52,7 +52,7 @@ from storm_edge.live.events import (
     StartTrack,
 )
 from storm_edge.live.faults import EngineRecovery
-from storm_edge.live.lanes.background import BackgroundLane, Ticket
+from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import VerificationLane, VerificationResult
 from storm_edge.live.object_state import ObjectState, RecoveryStep
@@ -117,7 +117,7 @@ class ObjectSession:
         self._detector, self._verifier = detector, verifier
         self._engine_recovery = replace(engine_recovery or EngineRecovery(), group=group)
         self._lane = lane
-        self._ticket: Ticket[Event] | None = None
+        self._ticket: LaneFuture[Event] | None = None
         self._config = config or StormConfig()
         self.set_verification_turn(0, 1)
         self._registrar = Registrar(item, networks, config=self._config.register, options=options)
@@ -334,7 +334,7 @@ class ObjectSession:
         due = due or self._state.track_state is TrackState.SUSPECT
         if due and self._state.has_pose:
             self._hear_vote(
-                self._surviving(Lane.VERIFY, lambda: self._verifying.ask(frame, buffers, step.T_cam_centre))
+                self._surviving(Lane.VERIFY, lambda: self._verifying.request(frame, buffers, step.T_cam_centre))
             )
         if self._state.trusted_frame == frame.index != self._state.non_finite_frame:
             self._trusted = step.T_cam_centre
@@ -347,7 +347,7 @@ class ObjectSession:
 
     def _hear_verifier(self) -> None:
         """What the lane came to since the last frame, about a frame before this one."""
-        while (vote := self._surviving(Lane.VERIFY, self._verifying.hear)) is not None:
+        while (vote := self._surviving(Lane.VERIFY, self._verifying.collect)) is not None:
             self._hear_vote(vote)
 
     def _hear_vote(self, vote: VerificationResult | None) -> None:
@@ -430,8 +430,8 @@ class ObjectSession:
 
     def _hear_lane(self) -> None:
         """What the lane came to; its answer may start the next work."""
-        if self._ticket is not None and self._ticket.over:
-            answer = self._ticket.answer()
+        if self._ticket is not None and self._ticket.done():
+            answer = self._ticket.result()
             self._ticket, self._work = None, None
             if answer is not None:
                 self._hear(answer)

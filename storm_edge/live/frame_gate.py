@@ -1,13 +1,13 @@
-"""What of a camera's frames the loop is shown: each once, in order, on a clock that never jumps.
+"""Which frames of a camera a session uses: each once, in order, on a clock that never jumps.
 
 `admit` is pure, a `Gate` and a frame in, the next `Gate` and the frame to use out. Frames go by their numbers; a
 number that was there before is skipped, and so is a picture that comes again under another number. A camera that was
 started anew counts from 0 again: a lower number is a late frame, unless its stamp goes on, or so many lower ones
-follow one another that nothing else can be meant. Then the loop's numbers go on where they were. The stamp of a frame
-says when it was taken, unless it leaps: more than a second from what the frame numbers say, or not forward at all.
-Then the loop's time goes on as if the camera had kept its rate; a second's pause of the camera itself looks the same
-and is taken the same way. Whoever reports a frame reports the camera's own stamp and number; after a restart numbers
-come again.
+follow one another that nothing else can be meant. Then the session's numbers go on where they were. The stamp of a
+frame says when it was taken, unless it leaps: more than a second from what the frame numbers say, or not forward at
+all. Then the session's time goes on as if the camera had kept its rate; a second's pause of the camera itself looks
+the same and is taken the same way. What is reported of a frame has the camera's own stamp and number; after a restart
+numbers come again.
 
 Nothing of a camera is kept across frames but its buffers' size, so that another K needs no more than to be noticed.
 """
@@ -20,12 +20,7 @@ from enum import Enum
 import numpy as np
 
 from storm_edge.frame import Frame
-
-LEAP_NS = 1_000_000_000
-"""Step of the stamps beside the frame numbers from which on the clock, not the camera, must have moved [ns]."""
-_RESTARTED_AFTER = 10
-"""Frames below the newest number, each after the one before, that are a camera which counts anew, not late frames."""
-_NOMINAL_PERIOD_NS = 33_333_333
+from storm_edge.live.config import FrameGateConfig
 
 
 class SkipReason(str, Enum):
@@ -44,15 +39,15 @@ class Gate:
     last: Frame | None = None
     """The newest frame that was admitted, as it came."""
     offset_ns: int = 0
-    """The loop's time less the camera's stamp [ns]."""
+    """The session's time less the camera's stamp [ns]."""
     offset: int = 0
-    """The loop's number of a frame less the camera's."""
+    """The session's number of a frame less the camera's."""
     late: Frame | None = None
     """The newest of the frames with lower numbers that came one after the other, without another in between."""
     late_count: int = 0
     """How many of them."""
-    period_ns: int = _NOMINAL_PERIOD_NS
-    """Time between frames of neighbouring numbers, as it was last [ns]."""
+    period_ns: int | None = None
+    """Time between frames of neighbouring numbers, as it was last [ns]; None before it was measured."""
     repeated: int = 0
     """Frames that were there before and were skipped."""
     disordered: int = 0
@@ -60,7 +55,7 @@ class Gate:
     restarts: int = 0
     """Times that the camera began to count anew."""
     clock_jumps: int = 0
-    """Stamps that the loop's time did not follow."""
+    """Stamps that the session's time did not follow."""
     camera_changes: int = 0
     """Frames with other intrinsics or of another size than the one before."""
     skipped_reason: SkipReason | None = None
@@ -78,15 +73,15 @@ class Gate:
         }
 
 
-def admit(gate: Gate, frame: Frame) -> tuple[Gate, Frame | None]:
-    """What the loop is shown of a frame: itself by the loop's number and time, or None where it is to be skipped."""
+def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Frame | None]:
+    """The frame by the session's number and time, or None where it is to be skipped; and the next gate."""
     last = gate.last
     if last is None:
         return replace(gate, last=frame, skipped_reason=None), frame
     steps, advance_ns = frame.index - last.index, frame.stamp_ns - last.stamp_ns
     if steps < 0:
         late_count = gate.late_count + 1 if gate.late is not None and frame.index > gate.late.index else 1
-        if advance_ns <= 0 and late_count < _RESTARTED_AFTER:
+        if advance_ns <= 0 and late_count < config.restarted_after:
             return (
                 replace(
                     gate,
@@ -102,12 +97,13 @@ def admit(gate: Gate, frame: Frame) -> tuple[Gate, Frame | None]:
     elif steps == 0 or (advance_ns == 0 and _same_picture(frame, last)):
         return replace(gate, repeated=gate.repeated + 1, skipped_reason=SkipReason.REPEATED), None
     gate = replace(gate, late=None, late_count=0, skipped_reason=None)
-    expected_ns = steps * gate.period_ns
-    if 0 < advance_ns <= max(LEAP_NS, expected_ns + LEAP_NS):
-        period_ns = min(max(advance_ns // steps, 1), LEAP_NS)
+    leap_ns = config.clock_leap_ns
+    expected_ns = steps * (gate.period_ns or config.nominal_period_ns)
+    if 0 < advance_ns <= max(leap_ns, expected_ns + leap_ns):
+        period_ns = min(max(advance_ns // steps, 1), leap_ns)
         gate = replace(gate, period_ns=period_ns)
     else:
-        advance_ns = min(expected_ns, LEAP_NS)
+        advance_ns = min(expected_ns, leap_ns)
         offset_ns = last.stamp_ns + gate.offset_ns + advance_ns - frame.stamp_ns
         gate = replace(gate, offset_ns=offset_ns, clock_jumps=gate.clock_jumps + 1)
     changed = frame.size_px != last.size_px or not np.array_equal(frame.K, last.K)

@@ -20,6 +20,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.arbiter import RecoveryRequest, next_request
 from storm_edge.live.batched_group import BatchedGroup, common_group
+from storm_edge.live.config import StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
@@ -36,6 +37,7 @@ class Session:
 
     Args:
         objects: What to follow from the beginning.
+        config: The configuration that they were made with; the default when None.
         device: Warp device name.
         lane: The lane that these objects were made with, if any.
         watchdog: Looks on.
@@ -46,12 +48,13 @@ class Session:
         self,
         objects: Iterable[ObjectSession] = (),
         *,
+        config: StormConfig | None = None,
         device: str = "cpu",
         lane: BackgroundLane | None = None,
         watchdog: Watchdog | None = None,
         stream: Any = None,
     ) -> None:
-        self._stream = stream
+        self._config, self._stream = config or StormConfig(), stream
         self._device, self._lane, self._watchdog = device, lane, watchdog
         self._objects: list[ObjectSession] = []
         self._gate = Gate()
@@ -88,7 +91,7 @@ class Session:
         rebuilt: dict[str, str] = {}
         for item in self._objects:
             rebuilt |= item.rebuilt
-        if self._lane is not None and self._lane.rebuilt:
+        if self._lane is not None and self._lane.thread_replaced:
             rebuilt["locate thread"] = "a chunk that hung"
         return {
             "frames": self._gate.counts,
@@ -141,7 +144,7 @@ class Session:
             initialize: Gives objects their first pose.
             next_due_s: When the next frame is expected, by `time.monotonic` [s]; None where nobody knows.
         """
-        self._gate, admitted = admit(self._gate, frame)
+        self._gate, admitted = admit(self._gate, frame, self._config.frame_gate)
         if admitted is None:
             return FrameResult(skipped_reason=self._gate.skipped_reason)
         if self._lane is not None:

@@ -1,7 +1,7 @@
-"""Says when a stage of the frame loop does not come back: a camera that stopped, a device that hangs.
+"""Reports a stage of the session that does not come back: a camera that stopped, a device that hangs.
 
-A thread looks on; the stage itself pays two assignments. It cannot stop what hangs, only say so, once per stall, and
-leave the rest to who asked (the command ends with status 1). The locate lane has its own, `background`.
+A thread checks; the stage itself pays two assignments. It cannot stop what hangs, only report it, once per stall, and
+leave the rest to the caller (the command ends with status 1). The background lane has a check of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from storm_edge.errors import RunFault, mismatch
-
-HANG_S = 120.0
-"""Before there is a pose a whole search may be done in one frame, which takes a busy machine half a minute [s]."""
+from storm_edge.live.config import WatchdogConfig
 
 
 class Watchdog:
@@ -23,20 +21,11 @@ class Watchdog:
 
     Args:
         tell: Called from that thread with what hangs.
-        hang_s: Time after which a stage hangs that came back before [s].
-        first_hang_s: The same for one that may have kernels to compile [s].
-        look_s: Time between two looks [s].
+        config: When a stage hangs; the default when None.
     """
 
-    def __init__(
-        self,
-        tell: Callable[[RunFault], None],
-        *,
-        hang_s: float = HANG_S,
-        first_hang_s: float = 5.0 * HANG_S,
-        look_s: float = 0.25,
-    ) -> None:
-        self._tell, self._hang_s, self._first_hang_s, self._look_s = tell, hang_s, first_hang_s, look_s
+    def __init__(self, tell: Callable[[RunFault], None], config: WatchdogConfig | None = None) -> None:
+        self._tell, self._config = tell, config or WatchdogConfig()
         self._current: tuple[str, float] | None = None
         self._known: set[str] = set()
         self._told: tuple[str, float] | None = None
@@ -51,7 +40,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self, stage: str) -> Iterator[None]:
-        """While this is open ``stage`` is under way; one at a time."""
+        """While this is open ``stage`` is in progress; one at a time."""
         self._current = stage, time.monotonic()
         try:
             yield
@@ -70,12 +59,12 @@ class Watchdog:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._look_s):
+        while not self._stop.wait(self._config.poll_s):
             current = self._current
             if current is None or current == self._told:
                 continue
             stage, began_s = current
-            bound_s = self._hang_s if stage in self._known else self._first_hang_s
+            bound_s = self._config.hang_s if stage in self._known else self._config.first_hang_s
             spent_s = time.monotonic() - began_s
             if spent_s > bound_s:
                 self._told = current

@@ -21,12 +21,12 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
-from storm_edge.live.config import StormConfig
+from storm_edge.live.config import StormConfig, WatchdogConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
-from storm_edge.live.watchdog import HANG_S, Watchdog
+from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.replay.follow import follow
 from storm_edge.replay.outputs import POSES, SUMMARY, PoseLog, summarise, write_summary
@@ -73,7 +73,7 @@ def track_scene(
     rate_hz: float = 30.0,
     paced: bool = False,
     on_hang: OnHang | None = None,
-    hang_s: float = HANG_S,
+    hang_s: float = WatchdogConfig().hang_s,
     progress: Progress | None = None,
     finish: Finish | None = None,
 ) -> SceneRun:
@@ -108,7 +108,7 @@ def track_scene(
         lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if paced else None
         watchdog = None
         if on_hang is not None:
-            watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), hang_s=hang_s))
+            watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), WatchdogConfig(hang_s=hang_s)))
         loops = make_object_sessions(
             bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths
         )

@@ -18,7 +18,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
-from storm_edge.live.config import ScheduleConfig, StormConfig
+from storm_edge.live.config import LanesConfig, ScheduleConfig, StormConfig
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
@@ -167,7 +167,7 @@ def test_on_a_lane_the_second_fault_ends_the_run_where_frames_are_tracked(staged
     networks = FaultyBundle.nano()
     networks.plan.raises["som_query"] = illegal_address
     frame = still_frames(staged)
-    with BackgroundLane(ScheduleConfig(silence_s=0.05)) as lane:
+    with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(silence_s=0.05))) as lane:
         loop = Session(make_object_sessions([staged.bundle], networks, lane=lane), lane=lane)
 
         def play() -> None:

@@ -12,16 +12,17 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
-from storm_edge.live.config import StormConfig
+from storm_edge.live.config import FrameGateConfig, StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group
-from storm_edge.live.frame_gate import LEAP_NS, Gate, admit
+from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.replay.outputs import describe_frames
 from tests.staged import TABLE_DEPTH_M, K, Staged
 
+CONFIG = FrameGateConfig()
 PERIOD_NS = 33_333_333
 HOUR_NS = 3600 * 10**9
 
@@ -37,7 +38,7 @@ def through(frames: list[Frame]) -> tuple[list[tuple[int, int]], dict[str, int]]
     """Number and time on the loop's clock of the frames that are let through, and the counts."""
     gate, seen = Gate(), []
     for frame in frames:
-        gate, admitted = admit(gate, frame)
+        gate, admitted = admit(gate, frame, CONFIG)
         if admitted is not None:
             seen.append((admitted.index, admitted.stamp_ns))
     return seen, {name: count for name, count in gate.counts.items() if count}
@@ -55,7 +56,7 @@ def test_what_was_there_before_is_skipped_and_counted() -> None:
     assert counts == {"repeated": 2, "disordered": 1}
 
 
-@pytest.mark.parametrize("leap_ns", [HOUR_NS, -HOUR_NS, LEAP_NS + 2 * PERIOD_NS, -PERIOD_NS - 1])
+@pytest.mark.parametrize("leap_ns", [HOUR_NS, -HOUR_NS, CONFIG.clock_leap_ns + 2 * PERIOD_NS, -PERIOD_NS - 1])
 def test_a_clock_that_leaps_does_not_move_the_loops_time(leap_ns: int) -> None:
     frames = [still(i, i * PERIOD_NS + (10 * HOUR_NS if i < 3 else 10 * HOUR_NS + leap_ns)) for i in range(6)]
     seen, counts = through(frames)

@@ -12,6 +12,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
+from storm_edge.live.config import WatchdogConfig
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.track_scene import track_scene
@@ -28,7 +29,7 @@ def test_a_stage_that_hangs_is_told_of_once_and_a_quick_one_never() -> None:
         told.append(fault)
         heard.set()
 
-    with Watchdog(tell, hang_s=0.1, first_hang_s=DEADLINE_S, look_s=0.005) as watchdog:
+    with Watchdog(tell, WatchdogConfig(hang_s=0.1, first_hang_s=DEADLINE_S, poll_s=0.005)) as watchdog:
         with watchdog.watching("track"):
             time.sleep(0.2)  # the first time kernels may be compiled
         assert not told
@@ -79,8 +80,9 @@ def test_the_command_ends_from_the_thread_that_looks_on() -> None:
     code = """
 import threading
 from storm_edge.cli.console import end_now
+from storm_edge.live.config import WatchdogConfig
 from storm_edge.live.watchdog import Watchdog
-with Watchdog(end_now, first_hang_s=0.05, look_s=0.01) as watchdog, watchdog.watching("track"):
+with Watchdog(end_now, WatchdogConfig(first_hang_s=0.05, poll_s=0.01)) as watchdog, watchdog.watching("track"):
     threading.Event().wait()
 """
     ended = subprocess.run(

@@ -17,7 +17,7 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
-from storm_edge.live.config import ScheduleConfig, StormConfig
+from storm_edge.live.config import LanesConfig, ScheduleConfig, StormConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_batched_group, make_object_sessions
 from storm_edge.live.frame_gate import SkipReason
@@ -210,7 +210,7 @@ def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> Non
 
 def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
     frame = staged.frame()
-    with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
+    with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(locate_within=1))) as lane:
         loop = Session(make_object_sessions([staged.bundle], None, lane=lane), lane=lane)
         arrived: list[int] = []
         held: list[bool] = []

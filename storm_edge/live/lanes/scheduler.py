@@ -205,11 +205,11 @@ class Scheduler:
             self._queues[grant.lane].running -= 1
             return
         self._tracking = False
-        self._hear_loop(now_s)
+        self._note_tracking(now_s)
 
     def _begin_track(self, frame: int, now_s: float) -> Grant:
         self._pending, self._tracking = None, True
-        self._hear_loop(now_s)
+        self._note_tracking(now_s)
         for queue in self._queues.values():
             if queue.tasks and not queue.running:
                 queue.passed += 1
@@ -228,7 +228,7 @@ class Scheduler:
         within = frames_within(self.config, lane)
         return bool(queue.tasks) and (queue.passed > within or (queue.passed == within and not self._tracking))
 
-    def _hear_loop(self, now_s: float) -> None:
+    def _note_tracking(self, now_s: float) -> None:
         due_s = now_s if self._due_s is None else max(now_s, self._due_s)
         self._silent_from_s = due_s + self.config.silence_s
 

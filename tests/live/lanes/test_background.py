@@ -14,10 +14,10 @@ import pytest
 
 from storm_edge.errors import BackendError
 from storm_edge.frame import Frame
-from storm_edge.live.config import ScheduleConfig
+from storm_edge.live.config import LanesConfig, ScheduleConfig
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_object_sessions
-from storm_edge.live.lanes.background import NICER, BackgroundLane, Ticket
+from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
 from storm_edge.pipeline.detect.detector import Detector, TrackPrior
@@ -34,8 +34,8 @@ def counting(name: str, chunks: int, log: list[str]) -> Generator[None, None, in
     return chunks
 
 
-def wait_for(ticket: Ticket[int]) -> None:
-    wait_until(lambda: ticket.over)
+def wait_for(future: LaneFuture[int]) -> None:
+    wait_until(lambda: future.done())
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
@@ -56,12 +56,12 @@ def test_pieces_of_work_take_turns() -> None:
 
     with BackgroundLane() as lane:
         opened = lane.submit(first())
-        tickets = [lane.submit(counting(name, 3, log)) for name in "ab"]
+        futures = [lane.submit(counting(name, 3, log)) for name in "ab"]
         gate.set()
-        for ticket in (opened, *tickets):
-            wait_for(ticket)
+        for future in (opened, *futures):
+            wait_for(future)
     assert log == ["a", "b"] * 3
-    assert [ticket.answer() for ticket in tickets] == [3, 3]
+    assert [future.result() for future in futures] == [3, 3]
 
 
 def test_an_error_is_raised_where_the_answer_is_asked_for_and_the_lane_goes_on() -> None:
@@ -74,8 +74,8 @@ def test_an_error_is_raised_where_the_answer_is_asked_for_and_the_lane_goes_on()
         wait_for(mismatch)
         wait_for(good)
         with pytest.raises(ValueError, match="broken depth"):
-            mismatch.answer()
-        assert good.answer() == 1
+            mismatch.result()
+        assert good.result() == 1
 
 
 def test_cancelled_work_has_ended_when_cancel_returns() -> None:
@@ -91,13 +91,13 @@ def test_cancelled_work_has_ended_when_cancel_returns() -> None:
         return 1
 
     with BackgroundLane() as lane:
-        ticket = lane.submit(slow())
+        future = lane.submit(slow())
         assert started.wait(DEADLINE_S)
-        ticket.cancel()
-        ticket.cancel()
+        future.cancel()
+        future.cancel()
         assert log == ["chunk over"]
-        assert ticket.over
-        assert ticket.answer() is None
+        assert future.done()
+        assert future.result() is None
     assert log == ["chunk over"]
 
 
@@ -125,11 +125,11 @@ def test_verifying_goes_before_locating() -> None:
     log: list[str] = []
     gate = threading.Event()
     with BackgroundLane() as lane:
-        tickets = [lane.submit(stuck(gate)), lane.submit(counting("locate", 2, log))]
-        tickets.append(lane.submit(counting("verify", 2, log), kind="tom", lane=Lane.VERIFY))
+        futures = [lane.submit(stuck(gate)), lane.submit(counting("locate", 2, log))]
+        futures.append(lane.submit(counting("verify", 2, log), kind="tom", lane=Lane.VERIFY))
         gate.set()
-        for ticket in tickets:
-            wait_for(ticket)
+        for future in futures:
+            wait_for(future)
     assert log == ["verify", "verify", "locate", "locate"]
 
 
@@ -143,16 +143,16 @@ def slow_chunks(begun: list[float], chunks: int) -> Generator[str, None, int]:
 
 def test_a_chunk_begins_between_frames_and_where_it_does_not_fit_only_after_so_many() -> None:
     begun: list[float] = []
-    with BackgroundLane(ScheduleConfig(locate_within=3, silence_s=DEADLINE_S)) as lane:
+    with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(locate_within=3, silence_s=DEADLINE_S))) as lane:
         wait_for(lane.submit(slow_chunks(begun, 3), kind="slow"))  # no frame yet: it runs, and is measured
         begun.clear()
 
         lane.arrive(0, next_due_s=time.monotonic() + DEADLINE_S)
         with lane.tracking():
-            ticket = lane.submit(slow_chunks(begun, 2), kind="slow")
+            future = lane.submit(slow_chunks(begun, 2), kind="slow")
             time.sleep(0.1)
             assert not begun, "it began beside tracking"
-        wait_for(ticket)
+        wait_for(future)
         assert len(begun) == 2
         begun.clear()
 
@@ -161,7 +161,7 @@ def test_a_chunk_begins_between_frames_and_where_it_does_not_fit_only_after_so_m
             with lane.tracking() as frame:
                 assert frame == index
                 if index == 1:
-                    ticket = lane.submit(slow_chunks(begun, 1), kind="slow")
+                    future = lane.submit(slow_chunks(begun, 1), kind="slow")
             time.sleep(0.03)
             if index < 4:
                 assert not begun
@@ -169,18 +169,18 @@ def test_a_chunk_begins_between_frames_and_where_it_does_not_fit_only_after_so_m
         lane.arrive(5)  # and nobody knows when the next one comes
         with lane.tracking():
             pass
-        wait_for(ticket)
+        wait_for(future)
 
 
 def test_when_the_frames_stop_chunks_run_as_they_come() -> None:
     begun: list[float] = []
-    with BackgroundLane(ScheduleConfig(silence_s=0.1)) as lane:
+    with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(silence_s=0.1))) as lane:
         due_s = time.monotonic() + 0.01
         lane.arrive(0, next_due_s=due_s)
-        ticket = lane.submit(slow_chunks(begun, 2))
+        future = lane.submit(slow_chunks(begun, 2))
         with pytest.raises(ZeroDivisionError), lane.tracking():
             raise ZeroDivisionError  # tracking is over then, too
-        wait_for(ticket)
+        wait_for(future)
     assert begun[0] >= due_s + 0.1
 
 
@@ -197,26 +197,26 @@ def test_frames_that_nobody_had_time_for_are_counted() -> None:
 def test_a_chunk_that_hangs_is_the_error_of_its_ticket_and_the_others_go_on_once() -> None:
     gate = threading.Event()
     try:
-        with BackgroundLane(hang_s=0.4, first_hang_s=0.6) as lane:
+        with BackgroundLane(LanesConfig(hang_s=0.4, first_hang_s=0.6)) as lane:
             wait_for(lane.submit(counting("x", 3, []), kind="judge"))
             first, other = lane.submit(stuck(gate), kind="segment"), lane.submit(counting("x", 3, []))
             wait_for(first)
             wait_for(other)
             with pytest.raises(BackendError, match=r"locate lane: got no end of a chunk \(segment, first\)"):
-                first.answer()
-            assert other.answer() == 3
-            assert lane.rebuilt
+                first.result()
+            assert other.result() == 3
+            assert lane.thread_replaced
             again, waiting = lane.submit(stuck(gate, chunks=4), kind="segment"), lane.submit(stuck(gate))
             wait_for(again)
-            for ticket in (again, waiting):
+            for future in (again, waiting):
                 with pytest.raises(BackendError, match="start again"):
-                    ticket.answer()
+                    future.result()
             with pytest.raises(BackendError, match="start again"):
                 lane.submit(counting("x", 1, []))
             gate.set()  # what comes back too late changes nothing
             time.sleep(0.05)
             with pytest.raises(BackendError):
-                first.answer()
+                first.result()
     finally:
         gate.set()
     with pytest.raises(RuntimeError, match="not open"):
@@ -226,11 +226,11 @@ def test_a_chunk_that_hangs_is_the_error_of_its_ticket_and_the_others_go_on_once
 def test_nobody_waits_for_ever_to_cancel_a_chunk_that_hangs_or_to_close() -> None:
     gate = threading.Event()
     try:
-        with BackgroundLane(hang_s=0.1, first_hang_s=0.2) as lane:
-            ticket = lane.submit(stuck(gate))
+        with BackgroundLane(LanesConfig(hang_s=0.1, first_hang_s=0.2)) as lane:
+            future = lane.submit(stuck(gate))
             time.sleep(0.05)
             with pytest.raises(BackendError, match="no end of a chunk"):
-                ticket.cancel()
+                future.cancel()
             lane.submit(stuck(gate))
     finally:
         gate.set()
@@ -242,7 +242,7 @@ def test_a_loop_finds_its_object_beside_the_frames(staged: Staged, deadlines: bo
     still = staged.frame()
     buffers = staged.buffers(still)
     states = []
-    with BackgroundLane(ScheduleConfig(locate_within=1)) as lane:
+    with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(locate_within=1))) as lane:
         (loop,) = make_object_sessions([staged.bundle], None, lane=lane)
         deadline = time.monotonic() + DEADLINE_S
         index = 0
@@ -283,7 +283,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
     still = staged.frame()
     buffers = staged.buffers(still)
     try:
-        with BackgroundLane(first_hang_s=0.3) as lane:
+        with BackgroundLane(LanesConfig(first_hang_s=0.3)) as lane:
             loop = ObjectSession(staged.item, None, detector=StuckDetector(), lane=lane)
 
             def track_until_it_raises() -> None:
@@ -329,9 +329,9 @@ def test_the_thread_gives_way_to_the_loop() -> None:
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     with BackgroundLane() as lane:
-        ticket = lane.submit(ask())
-        wait_for(ticket)
-        assert ticket.answer() == min(before + NICER, 19)
+        future = lane.submit(ask())
+        wait_for(future)
+        assert future.result() == min(before + LanesConfig().niceness, 19)
         assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
@@ -341,6 +341,6 @@ def test_a_system_that_has_no_such_priority_is_no_error(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "setpriority", refuse, raising=False)
     with BackgroundLane() as lane:
-        ticket = lane.submit(counting("x", 2, []))
-        wait_for(ticket)
-        assert ticket.answer() == 2
+        future = lane.submit(counting("x", 2, []))
+        wait_for(future)
+        assert future.result() == 2

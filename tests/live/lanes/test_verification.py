@@ -13,7 +13,7 @@ import pytest
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
-from storm_edge.live.config import ScheduleConfig
+from storm_edge.live.config import LanesConfig, ScheduleConfig
 from storm_edge.live.events import Event, PoseScored, ScoreSource
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.lanes.background import BackgroundLane
@@ -23,7 +23,7 @@ from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import Staged
 
 DEADLINE_S = 60.0
-QUICK = ScheduleConfig(silence_s=0.02)
+QUICK = LanesConfig(scheduler=ScheduleConfig(silence_s=0.02))
 """Frames come far apart here: chunks run as soon as nobody tracks."""
 
 
@@ -190,7 +190,7 @@ def test_votes_that_say_no_lose_the_track_and_leave_nothing_under_way(staged: St
         states = [track.state for track in tracks]
         assert TrackState.SUSPECT in states
         assert len(player.heard) >= 4, "one doubt is no loss"
-        assert player.loop._verifying._tickets == []
+        assert player.loop._verifying._futures == []
         player.loop.stop()
 
 
@@ -212,7 +212,7 @@ def test_a_fault_beside_the_frames_rebuilds_the_lane_once_and_then_ends_the_run(
 def test_a_vote_that_hangs_ends_the_run_with_the_reason(staged: Staged) -> None:
     verifier = Verifier()
     try:
-        with BackgroundLane(QUICK, hang_s=1.0) as lane:
+        with BackgroundLane(replace(QUICK, hang_s=1.0)) as lane:
             player = Player(staged, verifier, lane)
             player.play_until(lambda: bool(player.heard))
             verifier.may_answer.clear()
