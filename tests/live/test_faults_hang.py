@@ -80,8 +80,10 @@ def test_the_command_ends_from_the_thread_that_looks_on() -> None:
     code = """
 import threading
 from storm_edge.cli.console import end_now
+from storm_edge.cli.logging_setup import set_up_logging
 from storm_edge.live.config import WatchdogConfig
 from storm_edge.live.watchdog import Watchdog
+set_up_logging()
 with Watchdog(end_now, WatchdogConfig(first_hang_s=0.05, poll_s=0.01)) as watchdog, watchdog.watching("track"):
     threading.Event().wait()
 """
