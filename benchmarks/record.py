@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storm_edge.environment import load_per_core, machine, usable_cores, versions
+from storm_edge.environment import command_line, load_per_core, machine, usable_cores, versions
 from storm_edge.errors import InputError, mismatch
 
 RECORDS = Path(__file__).parent / "records"
@@ -86,7 +86,7 @@ def write_record(
     record = {
         "name": name,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": " ".join(["python", "-m", "benchmarks", *map(_without_place, command)]),
+        "command": command_line("python -m benchmarks", command),
         "machine": machine(),
         "load_per_core": dict(load),
         "versions": versions(*_LIBRARIES) | _commit(),
@@ -159,8 +159,3 @@ def _commit() -> dict[str, str]:
 def _cpu_s() -> float:
     """Processor time of this process and of those it started and waited for [s]."""
     return sum(os.times()[:4])
-
-
-def _without_place(text: str) -> str:
-    """An argument as the record shows it: of an absolute path only the last name, the rest is one machine's."""
-    return Path(text).name if Path(text).is_absolute() else text

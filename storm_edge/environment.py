@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,17 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
     }
+
+
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """The command that makes a result again; of absolute paths only the last name, the rest is one machine's.
+
+    Args:
+        program: The program with what always follows it.
+        arguments: As they were given.
+    """
+    shown = [Path(text).name if Path(text).is_absolute() else text for text in arguments]
+    return " ".join([program, *map(shlex.quote, shown)])
 
 
 def usable_cores() -> int:

@@ -38,7 +38,7 @@ from rich.table import Table
 from benchmarks.recordings import onboarded, recovery_scene
 from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bench.memory import resident_mib
-from storm_edge.bench.recording import to_and_fro
+from storm_edge.bench.recording import ping_pong_index
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
@@ -126,17 +126,17 @@ class Camera:
 
     def frame(self, number: int, stamp_ns: int) -> Frame:
         """The picture of a number, with that number and stamp."""
-        still = self._frames[to_and_fro(number, CLEAR)]
+        still = self._frames[ping_pong_index(number, CLEAR)]
         self.next, self._next_ns = number + 1, stamp_ns
         return Frame(rgb=still.rgb, depth_m=still.depth_m, K=still.K, index=number, stamp_ns=stamp_ns)
 
     def pose(self, number: int) -> NDArray[np.float64]:
         """Where the object is in it, ``T_cam_obj``."""
-        return self._poses[to_and_fro(number, CLEAR)]
+        return self._poses[ping_pong_index(number, CLEAR)]
 
     def mask(self, number: int) -> NDArray[np.bool_]:
         """Its visible part."""
-        return self._masks[to_and_fro(number, CLEAR)]
+        return self._masks[ping_pong_index(number, CLEAR)]
 
     @property
     def stamp_from_ns(self) -> int:

@@ -14,22 +14,18 @@ A percentile with fewer than ten samples beyond it is not judged (p99 asks for 1
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
 
+from storm_edge.bench.stored_record import BenchRecord
 from storm_edge.errors import InputError, mismatch
 from storm_edge.percentiles import PERCENTILES
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Float64 = NDArray[np.float64]
 
@@ -40,77 +36,6 @@ _WIDER = 2.861 / 2.576  # the 99.5 % quantiles of Student's t with 19 degrees of
 _LEAST_BEYOND = 10.0
 _LEAST_SHARE, _LEAST_MS = 0.05, 0.05
 _AT_ONCE = 1 << 21  # samples drawn at once, 16 MiB
-
-_Milliseconds = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    """A part of a record; what comparing does not need may stand beside it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Device(_Part):
-    kind: str
-    name: str
-    compute_capability: int | None
-
-
-class _Machine(_Part):
-    cpu: str
-    usable_cores: int
-
-
-class _Bundle(_Part):
-    name: str
-    backend: str | None = "onnxruntime"  # older records had no other
-    networks: dict[str, str]
-
-
-class _Tracker(_Part):
-    kind: str | None = "stepwise"  # older records had no other
-    launches: str | None = None
-
-
-class _Object(_Part):
-    id: str
-    face_count: int
-
-
-class _Recording(_Part):
-    name: str
-    frame_count: int
-    size_px: tuple[int, int]
-
-
-class _Reading(_Part):
-    power_mode: str | None
-
-
-class _Board(_Part):
-    after: _Reading
-
-
-class _Phase(_Part):
-    name: str
-    samples_ms: dict[str, Annotated[list[_Milliseconds], Field(min_length=1)]]
-
-
-class BenchRecord(_Part):
-    """What of `bench.json` is compared."""
-
-    format: Literal[1]
-    mode: str
-    rate_hz: float | None
-    locate: str
-    tracker: _Tracker = _Tracker()
-    device: _Device
-    machine: _Machine
-    bundle: _Bundle
-    object: _Object
-    recording: _Recording
-    board: _Board
-    phases: Annotated[list[_Phase], Field(min_length=1)]
 
 
 class Verdict(str, Enum):
@@ -154,29 +79,6 @@ class Comparison:
     """Stages that only one of the records has."""
 
 
-def read_record(path: Path) -> BenchRecord:
-    """Read `bench.json`, or the one in a folder.
-
-    Raises:
-        InputError: There is none, or it is none.
-    """
-    from storm_edge.bench.report import BENCH
-
-    path = path / BENCH if path.is_dir() else path
-    remedy = "give a bench.json, or the folder that storm-edge bench wrote"
-    try:
-        content = json.loads(path.read_bytes())
-        return BenchRecord.model_validate(content)
-    except OSError as error:
-        raise InputError(mismatch(path, error.strerror, "a record", remedy)) from error
-    except ValidationError as error:  # before ValueError, which it is
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(mismatch(path, f"{where}: {first['msg']}", "a record of this version", remedy)) from error
-    except ValueError as error:
-        raise InputError(mismatch(path, "no JSON", "a record", remedy)) from error
-
-
 def compare(before: BenchRecord, after: BenchRecord, *, force: bool = False) -> Comparison:
     """Judge every percentile of every stage that both records have.
 
@@ -204,29 +106,6 @@ def compare(before: BenchRecord, after: BenchRecord, *, force: bool = False) -> 
             else:
                 alone.append(f"{name}: {stage}, only in the {'first' if stage in old else 'second'} record")
     return Comparison(changes=tuple(changes), differences=tuple(differences), alone=tuple(alone))
-
-
-def comparison_table(comparison: Comparison) -> Table:
-    """A row per percentile; what changed stands out."""
-    from rich.table import Table
-
-    table = Table(title="storm-edge bench compare, times in ms", title_justify="left")
-    for heading in ("", "stage", ""):
-        table.add_column(heading)
-    for heading in ("first", "second", "change", "99 % interval"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    styles = {Verdict.SLOWER: "bold red", Verdict.FASTER: "bold green", Verdict.TOO_FEW: "dim"}
-    last = ("", "")
-    for c in comparison.changes:
-        here = (c.phase, c.stage)
-        phase, stage = "" if here[0] == last[0] else c.phase, "" if here == last else c.stage
-        last = here
-        share = f"{(c.after_ms / c.before_ms - 1.0):+.1%}" if c.before_ms > 0.0 else "-"
-        low, high = c.interval_ms
-        cells = [f"{c.before_ms:.2f}", f"{c.after_ms:.2f}", share, f"{low:+.2f} to {high:+.2f}", c.verdict.value]
-        table.add_row(phase, stage, f"p{c.percentile}", *cells, style=styles.get(c.verdict))
-    return table
 
 
 def _differences(before: BenchRecord, after: BenchRecord) -> list[str]:

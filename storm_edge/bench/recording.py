@@ -1,6 +1,6 @@
 """What `storm-edge bench` plays: a scene's frames in memory, so that no disc is timed, with what is known of each.
 
-A recording is played to and fro, so that the object never jumps and a run may be longer than the recording.
+A recording is played forwards and backwards in turns: the object never jumps, and a run may be longer than it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PER_PIXEL = 3 + 4  # colour and depth [bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class RecordedFrame:
     """One frame and what the scene says of the object in it."""
 
     frame: Frame
@@ -41,25 +41,25 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Frames that are played to and fro."""
+    """Frames that are played forwards and backwards in turns."""
 
     name: str
     """Name of the scene."""
-    shots: tuple[Shot, ...]
+    frames: tuple[RecordedFrame, ...]
     """In order."""
 
     @property
     def size_px(self) -> tuple[int, int]:
         """Height and width [px]."""
-        return self.shots[0].frame.size_px
+        return self.frames[0].frame.size_px
 
-    def at(self, number: int) -> Shot:
-        """The shot that is seen at a frame of a run of any length."""
-        return self.shots[to_and_fro(number, len(self.shots))]
+    def at(self, number: int) -> RecordedFrame:
+        """What is seen at a frame of a run of any length."""
+        return self.frames[ping_pong_index(number, len(self.frames))]
 
 
-def to_and_fro(number: int, length: int) -> int:
-    """Place in a row of ``length`` after ``number`` steps that turn round at both ends."""
+def ping_pong_index(number: int, length: int) -> int:
+    """Index into a row of ``length`` after ``number`` steps that turn round at both ends."""
     if length == 1:
         return 0
     place = number % (2 * length - 2)
@@ -104,19 +104,19 @@ def load_recording(
         got = "no frame with a mask" if masked else "no frame in which half of the object is seen"
         raise SceneError(mismatch(scene.path, got, "at least one", "give a recording of the object"))
     chosen = chosen[:most]
-    shots: list[Shot] = []
+    frames: list[RecordedFrame] = []
     loaded = 0
     for done, frame_id in enumerate(chosen, start=1):
         frame = scene.frame(frame_id)
         loaded += _PER_PIXEL * frame.depth_m.size
         if loaded > MOST_BYTES:
             break
-        if shots and frame.size_px != shots[0].frame.size_px:
-            got, expected = f"{frame.size_px} at image {frame_id}", f"{shots[0].frame.size_px} [px] in all images"
+        if frames and frame.size_px != frames[0].frame.size_px:
+            got, expected = f"{frame.size_px} at image {frame_id}", f"{frames[0].frame.size_px} [px] in all images"
             raise SceneError(mismatch(scene.path, got, expected, "time one size at a time"))
         labels = scene.ground_truth(frame_id) if scene.has_ground_truth else []
-        shots.append(
-            Shot(
+        frames.append(
+            RecordedFrame(
                 frame=frame,
                 T_cam_obj=labels[index].T_cam_obj if index < len(labels) else None,
                 mask=scene.mask_visib(frame_id, index) if scene.has_mask(frame_id, index) else None,
@@ -124,7 +124,7 @@ def load_recording(
         )
         if progress is not None:
             progress(done, len(chosen))
-    return Recording(name=scene.path.name, shots=tuple(shots))
+    return Recording(name=scene.path.name, frames=tuple(frames))
 
 
 def write_demo_recording(path: Path, *, whole: bool) -> None:

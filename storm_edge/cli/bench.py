@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from storm_edge.choices import BenchMode, LengthUnit
+from storm_edge.choices import BenchMode
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
+from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
 from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, SetOption, TrackerOption, UnitOption
 from storm_edge.engines.backend import ENGINE_FOLDER, Backend
@@ -22,8 +23,9 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
+    from storm_edge.bench.plan import BenchPlan
     from storm_edge.bench.recording import Recording
-    from storm_edge.bench.runner import BenchPlan
+    from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.live.profile import MachineProfile
     from storm_edge.objects.bundle import ObjectBundle
 
@@ -44,103 +46,133 @@ app = typer.Typer(
 )
 
 
-@app.command("run")
-def run(
-    out: Annotated[Path, typer.Option(help="Folder to write bench.json and bench.png to.", show_default=False)],
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Options of `storm-edge bench run`; what is None is the profile's, or depends on the mode."""
+
+    out: Annotated[Path, typer.Option(help="Folder to write bench.json and bench.png to.", show_default=False)]
     scene: Annotated[
         Path | None, typer.Argument(help="BOP scene folder; by default the demo's scene, rendered on the spot.")
-    ] = None,
+    ] = None
     thing: Annotated[
         Path | None, typer.Option("--object", help="Object bundle or model file.", show_default=False)
-    ] = None,
-    unit: UnitOption = None,
-    labels: LabelsOption = None,
-    mode: Annotated[BenchMode, typer.Option(help="What is timed.")] = BenchMode.TRACK,
-    frames: Annotated[int | None, typer.Option(help="Frames that are timed; some by mode if not given.")] = None,
-    warm_up: Annotated[int | None, typer.Option(help="Frames before them; some by mode if not given.")] = None,
+    ] = None
+    unit: UnitOption = None
+    labels: LabelsOption = None
+    mode: Annotated[BenchMode, typer.Option(help="What is timed.")] = BenchMode.TRACK
+    frames: Annotated[int | None, typer.Option(help="Frames that are timed; some by mode if not given.")] = None
+    warm_up: Annotated[int | None, typer.Option(help="Frames before them; some by mode if not given.")] = None
     rate: Annotated[
         float | None, typer.Option(help="Play at this frame rate [Hz]; as fast as the loop can if not given.")
-    ] = None,
+    ] = None
     profile: Annotated[
         Path | None,
         typer.Option(help="Machine profile whose device, bundle, rate and schedules are timed.", show_default=False),
-    ] = None,
+    ] = None
     bundle: Annotated[
         str | None,
         typer.Option(
             help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone. nano or the profile's."
         ),
-    ] = None,
+    ] = None
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:<i>. cpu, or the profile's.", show_default=False)
-    ] = None,
+    ] = None
     backend: Annotated[
         Backend | None,
         typer.Option(help="What runs the networks. onnxruntime, or the profile's.", show_default=False),
-    ] = None,
+    ] = None
     engines: Annotated[
         Path | None, typer.Option(help="Folder of all built engines. engines, or the profile's.", show_default=False)
-    ] = None,
-    tracker: TrackerOption = None,
-    settings: SetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False,
-) -> None:
+    ] = None
+    tracker: TrackerOption = None
+    settings: SetOption = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False
+
+    def with_profile(self, machine: MachineProfile) -> BenchOptions:
+        """With what was not given from the profile."""
+        return replace(
+            self,
+            device=self.device or machine.device,
+            bundle=self.bundle or machine.bundle,
+            backend=self.backend or machine.backend,
+            engines=self.engines or machine.engines,
+            rate=machine.rate_hz if self.rate is None else self.rate,
+        )
+
+
+@app.command("run")
+@takes(BenchOptions)
+def run(options: BenchOptions) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
-    from storm_edge.bench import runner as bench
     from storm_edge.bench.board import read_board
-    from storm_edge.bench.report import BENCH, PLOT, bench_sentences, bench_table, make_record, write_bench
-    from storm_edge.kernels.device import require_device
+    from storm_edge.bench.report import BENCH, PLOT, make_record, write_bench
+    from storm_edge.bench.runner import run_bench
+    from storm_edge.bench.tables import bench_sentences, bench_table
     from storm_edge.live.profile import check_camera
-    from storm_edge.replay.pacing import Pacer
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(out, marker=BENCH)
-    machine = None if profile is None else _profile(profile, settings or [])
-    config = open_config(None, settings) if machine is None else machine.config
-    if machine is not None:
-        device, bundle = device or machine.device, bundle or machine.bundle
-        backend, engines = backend or machine.backend, engines or machine.engines
-        rate = machine.rate_hz if rate is None else rate
-    device = device or "cpu"
-    require_device(device)
-    backend, engines = backend or Backend.ONNXRUNTIME, engines or ENGINE_FOLDER
-    networks = open_networks(bundle or NANO, backend=backend, engines=engines, device=device)
-    Pacer(rate)
-    if tracker is not None:
-        config = replace(config, loop=replace(config.loop, tracker=tracker))
-    plan = bench.BenchPlan(
-        mode=mode,
-        frame_count=bench.FRAME_COUNTS[mode] if frames is None else frames,
-        warm_up_count=bench.WARM_UP_COUNTS[mode] if warm_up is None else warm_up,
-        rate_hz=rate,
-        device=device,
-        beside=rate is not None if machine is None else machine.beside,
-        config=config,
-    )
+    check_replaceable(options.out, marker=BENCH)
+    machine = None if options.profile is None else _profile(options.profile, options.settings or [])
+    options = options if machine is None else options.with_profile(machine)
+    plan = _plan(options, machine)
+    networks = _networks(options)
     with progress_bars() as report:
-        recording, item = _open(scene, thing, unit, labels, plan, report)
+        recording, item = _open(options, report)
         if machine is not None:
             check_camera(machine, recording.size_px)
         before = read_board()
-        done = bench.run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
+        done = run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
         after = read_board()
-    record = make_record(
-        done, plan, recording, item, networks, board=(before, after), arguments=sys.argv[1:], profile=machine
-    )
-    write_bench(out, record)
-    if as_json:
+    record = make_record(done, board=(before, after), arguments=sys.argv[1:], profile=machine)
+    write_bench(options.out, record)
+    if options.as_json:
         typer.echo(json.dumps(record, indent=1))
         return
     print_table(bench_table(record))
     for line in bench_sentences(record):
         typer.echo(line)
-    typer.echo(f"{out / BENCH}, {out / PLOT}")
+    typer.echo(f"{options.out / BENCH}, {options.out / PLOT}")
+
+
+def _networks(options: BenchOptions) -> NetworkBundle | None:
+    """The network bundle, on a device that is there."""
+    from storm_edge.kernels.device import require_device
+
+    device = options.device or "cpu"
+    require_device(device)
+    backend, engines = options.backend or Backend.ONNXRUNTIME, options.engines or ENGINE_FOLDER
+    return open_networks(options.bundle or NANO, backend=backend, engines=engines, device=device)
+
+
+def _plan(options: BenchOptions, machine: MachineProfile | None) -> BenchPlan:
+    """What is timed.
+
+    Raises:
+        ConfigError: Nothing can be timed that way.
+    """
+    from storm_edge.bench.plan import FRAME_COUNTS, WARM_UP_COUNTS, BenchPlan
+    from storm_edge.replay.pacing import Pacer
+
+    Pacer(options.rate)
+    config = open_config(None, options.settings) if machine is None else machine.config
+    if options.tracker is not None:
+        config = replace(config, loop=replace(config.loop, tracker=options.tracker))
+    return BenchPlan(
+        mode=options.mode,
+        frame_count=FRAME_COUNTS[options.mode] if options.frames is None else options.frames,
+        warm_up_count=WARM_UP_COUNTS[options.mode] if options.warm_up is None else options.warm_up,
+        rate_hz=options.rate,
+        device=options.device or "cpu",
+        beside=options.rate is not None if machine is None else machine.beside,
+        config=config,
+    )
 
 
 def _profile(path: Path, settings: list[str]) -> MachineProfile:
     """The profile, if this machine has what it asks for."""
     from storm_edge.bench.memory import device_memory_mib
-    from storm_edge.bench.report import physical_memory_mib, usable_cores
+    from storm_edge.environment import physical_memory_mib, usable_cores
     from storm_edge.kernels.device import require_device
     from storm_edge.live.profile import check_machine, read_profile
 
@@ -153,20 +185,14 @@ def _profile(path: Path, settings: list[str]) -> MachineProfile:
     return profile
 
 
-def _open(
-    scene: Path | None,
-    thing: Path | None,
-    unit: LengthUnit | None,
-    labels: str | None,
-    plan: BenchPlan,
-    report: Report,
-) -> tuple[Recording, ObjectBundle]:
+def _open(options: BenchOptions, report: Report) -> tuple[Recording, ObjectBundle]:
     """The frames to play and the object in them."""
     from storm_edge.bench.recording import load_recording, write_demo_recording
     from storm_edge.bop.scene import BopScene
     from storm_edge.objects.onboard import onboard
 
-    whole = plan.mode is BenchMode.RECOVER
+    whole = options.mode is BenchMode.RECOVER
+    scene, thing = options.scene, options.thing
     if (scene is None) != (thing is None):
         lacking = "SCENE" if scene is None else "--object"
         raise ConfigError(mismatch(lacking, "nothing", "both SCENE and --object, or neither", "give both"))
@@ -178,13 +204,13 @@ def _open(
             recorded = BopScene(Path(temporary) / "demo")
             item = onboard(next(recorded.models_dir.glob("*.ply")), "mm", progress=report)
         else:
-            recorded = open_scene(scene, labels)
-            item = open_object(thing, unit, report=report)
+            recorded = open_scene(scene, options.labels)
+            item = open_object(thing, options.unit, report=report)
         recording = load_recording(
             recorded,
             item,
             clear=not whole,
-            masked=plan.mode is BenchMode.REGISTER,
+            masked=options.mode is BenchMode.REGISTER,
             progress=lambda n, of: report("load", n / of),
         )
     return recording, item
@@ -206,14 +232,16 @@ def compare(
     from dataclasses import asdict
 
     from storm_edge.bench import compare as bench_compare
+    from storm_edge.bench.stored_record import read_record
+    from storm_edge.bench.tables import comparison_table
 
-    found = bench_compare.compare(bench_compare.read_record(before), bench_compare.read_record(after), force=force)
+    found = bench_compare.compare(read_record(before), read_record(after), force=force)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
         return
     for difference in found.differences:
         say(f"the records differ: {difference}")
-    print_table(bench_compare.comparison_table(found))
+    print_table(comparison_table(found))
     for line in found.alone:
         typer.echo(line)
     judged = [change.verdict for change in found.changes]

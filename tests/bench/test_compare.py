@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.bench.compare import (
-    BenchRecord,
-    Verdict,
-    compare,
-    comparison_table,
-    read_record,
-    resampled_percentiles,
-)
+from storm_edge.bench.compare import Verdict, compare, resampled_percentiles
+from storm_edge.bench.stored_record import BenchRecord, read_record
+from storm_edge.bench.tables import comparison_table
 from storm_edge.errors import InputError
 
 
