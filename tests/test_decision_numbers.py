@@ -12,7 +12,6 @@ MOST = {
     "pipeline/reacquire": 13,
     "pipeline/refine": 62,
     "pipeline/register": 35,
-    "pipeline/segment": 56,
     "pipeline/track": 8,
     "pipeline/verify": 11,
 }

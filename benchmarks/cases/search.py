@@ -32,7 +32,8 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.detect.detector import DetectConfig, Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.synthetic.clutter import evaluation_clutter
 from storm_edge.synthetic.patches import PooledObject
 from storm_edge.synthetic.splits import SEARCHES_DEV

@@ -25,9 +25,11 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, RegistrationStage
+from storm_edge.pipeline.segment.config import SharpenConfig
 from storm_edge.pipeline.segment.maps import NETWORKS
-from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.sharpen import Sharpener
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
 from storm_edge.pipeline.verify.full_tom import open_verifier
 from storm_edge.replay.follow import label_indices
@@ -90,7 +92,7 @@ def collect(
     bundle = RecordingBundle.around(networks, recorder)
     has = networks.networks.keys()
     segmenter = Segmenter(bundle) if has >= set(NETWORKS) else None
-    sharpener = Sharpener(bundle.open(SAM2[0]), bundle.open(SAM2[1])) if has >= set(SAM2) else None
+    sharpener = Sharpener(bundle.open(SAM2[0]), bundle.open(SAM2[1]), SharpenConfig()) if has >= set(SAM2) else None
     done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
     for recording in recordings:
         for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):

@@ -61,8 +61,8 @@ def command(
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.pipeline.segment.segmenter import Segmenter, Source
-    from storm_edge.pipeline.segment.sharpen import SharpenConfig
+    from storm_edge.pipeline.segment.config import SharpenConfig, Source
+    from storm_edge.pipeline.segment.segmenter import Segmenter
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.segment_scene import segment_scene

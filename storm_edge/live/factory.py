@@ -20,8 +20,8 @@ from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
-from storm_edge.pipeline.segment.sharpen import SharpenConfig
+from storm_edge.pipeline.segment.config import SegmentConfig, SharpenConfig, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from storm_edge.pipeline.verify.full_tom import open_verifier
 

@@ -24,7 +24,8 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.segmentation import Segmentation
 from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 

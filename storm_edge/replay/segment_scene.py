@@ -29,7 +29,9 @@ from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import DetectConfig, Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.segment.segmenter import Segmenter, Source, TemplateEmbedding
+from storm_edge.pipeline.segment.config import Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.replay.mask_overlay import DrawnMask, paint_masks
 from storm_edge.replay.outputs import SUMMARY, write_summary
 from storm_edge.replay.overlay import contact_sheet, write_picture

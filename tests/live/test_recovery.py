@@ -15,7 +15,8 @@ from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, Track
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from tests.staged import Staged
 

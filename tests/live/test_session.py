@@ -26,7 +26,8 @@ from storm_edge.live.session import Session
 from storm_edge.live.track_report import FrameResult, Track, TrackState
 from storm_edge.pipeline.detect.detector import Detector, TrackPrior
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.segmentation import Segmentation
 from storm_edge.pipeline.verify.verifier import Verification
 from tests.staged import K, Staged
 

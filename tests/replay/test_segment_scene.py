@@ -15,7 +15,8 @@ from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import segment_inputs
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.segment_scene import SegmentRun, segment_scene
 from tests.staged import Staged
 

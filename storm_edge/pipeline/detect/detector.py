@@ -29,14 +29,10 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import DEFAULT, RegisterConfig, Registrar, RegistrationStage
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
-from storm_edge.pipeline.segment.segmenter import (
-    Candidate,
-    ImageFeatures,
-    Segmentation,
-    Segmenter,
-    TemplateEmbedding,
-    segmentation_from_mask,
-)
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 
 Float64 = NDArray[np.float64]
 

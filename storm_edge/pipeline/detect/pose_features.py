@@ -20,7 +20,8 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
-from storm_edge.pipeline.segment.segmenter import ImageFeatures, TemplateEmbedding
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -1,8 +1,8 @@
-"""STORM's SOM: what it is shown, and what its logits mean in the image (reference-networks 2).
+"""STORM's SOM: its inputs, and what its logits mean in the image (reference-networks 2).
 
 The engines are ``som_reference``, ``som_query`` and ``som_head`` of `storm_edge.export.som`. `pipeline.segment.maps`
 puts it beside the other ways to find an object. SOM was never taught to say that an object is absent: that is decided
-here, by how much of the image it marks and how sure it is at its surest. To be sure, register what it marks.
+here, by how much of the image it marks and how probable its most probable pixel is.
 """
 
 from __future__ import annotations
@@ -23,36 +23,26 @@ from storm_edge.geometry.viewsphere import golden_spiral, look_at_origin
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.shading import Lighting
+from storm_edge.pipeline.segment.config import FullSomConfig
+from storm_edge.pipeline.segment.sigmoid import sigmoid
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
-SIZE_PX = 224
-"""Side of the pictures that the encoder is shown [px]."""
-VIEWS = 16
+SIZE_PX = 224  # fixed: the network's input
+"""Side of the pictures that the encoder is given [px]."""
+VIEWS = 16  # fixed: the network's input
 """Reference views."""
 
-_MASK_PX = 64
+_MASK_PX = 64  # fixed: the network's output
 # Upstream's camera: 45 degrees high, as many box diagonals away; grey behind. It lights with a lamp on the camera, a
 # distant one and ambient light; one lamp on the camera is what our rasteriser has.
-_HALF_FOV_RAD = np.deg2rad(22.5)
-_DISTANCE = 1.5
-_GREY = 0.5
-_LIGHT = Lighting(ambient=0.4, diffuse=0.8)
-_SUPERSAMPLING = 2
-_UPSTREAM_PX = 256  # to which upstream brings the short side before it crops
-
-
-@dataclass(frozen=True, kw_only=True)
-class FullSomConfig:
-    """How images are framed, and what counts as found."""
-
-    framing: Framing = Framing.LETTERBOX
-    """How images are brought to a square."""
-    min_marked_share: float = 0.0005
-    """Least part of the image that is marked."""
-    min_peak_probability: float = 0.6
-    """Least probability of the surest pixel."""
+_HALF_FOV_RAD = np.deg2rad(22.5)  # fixed: upstream's reference views
+_DISTANCE = 1.5  # fixed: upstream's reference views
+_GREY = 0.5  # fixed: upstream's reference views
+_LIGHT = Lighting(ambient=0.4, diffuse=0.8)  # fixed: the nearest that our rasteriser has to upstream's lamps
+_SUPERSAMPLING = 2  # fixed: as smooth as upstream's pictures
+_UPSTREAM_PX = 256  # fixed: to which upstream brings the short side before it crops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +71,7 @@ def _normalised(picture: NDArray[np.uint8]) -> Float32:
 
 
 def square_image(rgb: NDArray[np.uint8], framing: Framing = Framing.LETTERBOX) -> Float32:
-    """What the encoder is shown of an image, ``(1, 3, 224, 224)``, normalised.
+    """The encoder's input for an image, ``(1, 3, 224, 224)``, normalised.
 
     Args:
         rgb: Image, shape ``(H, W, 3)``.
@@ -96,7 +86,7 @@ def square_image(rgb: NDArray[np.uint8], framing: Framing = Framing.LETTERBOX) -
         crop = _normalised(resized[top : top + _UPSTREAM_PX, left : left + _UPSTREAM_PX])
         planes = [
             np.asarray(Image.fromarray(crop[..., c]).resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC))
-            for c in range(3)
+            for c in range(3)  # fixed: red, green, blue
         ]
         return np.stack(planes)[None]
     place = _placement(framing, (height, width))
@@ -108,7 +98,7 @@ def square_image(rgb: NDArray[np.uint8], framing: Framing = Framing.LETTERBOX) -
 
 
 def image_logits(logits: Float32, size_px: tuple[int, int], framing: Framing = Framing.LETTERBOX) -> Float32:
-    """SOM's logits of the square as logits of the image, ``(H, W)``; minus infinity where it did not look.
+    """SOM's logits of the square as logits of the image, ``(H, W)``; minus infinity outside its square.
 
     Args:
         logits: Of ``som_head``, ``(64, 64)``.
@@ -159,7 +149,7 @@ def reference_views(mesh: Mesh, *, device: str = "cpu") -> Float32:
     colour = np.where(picture.mask[..., None] > 0, picture.colour, np.float32(_GREY))
     cells = colour.reshape(VIEWS, SIZE_PX, _SUPERSAMPLING, SIZE_PX, _SUPERSAMPLING, 3).mean(axis=(2, 4))
     normalised = (cells - IMAGENET_MEAN) / IMAGENET_STD
-    return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), dtype=np.float32)
+    return np.ascontiguousarray(np.moveaxis(normalised, -1, 1), dtype=np.float32)
 
 
 class FullSom:
@@ -171,8 +161,8 @@ class FullSom:
         config: Framing and thresholds.
     """
 
-    def __init__(self, query: Engine, head: Engine, config: FullSomConfig | None = None) -> None:
-        self.config = config or FullSomConfig()
+    def __init__(self, query: Engine, head: Engine, config: FullSomConfig) -> None:
+        self.config = config
         self._query, self._head = query, head
 
     @property
@@ -182,7 +172,7 @@ class FullSom:
 
     @staticmethod
     def encode_object(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
-        """Look at an object from sixteen sides, once; seconds to a minute on a CPU.
+        """Encode an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
             reference: Engine ``som_reference``.
@@ -199,22 +189,22 @@ class FullSom:
         return np.asarray(self._query.run({"image": square_image(rgb, self.config.framing)})["tokens"])
 
     def probability_map(
-        self, tokens: Float32, kept: Mapping[str, Float32], size_px: tuple[int, int]
+        self, tokens: Float32, embedding: Mapping[str, Float32], size_px: tuple[int, int]
     ) -> tuple[Float32, float]:
         """One object in one image.
 
         Args:
             tokens: Of `encode_image`.
-            kept: Of `encode_object`, with the language context if the head takes one.
+            embedding: Of `encode_object`, with the language context if the head takes one.
             size_px: Height and width of the image.
 
         Returns:
-            Probability of every pixel ``(H, W)``, 0 where SOM does not look; and the largest of them, or 0 where too
-            little is marked, or nothing surely enough.
+            Probability of every pixel ``(H, W)``, 0 outside its square; and the largest of them, or 0 where too
+            little is marked, or nothing probable enough.
         """
-        logits = self._head.run({"tokens": tokens, **kept})["logits"][0, 0]
+        logits = self._head.run({"tokens": tokens, **embedding})["logits"][0, 0]
         whole = image_logits(logits, size_px, self.config.framing)
-        probability = np.asarray(1.0 / (1.0 + np.exp(-np.clip(whole, -30.0, 30.0))), dtype=np.float32)
+        probability = sigmoid(whole)
         probability[np.isneginf(whole)] = 0.0
         peak = float(probability.max())
         marked = int(np.count_nonzero(whole >= 0))

@@ -19,7 +19,9 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.segment.full_som import FullSom, FullSomConfig
+from storm_edge.pipeline.segment.config import ColourMapConfig, FullSomConfig, SegmentConfig
+from storm_edge.pipeline.segment.full_som import FullSom
+from storm_edge.pipeline.segment.sigmoid import sigmoid
 
 Float32 = NDArray[np.float32]
 Tensors = Mapping[str, Float32]
@@ -36,7 +38,7 @@ class MapMaker(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of the network that looks at objects; what is kept of them is bound to it."""
+        """Of the network that encodes objects; what is kept of them is bound to it."""
 
     @property
     def encodes_quickly(self) -> bool:
@@ -44,7 +46,7 @@ class MapMaker(Protocol):
 
     @property
     def benefits_from_tiling(self) -> bool:
-        """Whether small objects are specks to it, so that parts of an image show it more than the whole."""
+        """Whether its input is so coarse that small objects are specks in it, so that tiles of an image help."""
 
     @property
     def context_length(self) -> int | None:
@@ -61,7 +63,7 @@ class MapMaker(Protocol):
 
         Args:
             bundle: The object.
-            views: Its views, as the nano networks see them.
+            views: Its views, as the nano networks take them.
             context: What a text encoder makes of its description, ``(length,)``, or None.
 
         Raises:
@@ -72,31 +74,38 @@ class MapMaker(Protocol):
         """What all objects share of an image."""
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """The map of an object.
 
         Args:
             frame: The image.
             small: The same at the working size.
-            shared: Of `encode_image`.
-            kept: Of `encode_object`.
+            features: Of `encode_image`.
+            embedding: Of `encode_object`.
             channels: Object channels ``(5, 60, 80)`` of `kernels.segment_inputs`.
 
         Returns:
             Probabilities at image size ``(H, W)`` or over the cells of the working size ``(60, 80)``; and how likely
-            the object is there at all, None where the method has no opinion.
+            the object is there at all, None where the method does not say.
         """
 
 
 class ColourMaps:
-    """Colours that are the object's rather than the scene's, off the large planes; no network."""
+    """Colours that are the object's rather than the scene's, off the large planes; no network.
+
+    Args:
+        config: Weights.
+    """
 
     fingerprint = COLOURS_ONLY
     encodes_quickly = True
     benefits_from_tiling = False
     context_length = None
     report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
+
+    def __init__(self, config: ColourMapConfig) -> None:
+        self._config = config
 
     def encode_object(
         self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
@@ -110,14 +119,14 @@ class ColourMaps:
         return {}
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """A guess without learning, ``(60, 80)``."""
-        return colour_probability(channels), None
+        return colour_probability(channels, self._config), None
 
 
 class NanoMaps:
-    """The nano SOM, which sees depth, colours and views at the working size.
+    """The nano SOM, which is given depth, colours and views at the working size.
 
     Args:
         networks: Bundle with `NETWORKS` of tier nano.
@@ -130,7 +139,7 @@ class NanoMaps:
     report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
 
     def __init__(self, networks: NetworkBundle, options: EngineOptions | None) -> None:
-        self._reference = _Later(networks, options)
+        self._reference = _LazyEngine(networks, options)
         self.fingerprint = self._reference.sha256
         self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
 
@@ -146,15 +155,15 @@ class NanoMaps:
         return self._query.run({"image": small.channels[None]})
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
-        """Probabilities ``(60, 80)``, and the network's own opinion of the object being there."""
-        out = self._head.run({**shared, **kept, "objects": channels[None]})
+        """Probabilities ``(60, 80)``, and the network's own probability of the object being there."""
+        out = self._head.run({**features, **embedding, "objects": channels[None]})
         return sigmoid(out["mask"][0]), float(sigmoid(out["present"])[0])
 
 
 class FullMaps:
-    """STORM's SOM, which sees colour pictures only.
+    """STORM's SOM, which is given colour pictures only.
 
     Args:
         networks: Bundle with `NETWORKS` of tier full.
@@ -169,7 +178,7 @@ class FullMaps:
     def __init__(
         self, networks: NetworkBundle, config: FullSomConfig, options: EngineOptions | None, device: str
     ) -> None:
-        self._reference = _Later(networks, options)
+        self._reference = _LazyEngine(networks, options)
         self.fingerprint = self._reference.sha256
         self._device = device
         self._som = FullSom(networks.open("som_query", options), networks.open("som_head", options), config)
@@ -187,22 +196,22 @@ class FullMaps:
             got = "none" if context is None else f"shape {context.shape}"
             remedy = "onboard with --description and the text encoder that it was trained with"
             raise ConfigError(mismatch(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
-        kept = self._som.encode_object(self._reference.open(), bundle.mesh, device=self._device)
-        return kept if context is None else {**kept, "context": context[None].astype(np.float32)}
+        tensors = self._som.encode_object(self._reference.open(), bundle.mesh, device=self._device)
+        return tensors if context is None else {**tensors, "context": context[None].astype(np.float32)}
 
     def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
         """Tokens."""
         return {"tokens": self._som.encode_image(frame.rgb)}
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, shared: Tensors, kept: Tensors, channels: Float32
+        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
-        """Probabilities ``(H, W)``; the object is there if enough of the image is marked, and surely enough."""
-        return self._som.probability_map(shared["tokens"], kept, frame.size_px)
+        """Probabilities ``(H, W)``; the object is there if enough of the image is marked, and probable enough."""
+        return self._som.probability_map(features["tokens"], embedding, frame.size_px)
 
 
-class _Later:
-    """The reference network, opened when an object is to be studied: at run time its views are kept already."""
+class _LazyEngine:
+    """The reference network, opened when an object is to be encoded: at run time its embedding is stored already."""
 
     def __init__(self, networks: NetworkBundle, options: EngineOptions | None) -> None:
         self._networks, self._options = networks, options
@@ -225,7 +234,7 @@ def _refuse(context: Float32 | None, what: str) -> None:
 
 
 def make_maps(
-    networks: NetworkBundle | None, *, full_som: FullSomConfig, options: EngineOptions | None, device: str
+    networks: NetworkBundle | None, *, config: SegmentConfig, options: EngineOptions | None, device: str
 ) -> MapMaker:
     """The map maker of a bundle; None makes maps of colours alone.
 
@@ -233,23 +242,23 @@ def make_maps(
         EngineError: The bundle has no segmenter.
     """
     if networks is None:
-        return ColourMaps()
+        return ColourMaps(config.colour_map)
     remedy = "use a bundle that has them, or find the object by its colours alone (--colour)"
     networks.require(NETWORKS, what="segmenter", remedy=remedy)
-    return NanoMaps(networks, options) if networks.tier == "nano" else FullMaps(networks, full_som, options, device)
+    if networks.tier == "nano":
+        return NanoMaps(networks, options)
+    return FullMaps(networks, config.full_som, options, device)
 
 
-def colour_probability(channels: Float32) -> Float32:
+def colour_probability(channels: Float32, config: ColourMapConfig) -> Float32:
     """A guess without learning, ``(60, 80)``: colours that are the object's rather than the scene's, off the planes.
 
     Args:
         channels: Object channels ``(5, 60, 80)``.
+        config: Weights.
     """
-    bits = cv2.blur(4.0 * channels[1] + 2.0 * channels[2], (3, 3))  # one noisy pixel says little
-    flat = np.clip(channels[4] / np.float32(0.08), 0.0, 1.0)  # 0 on a table or wall
-    return sigmoid(1.5 * (bits - 1.0) - 4.0 * (1.0 - flat))
-
-
-def sigmoid(x: Float32) -> Float32:
-    """``1 / (1 + exp(-x))``."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0))), dtype=np.float32)
+    colour_bits = config.contrast_weight * channels[1] + config.chroma_weight * channels[2]
+    bits = cv2.blur(colour_bits, (config.smooth_px, config.smooth_px))
+    distance = channels[4] / np.float32(config.plane_distance_diameters)
+    off_plane = np.clip(distance, 0.0, 1.0)  # 0 on a table or wall
+    return sigmoid(config.slope * (bits - config.even_bits) - config.plane_penalty * (1.0 - off_plane))

@@ -6,31 +6,23 @@ that marks something else than the rough mask did is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.engines.contract import Engine
-from storm_edge.errors import FrameError, MaskError, mismatch
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import Engine, EngineOptions
+from storm_edge.errors import EngineError, FrameError, MaskError, mismatch
+from storm_edge.frame import Frame
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from storm_edge.pipeline.segment.config import SharpenConfig
+from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 
-# Upstream's rule for taking the mask of an unambiguous prompt: its area hardly changes with the threshold.
-_STABILITY_MARGIN = 0.05
-_STABLE = 0.98
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharpenConfig:
-    """When an answer is accepted, and how wide the box is."""
-
-    padding: float = 0.1
-    """Added to the box on each side, of its longer side."""
-    min_iou: float = 0.6
-    """Least intersection over union of answer and rough mask."""
-    min_expected_iou: float = 0.5
-    """Least quality that SAM2 itself expects of its answer."""
+# The mask of an unambiguous prompt counts if its area hardly changes with the threshold.
+_STABILITY_MARGIN = 0.05  # fixed: upstream's rule
+_STABLE = 0.98  # fixed: upstream's rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +41,7 @@ class SharpMask:
     """Whether it agrees well enough to take the place of the rough mask."""
 
 
-def prompt_of(mask: NDArray[np.bool_], *, padding: float = 0.1) -> NDArray[np.float32]:
+def prompt_of(mask: NDArray[np.bool_], *, padding: float) -> NDArray[np.float32]:
     """Box and point that point SAM2 to a mask.
 
     Both are those of the largest connected part: stray pixels would widen the box and move the point. The point is
@@ -66,7 +58,7 @@ def prompt_of(mask: NDArray[np.bool_], *, padding: float = 0.1) -> NDArray[np.fl
         MaskError: The mask marks nothing.
     """
     height, width = mask.shape
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if len(stats) < 2:
         raise MaskError(mismatch("rough mask", "no pixels", "some of the object", "segment again"))
     part = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
@@ -97,7 +89,7 @@ def choose_mask(masks: NDArray[np.float32], iou: NDArray[np.float32]) -> int:
 
 
 class Sharpener:
-    """SAM2 on one image at a time: `encode_image` at the image, then `sharpen` any number of masks in it.
+    """SAM2 on one image at a time: `encode_image`, then `sharpen` any number of masks in it.
 
     Args:
         encoder: Engine ``sam2_encoder``.
@@ -105,9 +97,9 @@ class Sharpener:
         config: When an answer is accepted.
     """
 
-    def __init__(self, encoder: Engine, decoder: Engine, config: SharpenConfig | None = None) -> None:
+    def __init__(self, encoder: Engine, decoder: Engine, config: SharpenConfig) -> None:
         self._encoder, self._decoder = encoder, decoder
-        self._config = config or SharpenConfig()
+        self._config = config
         self._size_px = int(encoder.spec.tensor("image").shape[2] or 0)
         self._features: dict[str, NDArray[np.float32]] = {}
         self._shape = (0, 0)
@@ -121,7 +113,7 @@ class Sharpener:
         self._features = self._encoder.run({"image": np.ascontiguousarray(image, dtype=np.float32)})
 
     def sharpen(self, mask: NDArray[np.bool_]) -> SharpMask:
-        """SAM2's mask of what a rough mask marks in the image last looked at.
+        """SAM2's mask of what a rough mask marks in the image last encoded.
 
         Args:
             mask: Rough mask, shape ``(H, W)`` of the image.
@@ -131,7 +123,7 @@ class Sharpener:
             MaskError: It marks nothing.
         """
         if mask.shape != self._shape:
-            raise FrameError(mismatch("rough mask", mask.shape, self._shape, "look at the image it belongs to"))
+            raise FrameError(mismatch("rough mask", mask.shape, self._shape, "encode the image it belongs to"))
         height, width = mask.shape
         prompt = prompt_of(mask, padding=self._config.padding)
         prompt *= np.array((self._size_px / width, self._size_px / height), dtype=np.float32)
@@ -149,3 +141,45 @@ class Sharpener:
             presence_logit=float(answer["present"].reshape(-1)[0]),
             accepted=agreement >= self._config.min_iou and expected_iou >= self._config.min_expected_iou,
         )
+
+
+class CandidateSharpener:
+    """Puts SAM2's masks in the place of candidates' masks, where both agree.
+
+    Args:
+        sharpener: SAM2.
+    """
+
+    def __init__(self, sharpener: Sharpener) -> None:
+        self._sharpener = sharpener
+        self._frame: Frame | None = None  # that is encoded
+
+    def sharpen(self, frame: Frame, candidate: Candidate) -> Candidate:
+        """The candidate with SAM2's mask, or as it is; several candidates of a frame share one encoding."""
+        if self._frame is not frame:
+            self._sharpener.encode_image(frame.rgb)
+            self._frame = frame
+        sharp = self._sharpener.sharpen(candidate.mask)
+        if not sharp.accepted:
+            return candidate
+        grown = candidate.grown | sharp.mask
+        return replace(candidate, mask=sharp.mask, grown=grown, box=bounding_box(sharp.mask), sharpened=True)
+
+
+def open_candidate_sharpener(
+    networks: NetworkBundle | None, config: SharpenConfig, options: EngineOptions | None
+) -> CandidateSharpener:
+    """SAM2 of a bundle.
+
+    Raises:
+        EngineError: There is none.
+    """
+    wanted = ("sam2_encoder", "sam2_decoder")
+    if networks is None:
+        raise EngineError(
+            mismatch("SAM2", "no network bundle", " and ".join(wanted), "give --bundle, or leave --sam2 out")
+        )
+    remedy = "export SAM2 into the bundle (storm-edge[sam2]), or leave --sam2 out"
+    networks.require(wanted, what="SAM2", remedy=remedy)
+    encoder, decoder = (networks.open(network, options) for network in wanted)
+    return CandidateSharpener(Sharpener(encoder, decoder, config))

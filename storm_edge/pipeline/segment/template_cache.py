@@ -1,7 +1,7 @@
-"""What a segmenter keeps of an object, stored in its bundle at onboarding and read back when it is looked for.
+"""Template embeddings in object bundles: stored at onboarding, and read back when the object is searched for.
 
-A look is bound to the network that made it. It is never made anew behind the user's back where that takes long, and
-never taken from another network.
+An embedding is bound to the network that made it. It is never made anew behind the user's back where that takes long,
+and never taken from another network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from storm_edge.objects.bundle import (
 )
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.maps import COLOURS_ONLY
-from storm_edge.pipeline.segment.segmenter import Segmenter, TemplateEmbedding
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding, short
 
 Float32 = NDArray[np.float32]
 
@@ -29,7 +30,7 @@ Float32 = NDArray[np.float32]
 def make_template_embedding(
     segmenter: Segmenter, bundle: ObjectBundle, *, name: str, context: Float32 | None = None
 ) -> StoredEmbedding:
-    """Study an object, to be stored with it.
+    """Encode an object, to be stored with it.
 
     Args:
         segmenter: With a network.
@@ -41,8 +42,8 @@ def make_template_embedding(
         ConfigError: The network takes no context, or another.
         MeshError: The model shows nothing from any side.
     """
-    look = segmenter.encode_object(ObjectOnDevice(bundle), context=context)
-    return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=look.to_bytes())
+    embedding = segmenter.encode_object(ObjectOnDevice(bundle), context=context)
+    return StoredEmbedding(bundle=name, network=segmenter.fingerprint, data=embedding.to_bytes())
 
 
 def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBundle) -> TemplateEmbedding | None:
@@ -50,11 +51,11 @@ def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBund
 
     Args:
         path: Where ``bundle`` came from: its folder, or a model file that was onboarded on the spot.
-        segmenter: That will look for it.
+        segmenter: That will search for it.
         bundle: The object.
 
     Returns:
-        None where nothing is stored and the object can be studied on the spot: with colours alone, from a model file,
+        None where nothing is stored and the object can be encoded on the spot: with colours alone, from a model file,
         or with a network that needs a moment only.
 
     Raises:
@@ -65,13 +66,15 @@ def load_template_embedding(path: Path, segmenter: Segmenter, bundle: ObjectBund
         return None
     stored = read_stored_embedding(path, segmenter.fingerprint)
     if stored is not None:
-        look = TemplateEmbedding.from_bytes(stored.data, what=f"{path}: look for {stored.bundle}")
-        segmenter.check(look, bundle)
-        return look
+        embedding = TemplateEmbedding.from_bytes(stored.data, what=f"{path}: template embedding for {stored.bundle}")
+        segmenter.check(embedding, bundle)
+        return embedding
     others = stored_embeddings(path)
     if not others and segmenter.encodes_quickly:
         return None
-    got = ", ".join(f"{name} ({network[:12]})" for network, name in others.items())
+    got = ", ".join(f"{name} ({short(network)})" for network, name in others.items())
     what = f"{path}: views of {bundle.object_id} for a network"
     remedy = "onboard the object again with --bundle and this network bundle"
-    raise ObjectBundleError(mismatch(what, f"those for {got}" if got else "none", segmenter.fingerprint[:12], remedy))
+    raise ObjectBundleError(
+        mismatch(what, f"those for {got}" if got else "none", short(segmenter.fingerprint), remedy)
+    )

@@ -31,21 +31,17 @@ from storm_edge.pipeline.detect.detector import (
 )
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
-from storm_edge.pipeline.segment.segmenter import (
-    Candidate,
-    ImageFeatures,
-    Segmentation,
-    SegmentConfig,
-    Segmenter,
-    Source,
-    TemplateEmbedding,
-    add_colour_log_odds,
-    segmentation_from_mask,
-)
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.proposals import add_colour_log_odds
+from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.pipeline.verify.verifier import MEMORY, Verifier
 from tests.staged import TABLE_DEPTH_M, Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
+LEARNED = COLOUR.learned_colours
 Result = TypeVar("Result")
 
 
@@ -153,13 +149,13 @@ def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: Net
     image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.item)
     first = segmenter.segment(image, embedding)
     kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
-    assert kinds == ["look closer"] * 9 + ["segment closer"] * 9
+    assert kinds == ["encode tile"] * 9 + ["segment tile"] * 9
     assert closer.presence_probability == first.presence_probability
     truth = staged.mask(T)
     from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
     assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
     kinds, again = finished(segmenter.segment_tiled(image, embedding, first))
-    assert kinds == ["segment closer"] * 9, "what all objects share of the parts must be at hand"
+    assert kinds == ["segment tile"] * 9, "what all objects share of the parts must be at hand"
     np.testing.assert_array_equal(again.probability, closer.probability)
 
 
@@ -175,15 +171,15 @@ def test_a_saved_look_belongs_to_its_network_and_model(
     staged: Staged, segmenter: Segmenter, networks: NetworkBundle
 ) -> None:
     embedding = segmenter.encode_object(staged.item)
-    again = TemplateEmbedding.from_bytes(embedding.to_bytes(), what="look")
+    again = TemplateEmbedding.from_bytes(embedding.to_bytes(), what="embedding")
     np.testing.assert_array_equal(again.colours.rgb, embedding.colours.rgb)
     segmenter.check(again, staged.bundle)
     with pytest.raises(ObjectBundleError, match="network"):
         Segmenter(networks).check(again, staged.bundle)
     with pytest.raises(ObjectBundleError, match="model"):
         segmenter.check(replace(again, model="another"), staged.bundle)
-    with pytest.raises(ObjectBundleError, match="a look of an object"):
-        TemplateEmbedding.from_bytes(b"PK nothing", what="look")
+    with pytest.raises(ObjectBundleError, match="a template embedding of an object"):
+        TemplateEmbedding.from_bytes(b"PK nothing", what="embedding")
 
 
 def test_a_segmenter_without_network_says_so() -> None:
@@ -277,7 +273,7 @@ def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
         image: ImageFeatures, embedding: TemplateEmbedding, first: Segmentation, colours: object
     ) -> Generator[str, None, Segmentation]:
         looks.append(first)
-        yield "segment closer"
+        yield "segment tile"
         return segmentation
 
     monkeypatch.setattr(detector._segmenter, "segment_tiled", segment_tiled)
@@ -297,7 +293,7 @@ def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
 def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> None:
     frame, mask = staged.frame(), staged.mask()
     unsure = np.full(mask.shape, 0.4, dtype=np.float32)
-    assert mask_iou(add_colour_log_odds(unsure, frame, learned(staged, frame)) > 0.5, mask) > 0.9
+    assert mask_iou(add_colour_log_odds(unsure, frame, learned(staged, frame), LEARNED) > 0.5, mask) > 0.9
 
 
 def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
@@ -305,9 +301,9 @@ def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
     frame = staged.frame()
     odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
     before = np.full(frame.size_px, 0.2, dtype=np.float32)
-    assert add_colour_log_odds(before, frame, odds) == pytest.approx(1.0 / 3.0, abs=1e-5)
+    assert add_colour_log_odds(before, frame, odds, LEARNED) == pytest.approx(1.0 / 3.0, abs=1e-5)
     overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
-    assert add_colour_log_odds(before, frame, overwhelming).max() < 0.9, "no colour decides by itself"
+    assert add_colour_log_odds(before, frame, overwhelming, LEARNED).max() < 0.9, "no colour decides by itself"
 
 
 def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
-from storm_edge.pipeline.segment.segmenter import ImageFeatures, Segmentation, SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.segmentation import Segmentation
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)

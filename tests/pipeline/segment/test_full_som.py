@@ -15,7 +15,8 @@ from scipy.spatial import ConvexHull
 from storm_edge.choices import Framing
 from storm_edge.engines.contract import EngineSpec
 from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.pipeline.segment.full_som import FullSom, FullSomConfig, image_logits, reference_views, square_image
+from storm_edge.pipeline.segment.config import FullSomConfig
+from storm_edge.pipeline.segment.full_som import FullSom, image_logits, reference_views, square_image
 
 MEAN = np.array((0.485, 0.456, 0.406))
 DEVIATION = np.array((0.229, 0.224, 0.225))
@@ -127,7 +128,7 @@ def test_views_show_the_object_upright_on_grey() -> None:
 
 def som(logits: NDArray[np.float32]) -> FullSom:
     tokens = Scripted({"tokens": np.zeros((1, 256, 8), dtype=np.float32)})
-    return FullSom(tokens, Scripted({"logits": logits[None, None]}))
+    return FullSom(tokens, Scripted({"logits": logits[None, None]}), FullSomConfig())
 
 
 def found(logits: NDArray[np.float32], size_px: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
@@ -146,13 +147,13 @@ def test_a_mark_comes_back_as_probability_at_image_size() -> None:
 
 
 @pytest.mark.parametrize(("height", "cells"), [(-3.0, 20), (0.2, 20), (4.0, 1)])
-def test_nothing_uncertain_or_tiny_is_not_there(height: float, cells: int) -> None:
+def test_an_uncertain_or_tiny_mark_is_no_object(height: float, cells: int) -> None:
     logits = np.full((64, 64), -40.0, dtype=np.float32)
     logits[:cells, :cells] = height
     assert found(logits, (480, 480))[1] == 0.0
 
 
-def test_where_it_does_not_look_there_is_nothing() -> None:
+def test_outside_its_square_the_probability_is_zero() -> None:
     tokens = Scripted({"tokens": np.zeros((1, 256, 8), dtype=np.float32)})
     head = Scripted({"logits": np.full((1, 1, 64, 64), 5.0, dtype=np.float32)})
     centre = FullSom(tokens, head, FullSomConfig(framing=Framing.CENTRE))

@@ -22,9 +22,9 @@ from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.segment.full_som import FullSomConfig, reference_views, square_image
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
-from storm_edge.pipeline.segment.sharpen import SharpenConfig
+from storm_edge.pipeline.segment.config import FullSomConfig, SegmentConfig, SharpenConfig, Source
+from storm_edge.pipeline.segment.full_som import reference_views, square_image
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.full_tier import CONTEXT, SIZE_PX, Boxes, load_full, stage_boxes, write_full_bundle
 from tests.networks.weights import randomised
 

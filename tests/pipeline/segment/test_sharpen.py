@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.contract import EngineSpec, TensorSpec
 from storm_edge.errors import FrameError, MaskError
+from storm_edge.pipeline.segment.config import SharpenConfig
 from storm_edge.pipeline.segment.sharpen import Sharpener, choose_mask, prompt_of
 
 SIZE_PX = 64
+CONFIG = SharpenConfig()
 FLOAT = np.dtype(np.float32)
 
 
@@ -42,20 +44,20 @@ def sharpener(logits: NDArray[np.float32], *, iou: float = 0.9) -> tuple[Sharpen
     encoder = Scripted({"image": (1, 3, SIZE_PX, SIZE_PX)}, {"image_embed": np.zeros(1, dtype=np.float32)})
     scores = {"iou": np.full((1, 4), iou, dtype=np.float32), "present": np.full((1, 1), 3.0, dtype=np.float32)}
     decoder = Scripted({"prompts": (1, 3, 2)}, {"masks": masks, **scores})
-    return Sharpener(encoder, decoder), encoder, decoder
+    return Sharpener(encoder, decoder, CONFIG), encoder, decoder
 
 
 def test_prompt_is_padded_box_and_mean_of_the_largest_part() -> None:
     mask = np.zeros((60, 100), dtype=bool)
     mask[20:31, 40:61] = True  # 11 rows, 21 columns: a margin of int(0.1 * 20)
     mask[2, 2] = True  # a stray pixel
-    np.testing.assert_array_equal(prompt_of(mask), [[38, 18], [62, 32], [50, 25]])
+    np.testing.assert_array_equal(prompt_of(mask, padding=CONFIG.padding), [[38, 18], [62, 32], [50, 25]])
 
 
 def test_box_stays_in_the_image() -> None:
     mask = np.zeros((30, 40), dtype=bool)
     mask[:, :30] = True
-    np.testing.assert_array_equal(prompt_of(mask)[:2], [[0, 0], [31, 30]])
+    np.testing.assert_array_equal(prompt_of(mask, padding=CONFIG.padding)[:2], [[0, 0], [31, 30]])
 
 
 def test_point_lies_on_the_object() -> None:
@@ -63,13 +65,13 @@ def test_point_lies_on_the_object() -> None:
     rows, columns = np.indices(mask.shape)
     radius = np.hypot(rows - 20, columns - 20)
     mask[(radius > 12) & (radius < 18)] = True  # a ring, its mean in the hole
-    x, y = prompt_of(mask)[2].astype(int)
+    x, y = prompt_of(mask, padding=CONFIG.padding)[2].astype(int)
     assert mask[y, x]
 
 
 def test_empty_mask_is_refused() -> None:
     with pytest.raises(MaskError, match="rough mask: got no pixels"):
-        prompt_of(np.zeros((5, 5), dtype=bool))
+        prompt_of(np.zeros((5, 5), dtype=bool), padding=CONFIG.padding)
 
 
 @pytest.mark.parametrize(("uncertain", "chosen"), [(0, 0), (2, 0), (3, 2)])

@@ -11,7 +11,8 @@ import pytest
 from storm_edge.errors import ObjectBundleError
 from storm_edge.objects.bundle import LOOKS, ObjectBundle, stored_embeddings
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.segment.segmenter import SegmentConfig, Segmenter, Source
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding, make_template_embedding
 from tests.full_tier import CONTEXT, Boxes, load_full, stage_boxes, write_full_bundle
 
@@ -58,7 +59,7 @@ def test_large_tensors_take_half_the_room_and_keep_three_digits(boxes: Boxes, se
     large = replace(look, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
     data = large.to_bytes()
     assert len(data) < 2.2 * 2**20  # 2 MiB of halves
-    again = type(look).from_bytes(data, what="look")
+    again = type(look).from_bytes(data, what="embedding")
     np.testing.assert_allclose(again.tensors["k0"], large.tensors["k0"], rtol=1e-3, atol=1e-6)
     assert again.tensors["k0"].dtype == np.float32
 
@@ -96,7 +97,7 @@ def test_an_edited_look_and_one_of_another_model_are_refused(
 ) -> None:
     blue = make_template_embedding(segmenter, boxes.blue, name="full", context=np.zeros(CONTEXT, dtype=np.float32))
     boxes.orange.save(tmp_path / "mixed", looks=[blue])
-    with pytest.raises(ObjectBundleError, match="look of obj_000001: model"):
+    with pytest.raises(ObjectBundleError, match="template embedding of obj_000001: model"):
         load_template_embedding(tmp_path / "mixed", segmenter, boxes.orange)
     [file] = (folder / LOOKS).iterdir()
     data = bytearray(file.read_bytes())
