@@ -29,7 +29,7 @@ from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
 from storm_edge.geometry.se3 import exp_so3
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.verify.verifier import Verifier
+from storm_edge.pipeline.verify.verifier import open_verifier
 
 Float64 = NDArray[np.float64]
 
@@ -67,7 +67,8 @@ def ask(sets: Path, number: int, networks: NetworkBundle) -> list[dict[str, Any]
     """All questions of one recording with the scores of them."""
     path, seed = recovery_scene(sets, number), FIRST_SEED + number
     scene, bundle = BopScene(path), onboarded(path)
-    verifier = Verifier(ObjectOnDevice(bundle), networks)
+    verifier = open_verifier(ObjectOnDevice(bundle), networks)
+    assert verifier is not None
     rng = np.random.default_rng([seed, 7])
     buffers: FrameBuffers | None = None
     rows: list[dict[str, Any]] = []

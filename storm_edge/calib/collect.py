@@ -31,7 +31,7 @@ from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.sharpen import Sharpener
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
-from storm_edge.pipeline.verify.full_tom import open_verifier
+from storm_edge.pipeline.verify.verifier import open_verifier
 from storm_edge.replay.follow import label_indices
 
 Float64 = NDArray[np.float64]

@@ -66,7 +66,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
-from storm_edge.pipeline.verify.full_tom import TrackVerifier
+from storm_edge.pipeline.verify.verifier import Verifier
 
 Float64 = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -107,7 +107,7 @@ class ObjectSession:
         config: StormConfig | None = None,
         options: EngineOptions | None = None,
         detector: Detector | None = None,
-        verifier: TrackVerifier | None = None,
+        verifier: Verifier | None = None,
         lane: BackgroundLane | None = None,
         engine_recovery: EngineRecovery | None = None,
         group: BatchedGroup | None = None,

@@ -23,7 +23,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.config import SegmentConfig, SharpenConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
-from storm_edge.pipeline.verify.full_tom import open_verifier
+from storm_edge.pipeline.verify.verifier import open_verifier
 
 
 def with_chunks(config: StormConfig, *, beside: bool) -> StormConfig:

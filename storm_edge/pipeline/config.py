@@ -15,7 +15,7 @@ from storm_edge.pipeline.register.registrar import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.pipeline.verify.verifier import VerifyConfig
+from storm_edge.pipeline.verify.config import VerifyConfig
 
 
 @dataclass(frozen=True, kw_only=True)

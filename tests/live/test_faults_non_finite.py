@@ -16,7 +16,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.pipeline.verify.full_tom import open_verifier
+from storm_edge.pipeline.verify.verifier import open_verifier
 from tests.faulty import FaultyBundle
 from tests.staged import Staged
 

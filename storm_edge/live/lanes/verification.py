@@ -19,8 +19,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.verify.full_tom import TrackVerifier
-from storm_edge.pipeline.verify.verifier import Verification
+from storm_edge.pipeline.verify.verifier import Verification, Verifier
 
 Float64 = NDArray[np.float64]
 
@@ -44,7 +43,7 @@ class VerificationLane:
         device: Warp device name.
     """
 
-    def __init__(self, verifier: TrackVerifier | None, lane: BackgroundLane | None, device: str) -> None:
+    def __init__(self, verifier: Verifier | None, lane: BackgroundLane | None, device: str) -> None:
         self._verifier, self._lane, self._device = verifier, lane, device
         self._futures: list[LaneFuture[VerificationResult | None]] = []
         self._scoring: LaneFuture[VerificationResult | None] | None = None

@@ -1,1 +1,1 @@
-"""Verify: is what the track looks at still the object?"""
+"""Verify: is what is tracked still the object?"""

@@ -37,7 +37,6 @@ from storm_edge.pipeline.segment.proposals import add_colour_log_odds
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
-from storm_edge.pipeline.verify.verifier import MEMORY, Verifier
 from tests.staged import TABLE_DEPTH_M, Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
@@ -196,23 +195,6 @@ def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -
     # log 2, less the grey that is mixed in
     assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
     assert compare_colours(model[:0], model[:0]) == (0.0, 0.0)
-
-
-def test_memory_keeps_the_newest_and_forgets_when_told(staged: Staged, networks: NetworkBundle) -> None:
-    verifier = Verifier(staged.item, networks)
-    buffers = staged.buffers()
-    blind = verifier.verify(buffers, staged.T_cam_centre)
-    assert blind.appearance is None
-    assert blind.score > 0.9
-    for _ in range(MEMORY + 3):
-        verifier.remember(buffers, staged.T_cam_centre)
-    assert len(verifier) == MEMORY
-    assert verifier.verify(buffers, staged.T_cam_centre).appearance is not None
-    away = staged.T_cam_centre.copy()
-    away[0, 3] += 0.15
-    assert verifier.verify(buffers, away).geometry < 0.3
-    verifier.forget()
-    assert len(verifier) == 0
 
 
 def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
