@@ -166,6 +166,7 @@ def main(arguments: list[str]) -> None:
     numbers = [
         number
         for path in ([Path(name).resolve() for name in arguments] or files())
+        if path.name != "config.py"
         for number in decision_numbers(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))
     ]
     sys.stdout.write("".join(f"{number}\n" for number in numbers) + f"{len(numbers)} decision numbers\n")

@@ -11,7 +11,6 @@ MOST = {
     "pipeline/detect": 37,
     "pipeline/reacquire": 13,
     "pipeline/refine": 62,
-    "pipeline/register": 35,
     "pipeline/track": 8,
 }
 """How many are left in each part; may only fall."""

@@ -50,7 +50,7 @@ from storm_edge.export.run import export_bundle
 from storm_edge.live.config import StormConfig
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
-from storm_edge.pipeline.register.registrar import REFINE_FIRST
+from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.outputs import POSES
 from storm_edge.replay.track_scene import track_scene

@@ -24,7 +24,8 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.register.registrar import RegisterConfig, Registrar, RegistrationStage
+from storm_edge.pipeline.register.config import RegisterConfig, RegistrationStage
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SharpenConfig
 from storm_edge.pipeline.segment.maps import NETWORKS
 from storm_edge.pipeline.segment.segmenter import Segmenter

@@ -23,7 +23,8 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
+from storm_edge.pipeline.register.config import REFINE_FIRST
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
 from storm_edge.synthetic.scenes import evaluation_scene
 from storm_edge.synthetic.splits import SCENES_VAL_GATE

@@ -11,7 +11,7 @@ from storm_edge.config import Config
 from storm_edge.pipeline.detect.detector import DetectConfig
 from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegionsConfig
-from storm_edge.pipeline.register.registrar import RegisterConfig
+from storm_edge.pipeline.register.config import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig

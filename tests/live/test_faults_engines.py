@@ -27,7 +27,8 @@ from storm_edge.live.session import Session
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
-from storm_edge.pipeline.register.registrar import REFINE_FIRST, Registrar
+from storm_edge.pipeline.register.config import REFINE_FIRST
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
 from storm_edge.replay.track_scene import track_scene
 from tests.engines import tiny

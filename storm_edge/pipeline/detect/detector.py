@@ -27,7 +27,8 @@ from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, PoseFeatureExtractor, presence_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
-from storm_edge.pipeline.register.registrar import DEFAULT, RegisterConfig, Registrar, RegistrationStage
+from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, RegistrationStage
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask

@@ -18,8 +18,9 @@ from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 

@@ -22,24 +22,9 @@ from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import Renderer
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import JudgeConfig
 
 Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """How poses are judged."""
-
-    size_px: int = 64
-    """Side of the rendered crops [px]."""
-    crop_ratio: float = 1.2
-    """Crop side over object diameter."""
-    depth_gate: float = 0.06
-    """Depth differences up to this share of the diameter count as the same surface."""
-    min_depth_gate_m: float = 0.008
-    """But never less than a depth camera's own error [m]."""
-    colour_weight: float = 0.15
-    """Weight of the colour correlation beside the visible agreement."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
+from storm_edge.pipeline.register.config import PlacementConfig
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-
-_PICTURE_PX = 32
-_KEPT_EVERY = 2  # pixels along either side of which one is kept to tell what is in the image
-_AT_ONCE = 64
-_EDGE_PX = 2  # a mask that comes this near to the image's edge is taken as cut off
-_ROUNDS = 8  # of seeking the middle of what is in the image; each halves the error or better
 
 
 class Placement:
@@ -33,31 +28,36 @@ class Placement:
         mesh: The object in its centred frame; its device is used.
         rotations: Rotations of the grid, ``(G, 3, 3)``.
         diameter_m: Diameter of the object [m].
+        config: How views are rendered, and when a mask is cut off.
 
     Attributes:
         centres: Mean of the visible surface relative to the object's centre [m], along the camera's axes, for each
             rotation, ``(G, 3)``.
     """
 
-    def __init__(self, mesh: MeshBuffers, rotations: Float64, diameter_m: float) -> None:
-        distance_m = 4.0 * diameter_m
-        f = _PICTURE_PX * distance_m / (1.2 * diameter_m)
-        c = (_PICTURE_PX - 1) / 2.0
+    def __init__(
+        self, mesh: MeshBuffers, rotations: Float64, diameter_m: float, config: PlacementConfig | None = None
+    ) -> None:
+        self._config = config = config or PlacementConfig()
+        size_px, every = config.size_px, config.every_px
+        distance_m = config.distance_diameters * diameter_m
+        f = size_px * distance_m / (config.view_diameters * diameter_m)
+        c = (size_px - 1) / 2.0
         K = np.array([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]])
         t = np.array([0.0, 0.0, distance_m])
         count = len(rotations)
         self._rotations = rotations
         self.centres: Float64 = np.zeros((count, 3))
-        kept = len(range(0, _PICTURE_PX, _KEPT_EVERY)) ** 2
+        kept = len(range(0, size_px, every)) ** 2
         self._points: Float32 = np.zeros((count, kept, 3), dtype=np.float32)
         self._seen: NDArray[np.bool_] = np.zeros((count, kept), dtype=bool)
-        for start in range(0, count, _AT_ONCE):
-            part = slice(start, min(start + _AT_ONCE, count))
-            picture = render(mesh, make_T(rotations[part], t), K, _PICTURE_PX)
+        for start in range(0, count, config.chunk):
+            part = slice(start, min(start + config.chunk, count))
+            picture = render(mesh, make_T(rotations[part], t), K, size_px)
             mask = picture.mask > 0
             total = np.maximum(mask.sum(axis=(1, 2)), 1)[:, None]
             self.centres[part] = (picture.xyz * mask[..., None]).sum(axis=(1, 2)) / total - t
-            thin = (slice(None), slice(None, None, _KEPT_EVERY), slice(None, None, _KEPT_EVERY))
+            thin = (slice(None), slice(None, None, every), slice(None, None, every))
             self._points[part] = (picture.xyz[thin] - t).reshape(len(mask), kept, 3)
             self._seen[part] = mask[thin].reshape(len(mask), kept)
 
@@ -71,8 +71,8 @@ class Placement:
         """
         middle = np.median(surface, axis=0)
         t = middle - self.centres
-        if is_cut_off(mask):
-            for _ in range(_ROUNDS):
+        if is_cut_off(mask, self._config.edge_px):
+            for _ in range(self._config.rounds):
                 t = middle - self._centres_inside(t, K, mask.shape)
         return make_T(self._rotations, t)
 
@@ -87,7 +87,7 @@ class Placement:
         return np.where((count > 0)[:, None], middles, self.centres)
 
 
-def is_cut_off(mask: NDArray[np.bool_]) -> bool:
-    """Whether a mask ``(H, W)`` reaches the edge of its image."""
-    e = _EDGE_PX
+def is_cut_off(mask: NDArray[np.bool_], edge_px: int) -> bool:
+    """Whether a mask ``(H, W)`` comes within ``edge_px`` of the edge of its image."""
+    e = edge_px
     return bool(mask[:e].any() or mask[-e:].any() or mask[:, :e].any() or mask[:, -e:].any())

@@ -11,7 +11,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
@@ -26,67 +26,12 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
+from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig
 from storm_edge.pipeline.register.placement import Placement
 
 Float64 = NDArray[np.float64]
-
-MIN_MASK_DEPTH_PX = 4
-"""Fewer mask pixels with depth than this cannot place an object (upstream's limit, reference-networks 5.7)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegistrationStage:
-    """Move all hypotheses, then keep the best."""
-
-    network: int = 0
-    """RefineNet iterations."""
-    geometry: int = 0
-    """Gauss-Newton iterations that follow."""
-    keep: int | None = None
-    """Hypotheses that go on, by the judge's score; None keeps all and does not judge."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisterConfig:
-    """The schedule of a registration."""
-
-    stages: tuple[RegistrationStage, ...] = (
-        RegistrationStage(keep=128),
-        RegistrationStage(geometry=4, keep=48),
-        RegistrationStage(geometry=6, keep=12),
-        RegistrationStage(geometry=8, keep=6),
-        RegistrationStage(geometry=6),
-    )
-    """What happens to the hypotheses, in order."""
-    chunk: int = 42
-    """Hypotheses per chunk."""
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
-    """How hypotheses are judged between stages."""
-    last_judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=96))
-    """How the last ones are judged, on the whole mesh."""
-    judge_weight: float = 1.0
-    """Weight of the judge's score in the last ranking."""
-    network_weight: float = 0.0
-    """Weight of ScoreNet's probability in the last ranking; 0 leaves ScoreNet out."""
-
-
-DEFAULT = RegisterConfig()
-"""Geometry moves the hypotheses, the judge ranks them. On 40 held-out objects the nano RefineNet in front of it found
-as many (ADD-S 40, ADD 39 of 40) and took 1.7 times as long."""
-REFINE_FIRST = RegisterConfig(
-    stages=(
-        RegistrationStage(keep=128),
-        RegistrationStage(network=1, geometry=3, keep=48),
-        RegistrationStage(geometry=6, keep=12),
-    )
-    + (RegistrationStage(geometry=8, keep=6), RegistrationStage(geometry=6)),
-    network_weight=0.1,
-)
-"""One RefineNet iteration for what the first look leaves, and ScoreNet in the last ranking: for stronger networks."""
-UPSTREAM = RegisterConfig(stages=(RegistrationStage(network=5),), judge_weight=0.0, network_weight=1.0)
-"""FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +89,8 @@ class Registrar:
             capacity = len(bundle.rotation_grid)
             self._score = PoseScorer(item, networks, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
-        self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=16, config=config.last_judge)
-        self._placement = Placement(mesh, bundle.rotation_grid, d)
+        self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=config.last_batch, config=config.last_judge)
+        self._placement = Placement(mesh, bundle.rotation_grid, d, config.placement)
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -175,8 +120,8 @@ class Registrar:
         """
         config = self._config
         non_finite_count = self.non_finite_count
-        surface = masked_surface(frame, mask)
-        check_scale(surface, self._bundle.diameter_m)
+        surface = masked_surface(frame, mask, min_depth_px=config.min_depth_px)
+        check_scale(surface, self._bundle.diameter_m, max_factor=config.max_size_factor)
         mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
         area = float(mask.sum())
         poses = self._placement.poses(surface, mask, frame.K)
@@ -228,11 +173,13 @@ def _parts(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
+def masked_surface(
+    frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px: int = DEFAULT.min_depth_px
+) -> Float64:
     """Camera-frame points [m] of the mask's pixels that have depth, ``(N, 3)``.
 
     Raises:
-        MaskError: The mask has another size, marks nothing, or has fewer than 4 pixels with depth.
+        MaskError: The mask has another size, marks nothing, or has fewer than ``min_depth_px`` pixels with depth.
     """
     depth = frame.depth.numpy()
     if mask.shape != depth.shape:
@@ -244,30 +191,27 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
             mismatch("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
         )
     v, u = np.nonzero(mask & (depth > 0.0))
-    if len(u) < MIN_MASK_DEPTH_PX:
+    if len(u) < min_depth_px:
         raise MaskError(
             mismatch(
                 "mask",
                 f"{len(u)} of its {int(mask.sum())} pixels with depth",
-                f"at least {MIN_MASK_DEPTH_PX}",
+                f"at least {min_depth_px}",
                 "check that depth is aligned to colour and that the object is within the sensor's range",
             )
         )
     return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
 
 
-def check_scale(surface: Float64, diameter_m: float) -> None:
+def check_scale(surface: Float64, diameter_m: float, *, max_factor: float = DEFAULT.max_size_factor) -> None:
     """Refuse a model whose size and the depth under the mask cannot be in the same unit.
 
-    A visible part is at most the diameter (plus stray depth) and rarely less than a tenth of it, so a factor of 30
-    between them leaves room for everything but a wrong unit.
-
     Raises:
-        UnitError: The model is more than 30 times larger or smaller than what the mask shows.
+        UnitError: The model is more than ``max_factor`` times larger or smaller than what the mask shows.
     """
-    low, high = np.percentile(surface, [10.0, 90.0], axis=0)
-    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8
-    if not diameter_m / 30.0 < extent_m < diameter_m * 30.0:
+    low, high = np.percentile(surface, [10.0, 90.0], axis=0)  # fixed: without stray depth at either end
+    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8  # fixed: the share of a range between those two
+    if not diameter_m / max_factor < extent_m < diameter_m * max_factor:
         factor = diameter_m / max(extent_m, 1e-9)
         raise UnitError(
             mismatch(

@@ -33,8 +33,9 @@ from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
+from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.geometric import GeometricConfig, fuse_terms
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseScores, judge_sums
+from storm_edge.pipeline.refine.judge import PoseScores, judge_sums
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import (
     RefineLaunches,

@@ -18,9 +18,10 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.device import Device
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import ObjectLaunches
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker, TrackStep

@@ -20,8 +20,9 @@ from storm_edge.errors import InputError
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner, motion_starts
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.confidence import pose_confidence
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from storm_edge.config import Config, tuned
-from storm_edge.pipeline.refine.judge import JudgeConfig
+from storm_edge.pipeline.refine.config import JudgeConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import warp as wp
 
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import agreement as ag
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge, judge_sums
+from storm_edge.pipeline.refine.config import JudgeConfig
+from storm_edge.pipeline.refine.judge import PoseJudge, judge_sums
 from tests.staged import Staged
 
 

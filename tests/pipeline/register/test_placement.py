@@ -8,6 +8,7 @@ import pytest
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
+from storm_edge.pipeline.register.config import PlacementConfig
 from storm_edge.pipeline.register.placement import Placement, is_cut_off
 from tests.kernels.shapes import sphere
 
@@ -38,7 +39,7 @@ def test_the_visible_side_of_a_sphere_faces_the_camera(placement: Placement) -> 
 def test_a_sphere_in_the_image_is_where_it_is_seen(placement: Placement) -> None:
     t = np.array([0.04, -0.03, 0.6])
     surface, mask = seen_at(t)
-    assert not is_cut_off(mask)
+    assert not is_cut_off(mask, PlacementConfig().edge_px)
     np.testing.assert_allclose(placement.poses(surface, mask, K)[0, :3, 3], t, atol=0.1 * RADIUS_M)
 
 
@@ -46,7 +47,7 @@ def test_a_sphere_in_the_image_is_where_it_is_seen(placement: Placement) -> None
 def test_a_sphere_cut_off_by_the_image_reaches_beyond_it(placement: Placement, t: list[float]) -> None:
     """What is seen of it alone would have its middle a third of a radius and more further in."""
     surface, mask = seen_at(np.array(t))
-    assert is_cut_off(mask)
+    assert is_cut_off(mask, PlacementConfig().edge_px)
     plain = np.median(surface, axis=0) - placement.centres[0]
     assert np.linalg.norm(plain - t) > 0.3 * RADIUS_M
     found = placement.poses(surface, mask, K)[0, :3, 3]

@@ -12,12 +12,8 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.register.registrar import (
-    REFINE_FIRST,
-    Registrar,
-    check_scale,
-    masked_surface,
-)
+from storm_edge.pipeline.register.config import REFINE_FIRST
+from storm_edge.pipeline.register.registrar import Registrar, check_scale, masked_surface
 from tests.staged import Staged
 
 

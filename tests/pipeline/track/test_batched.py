@@ -23,9 +23,10 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
+from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, fuse_terms, motion_starts
-from storm_edge.pipeline.refine.judge import JudgeConfig, PoseJudge
+from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track import batched as resident
 from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
