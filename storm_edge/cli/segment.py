@@ -61,7 +61,7 @@ def command(
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.pipeline.segment.config import SharpenConfig, Source
+    from storm_edge.pipeline.segment.config import Source
     from storm_edge.pipeline.segment.segmenter import Segmenter
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.replay.outputs import SUMMARY
@@ -84,7 +84,7 @@ def command(
     if framing is not None:
         config = replace(config, full_som=replace(config.full_som, framing=framing))
     if sam2:
-        config = replace(config, sharpen=config.sharpen or SharpenConfig())
+        config = replace(config, sharpen=replace(config.sharpen, enabled=True))
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
     with progress_bars() as report:
         # Sparse views are for registration.

@@ -20,7 +20,7 @@ from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.segment.config import SegmentConfig, SharpenConfig, Source
+from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from storm_edge.pipeline.verify.verifier import open_verifier
@@ -76,7 +76,7 @@ def make_segmenter(
     """
     config = config or SegmentConfig()
     if sam2:
-        config = replace(config, sharpen=config.sharpen or SharpenConfig())
+        config = replace(config, sharpen=replace(config.sharpen, enabled=True))
     if networks is None:
         return Segmenter(None, config=replace(config, source=Source.COLOUR), device=device)
     if "som_head" not in networks.networks and not sam2:

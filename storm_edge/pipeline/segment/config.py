@@ -135,6 +135,8 @@ class TilingConfig(Config):
 class SharpenConfig(Config):
     """When SAM2's mask takes the place of a candidate's, and how SAM2 is prompted. All were set by hand."""
 
+    enabled: bool = tuned(False, unit="")
+    """Whether SAM2 is asked at all; without it candidates keep their masks."""
     padding: float = tuned(0.1, unit="1", low=0.0, high=10.0)
     """Added to the box on each side, of its longer side."""
     min_iou: float = tuned(0.6, unit="1", low=0.0, high=1.0)
@@ -161,5 +163,5 @@ class SegmentConfig(Config):
     """Further candidates, whatever the map says."""
     tiling: TilingConfig = field(default_factory=TilingConfig)
     """Parts of the image, where the working size shows too little."""
-    sharpen: SharpenConfig | None = None
-    """When SAM2's masks take the place of candidates' masks; None leaves SAM2 out."""
+    sharpen: SharpenConfig = field(default_factory=SharpenConfig)
+    """When SAM2's masks take the place of candidates' masks."""

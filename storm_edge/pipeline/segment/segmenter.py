@@ -66,7 +66,7 @@ class Segmenter:
         self._maps = make_maps(wanted, config=self.config, options=options, device=device)
         self._encoder = ImageEncoder(self._maps, self.config.tiling)
         sharpen = self.config.sharpen
-        self._sharpener = None if sharpen is None else open_candidate_sharpener(networks, sharpen, options)
+        self._sharpener = open_candidate_sharpener(networks, sharpen, options) if sharpen.enabled else None
 
     @property
     def fingerprint(self) -> str:

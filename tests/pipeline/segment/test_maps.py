@@ -28,7 +28,7 @@ from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.full_tier import CONTEXT, SIZE_PX, Boxes, load_full, stage_boxes, write_full_bundle
 from tests.networks.weights import randomised
 
-SAM2 = SegmentConfig(sharpen=SharpenConfig())
+SAM2 = SegmentConfig(sharpen=SharpenConfig(enabled=True))
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +144,11 @@ def test_sam2_that_is_not_there_is_missed(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no SAM2, expected sam2_encoder and sam2_decoder; export SAM2 .*--sam2"):
         Segmenter(bare, config=SAM2)
     with pytest.raises(EngineError, match="SAM2: got no network bundle"):
-        Segmenter(None, config=SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig()))
+        Segmenter(None, config=SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig(enabled=True)))
 
 
 def test_sam2_sharpens_what_colours_found_too(boxes: Boxes, networks: NetworkBundle) -> None:
-    config = SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig())
+    config = SegmentConfig(source=Source.COLOUR, sharpen=SharpenConfig(enabled=True))
     segmenter = Segmenter(networks, config=config)
     found = segmenter.segment(segmenter.encode_image(boxes.frame()), segmenter.encode_object(boxes.orange_item))
     assert found.best is not None
