@@ -42,11 +42,17 @@ def write_atomically(path: Path, data: bytes, *, remedy: str = "free some, or ch
         part.unlink(missing_ok=True)
 
 
+def cannot_write(path: Path | str, error: OSError) -> OutputError:
+    """The error of a file that the system does not let us write."""
+    return OutputError(mismatch(path, error.strerror or error, "a file that can be written", _REMEDY))
+
+
 def check_replaceable(path: Path | str, *, marker: str) -> None:
     """Refuse an output folder that `atomic_folder` would refuse, before the work that fills it.
 
     Raises:
-        OutputError: ``path`` is a file, a folder with other things than an older result, or where nobody can write.
+        OutputError: ``path`` is a file, a folder with other things than an older result, or in a place where
+            writing is not permitted.
     """
     path = Path(path)
     if path.is_dir():

@@ -30,8 +30,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
-from storm_edge.replay.outputs import POSES
-from storm_edge.replay.track_scene import track_scene
+from storm_edge.replay.pose_log import POSES
+from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 
 
 def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], list[str]]:
@@ -46,8 +46,7 @@ def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], l
             [bundle],
             None if networks == "none" else NetworkBundle.load(networks),
             out,
-            init=Init(init),
-            pictures=False,
+            TrackSceneOptions(init=Init(init), pictures=False),
         )
         judged = evaluate_scene(scene, read_predictions(out / POSES), [bundle])
     return judged, [t.state.value for t in run.tracks]

@@ -52,8 +52,8 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.replay.outputs import POSES
-from storm_edge.replay.track_scene import track_scene
+from storm_edge.replay.pose_log import POSES
+from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
 from storm_edge.synthetic.scenes import evaluation_sequences
@@ -154,7 +154,8 @@ def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any
                     write_scene(path, script)
                 item = onboard(path / "models" / f"obj_{OBJECT_ID:06d}.ply", "mm", view_subdivisions=2)
                 scene, out = BopScene(path), Path(folder) / "run"
-                track_scene(scene, [item], networks, out, init=init, pictures=False, config=_ALWAYS)
+                options = TrackSceneOptions(init=init, pictures=False, config=_ALWAYS)
+                track_scene(scene, [item], networks, out, options)
                 judged += evaluate_scene(scene, read_predictions(out / POSES), [item])
             scores["fp32" if precision == "." else precision] = asdict(score(precision, judged))
     return scores

@@ -27,7 +27,7 @@ from storm_edge.bop.scene import MM_PER_M
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
-from storm_edge.replay.outputs import POSES
+from storm_edge.replay.pose_log import POSES
 from storm_edge.synthetic.demo import write_demo
 from storm_edge.synthetic.objects import make_object
 from storm_edge.synthetic.splits import OBJECTS_DEV

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from storm_edge.bench.compare import Comparison, Verdict
 from storm_edge.bench.player import END_TO_END, OTHER, UPLOAD, WAIT
-from storm_edge.replay.outputs import describe_tracker
+from storm_edge.replay.summary import describe_tracker
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import InputError, OutputError, mismatch
+from storm_edge.errors import InputError, mismatch
+from storm_edge.files import cannot_write
 from storm_edge.geometry.se3 import is_rigid, make_T
 
 Float64 = NDArray[np.float64]
@@ -56,10 +57,7 @@ def write_bop_csv(path: Path | str, estimates: Iterable[BopEstimate]) -> None:
     try:
         Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
-        got = error.strerror or error
-        raise OutputError(
-            mismatch(path, got, "a file that can be written", "choose another output folder")
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def read_bop_csv(path: Path | str) -> list[BopEstimate]:

@@ -107,7 +107,7 @@ def _run_the_networks() -> str:
 
 
 def _write_a_video() -> str:
-    from storm_edge.replay.video import Video
+    from storm_edge.replay.drawing.video import Video
 
     with tempfile.TemporaryDirectory() as folder, Video(Path(folder) / "v.mp4", (16, 16)) as video:
         video.write(np.zeros((16, 16, 3), dtype=np.uint8))

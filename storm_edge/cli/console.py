@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from storm_edge.cli.logging_setup import COMMANDS
+from storm_edge.cli.logging_setup import COMMANDS, PACKAGE, set_up_logging
 
 Report = Callable[[str, float], None]
 _LOG = logging.getLogger(COMMANDS)
@@ -20,6 +20,8 @@ def say(note: str) -> None:
 
 def fail_line(line: str) -> None:
     """The one line of an error on stderr."""
+    if not logging.getLogger(PACKAGE).handlers:  # outside of a command
+        set_up_logging()
     _LOG.error("%s", line)
 
 

@@ -40,9 +40,10 @@ def command(
     from storm_edge.bop.scene import BopScene
     from storm_edge.kernels.device import require_device
     from storm_edge.objects.onboard import onboard
-    from storm_edge.replay.outputs import SUMMARY
-    from storm_edge.replay.plots import plot_run
-    from storm_edge.replay.track_scene import SHEET, VIDEO, track_scene
+    from storm_edge.replay.drawing.plots import plot_run
+    from storm_edge.replay.drawing.run_images import SHEET, VIDEO
+    from storm_edge.replay.summary import SUMMARY
+    from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
     from storm_edge.synthetic.demo import write_demo
 
     check_replaceable(out, marker=SUMMARY)
@@ -74,11 +75,8 @@ def command(
             [thing],
             networks,
             out,
-            init=Init.AUTO,
-            config=config,
-            device=device,
-            progress=lambda done, total: report("track", done / total),
-            finish=finish,
+            TrackSceneOptions(init=Init.AUTO, device=device, config=config),
+            hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), finish=finish),
         )
     print_table(_table(run.tracks, evaluations))
     typer.echo(f"{out / SHEET}, {out / VIDEO}, {out / PLOT}")

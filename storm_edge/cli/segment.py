@@ -64,8 +64,8 @@ def command(
     from storm_edge.pipeline.segment.config import Source
     from storm_edge.pipeline.segment.segmenter import Segmenter
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
-    from storm_edge.replay.outputs import SUMMARY
-    from storm_edge.replay.segment_scene import segment_scene
+    from storm_edge.replay.segment_scene import SegmentSceneOptions, segment_scene
+    from storm_edge.replay.summary import SUMMARY
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
@@ -89,20 +89,16 @@ def command(
     with progress_bars() as report:
         # Sparse views are for registration.
         opened = [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects]
+        stored = [load_template_embedding(path, segmenter, item) for path, item in zip(objects, opened, strict=True)]
         run = segment_scene(
             recording,
             opened,
             segmenter,
             out,
+            SegmentSceneOptions(
+                verified=not raw, config=tree.detect, embeddings=stored, every=every, device=device, pictures=pictures
+            ),
             networks=networks,
-            embeddings=[
-                load_template_embedding(path, segmenter, thing) for path, thing in zip(objects, opened, strict=True)
-            ],
-            verified=not raw,
-            config=tree.detect,
-            every=every,
-            device=device,
-            pictures=pictures,
             progress=lambda done, total: report("segment", done / total),
         )
     typer.echo(describe(run))

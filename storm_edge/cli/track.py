@@ -66,9 +66,9 @@ def command(
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
-    from storm_edge.replay.outputs import SUMMARY
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
-    from storm_edge.replay.track_scene import track_scene
+    from storm_edge.replay.summary import SUMMARY
+    from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, marker=SUMMARY)
@@ -85,16 +85,17 @@ def command(
             [open_object(path, unit, report=report) for path in objects],
             networks,
             out,
-            init=init,
-            config=config,
-            sam2=sam2,
+            TrackSceneOptions(
+                init=init,
+                device=device,
+                config=config,
+                sam2=sam2,
+                pictures=pictures,
+                rate_hz=NOMINAL_HZ if rate is None else rate,
+                paced=rate is not None,
+            ),
+            hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now),
             paths=objects,
-            device=device,
-            pictures=pictures,
-            rate_hz=NOMINAL_HZ if rate is None else rate,
-            paced=rate is not None,
-            on_hang=end_now,
-            progress=lambda done, total: report("track", done / total),
         )
     typer.echo(describe(run))
 
@@ -103,7 +104,7 @@ def describe(run: SceneRun) -> str:
     """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
     from storm_edge.live.track_report import TrackState
     from storm_edge.percentiles import percentiles
-    from storm_edge.replay.outputs import describe_frames, describe_tracker
+    from storm_edge.replay.summary import describe_frames, describe_tracker
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):

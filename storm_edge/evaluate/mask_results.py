@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.bop.scene import BopScene, read_mask
 from storm_edge.errors import FrameError, InputError, mismatch
@@ -67,7 +67,7 @@ class _Summary(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     results: list[_Entry]
-    look_ms: dict[int, float]
+    encode_ms: dict[int, float] = Field(validation_alias=AliasChoices("encode_ms", "look_ms"))  # the older name last
 
 
 def read_mask_results(folder: Path | str) -> list[MaskResult]:
@@ -100,7 +100,7 @@ def read_mask_results(folder: Path | str) -> list[MaskResult]:
             object_id=entry.object,
             path=_mask_file(Path(folder), entry, what=path),
             score=entry.score,
-            time_s=(entry.time_ms + summary.look_ms.get(entry.frame, 0.0) / count) / 1e3,
+            time_s=(entry.time_ms + summary.encode_ms.get(entry.frame, 0.0) / count) / 1e3,
         )
         for entry in summary.results
     ]

@@ -95,8 +95,8 @@ class Session:
             rebuilt["locate thread"] = "a chunk that hung"
         return {
             "frames": self._gate.counts,
-            "not_numbers": non_finite_count,
-            "rebuilt": rebuilt,
+            "non_finite": non_finite_count,
+            "recovered": rebuilt,
             "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
         }
 

@@ -1,4 +1,4 @@
-"""Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and pictures in a folder.
+"""Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and images in a folder.
 
 A run that a device or an engine ends for good leaves what it has up to there, and `summary.json` says why it ended.
 """
@@ -6,13 +6,10 @@ A run that a device or an engine ends for good leaves what it has up to there, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
@@ -21,29 +18,56 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
-from storm_edge.live.config import StormConfig, WatchdogConfig
+from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
-from storm_edge.replay.outputs import POSES, SUMMARY, PoseLog, summarise, write_summary
-from storm_edge.replay.overlay import OverlayPainter, contact_sheet, write_picture
-from storm_edge.replay.pacing import Pacer
-from storm_edge.replay.video import Video
+from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
+from storm_edge.replay.pose_log import POSES, PoseLog
+from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 
-OVERLAYS = "overlays"
-VIDEO = "overlay.mp4"
-SHEET = "overlay_sheet.png"
 BOP_RESULTS = "bop_results.csv"
-_SHEET_PICTURES = 12
 
-Progress = Callable[[int, int], None]
-Finish = Callable[[Path, Sequence[Track]], None]
 OnHang = Callable[[RunFault], None]
 Followed = tuple[Frame, list[Track]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSceneOptions:
+    """How a scene is tracked."""
+
+    init: Init = Init.MASK
+    """Where first poses come from."""
+    device: str = "cpu"
+    """``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``."""
+    config: StormConfig = field(default_factory=StormConfig)
+    """Schedules and thresholds."""
+    sam2: bool = False
+    """Whether SAM2 sharpens the masks of a search."""
+    pictures: bool = True
+    """Whether to draw overlays (PNG per frame, a contact sheet, a video)."""
+    rate_hz: float = NOMINAL_HZ
+    """Frame rate of the video, and of the recording where it is paced [Hz]."""
+    paced: bool = False
+    """Whether frames come as from a camera: those that come while another is worked on are passed over, and searches
+    run on a lane beside the frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSceneHooks:
+    """Who is told what during a run."""
+
+    progress: Callable[[int, int], None] | None = None
+    """Called with frames done and frames in all."""
+    on_hang: OnHang | None = None
+    """Told, on another thread, of a stage that does not come back; without it no watchdog runs."""
+    finish: Callable[[Path, Sequence[Track]], None] | None = None
+    """Called with the folder and all tracks before the folder gets its name, to add to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +87,10 @@ def track_scene(
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
     out: Path,
+    options: TrackSceneOptions | None = None,
     *,
-    init: Init = Init.MASK,
-    device: str = "cpu",
-    config: StormConfig | None = None,
-    sam2: bool = False,
+    hooks: TrackSceneHooks | None = None,
     paths: Sequence[Path | None] | None = None,
-    pictures: bool = True,
-    rate_hz: float = 30.0,
-    paced: bool = False,
-    on_hang: OnHang | None = None,
-    hang_s: float = WatchdogConfig().hang_s,
-    progress: Progress | None = None,
-    finish: Finish | None = None,
 ) -> SceneRun:
     """Follow ``bundles`` through ``scene``; the folder ``out`` appears when all is written.
 
@@ -84,123 +99,105 @@ def track_scene(
         bundles: Objects to follow.
         networks: The network bundle; None runs on geometry alone.
         out: Result folder; an older result there is replaced.
-        init: Where first poses come from.
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
-        config: Schedules and thresholds.
-        sam2: Whether SAM2 sharpens the masks of a search.
-        paths: Where each object came from, for what the segmenter keeps of it; see `assembly.make_object_sessions`.
-        pictures: Whether to draw overlays (PNG per frame, a contact sheet, a video).
-        rate_hz: Frame rate of the video, and of the recording where it is paced.
-        paced: Whether frames come as from a camera: those that come while another is worked on are passed over, and
-            searches run on a lane beside the frames.
-        on_hang: Told, on another thread, of a stage that does not come back; nobody looks on if None.
-        hang_s: Time after which a stage hangs that came back before [s].
-        progress: Called with frames done and frames in all.
-        finish: Called with the folder and all tracks before the folder gets its name, to add to it.
+        options: How; the defaults start at the first mask, on the CPU.
+        hooks: Who is told what.
+        paths: Folder of each object's bundle, where its template embeddings are stored; None for none.
 
     Raises:
         RunFault: A lane failed for good; the folder is there, with all up to then.
-        StormEdgeError: As `sequence.follow`; or the folder cannot be written.
+        StormEdgeError: As `follow.follow`; or the folder cannot be written.
     """
-    ended: RunFault | None = None
+    options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
     with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
-        streams = streams_of(device, networks)
-        lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if paced else None
+        streams = streams_of(options.device, networks)
+        lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if options.paced else None
         watchdog = None
-        if on_hang is not None:
-            watchdog = stack.enter_context(Watchdog(_telling(on_hang, folder), WatchdogConfig(hang_s=hang_s)))
-        loops = make_object_sessions(
-            bundles, networks, config=config, device=device, lane=lane, sam2=sam2, paths=paths
+        if hooks.on_hang is not None:
+            watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))
+        objects = make_object_sessions(
+            bundles,
+            networks,
+            config=options.config,
+            device=options.device,
+            lane=lane,
+            sam2=options.sam2,
+            paths=paths,
         )
-        loop = Session(loops, device=device, lane=lane, watchdog=watchdog, stream=streams.track)
-        pacer = Pacer(rate_hz, count=len(scene)) if paced else None
-        followed = follow(scene, loop, init=init, pacer=pacer, watchdog=watchdog)
-        tracks: list[Track] = []
-        reasons: list[RunFault] = []
-        painting = stack.enter_context(_Painting(folder, bundles, scene, rate_hz=rate_hz)) if pictures else None
-        later: list[tuple[int, list[Track]]] = []
-        with PoseLog(folder / POSES) as log:
-            for done, (frame, found) in enumerate(_until_fault(followed, reasons), start=1):
-                for track in found:
-                    log.write(track)
-                tracks += found
-                if paced:  # a picture takes longer than a frame: the next ones would be passed over for it
-                    later.append((frame.index, found))
-                elif painting is not None:
-                    painting.add(frame, found)
-                if progress is not None:
-                    progress(done, len(scene))
-        if painting is not None:
-            for index, found in later:
-                painting.add(scene.frame(index), found)
-            painting.finish()
-        name = networks.name if networks is not None else "none"
-        ended = reasons[0] if reasons else None
+        session = Session(objects, device=options.device, lane=lane, watchdog=watchdog, stream=streams.track)
+        pacer = Pacer(options.rate_hz, count=len(scene)) if options.paced else None
+        reported = _Reported()
+        followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
+        images = None
+        if options.pictures:
+            images = stack.enter_context(RunImages(folder, bundles, len(scene), rate_hz=options.rate_hz))
+        _write_poses(folder / POSES, scene, reported.of(followed), images, paced=options.paced, hooks=hooks)
         summary = summarise(
-            tracks,
-            bundle=name,
+            reported.tracks,
+            bundle=networks.name if networks is not None else "none",
             backend=None if networks is None else networks.backend.value,
-            device=device,
+            device=options.device,
             scene=scene.path.name,
-            init=init.value,
-            tracker=loop.tracker,
-            faults=loop.faults,
+            init=options.init.value,
+            tracker=session.tracker,
+            faults=session.faults,
             skipped_frames=0 if pacer is None else pacer.skipped,
-            ended_by=None if ended is None else str(ended),
+            ended_by=None if reported.fault is None else str(reported.fault),
         )
         write_summary(folder / SUMMARY, summary)
-        _write_bop_results(folder / BOP_RESULTS, scene, bundles, tracks)
-        if finish is not None:
-            finish(folder, tracks)
-    if ended is not None:
-        raise ended
-    return SceneRun(tracks=tracks, summary=summary, folder=out)
+        _write_bop_results(folder / BOP_RESULTS, scene, bundles, reported.tracks)
+        if hooks.finish is not None:
+            hooks.finish(folder, reported.tracks)
+    if reported.fault is not None:
+        raise reported.fault
+    return SceneRun(tracks=reported.tracks, summary=summary, folder=out)
 
 
-class _Painting(AbstractContextManager["_Painting"]):
-    """Overlays, one per frame, the video of them and a sheet of some."""
+class _Reported:
+    """What a run has reported so far, and the fault that ended it."""
 
-    def __init__(self, folder: Path, bundles: Sequence[ObjectBundle], scene: BopScene, *, rate_hz: float) -> None:
-        self._folder, self._bundles, self._rate_hz = folder, bundles, rate_hz
-        self._every = max(1, -(-len(scene) // _SHEET_PICTURES))
-        self._painter: OverlayPainter | None = None
-        self._video: Video | None = None
-        self._sheet: list[NDArray[np.uint8]] = []
-        self._count = 0
+    def __init__(self) -> None:
+        self.tracks: list[Track] = []
+        self.fault: RunFault | None = None
 
-    def add(self, frame: Frame, tracks: Sequence[Track]) -> None:
-        """Paint what is known at a frame."""
-        if self._painter is None or self._video is None:
-            (self._folder / OVERLAYS).mkdir()
-            self._painter = OverlayPainter(self._bundles, frame.size_px)
-            self._video = Video(self._folder / VIDEO, frame.size_px, rate_hz=self._rate_hz)
-        picture = self._painter.paint(frame, tracks)
-        write_picture(self._folder / OVERLAYS / f"{frame.index:06d}.png", picture)
-        self._video.write(picture)
-        if self._count % self._every == 0:
-            self._sheet.append(picture)
-        self._count += 1
-
-    def finish(self) -> None:
-        """Write the sheet."""
-        if self._sheet:
-            write_picture(self._folder / SHEET, contact_sheet(self._sheet))
-
-    def __exit__(self, *error: object) -> None:
-        if self._video is not None:
-            self._video.close()
+    def of(self, followed: Iterator[Followed]) -> Iterator[Followed]:
+        """The same frames and tracks, kept; a fault that ends the run ends the iteration, and is kept."""
+        try:
+            for frame, found in followed:
+                self.tracks += found
+                yield frame, found
+        except RunFault as fault:
+            self.fault = fault
 
 
-def _until_fault(followed: Iterator[Followed], reasons: list[RunFault]) -> Iterator[Followed]:
-    """The same; a fault that ends the run ends the iteration, and is kept."""
-    try:
-        yield from followed
-    except RunFault as fault:
-        reasons.append(fault)
+def _write_poses(
+    path: Path,
+    scene: BopScene,
+    followed: Iterator[Followed],
+    images: RunImages | None,
+    *,
+    paced: bool,
+    hooks: TrackSceneHooks,
+) -> None:
+    """Log every pose and draw every frame; of a paced run after its end, since drawing takes longer than a frame."""
+    later: list[tuple[int, list[Track]]] = []
+    with PoseLog(path) as log:
+        for done, (frame, found) in enumerate(followed, start=1):
+            for track in found:
+                log.write(track)
+            if images is not None and paced:
+                later.append((frame.index, found))
+            elif images is not None:
+                images.add(frame, found)
+            if hooks.progress is not None:
+                hooks.progress(done, len(scene))
+    if images is not None:
+        for index, found in later:
+            images.add(scene.frame(index), found)
+        images.write_sheet()
 
 
-def _telling(on_hang: OnHang, folder: Path) -> OnHang:
-    """Says, too, where what was written so far is: a folder that nobody gave its name yet."""
+def _with_folder(on_hang: OnHang, folder: Path) -> OnHang:
+    """Says, too, where what was written so far is: a folder that does not have its name yet."""
     return lambda fault: on_hang(RunFault(f"{fault}; what was written so far is in {folder}"))
 
 

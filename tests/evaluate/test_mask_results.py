@@ -44,7 +44,7 @@ def write_run(folder: Path, entries: list[dict[str, Any]], masks: dict[int, np.n
     (folder / "masks").mkdir(parents=True)
     for frame, mask in masks.items():
         write_mask(folder / "masks" / mask_name(frame, 0), mask)
-    summary = {"results": entries, "look_ms": {"0": 4.0}, "bundle": "nano", **more}
+    summary = {"results": entries, "encode_ms": {"0": 4.0}, "bundle": "nano", **more}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
@@ -147,3 +147,13 @@ def test_a_folder_without_summary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(InputError, match="no JSON"):
         read_mask_results(tmp_path)
+
+
+def test_a_summary_of_an_older_release_is_read_too(tmp_path: Path) -> None:
+    """Until 0.1 the time to encode an image was called ``look_ms``."""
+    run = write_run(tmp_path / "run", [entry(0, found=False)], {})
+    new = read_mask_results(run)
+    path = run / "summary.json"
+    path.write_text(path.read_text().replace("encode_ms", "look_ms"))
+    assert read_mask_results(run) == new
+    assert new[0].time_s == pytest.approx(0.014)

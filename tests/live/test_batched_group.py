@@ -188,7 +188,7 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
     assert {track.state for track in tracks} == {TrackState.TRACKING}
     assert max(error_m(staged, track, staged.T_cam_centre) for track in tracks) < 0.002
     assert networks.plan.opened.count("refine") > opened
-    assert player.loop.faults["rebuilt"] == {"track": str(fault())}
+    assert player.loop.faults["recovered"] == {"track": str(fault())}
     networks.plan.times = 1
     with pytest.raises(RunFault, match="track lane: got "):
         player.play(3)
@@ -208,4 +208,4 @@ def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
     for track in tracks:
         assert error_m(staged, track, staged.T_cam_centre) < 0.002
         track.line()  # refuses NaN
-    assert player.loop.faults["not_numbers"]["refine"] == 5  # type: ignore[index]
+    assert player.loop.faults["non_finite"]["refine"] == 5  # type: ignore[index]

@@ -30,7 +30,7 @@ from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
-from storm_edge.replay.track_scene import track_scene
+from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from tests.engines import tiny
 from tests.faulty import FaultyBundle, Plan
 from tests.live.test_faults_non_finite import Player
@@ -40,6 +40,7 @@ from tests.tiny_scene import MODEL, write_tiny_scene
 DEADLINE_S = 60.0
 
 ALWAYS = StormConfig(track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="always")))
+FROM_LABEL = TrackSceneOptions(init=Init.GT, config=ALWAYS, pictures=False)
 
 
 def illegal_address() -> Exception:
@@ -160,7 +161,7 @@ def test_a_search_that_fails_is_a_failed_attempt_and_the_next_one_finds_it(stage
     states = [loop.step(frame(index)).tracks[0].state for index in range(8)]
     assert states[0] is TrackState.SEARCHING
     assert states[-1] is TrackState.TRACKING
-    rebuilt = loop.faults["rebuilt"]
+    rebuilt = loop.faults["recovered"]
     assert rebuilt == {"locate": "Failed to allocate 412876800 bytes on device 'cuda:0'"}
 
 
@@ -212,13 +213,13 @@ def test_a_run_that_ends_so_leaves_what_it_wrote_with_the_reason(tiny_networks: 
     plan.raises["refine"] = out_of_memory
     plan.after = 3 * 2  # three frames of two iterations each
     with pytest.raises(RunFault, match="track lane: got 'Failed to allocate"):
-        track_scene(scene, [thing], tiny_networks, tmp_path / "out", init=Init.GT, config=ALWAYS, pictures=False)
+        track_scene(scene, [thing], tiny_networks, tmp_path / "out", FROM_LABEL)
     lines = [json.loads(line) for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 1, 2, 3]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["frame_count"] == 4
     assert "after it was rebuilt for" in summary["ended_by"]
-    assert summary["faults"]["rebuilt"].keys() == {"track"}
+    assert summary["faults"]["recovered"].keys() == {"track"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["networks", "out", "scene"]
 
 
@@ -228,14 +229,14 @@ def test_what_a_run_went_on_from_is_in_its_summary(tiny_networks: FaultyBundle, 
     plan = tiny_networks.plan
     plan.answers["refine"] = float("nan")
     plan.raises["refine"], plan.times = out_of_memory, 1
-    run = track_scene(scene, [thing], tiny_networks, tmp_path / "out", init=Init.GT, config=ALWAYS, pictures=False)
+    run = track_scene(scene, [thing], tiny_networks, tmp_path / "out", FROM_LABEL)
     assert [track.state for track in run.tracks[1:]] == [TrackState.SUSPECT] * 3
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["ended_by"] is None
     assert summary["skipped_frames"] == 0
     assert summary["faults"] == {
         "frames": {"repeated": 0, "disordered": 0, "restarts": 0, "clock_jumps": 0, "camera_changes": 0},
-        "not_numbers": {"refine": 3 * 2 * 2, "score": 0, "tom": 0},
-        "rebuilt": {"track": "Failed to allocate 412876800 bytes on device 'cuda:0'"},
+        "non_finite": {"refine": 3 * 2 * 2, "score": 0, "tom": 0},
+        "recovered": {"track": "Failed to allocate 412876800 bytes on device 'cuda:0'"},
         "stalls": 0,
     }

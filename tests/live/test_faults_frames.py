@@ -19,7 +19,7 @@ from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.replay.outputs import describe_frames
+from storm_edge.replay.summary import describe_frames
 from tests.staged import TABLE_DEPTH_M, K, Staged
 
 CONFIG = FrameGateConfig()

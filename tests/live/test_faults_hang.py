@@ -12,10 +12,10 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.errors import RunFault
 from storm_edge.frame import Frame
-from storm_edge.live.config import WatchdogConfig
+from storm_edge.live.config import StormConfig, WatchdogConfig
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.track_scene import track_scene
+from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
 from tests.tiny_scene import MODEL, write_tiny_scene
 
 DEADLINE_S = 60.0
@@ -67,7 +67,8 @@ def test_a_recording_that_hangs_is_told_of_and_goes_on_when_it_comes_back(tmp_pa
         scene.gate.set()
 
     thing = onboard(path / MODEL, "mm", view_subdivisions=1)
-    run = track_scene(scene, [thing], None, tmp_path / "out", init=Init.GT, pictures=False, on_hang=tell, hang_s=0.3)
+    options = TrackSceneOptions(init=Init.GT, pictures=False, config=StormConfig(watchdog=WatchdogConfig(hang_s=0.3)))
+    run = track_scene(scene, [thing], None, tmp_path / "out", options, hooks=TrackSceneHooks(on_hang=tell))
     assert len(run.tracks) == 5
     assert len(told) == 1
     assert "stage read: got no end in" in told[0]
@@ -81,7 +82,7 @@ def test_the_command_ends_from_the_thread_that_looks_on() -> None:
 import threading
 from storm_edge.cli.console import end_now
 from storm_edge.cli.logging_setup import set_up_logging
-from storm_edge.live.config import WatchdogConfig
+from storm_edge.live.config import StormConfig, WatchdogConfig
 from storm_edge.live.watchdog import Watchdog
 set_up_logging()
 with Watchdog(end_now, WatchdogConfig(first_hang_s=0.05, poll_s=0.01)) as watchdog, watchdog.watching("track"):

@@ -17,8 +17,10 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import segment_inputs
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
-from storm_edge.replay.segment_scene import SegmentRun, segment_scene
+from storm_edge.replay.segment_scene import SegmentRun, SegmentSceneOptions, segment_scene
 from tests.staged import Staged
+
+RAW = SegmentSceneOptions(verified=False, every=2, pictures=False)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +77,7 @@ def test_the_summary_says_how_it_came_about(verified: SegmentRun) -> None:
 def test_the_segmenter_alone_gives_its_best_mask(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path
 ) -> None:
-    run = segment_scene(
-        recording, [staged.bundle], segmenter, tmp_path / "raw", verified=False, every=2, pictures=False
-    )
+    run = segment_scene(recording, [staged.bundle], segmenter, tmp_path / "raw", RAW)
     assert sorted(path.name for path in run.folder.iterdir()) == ["masks", "summary.json"]
     assert run.summary["frame_count"] == 1
     best = segmenter.segment(segmenter.encode_image(recording.frame(0)), segmenter.encode_object(staged.item)).best
@@ -85,15 +85,15 @@ def test_the_segmenter_alone_gives_its_best_mask(
     assert mask_iou(read_mask(run.folder / "masks" / "000000_000000.png"), best.mask) == 1.0
 
 
-def test_an_image_is_looked_at_once_for_all_objects(
+def test_an_image_is_encoded_once_for_all_objects(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = []
+    calls = []
     small_frame = segment_inputs.small_frame
-    monkeypatch.setattr(segment_inputs, "small_frame", lambda *args: looks.append(1) or small_frame(*args))
+    monkeypatch.setattr(segment_inputs, "small_frame", lambda *args: calls.append(1) or small_frame(*args))
     two = [staged.bundle, replace(staged.bundle, object_id="other")]
-    run = segment_scene(recording, two, segmenter, tmp_path / "two", verified=False, every=2, pictures=False)
-    assert len(looks) == 1
+    run = segment_scene(recording, two, segmenter, tmp_path / "two", RAW)
+    assert len(calls) == 1
     names = sorted(path.name for path in (run.folder / "masks").iterdir())
     assert names == ["000000_000000.png", "000000_000001.png"]
 
@@ -104,16 +104,20 @@ def test_what_cannot_be_told_apart_is_refused(
     with pytest.raises(ConfigError, match="a name for each"):
         segment_scene(recording, [staged.bundle] * 2, segmenter, tmp_path / "out")
     with pytest.raises(ConfigError, match="--every: got 0"):
-        segment_scene(recording, [staged.bundle], segmenter, tmp_path / "out", every=0)
+        segment_scene(recording, [staged.bundle], segmenter, tmp_path / "out", SegmentSceneOptions(every=0))
 
 
-def test_a_look_of_another_object_is_refused_and_nothing_is_left(
+def test_an_embedding_of_another_object_is_refused_and_nothing_is_left(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path
 ) -> None:
     embedding = replace(segmenter.encode_object(staged.item), model="0" * 64)
     for verified in (True, False):
         with pytest.raises(ObjectBundleError, match="onboard the object again"):
             segment_scene(
-                recording, [staged.bundle], segmenter, tmp_path / "out", embeddings=[embedding], verified=verified
+                recording,
+                [staged.bundle],
+                segmenter,
+                tmp_path / "out",
+                SegmentSceneOptions(embeddings=[embedding], verified=verified),
             )
     assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,15 @@
-"""Pictures of a posed model on its image: tinted surface, outline, axes, and a line of text."""
+"""Images of a posed model on its frame: tinted surface, outline, axes, and a line of text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.errors import OutputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
@@ -21,10 +19,10 @@ from storm_edge.kernels.renderer import Renderer
 from storm_edge.kernels.shading import Lighting
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.replay.drawing.images import WHITE, Colour, darken_top, put_text, text_width_px
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
 STATE_COLOURS: dict[TrackState, Colour] = {
     TrackState.SEARCHING: (150, 150, 150),
@@ -126,56 +124,12 @@ def _paint_caption(picture: UInt8, frame: int, tracks: Sequence[Track], note: st
     scale = picture.shape[1] / 640.0
     line_px = max(12, round(20 * scale))
     font_size = 0.5 * scale
-    band = picture[: line_px * max(1, len(tracks)) + round(6 * scale)]
-    band[:] = (band * 0.35).astype(np.uint8)
+    darken_top(picture, line_px * max(1, len(tracks)) + round(6 * scale))
     for row, track in enumerate(tracks):
         text = f"{track.object_id}  {track.confidence:.2f}  {track.total_ms:.1f} ms"
         y = round((row + 1) * line_px - 4 * scale)
-        cv2.putText(
-            picture, track.state.value, (round(8 * scale), y), cv2.FONT_HERSHEY_SIMPLEX, font_size,
-            STATE_COLOURS[track.state], 1, cv2.LINE_AA,
-        )  # fmt: skip
-        cv2.putText(
-            picture,
-            text,
-            (round(130 * scale), y),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            font_size,
-            (235, 235, 235),
-            1,
-            cv2.LINE_AA,
-        )
+        put_text(picture, track.state.value, (round(8 * scale), y), font_size, STATE_COLOURS[track.state])
+        put_text(picture, text, (round(130 * scale), y), font_size, WHITE)
     right = f"{note}  {frame:06d}".strip()
-    (width, _), _ = cv2.getTextSize(right, cv2.FONT_HERSHEY_SIMPLEX, font_size, 1)
-    position = (picture.shape[1] - width - round(8 * scale), round(line_px - 4 * scale))
-    cv2.putText(picture, right, position, cv2.FONT_HERSHEY_SIMPLEX, font_size, (235, 235, 235), 1, cv2.LINE_AA)
-
-
-def write_picture(path: Path | str, picture: UInt8) -> None:
-    """Write an RGB picture ``(H, W, 3)`` as PNG or JPEG, by its suffix.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    try:
-        # Level 1 is several times quicker than the default for a few per cent more bytes.
-        options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        done, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-        if done:
-            Path(path).write_bytes(data.tobytes())
-    except (OSError, cv2.error) as error:
-        done, reason = False, str(error)
-    else:
-        reason = "an encoder that failed"
-    if not done:
-        raise OutputError(mismatch(path, reason, "a picture that can be written", "choose another output folder"))
-
-
-def contact_sheet(pictures: Sequence[UInt8], *, columns: int = 4, width_px: int = 320) -> UInt8:
-    """Pictures of one size side by side, row by row, each ``width_px`` wide; RGB."""
-    height_px = round(pictures[0].shape[0] * width_px / pictures[0].shape[1])
-    cells = [cv2.resize(p, (width_px, height_px), interpolation=cv2.INTER_AREA) for p in pictures]
-    blank = np.zeros_like(cells[0])
-    cells += [blank] * (-len(cells) % columns)
-    rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    return np.asarray(np.vstack(rows), dtype=np.uint8)
+    x = picture.shape[1] - text_width_px(right, font_size) - round(8 * scale)
+    put_text(picture, right, (x, round(line_px - 4 * scale)), font_size, WHITE)

@@ -1,4 +1,4 @@
-"""Pictures of masks on their image: tinted surface, outline, and a line of text per object."""
+"""Images of masks on their frame: tinted surface, outline, and a line of text per object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from storm_edge.replay.drawing.images import WHITE, darken_top, put_text, text_width_px
 
 UInt8 = NDArray[np.uint8]
 
@@ -45,18 +47,11 @@ def paint_masks(rgb: UInt8, items: Sequence[DrawnMask], *, note: str = "") -> UI
             cv2.polylines(picture, list(outline), True, colour, 2, cv2.LINE_AA)
     scale = picture.shape[1] / 640.0
     line_px = max(12, round(20 * scale))
-    band = picture[: line_px * max(1, len(items)) + round(6 * scale)]
-    band[:] = (band * 0.35).astype(np.uint8)
+    font_size = 0.5 * scale
+    darken_top(picture, line_px * max(1, len(items)) + round(6 * scale))
     for index, item in enumerate(items):
-        _write(picture, item.text, index, round(8 * scale), scale, line_px, PALETTE[index % len(PALETTE)])
-    (width, _), _ = cv2.getTextSize(note, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, 1)
-    right = picture.shape[1] - width - round(8 * scale)
-    _write(picture, note, 0, right, scale, line_px, (235, 235, 235))
+        y = round((index + 1) * line_px - 4 * scale)
+        put_text(picture, item.text, (round(8 * scale), y), font_size, PALETTE[index % len(PALETTE)])
+    x = picture.shape[1] - text_width_px(note, font_size) - round(8 * scale)
+    put_text(picture, note, (x, round(line_px - 4 * scale)), font_size, WHITE)
     return picture
-
-
-def _write(
-    picture: UInt8, text: str, line: int, x: int, scale: float, line_px: int, colour: tuple[int, int, int]
-) -> None:
-    y = round((line + 1) * line_px - 4 * scale)
-    cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, colour, 1, cv2.LINE_AA)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import OutputError, mismatch
+from storm_edge.files import cannot_write
 from storm_edge.live.track_report import Track, TrackState
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ def plot_run(
     try:
         figure.savefig(path)
     except OSError as error:
-        got = error.strerror or error
-        raise OutputError(
-            mismatch(path, got, "a file that can be written", "choose another output folder")
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def _draw_errors(axes: Axes, errors_m: Mapping[str, Mapping[int, float]], limit_m: float | None) -> None:

@@ -14,9 +14,10 @@ from storm_edge.errors import OutputError
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
-from storm_edge.replay.overlay import STATE_COLOURS, OverlayPainter, contact_sheet, write_picture
-from storm_edge.replay.plots import plot_run
-from storm_edge.replay.video import Video
+from storm_edge.replay.drawing.images import contact_sheet, write_picture
+from storm_edge.replay.drawing.plots import plot_run
+from storm_edge.replay.drawing.pose_overlay import STATE_COLOURS, OverlayPainter
+from storm_edge.replay.drawing.video import Video
 from tests.tiny_scene import MODEL, pose, write_tiny_scene
 
 

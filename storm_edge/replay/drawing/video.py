@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import OutputError, mismatch
+from storm_edge.files import cannot_write
 
 UInt8 = NDArray[np.uint8]
 
@@ -38,9 +39,7 @@ class Video:
         try:
             self.path.touch()
         except OSError as error:
-            got = error.strerror or error
-            remedy = "choose another output folder"
-            raise OutputError(mismatch(self.path, got, "a file that can be written", remedy)) from error
+            raise cannot_write(self.path, error) from error
         height, width = self._size_px
         code = cv2.VideoWriter.fourcc(*_CODEC)
         writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, code, rate_hz, (width, height))
