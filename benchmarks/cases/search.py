@@ -30,7 +30,8 @@ from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
-from storm_edge.pipeline.detect.detector import DetectConfig, Detector
+from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter

@@ -8,7 +8,8 @@ from collections.abc import Generator
 from storm_edge.bench.player import PlayedFrame
 from storm_edge.frame import Frame
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
-from storm_edge.pipeline.detect.detector import DetectionResult, Detector
+from storm_edge.pipeline.detect.detection import DetectionResult
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 _TIMEOUT_S = 60.0

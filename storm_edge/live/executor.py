@@ -60,7 +60,8 @@ from storm_edge.live.recovery import RecoveryTask, Work
 from storm_edge.live.state_machine import advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
@@ -138,7 +139,7 @@ class ObjectSession:
             tracker(),
             detector=detector,
             vote=self._verifying.verify,
-            local_search=self._config.reacquire.local_search,
+            reacquire=self._config.reacquire,
             frames_per_chunk=self._config.loop.frames_per_chunk,
             kept_frames=self._config.loop.kept_frames,
         )
@@ -376,7 +377,7 @@ class ObjectSession:
         elif isinstance(action, RegisterMask):
             track_prior = self.track_prior
             brief = track_prior is not None and (self._state.failure_count + 1) % self._config.loop.thorough_every
-            budget = REACQUIRE if brief else FULL
+            budget = self._config.detect.reacquire if brief else self._config.detect.full
             work = self._locator.register_candidates(action.attempt, track_prior, budget)
             self._work = self._guarded(action.attempt, work)
         elif isinstance(action, Propagate):

@@ -18,10 +18,13 @@ from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.detect.detector import DetectionResult as Searched
-from storm_edge.pipeline.detect.detector import Detector, SearchBudget, TrackPrior
+from storm_edge.pipeline.detect.config import SearchBudget
+from storm_edge.pipeline.detect.detection import DetectionResult as Searched
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig, local_search_mask
+from storm_edge.pipeline.reacquire.config import ReacquireConfig
+from storm_edge.pipeline.reacquire.local_search import local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -44,7 +47,7 @@ class RecoveryTask:
         catch_up_tracker: Takes poses forward; whoever begins to follow with it must leave another one here.
         detector: Searches the whole image; None finds nothing there.
         vote: The verifier's vote on a pose; None where it has none.
-        local_search: Where a lost object is looked for first.
+        reacquire: How a lost object is searched for around its last pose, and what is left out.
         frames_per_chunk: Frames that the scout follows in one chunk.
         kept_frames: Frames kept for it.
 
@@ -64,17 +67,21 @@ class RecoveryTask:
         *,
         detector: Detector | None,
         vote: Vote,
-        local_search: LocalSearchConfig,
+        reacquire: ReacquireConfig,
         frames_per_chunk: int,
         kept_frames: int,
     ) -> None:
         self.catch_up_tracker = catch_up_tracker
-        self.rejected_regions = RejectedRegions()
+        self.rejected_regions = RejectedRegions(reacquire.rejected_regions)
         self.found: tuple[Frame, Float64] | None = None
         self.step: TrackStep | None = None
         self.at_hand: tuple[FrameBuffers, Float64] | None = None
         self._diameter_m, self._registrar, self._detector, self._vote = item.diameter_m, registrar, detector, vote
-        self._local_search, self._frames_per_chunk, self._device = local_search, frames_per_chunk, item.device
+        self._local_search, self._frames_per_chunk, self._device = (
+            reacquire.local_search,
+            frames_per_chunk,
+            item.device,
+        )
         self._kept: deque[Frame] = deque(maxlen=kept_frames)
         self._buffers: FrameBuffers | None = None
         self._catch_up_index: int | None = None

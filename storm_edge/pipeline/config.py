@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from storm_edge.config import Config
-from storm_edge.pipeline.detect.detector import DetectConfig
-from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
-from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegionsConfig
+from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.register.config import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
 from storm_edge.pipeline.track.batched import BatchedTrackConfig
@@ -26,16 +25,6 @@ class TrackConfig(Config):
     """Each object by itself; also what the batched tracker does again where it doubts a frame."""
     batched: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
     """All objects in one step. RefineNet is part of it unless ``stepwise.ask_network`` is ``never``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReacquireConfig(Config):
-    """Finding an object again that was lost."""
-
-    local_search: LocalSearchConfig = field(default_factory=LocalSearchConfig)
-    """The search around the last trusted pose."""
-    rejected_regions: RejectedRegionsConfig = field(default_factory=RejectedRegionsConfig)
-    """Regions that searches turned down, and that are left out for a while."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from storm_edge.bop.scene import mask_name
 from storm_edge.frame import Frame
 from storm_edge.pipeline.chunks import run_to_completion
-from storm_edge.pipeline.detect.detector import Detector, TrackPrior
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.config import Source
 from storm_edge.pipeline.segment.segmenter import Segmenter

@@ -22,7 +22,8 @@ from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.percentiles import percentiles
-from storm_edge.pipeline.detect.detector import DetectConfig, Detector
+from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.replay.drawing.images import UInt8, contact_sheet, write_picture

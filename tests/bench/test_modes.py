@@ -19,7 +19,8 @@ from storm_edge.frame import Frame
 from storm_edge.live.executor import ObjectSession
 from storm_edge.live.track_report import Track
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.pipeline.detect.detector import DetectionResult, Detector
+from storm_edge.pipeline.detect.detection import DetectionResult
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from tests.bench.plans import plan
 

@@ -11,8 +11,10 @@ from storm_edge.frame import Frame
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.live.recovery import RecoveryTask
 from storm_edge.pipeline.chunks import run_to_completion
-from storm_edge.pipeline.detect.detector import FULL, REACQUIRE, Detector, TrackPrior
-from storm_edge.pipeline.reacquire.local_search import LocalSearchConfig
+from storm_edge.pipeline.detect.config import FULL, REACQUIRE
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
@@ -33,7 +35,7 @@ def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
         StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
         detector=detector,
         vote=lambda buffers, T: None,
-        local_search=LocalSearchConfig(),
+        reacquire=ReacquireConfig(),
         frames_per_chunk=3,
         kept_frames=10,
     )

@@ -24,7 +24,8 @@ from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import FrameResult, Track, TrackState
-from storm_edge.pipeline.detect.detector import Detector, TrackPrior
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation

@@ -1,4 +1,4 @@
-"""Evidence that an object is where a search says: what can be seen of it at a pose, and how sure that makes.
+"""Features of a pose in an image, and how probable they make that the object is there.
 
 Tracking asks whether a known object is still there (`pipeline.track.confidence`). A search asks more: something of
 the same size may stand there, or nothing. So colours count here as much as depth, and the weights are fitted to
@@ -7,7 +7,7 @@ searches that were right and wrong.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.config import JudgeConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -30,7 +30,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateFeatures:
-    """What speaks for and against the object being at a pose."""
+    """What speaks for and against the object being at a pose; `PresenceConfig` has a weight for each."""
 
     visible: float
     """Agreeing share of what should be seen (`pipeline.refine.judge`), 0..1."""
@@ -60,26 +60,24 @@ class CandidateFeatures:
         return self.contour + self.depth
 
 
-# Logistic regression, right and wrong counted alike, on the candidates of searches in made-up pictures:
-# benchmarks/records/search_calibration.json. Left out scene by scene it orders 99.86 % of the pairs rightly; without
-# the contour 98.7 %. In the order of `CandidateFeatures`.
-_WEIGHTS = (1.69, 2.36, -2.68, 0.19, -1.81, -2.66, -3.82, -2.06)
-_CONSTANT = 1.11
-
-
-def presence_probability(features: CandidateFeatures, prior: float = 0.0) -> float:
-    """Chance that the object is there, 0..1.
+def presence_probability(features: CandidateFeatures, prior_logit: float, config: PresenceConfig) -> float:
+    """Probability that the object is at a pose, 0..1; 0 where too little of it is visible.
 
     Args:
-        features: What is seen at the pose.
-        prior: What spoke for it before, a logit.
+        features: Of the pose.
+        prior_logit: What else speaks for or against it.
+        config: Weights.
     """
-    logit = float(np.dot(_WEIGHTS, astuple(features))) + _CONSTANT + prior
-    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
+    if features.occluded > 1.0 - config.min_visible_share:
+        return 0.0
+    weights = [getattr(config, item.name) for item in fields(features)]
+    logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
+    limited = np.clip(logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1, and exp must not overflow
+    return float(1.0 / (1.0 + np.exp(-limited)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class VisibleModel:
     """The model at a pose, where nothing in front hides it."""
 
     mask: NDArray[np.bool_]
@@ -90,7 +88,7 @@ class Seen:
     """Colours of the image there ``(P, 3)``."""
 
     @staticmethod
-    def at(mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float) -> Seen:
+    def at(mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float) -> VisibleModel:
         """Render the model and compare.
 
         Args:
@@ -103,57 +101,57 @@ class Seen:
         z, model = frame.depth_m, picture.depth[0]
         mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - np.float32(gate_m)))
         agrees = mask & ((z == 0.0) | (np.abs(z - model) < gate_m))
-        return Seen(
+        return VisibleModel(
             mask=mask, rendered=picture.colour[0][agrees], observed=frame.rgb[agrees].astype(np.float32) / 255.0
         )
 
 
 class PoseFeatureExtractor:
-    """Gathers the evidence for one object; buffers are made here.
+    """Measures the features of poses of one object; buffers are made here.
 
     Args:
         item: The object.
-        look: The segmenter's look of it, for its colours.
+        embedding: The segmenter's embedding of it, for its colours.
+        config: How features are measured.
     """
 
-    def __init__(self, item: ObjectOnDevice, look: TemplateEmbedding) -> None:
-        self._look = look
+    def __init__(self, item: ObjectOnDevice, embedding: TemplateEmbedding, config: PoseFeatureConfig) -> None:
+        self._colours, self._gain_floor = embedding.colours, config.gain_floor
         self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
         self._geometry = GeometricRefiner(item.viewpoints)
-        config = JudgeConfig(size_px=80, colour_weight=0.0)
-        self._judge = PoseJudge(self._mesh, diameter_m=item.diameter_m, batch=1, config=config)
+        self._judge = PoseJudge(self._mesh, diameter_m=item.diameter_m, batch=1, config=config.judge)
 
-    def seen(self, frame: Frame, T_cam_centre: Float64) -> Seen:
-        """The model at a pose; see `Seen.at`."""
-        return Seen.at(self._mesh, T_cam_centre, frame, self._judge.tau_m)
+    def visible_model(self, frame: Frame, T_cam_centre: Float64) -> VisibleModel:
+        """The model at a pose; see `VisibleModel.at`."""
+        return VisibleModel.at(self._mesh, T_cam_centre, frame, self._judge.tau_m)
 
     def alignment_residual(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
-        """`CandidateFeatures.misfit` of a pose, for choosing among several."""
+        """`CandidateFeatures.alignment_residual` of a pose, for choosing among several."""
         self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
         outline = self._geometry.terms_at(buffers, T_cam_centre)
         return float(outline.contour[0] + outline.depth[0])
 
     def extract(
-        self, look: ImageFeatures, buffers: FrameBuffers, T_cam_centre: Float64, seen: Seen
+        self, image: ImageFeatures, buffers: FrameBuffers, T_cam_centre: Float64, visible: VisibleModel
     ) -> CandidateFeatures:
-        """What speaks for the object being at a pose.
+        """Features of a pose.
 
         Args:
-            look: The frame at the segmenter's working size.
+            image: The frame, encoded by the segmenter.
             buffers: The frame, uploaded.
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
-            seen: The model there.
+            visible: The model there.
         """
         judged = self._judge.judge(buffers, T_cam_centre[None], mask=None)
-        imbalance, residual = compare_colours(seen.rendered, seen.observed)
+        imbalance, residual = compare_colours(visible.rendered, visible.observed, self._gain_floor)
         self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
         outline = self._geometry.terms_at(buffers, T_cam_centre)
         return CandidateFeatures(
             visible=float(judged.visible[0]),
             pattern=float(judged.colour[0]),
             occluded=float(judged.occluded[0]),
-            colour=colour_fit(look.small, self._look.colours, seen.mask),
+            colour=colour_fit(image.small, self._colours, visible.mask),
             imbalance=imbalance,
             residual=residual,
             contour=float(outline.contour[0]),
@@ -161,20 +159,19 @@ class PoseFeatureExtractor:
         )
 
 
-def compare_colours(rendered: Float32, observed: Float32) -> tuple[float, float]:
+def compare_colours(rendered: Float32, observed: Float32, gain_floor: float) -> tuple[float, float]:
     """How far from an image's colours a model's are that only light and camera may change.
 
     Args:
         rendered: RGB in [0, 1] ``(P, 3)``.
         observed: RGB in [0, 1] ``(P, 3)``.
+        gain_floor: Added to the mean products that gains are made of: a black channel says nothing of its gain.
 
     Returns:
         `CandidateFeatures.imbalance` and `CandidateFeatures.residual`; 0 and 0 without a pixel.
     """
     if not len(rendered):
         return 0.0, 0.0
-    # A black channel says nothing of its gain: a little grey is mixed in.
-    grey = 0.02
-    gains = ((rendered * observed).mean(axis=0) + grey) / ((rendered**2).mean(axis=0) + grey)
+    gains = ((rendered * observed).mean(axis=0) + gain_floor) / ((rendered**2).mean(axis=0) + gain_floor)
     left = observed - gains * rendered
     return float(np.log(gains.max() / gains.min())), float(np.sqrt((left**2).mean()))

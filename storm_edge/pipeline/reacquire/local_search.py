@@ -1,13 +1,11 @@
-"""Look nearby: a mask of the object around its last trusted pose, from the colours that tracking learned.
+"""Local search: a mask of the object around its last trusted pose, from the colours that tracking learned.
 
 A lost object is mostly still close. Before the whole image is searched, the pixels near the last pose, at a depth
-that the object could have reached, whose colour speaks for the object, are gathered into one blob; registration then
+that the object could have reached, whose colour speaks for the object, are gathered into one mask; registration then
 says whether that was the object. No network, a few milliseconds.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,22 +14,9 @@ from numpy.typing import NDArray
 from storm_edge.geometry.camera import project
 from storm_edge.kernels.region import log_odds_of
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.reacquire.config import LocalSearchConfig
 
 Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalSearchConfig:
-    """Where to look and what counts as a find."""
-
-    reach_diameters: float = 2.0
-    """Half side of the window, and of the depth range, in diameters."""
-    smooth_px: int = 5
-    """Colours are averaged over a square of this side: single pixels say little."""
-    min_area_share: float = 0.05
-    """Smallest blob, as a share of the disc with the object's diameter."""
-    joint_gap_diameters: float = 0.1
-    """Blobs nearer to the largest one than this, in diameters, belong to it."""
 
 
 def local_search_mask(
@@ -40,7 +25,7 @@ def local_search_mask(
     T_cam_centre: Float64,
     diameter_m: float,
     *,
-    config: LocalSearchConfig | None = None,
+    config: LocalSearchConfig,
 ) -> NDArray[np.bool_] | None:
     """Pixels that may be the object, bool ``(H, W)``; None where nothing speaks for it.
 
@@ -50,9 +35,8 @@ def local_search_mask(
             `kernels.region`.
         T_cam_centre: The last trusted pose, ``(4, 4)``.
         diameter_m: Of the object.
-        config: Where to look.
+        config: Where to search.
     """
-    config = config or LocalSearchConfig()
     height, width = frame.size_px
     t = T_cam_centre[:3, 3]
     u, v = project(frame.K, t)
@@ -68,14 +52,14 @@ def local_search_mask(
     likely = (cv2.blur(np.where(reachable, odds, 0.0), (config.smooth_px, config.smooth_px)) > 0.0) & reachable
     opened = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
     if count < 2:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     gap_px = max(int(config.joint_gap_diameters * diameter_m * focal_px / t[2]), 1)
     around = cv2.dilate((labels == largest).astype(np.uint8), np.ones((2 * gap_px + 1, 2 * gap_px + 1), np.uint8))
     joined = np.isin(labels, np.unique(labels[(around > 0) & (labels > 0)]))
-    disc_px = np.pi / 4.0 * (diameter_m * focal_px / t[2]) ** 2
+    disc_px = np.pi / 4.0 * (diameter_m * focal_px / t[2]) ** 2  # fixed: area of a disc
     if joined.sum() < config.min_area_share * disc_px:
         return None
     mask = np.zeros((height, width), dtype=bool)

@@ -20,7 +20,8 @@ from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
-from storm_edge.pipeline.detect.detector import Detector, TrackPrior
+from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
 from tests.staged import Staged

@@ -20,16 +20,12 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import region
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
-from storm_edge.pipeline.detect.detector import (
-    FULL,
-    REACQUIRE,
-    Detection,
-    Detector,
-    SearchBudget,
-    TrackPrior,
-    select_for_refinement,
-)
+from storm_edge.pipeline.detect.candidate_scoring import select_for_refinement
+from storm_edge.pipeline.detect.config import FULL, REACQUIRE, PoseFeatureConfig, SearchBudget
+from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours
+from storm_edge.pipeline.reacquire.config import RejectedRegionsConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -41,6 +37,7 @@ from tests.staged import TABLE_DEPTH_M, Staged
 
 COLOUR = SegmentConfig(source=Source.COLOUR)
 LEARNED = COLOUR.learned_colours
+GAIN_FLOOR = PoseFeatureConfig().gain_floor
 Result = TypeVar("Result")
 
 
@@ -188,13 +185,13 @@ def test_a_segmenter_without_network_says_so() -> None:
 
 def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
     model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
-    imbalance, residual = compare_colours(model, model * np.float32(0.7))
+    imbalance, residual = compare_colours(model, model * np.float32(0.7), GAIN_FLOOR)
     assert imbalance < 0.03
     assert residual < 0.02  # the grey that is mixed in
-    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32))
+    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32), GAIN_FLOOR)
     # log 2, less the grey that is mixed in
     assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
-    assert compare_colours(model[:0], model[:0]) == (0.0, 0.0)
+    assert compare_colours(model[:0], model[:0], GAIN_FLOOR) == (0.0, 0.0)
 
 
 def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
@@ -303,7 +300,7 @@ def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmente
 
 def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, detector: Detector) -> None:
     frame = staged.frame()
-    rejected_regions = RejectedRegions()
+    rejected_regions = RejectedRegions(RejectedRegionsConfig())
     track_prior = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
     first = detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE)
     assert first.found is not None
@@ -319,7 +316,7 @@ def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, detector: 
     rgb = frame.rgb.copy()
     rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
     other = replace(frame, rgb=rgb)
-    rejected_regions = RejectedRegions()
+    rejected_regions = RejectedRegions(RejectedRegionsConfig())
     track_prior = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
     image = finished(detector.segment(other))[1][0]
     marked = segmentation_from_mask(image, staged.mask() & (np.arange(480) >= 240)[:, None])

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions, RejectedRegionsConfig
+from storm_edge.pipeline.reacquire.config import RejectedRegionsConfig
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 
 CONFIG = RejectedRegionsConfig()
 K = np.array([[100.0, 0.0, 50.0], [0.0, 100.0, 40.0], [0.0, 0.0, 1.0]])
@@ -50,7 +51,7 @@ def test_the_same_place_in_another_image_is_known(ends: RejectedRegions) -> None
 
 
 def test_nothing_is_known_before_or_after(ends: RejectedRegions) -> None:
-    assert not RejectedRegions().contains(picture(), MASK)
+    assert not RejectedRegions(CONFIG).contains(picture(), MASK)
     ends.clear()
     assert not ends.contains(picture(), MASK)
 
@@ -107,7 +108,7 @@ def test_the_oldest_place_is_forgotten_first() -> None:
 def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) -> None:
     """Callers may write to a mask again; what is kept is a copy."""
     mask = MASK.copy()
-    other = RejectedRegions()
+    other = RejectedRegions(CONFIG)
     other.add(picture(), mask)
     mask[:] = False
     assert other.contains(picture(noise_seed=1), MASK)
@@ -133,8 +134,8 @@ def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
         for shot in (picture(), picture(noise_seed=1))
     )
     mask = np.kron(MASK, np.ones((scale, scale), bool))
-    ends = RejectedRegions()
+    ends = RejectedRegions(CONFIG)
     ends.add(frame, mask)
     assert ends.contains(later, mask)
     assert not ends.contains(later, np.roll(mask, 25 * scale, axis=1))
-    assert ends._places[0].mask.size <= 10_000
+    assert ends._regions[0].mask.size <= CONFIG.max_px

@@ -1,0 +1,123 @@
+"""Which detection is tried further, which is preferred, and which is the object. Pure functions of what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.region import log_odds_of
+from storm_edge.pipeline.detect.config import DetectConfig, PresenceConfig, SearchBudget
+from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+def prior_logit(network_probability: float | None, config: PresenceConfig) -> float:
+    """What the segmenter network's presence probability adds to the logit of a detection; 0 where there is none."""
+    least = config.min_network_probability
+    limited = 0.5 if network_probability is None else float(np.clip(network_probability, least, 1.0 - least))
+    return config.network_weight * float(np.log(limited / (1.0 - limited)))
+
+
+def learned_colour_logit(
+    frame: Frame, visible: NDArray[np.bool_], colour_log_odds: Float32 | None, config: PresenceConfig
+) -> float:
+    """What the colours that tracking learned say against a detection [logit, 0 or less].
+
+    They say nothing for it: what stands beside the object may have its colours.
+
+    Args:
+        frame: The image.
+        visible: What of the model is visible ``(H, W)``.
+        colour_log_odds: By colour bin, ``(BIN_COUNT,)``; None if nothing was learned.
+        config: Weight and limit.
+    """
+    if colour_log_odds is None or not visible.any():
+        return 0.0
+    odds = log_odds_of(frame.rgb[visible], colour_log_odds)
+    limited = np.clip(odds, -config.max_log_odds, config.max_log_odds)
+    return min(config.learned_colour_weight * float(limited.mean()), 0.0)
+
+
+def rank(detection: Detection, last_T_cam_centre: Float64 | None, diameter_m: float, config: DetectConfig) -> float:
+    """By what detections are ranked: of two equal objects the one at the last place must be found again."""
+    same_place = last_T_cam_centre is not None and _is_same_place(detection, last_T_cam_centre, diameter_m, config)
+    return detection.presence_probability + config.same_place_bonus * same_place
+
+
+def ends_search(
+    detection: Detection, last_T_cam_centre: Float64 | None, diameter_m: float, config: DetectConfig
+) -> bool:
+    """Whether nothing else can win; another of two equal objects can, where one was seen before."""
+    return detection.presence_probability >= config.stop_above and (
+        last_T_cam_centre is None or _is_same_place(detection, last_T_cam_centre, diameter_m, config)
+    )
+
+
+def needs_no_refinement(detection: Detection, config: DetectConfig) -> bool:
+    """Whether refinement would change nothing."""
+    return (
+        detection.presence_probability >= config.stop_above
+        and detection.features.alignment_residual < config.good_alignment_residual
+    )
+
+
+def is_object(detection: Detection, track_prior: TrackPrior | None, config: DetectConfig) -> bool:
+    """Whether the object counts as found there; after a track was lost, more is asked for."""
+    if track_prior is None or track_prior.colour_log_odds is None:
+        return detection.presence_probability >= config.min_probability
+    return (
+        detection.presence_probability >= config.min_probability_after_loss
+        and detection.features.alignment_residual <= config.max_alignment_residual_after_loss
+    )
+
+
+def is_better(other: Detection, before: Detection, config: DetectConfig) -> bool:
+    """Whether another pose at the same place is preferred: by a clear gain in probability, else by its alignment."""
+    gain = other.presence_probability - before.presence_probability
+    if abs(gain) > config.clear_gain:
+        return gain > 0.0
+    return other.features.alignment_residual < before.features.alignment_residual
+
+
+def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget, refine_margin: float) -> list[int]:
+    """Which of the detections, best first, are refined: the best ones, and the one with the best candidate.
+
+    The fast registration ends on a wrong side now and then; then a right mask looks like a wrong place.
+
+    Args:
+        detections: What was registered fast.
+        budget: How many, and from what probability and score.
+        refine_margin: How far below the best probability one may be.
+
+    Returns:
+        Their indices.
+    """
+    best = max((detection.presence_probability for detection in detections), default=0.0)
+    bound = max(budget.min_refine_probability, best - refine_margin)
+    leading = enumerate(detections[: budget.max_refined])
+    chosen = [index for index, detection in leading if detection.presence_probability >= bound]
+    marked = max(range(len(detections)), key=lambda index: detections[index].candidate.score, default=None)
+    if (
+        marked is not None
+        and marked not in chosen
+        and detections[marked].candidate.score >= budget.refine_above_score
+    ):
+        chosen.append(marked)
+    return chosen
+
+
+def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectConfig) -> bool:
+    """Whether two poses ``(4, 4)`` are nearly one."""
+    turn = np.arccos(np.clip((np.trace(T[:3, :3].T @ other[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))
+    gap_m = np.linalg.norm(T[:3, 3] - other[:3, 3])
+    return bool(turn < np.deg2rad(config.same_pose_deg) and gap_m < config.same_pose_diameters * diameter_m)
+
+
+def _is_same_place(detection: Detection, last_T_cam_centre: Float64, diameter_m: float, config: DetectConfig) -> bool:
+    gap_m = float(np.linalg.norm(detection.T_cam_centre[:3, 3] - last_T_cam_centre[:3, 3]))
+    return gap_m < config.same_place_diameters * diameter_m

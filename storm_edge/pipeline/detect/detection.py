@@ -1,0 +1,121 @@
+"""What a search is given and what it comes to: track prior, detections, result, and the state in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.pipeline.detect.config import SearchBudget
+from storm_edge.pipeline.detect.pose_features import CandidateFeatures
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackPrior:
+    """What is known of an object that was seen before."""
+
+    T_cam_centre: Float64
+    """Where it was seen last: pose of the centred mesh [m] ``(4, 4)``."""
+    colour_log_odds: Float32 | None = None
+    """What tracking learned of its colours in this light, see `local_search.local_search_mask`; None if it was not
+    tracked but found in another image."""
+    rejected_regions: RejectedRegions | None = None
+    """What was rejected since it was lost; searches with the budget `REACQUIRE` add to it. None remembers nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A pose of the object in one image, and how probable it makes the object there."""
+
+    mask: NDArray[np.bool_]
+    """What of the model at its pose is visible, ``(H, W)``."""
+    candidate: Candidate
+    """The segmenter's mask that led there."""
+    T_cam_centre: Float64
+    """Pose of the centred mesh [m] ``(4, 4)``."""
+    presence_probability: float
+    """Probability that the object is there, 0..1."""
+    features: CandidateFeatures
+    """What that was made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionResult:
+    """What a search came to."""
+
+    found: Detection | None
+    """The object, or None: it is not there, or not to be seen well enough."""
+    detections: tuple[Detection, ...]
+    """All candidates that could be registered, best first."""
+    segmentation: Segmentation
+    """Of the segmenter, with tiles if they were asked for."""
+
+    @property
+    def presence_probability(self) -> float:
+        """That of the best detection, 0 without any."""
+        return self.detections[0].presence_probability if self.detections else 0.0
+
+
+@dataclass(kw_only=True)
+class SearchState:
+    """One search under way. A detector keeps nothing of it."""
+
+    image: ImageFeatures
+    """The frame, encoded."""
+    buffers: FrameBuffers
+    """The frame, uploaded."""
+    track_prior: TrackPrior | None
+    """What is known of the object if it was seen before."""
+    budget: SearchBudget
+    """How much is tried."""
+    prior_logit: float
+    """What the segmenter's network adds to the logit of every detection."""
+    detections: list[Detection] = field(default_factory=list)
+    """Candidates that could be registered so far."""
+    registered: list[Candidate] = field(default_factory=list)
+    """Candidates whose registration was tried."""
+
+    @property
+    def frame(self) -> Frame:
+        """The image."""
+        return self.image.frame
+
+    @property
+    def last_T_cam_centre(self) -> Float64 | None:
+        """Where the object was seen last ``(4, 4)``, if it was."""
+        return None if self.track_prior is None else self.track_prior.T_cam_centre
+
+    @property
+    def colour_log_odds(self) -> Float32 | None:
+        """Colours that tracking learned, if it did."""
+        return None if self.track_prior is None else self.track_prior.colour_log_odds
+
+    @property
+    def rejected_regions(self) -> RejectedRegions | None:
+        """Regions that are left out, and added to where nothing is found; None where all is tried."""
+        if self.track_prior is None or self.budget.retry_rejected:
+            return None
+        return self.track_prior.rejected_regions
+
+    @property
+    def best_probability(self) -> float:
+        """The largest presence probability so far, 0 without detections."""
+        return max((detection.presence_probability for detection in self.detections), default=0.0)
+
+    def open_candidates(self, candidates: tuple[Candidate, ...]) -> list[Candidate]:
+        """Those that are not in a rejected region."""
+        rejected_regions = self.rejected_regions
+        return [
+            candidate
+            for candidate in candidates
+            if rejected_regions is None or not rejected_regions.contains(self.frame, candidate.mask)
+        ]
