@@ -93,7 +93,11 @@ def time_recovery(setup: Setup) -> ModeResult:
     losses = LossCounter()
     with ExitStack() as stack:
         beside = setup.plan.beside
-        lane = stack.enter_context(BackgroundLane(stream=setup.streams.beside)) if beside else None
+        lane = (
+            stack.enter_context(BackgroundLane(setup.plan.config.lanes, stream=setup.streams.beside))
+            if beside
+            else None
+        )
         item, session = _make_session(setup, lane)
         tracking = TrackingStep(item)
         phase = setup.player.play(_whole_pass(setup, tracking, session, losses))
@@ -150,7 +154,7 @@ def time_tracking_beside_search(setup: Setup) -> ModeResult:
         count = min(share, left)
         alone = TrackingStep(item)
         setup.player.play(Pass(phase="alone", frame_count=count, step=alone, group=session.group))
-        with BackgroundLane(stream=setup.streams.beside) as lane:
+        with BackgroundLane(setup.plan.config.lanes, stream=setup.streams.beside) as lane:
             search = BackgroundSearch(lane, detector, setup.recording.size_px, setup.plan.device)
             beside = Pass(
                 phase="while locating",
@@ -209,7 +213,7 @@ def _make_session(setup: Setup, lane: BackgroundLane | None) -> tuple[ObjectSess
     """The object's session, and the session of all objects that holds it."""
     plan = setup.plan
     items = make_object_sessions([setup.bundle], setup.networks, config=plan.config, device=plan.device, lane=lane)
-    return items[0], Session(items, device=plan.device, lane=lane, stream=setup.streams.track)
+    return items[0], Session(items, config=plan.config, device=plan.device, lane=lane, stream=setup.streams.track)
 
 
 def _engine_options(setup: Setup) -> EngineOptions:

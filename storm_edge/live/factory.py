@@ -113,7 +113,7 @@ def open_session(
         StormEdgeError: As `make_object_sessions`.
     """
     objects = make_object_sessions(bundles, networks, config=config, device=device)
-    return Session(objects, device=device, stream=streams_of(device, networks).track)
+    return Session(objects, config=config, device=device, stream=streams_of(device, networks).track)
 
 
 def make_object_sessions(
@@ -188,7 +188,7 @@ def _make_loops(
                 item, segmenter, networks=own, config=config.detect, embedding=embedding, options=options
             )
         if own is not None:
-            verifier = open_verifier(item, own, options=options)
+            verifier = open_verifier(item, own, config=config.verify, options=options)
         loops.append(
             ObjectSession(
                 item,

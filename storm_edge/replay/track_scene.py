@@ -110,7 +110,8 @@ def track_scene(
     options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
     with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
         streams = streams_of(options.device, networks)
-        lane = stack.enter_context(BackgroundLane(stream=streams.beside)) if options.paced else None
+        lanes = options.config.lanes
+        lane = stack.enter_context(BackgroundLane(lanes, stream=streams.beside)) if options.paced else None
         watchdog = None
         if hooks.on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))
@@ -123,7 +124,14 @@ def track_scene(
             sam2=options.sam2,
             paths=paths,
         )
-        session = Session(objects, device=options.device, lane=lane, watchdog=watchdog, stream=streams.track)
+        session = Session(
+            objects,
+            config=options.config,
+            device=options.device,
+            lane=lane,
+            watchdog=watchdog,
+            stream=streams.track,
+        )
         pacer = Pacer(options.rate_hz, count=len(scene)) if options.paced else None
         reported = _Reported()
         followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
