@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storm_edge.bop.scene import BopWriter, GroundTruth
+from storm_edge.bop.labels import GroundTruth
+from storm_edge.bop.writer import BopWriter
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from tests.staged import Staged

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.scene import BopWriter, GroundTruth
+from storm_edge.bop.labels import GroundTruth
+from storm_edge.bop.writer import BopWriter
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.registry import NetworkOptions, Outcome, case
 from benchmarks.timing import measure
-from storm_edge.bop.scene import MM_PER_M
+from storm_edge.bop.json_file import MM_PER_M
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply

@@ -1,1 +1,1 @@
-"""BOP scenes and results, read and written; millimetres and image conventions are converted here."""
+"""Recorded scenes in the BOP format: `scene` reads one, `writer` writes one, `results` has files of poses."""

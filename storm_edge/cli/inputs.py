@@ -108,7 +108,7 @@ def _stated_symmetries(options: list[str]) -> Symmetries:
 
 def _listed_symmetries(model: Path, object_id: str) -> Symmetries:
     """The symmetries that a `models_info.json` beside the model lists for it."""
-    from storm_edge.bop.scene import read_models_info
+    from storm_edge.bop.models import read_models_info
     from storm_edge.objects.bundle import number_in
     from storm_edge.objects.onboard import Symmetries
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from storm_edge.bop.scene import BopScene, read_mask
+from storm_edge.bop.images import read_mask
+from storm_edge.bop.scene import BopScene
 from storm_edge.errors import FrameError, InputError, mismatch
 from storm_edge.evaluate.masks import BoolImage, MaskEvaluation, evaluate_masks
 from storm_edge.evaluate.pose_evaluation import label_ids

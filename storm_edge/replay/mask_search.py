@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.scene import mask_name
+from storm_edge.bop.images import mask_name
 from storm_edge.frame import Frame
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detection import TrackPrior

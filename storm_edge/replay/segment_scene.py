@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storm_edge.bop.scene import BopScene, mask_name, write_mask
+from storm_edge.bop.images import mask_name, write_mask
+from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.environment import versions

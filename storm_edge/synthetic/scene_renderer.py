@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.scene import BopWriter, GroundTruth
+from storm_edge.bop.labels import GroundTruth
+from storm_edge.bop.writer import BopWriter
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform

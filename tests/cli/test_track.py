@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storm_edge.bop.labels import GroundTruth
 from storm_edge.bop.results import read_bop_csv
-from storm_edge.bop.scene import BopWriter, GroundTruth
+from storm_edge.bop.writer import BopWriter
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.renderer import render

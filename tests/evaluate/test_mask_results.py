@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.bop.scene import BopScene, mask_name, write_mask
+from storm_edge.bop.images import mask_name, write_mask
+from storm_edge.bop.scene import BopScene
 from storm_edge.errors import FrameError, InputError, SceneError
 from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
 from storm_edge.evaluate.masks import score_masks

@@ -18,7 +18,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
-from storm_edge.live.config import LanesConfig, ScheduleConfig, StormConfig
+from storm_edge.live.config import LanesConfig, ScheduleConfig, SessionConfig, StormConfig
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
@@ -122,7 +122,9 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
     staged: Staged, network: str, lane: str, fault: Callable[[], Exception]
 ) -> None:
     networks = FaultyBundle.nano()
-    (loop,) = make_object_sessions([staged.bundle], networks, config=replace(ALWAYS, verify_every=1))
+    (loop,) = make_object_sessions(
+        [staged.bundle], networks, config=replace(ALWAYS, loop=SessionConfig(verify_every=1))
+    )
     player = Player(staged, loop)
     assert {track.state for track in player.play(3)} == {TrackState.TRACKING}
     opened = networks.plan.opened.count(network)

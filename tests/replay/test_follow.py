@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.bop.scene import BopScene, BopWriter, GroundTruth
+from storm_edge.bop.labels import GroundTruth
+from storm_edge.bop.scene import BopScene
+from storm_edge.bop.writer import BopWriter
 from storm_edge.choices import Init
 from storm_edge.errors import ConfigError, SceneError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.bop.scene import BopScene, BopWriter, GroundTruth, read_mask
+from storm_edge.bop.images import read_mask
+from storm_edge.bop.labels import GroundTruth
+from storm_edge.bop.scene import BopScene
+from storm_edge.bop.writer import BopWriter
 from storm_edge.errors import ConfigError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame

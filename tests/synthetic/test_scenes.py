@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.bop.scene import BopScene, read_models_info
+from storm_edge.bop.models import read_models_info
+from storm_edge.bop.scene import BopScene
 from storm_edge.geometry.mesh import diameter
 from storm_edge.geometry.symmetry import ContinuousSymmetry
 from storm_edge.kernels.renderer import render
