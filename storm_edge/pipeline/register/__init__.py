@@ -1,1 +1,1 @@
-"""Register: a mask to a pose."""
+"""Register: from a mask of the object to its pose."""

@@ -1,9 +1,9 @@
 """Register: from a mask to the object's pose, as a generator of bounded chunks.
 
 Every rotation of the grid is put where the mask's depth says; then stages follow that each move the hypotheses with
-RefineNet, with geometry, or with both, judge them, and keep the best. The last ranking looks closer: the whole mesh,
-more pixels, and ScoreNet. A caller that must not wait runs one chunk at a time between its frames;
-`Registrar.register` just exhausts the generator.
+RefineNet, with geometry, or with both, judge them, and keep the best. The last ranking is finer: the whole mesh, more
+pixels, and ScoreNet. A caller that must not wait runs one chunk at a time between its frames;
+`Registrar.register` runs all of them at once.
 
 Poses are of the centred mesh (``T_cam_centre``).
 """
@@ -11,7 +11,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import warp as wp
@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
-from storm_edge.errors import EngineError, MaskError, UnitError, mismatch
-from storm_edge.geometry.camera import back_project
+from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.kernels.device import WpArray
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
-from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig
+from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, RegistrationStage
+from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
 from storm_edge.pipeline.register.placement import Placement
 
 Float64 = NDArray[np.float64]
@@ -50,6 +51,16 @@ class Registration:
     """Their combined scores, ``(N,)``."""
     is_non_finite: bool = False
     """Whether a network gave no number for some hypotheses, which went on without it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What one registration works on."""
+
+    frame: FrameBuffers
+    mask: NDArray[np.bool_]
+    mask_device: WpArray
+    mask_area_px: float
 
 
 class Registrar:
@@ -101,7 +112,7 @@ class Registrar:
         }
 
     def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
-        """Exhaust `chunks`."""
+        """Do all of `chunks` at once; arguments and errors as there."""
         return run_to_completion(self.chunks(frame, mask, near=near))
 
     def chunks(
@@ -115,109 +126,75 @@ class Registrar:
             near: For a symmetric object, report the pose nearest to this one ``(4, 4)``.
 
         Raises:
-            MaskError: The mask has another size, marks nothing, or has fewer than 4 pixels with depth.
+            MaskError: The mask has another size, marks nothing, or has too few pixels with depth.
             UnitError: What the mask shows and the model differ in size by a unit.
         """
-        config = self._config
         non_finite_count = self.non_finite_count
-        surface = masked_surface(frame, mask, min_depth_px=config.min_depth_px)
-        check_scale(surface, self._bundle.diameter_m, max_factor=config.max_size_factor)
-        mask_device = wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device)
-        area = float(mask.sum())
+        surface = masked_surface(frame, mask, min_depth_px=self._config.min_depth_px)
+        check_scale(surface, self._bundle.diameter_m, max_factor=self._config.max_size_factor)
+        task = _Task(
+            frame=frame,
+            mask=mask,
+            mask_device=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device),
+            mask_area_px=float(mask.sum()),
+        )
         poses = self._placement.poses(surface, mask, frame.K)
         yield "hypotheses"
-
-        for stage in config.stages:
-            for part in _parts(len(poses), config.chunk):
-                if self._refine is not None:
-                    for _ in range(stage.network):
-                        poses[part] = self._refine(frame, poses[part])
-                        yield "refine"
-                if stage.geometry:
-                    poses[part], _ = self._geometry.refine_batch(
-                        frame, poses[part], iterations=stage.geometry, mask=mask
-                    )
-                    yield "geometry"
+        for stage in self._config.stages:
+            yield from self._moved(task, poses, stage)
             if stage.keep is not None:
-                scores = np.empty(len(poses))
-                for part in _parts(len(poses), config.chunk):
-                    scores[part] = self._judge.judge(frame, poses[part], mask=mask_device, mask_area_px=area).score
-                    yield "judge"
+                scores = yield from self._scores(task, poses)
                 poses = poses[np.argsort(-scores, kind="stable")[: stage.keep]]
+        ranked = yield from self._ranked(task, poses)
+        pose = ranked.ranked[0]
+        if near is not None:
+            pose = nearest_symmetric(pose, near, self._bundle.symmetries)
+        return replace(ranked, T_cam_centre=pose, is_non_finite=self.non_finite_count != non_finite_count)
 
-        judged = self._last_judge.judge(frame, poses, mask=mask_device, mask_area_px=area)
+    def _moved(self, task: _Task, poses: Float64, stage: RegistrationStage) -> Generator[str, None, None]:
+        """Move the hypotheses ``(N, 4, 4)`` of a stage in place."""
+        for part in _parts(len(poses), self._config.chunk):
+            if self._refine is not None:
+                for _ in range(stage.network):
+                    poses[part] = self._refine(task.frame, poses[part])
+                    yield "refine"
+            if stage.geometry:
+                poses[part], _ = self._geometry.refine_batch(
+                    task.frame, poses[part], iterations=stage.geometry, mask=task.mask
+                )
+                yield "geometry"
+
+    def _scores(self, task: _Task, poses: Float64) -> Generator[str, None, Float64]:
+        """The judge's scores ``(N,)``."""
+        scores = np.empty(len(poses))
+        for part in _parts(len(poses), self._config.chunk):
+            judged = self._judge.judge(task.frame, poses[part], mask=task.mask_device, mask_area_px=task.mask_area_px)
+            scores[part] = judged.score
+            yield "judge"
+        return scores
+
+    def _ranked(self, task: _Task, poses: Float64) -> Generator[str, None, Registration]:
+        """The last ranking: the whole mesh, more pixels, and ScoreNet."""
+        config = self._config
+        judged = self._last_judge.judge(task.frame, poses, mask=task.mask_device, mask_area_px=task.mask_area_px)
         combined = config.judge_weight * judged.score
         yield "judge"
         if self._score is not None:
             self._score.begin()
             for part in _parts(len(poses), config.chunk):
-                self._score.add(frame, poses[part])
+                self._score.add(task.frame, poses[part])
                 yield "score"
             combined = combined + config.network_weight / (1.0 + np.exp(-self._score.scores().astype(np.float64)))
         order = np.argsort(-combined, kind="stable")
         best = int(order[0])
-        pose = poses[best]
-        if near is not None:
-            pose = nearest_symmetric(pose, near, self._bundle.symmetries)
         return Registration(
-            T_cam_centre=pose,
+            T_cam_centre=poses[best],
             score=float(judged.score[best]),
             visible=float(judged.visible[best]),
             ranked=poses[order],
             ranked_scores=combined[order],
-            is_non_finite=self.non_finite_count != non_finite_count,
         )
 
 
 def _parts(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def masked_surface(
-    frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px: int = DEFAULT.min_depth_px
-) -> Float64:
-    """Camera-frame points [m] of the mask's pixels that have depth, ``(N, 3)``.
-
-    Raises:
-        MaskError: The mask has another size, marks nothing, or has fewer than ``min_depth_px`` pixels with depth.
-    """
-    depth = frame.depth.numpy()
-    if mask.shape != depth.shape:
-        raise MaskError(
-            mismatch("mask", f"{mask.shape}", f"{depth.shape} like the image", "give the mask of this image")
-        )
-    if not mask.any():
-        raise MaskError(
-            mismatch("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
-        )
-    v, u = np.nonzero(mask & (depth > 0.0))
-    if len(u) < min_depth_px:
-        raise MaskError(
-            mismatch(
-                "mask",
-                f"{len(u)} of its {int(mask.sum())} pixels with depth",
-                f"at least {min_depth_px}",
-                "check that depth is aligned to colour and that the object is within the sensor's range",
-            )
-        )
-    return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
-
-
-def check_scale(surface: Float64, diameter_m: float, *, max_factor: float = DEFAULT.max_size_factor) -> None:
-    """Refuse a model whose size and the depth under the mask cannot be in the same unit.
-
-    Raises:
-        UnitError: The model is more than ``max_factor`` times larger or smaller than what the mask shows.
-    """
-    low, high = np.percentile(surface, [10.0, 90.0], axis=0)  # fixed: without stray depth at either end
-    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8  # fixed: the share of a range between those two
-    if not diameter_m / max_factor < extent_m < diameter_m * max_factor:
-        factor = diameter_m / max(extent_m, 1e-9)
-        raise UnitError(
-            mismatch(
-                "object size",
-                f"a model of {diameter_m:.4g} m over a mask that spans {extent_m:.3g} m in depth ({factor:.3g} x)",
-                "the same size",
-                "onboard the model with the other --unit, or correct depth_scale in scene_camera.json",
-            )
-        )

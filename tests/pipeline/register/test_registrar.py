@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from storm_edge.errors import EngineError, MaskError, UnitError
+from storm_edge.errors import EngineError, MaskError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.register.config import REFINE_FIRST
-from storm_edge.pipeline.register.registrar import Registrar, check_scale, masked_surface
+from storm_edge.pipeline.register.config import DEFAULT, REFINE_FIRST, UPSTREAM, RegisterConfig
+from storm_edge.pipeline.register.registrar import Registrar
 from tests.staged import Staged
 
 
@@ -50,7 +50,7 @@ def test_work_comes_in_chunks_and_ends_with_the_ranking(staged: Staged, registra
         except StopIteration as stop:
             result = stop.value
             break
-    # 252 judged in chunks of 42; 128 moved and judged in 4; 48 in 2; 12 in 1; 6 moved; one last look.
+    # 252 judged in chunks of 42; 128 moved and judged in 4; 48 in 2; 12 in 1; 6 moved; the last ranking.
     assert done.count("geometry") == 4 + 2 + 1 + 1
     assert done.count("judge") == 6 + 4 + 2 + 1 + 1
     assert len(result.ranked) == 6
@@ -66,6 +66,12 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
     for near in (staged.T_cam_centre, staged.T_cam_centre @ half_turn):
         found = registrar.register(staged.buffers(), staged.mask(), near=near)
         assert np.rad2deg(rotation_angle(found.T_cam_centre[:3, :3], near[:3, :3])) < 10.0
+
+
+def test_schedules_have_names() -> None:
+    assert RegisterConfig.presets() == {"default": DEFAULT, "refine-first": REFINE_FIRST, "upstream": UPSTREAM}
+    assert RegisterConfig() == DEFAULT
+    assert (DEFAULT.network_weight, UPSTREAM.judge_weight, UPSTREAM.network_weight) == (0.0, 0.0, 1.0)
 
 
 def test_networks_are_not_optional_where_the_schedule_asks_them(staged: Staged) -> None:
@@ -92,11 +98,3 @@ def test_mask_without_depth(staged: Staged, registrar: Registrar) -> None:
 def test_mask_of_another_image(staged: Staged, registrar: Registrar) -> None:
     with pytest.raises(MaskError, match=r"\(240, 320\)"):
         registrar.register(staged.buffers(), staged.mask()[::2, ::2])
-
-
-@pytest.mark.parametrize("factor", [1000.0, 0.001])
-def test_model_in_another_unit(staged: Staged, factor: float) -> None:
-    surface = masked_surface(staged.buffers(), staged.mask())
-    check_scale(surface, staged.bundle.diameter_m)
-    with pytest.raises(UnitError, match="--unit"):
-        check_scale(surface, staged.bundle.diameter_m * factor)

@@ -1,0 +1,70 @@
+"""What was measured under a mask, and whether it can be the object: the checks before any hypothesis is made."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.errors import MaskError, UnitError, mismatch
+from storm_edge.geometry.camera import back_project
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+
+Float64 = NDArray[np.float64]
+
+
+def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px: int) -> Float64:
+    """Camera-frame points [m] of the mask's pixels that have depth, ``(N, 3)``.
+
+    Args:
+        frame: The image, uploaded.
+        mask: Object pixels, ``(H, W)``.
+        min_depth_px: Fewest points that can place an object.
+
+    Raises:
+        MaskError: The mask has another size, marks nothing, or has too few pixels with depth.
+    """
+    depth = frame.depth.numpy()
+    if mask.shape != depth.shape:
+        raise MaskError(
+            mismatch("mask", f"{mask.shape}", f"{depth.shape} like the image", "give the mask of this image")
+        )
+    if not mask.any():
+        raise MaskError(
+            mismatch("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
+        )
+    v, u = np.nonzero(mask & (depth > 0.0))
+    if len(u) < min_depth_px:
+        raise MaskError(
+            mismatch(
+                "mask",
+                f"{len(u)} of its {int(mask.sum())} pixels with depth",
+                f"at least {min_depth_px}",
+                "check that depth is aligned to colour and that the object is within the sensor's range",
+            )
+        )
+    return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
+
+
+def check_scale(surface: Float64, diameter_m: float, *, max_factor: float) -> None:
+    """Refuse a model whose size and the depth under the mask cannot be in the same unit.
+
+    Args:
+        surface: Points under the mask [m], ``(N, 3)``.
+        diameter_m: Diameter of the model [m].
+        max_factor: From here on the two are in different units.
+
+    Raises:
+        UnitError: The model is many times larger or smaller than what the mask shows.
+    """
+    low, high = np.percentile(surface, [10.0, 90.0], axis=0)  # fixed: without stray depth at either end
+    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8  # fixed: the share of a range between those two
+    if not diameter_m / max_factor < extent_m < diameter_m * max_factor:
+        factor = diameter_m / max(extent_m, 1e-9)
+        raise UnitError(
+            mismatch(
+                "object size",
+                f"a model of {diameter_m:.4g} m over a mask that spans {extent_m:.3g} m in depth ({factor:.3g} x)",
+                "the same size",
+                "onboard the model with the other --unit, or correct depth_scale in scene_camera.json",
+            )
+        )
