@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from storm_edge.config.base import Config
-from storm_edge.config.tree import Entry, differences, entries, leaves, plain
+from storm_edge.config.tree import Entry, differences, entries, leaves, plain, preset_name
 
 WIDTH = 80
 """Columns of a terminal that a tree fits in."""
+_FEW = 10
+_NOT_SHOWN = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +29,32 @@ class Section:
 
 
 def sections(config: Config) -> Iterator[Section]:
-    """The sections of a tree in order, without those that hold only others."""
+    """The sections of a tree in order, without those that hold only others.
+
+    A tuple of presets is a value, and its words are their names.
+    """
     found: dict[str, Section] = {"": Section(key="", meaning="", rows={})}
+    named = "."
     for entry in entries(config):
+        if entry.key.startswith(named):
+            continue
         key = ".".join("N" if part.isdecimal() else part for part in entry.key.split("."))
-        if entry.is_part:
+        prefix, _, name = key.rpartition(".")
+        if not entry.is_part:
+            found[prefix].rows.setdefault(name, []).append(entry)
+        elif (names := _preset_names(entry.value)) is not None:
+            named = f"{entry.key}."
+            found[prefix].rows.setdefault(name, []).append(replace(entry, value=names, is_part=False))
+        else:
             key = f"{key}.N" if isinstance(entry.value, tuple) else key
             found.setdefault(key, Section(key=key, meaning=entry.meaning, rows={}))
-        else:
-            prefix, _, name = key.rpartition(".")
-            found[prefix].rows.setdefault(name, []).append(entry)
     return (section for section in found.values() if section.rows)
+
+
+def _preset_names(parts: Any) -> tuple[str, ...] | None:
+    """The names of parts that all are presets; None where they are not."""
+    names = tuple(preset_name(part) for part in parts) if isinstance(parts, tuple) else (None,)
+    return None if None in names else cast("tuple[str, ...]", names)
 
 
 def word(value: Any) -> str:
@@ -61,40 +78,45 @@ def as_text(config: Config, default: Config) -> str:
         config: The tree.
         default: What it is compared with.
     """
-    changed = differences(config, default)
+    defaults = {entry.key: entry.value for entry in _shown(default)}
     lines: list[str] = []
     for section in sections(config):
         lines += ["", section.key] if lines else [section.key] if section.key else []
         for name, values in section.rows.items():
-            if len(values) == 1 and not section.key.endswith(".N"):
-                lines += _row(values[0], name, changed)
-            else:
-                lines += _listed(values, name, changed)
+            is_list = section.key.endswith(".N")
+            lines += _listed(values, name, defaults) if is_list else _row(values[0], name, defaults)
+    changed = differences(config, default)
     gone = [key for key in changed if key not in leaves(config)]
     lines += ["", *(f"* {key} is not there, default {word(changed[key][1])}" for key in gone)] if gone else []
     lines += ["", f"{len(changed)} values differ from the defaults (*)" if changed else "all values are the defaults"]
     return "\n".join(lines)
 
 
-def _row(entry: Entry, name: str, changed: dict[str, tuple[Any, Any]]) -> list[str]:
+def _shown(config: Config) -> Iterator[Entry]:
+    return (entry for section in sections(config) for values in section.rows.values() for entry in values)
+
+
+def _row(entry: Entry, name: str, defaults: dict[str, Any]) -> list[str]:
     unit, allowed = ("", "") if entry.tuning is None else (entry.tuning.unit, entry.tuning.allowed)
-    is_changed = entry.key in changed
     unit, allowed = "" if unit == "1" else unit, "" if allowed == "any value" else allowed
-    rows = [f"{'*' if is_changed else ' '} {name:<30} {word(entry.value):>12} {unit:<14} {allowed}".rstrip()]
-    if len(rows[0]) > WIDTH or len(word(entry.value)) > 12:
-        rows = [f"{'*' if is_changed else ' '} {name}"]
-        rows += textwrap.wrap(f"{word(entry.value)} {unit} {allowed}".rstrip(), WIDTH - 6)
-        rows[1:] = [" " * 6 + row for row in rows[1:]]
-    if is_changed:
-        rows += [" " * 6 + row for row in textwrap.wrap(f"default {word(changed[entry.key][1])}", WIDTH - 6)]
+    default = defaults.get(entry.key, _NOT_SHOWN)
+    star, value = " " if entry.value == default else "*", word(entry.value)
+    rows = [f"{star} {name:<32} {value:>10} {unit:<14} {allowed}".rstrip()]
+    if len(rows[0]) > WIDTH or len(value) > 10:
+        rows = [f"{star} {name}", *_wrapped(f"{value} {unit} {allowed}".rstrip())]
+    if star == "*" and default is not _NOT_SHOWN:
+        rows += _wrapped(f"default {word(default)}")
     return rows
 
 
-def _listed(values: list[Entry], name: str, changed: dict[str, tuple[Any, Any]]) -> list[str]:
-    star = "*" if any(entry.key in changed for entry in values) else " "
-    text = ", ".join(word(entry.value) for entry in values)
-    rows = textwrap.wrap(text, WIDTH - 33) or [""]
-    return [f"{star} {name:<30} {rows[0]}", *(" " * 33 + row for row in rows[1:])]
+def _listed(values: list[Entry], name: str, defaults: dict[str, Any]) -> list[str]:
+    star = "*" if any(defaults.get(entry.key, _NOT_SHOWN) != entry.value for entry in values) else " "
+    rows = textwrap.wrap(", ".join(word(entry.value) for entry in values), WIDTH - 35) or [""]
+    return [f"{star} {name:<32} {rows[0]}", *(" " * 35 + row for row in rows[1:])]
+
+
+def _wrapped(text: str) -> list[str]:
+    return [" " * 6 + row for row in textwrap.wrap(text, WIDTH - 6)]
 
 
 def as_json(config: Config, default: Config) -> dict[str, dict[str, Any]]:
@@ -134,21 +156,50 @@ def as_markdown(default: Config) -> str:
         "",
         "A key with `N` stands for a list: give the whole list, or the value of one element by its number, from 0.",
         "The last column names the file in `benchmarks/records` that backs the default; without one it was set by",
-        "hand. Unit `1` is a share or a probability.",
+        "hand. Unit `1` is a share or a probability. Where a part has presets, its key `preset` takes one of them,",
+        "which the keys beside it then change; a list may hold their names.",
     ]
     for section in sections(default):
         lines += ["", f"## `{section.key}`" if section.key else "## At the top", ""]
         lines += [section.meaning, ""] if section.meaning else []
         lines += ["| key | default | unit | range | meaning | record |", "| --- | --- | --- | --- | --- | --- |"]
-        for name, values in section.rows.items():
-            tuning = values[0].tuning
-            cells = (
-                f"`{name}`",
-                ", ".join(word(entry.value) for entry in values),
-                tuning.unit if tuning else "",
-                tuning.allowed if tuning and tuning.unit else "",
-                values[0].meaning.replace("|", "\\|"),
-                (tuning.record or "") if tuning else "",
-            )
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines += [_table_row(name, values) for name, values in section.rows.items()]
+    return "\n".join([*lines, *_preset_tables(default)]) + "\n"
+
+
+def _table_row(name: str, values: list[Entry]) -> str:
+    tuning = values[0].tuning
+    cells = (
+        f"`{name}`",
+        ", ".join(word(entry.value) for entry in values),
+        tuning.unit if tuning else "",
+        tuning.allowed if tuning and tuning.unit else "",
+        values[0].meaning.replace("|", "\\|"),
+        (tuning.record or "") if tuning else "",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _preset_tables(default: Config) -> Iterator[str]:
+    """A table per class with presets: what each of them has, or has other than the first."""
+    kinds: dict[type[Config], list[str]] = {}
+    for entry in entries(default):
+        for part in entry.value if isinstance(entry.value, tuple) else (entry.value,):
+            if isinstance(part, Config) and part.presets() and entry.key not in kinds.setdefault(type(part), []):
+                kinds[type(part)].append(entry.key)
+    for kind, keys in kinds.items():
+        presets = kind.presets()
+        first = next(iter(presets))
+        yield from ("", f"## Presets of {', '.join(f'`{key}`' for key in keys)}", "")
+        yield from ("| preset | values |", "| --- | --- |")
+        for name, preset in presets.items():
+            values = {key: entry.value for key, entry in leaves(preset).items()}
+            if name != first and len(values) > _FEW:
+                values = {key: value for key, (value, _) in differences(preset, presets[first]).items()}
+                yield f"| `{name}` | as `{first}`, but {_in_words(values)} |"
+            else:
+                yield f"| `{name}` | {_in_words(values) if len(values) <= _FEW else 'the defaults'} |"
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    return ", ".join(f"`{key}` {word(value)}" for key, value in values.items())

@@ -78,6 +78,12 @@ def plain(value: Any) -> Any:
     return value
 
 
+def preset_name(config: Any) -> str | None:
+    """The name of the preset that a part is equal to; None where there is none, or it is no part."""
+    presets = config.presets() if isinstance(config, Config) else {}
+    return next((name for name, preset in presets.items() if preset == config), None)
+
+
 def nearest_key(config: Config, key: str, beside: Sequence[str] = ()) -> str | None:
     """The key of a tree that is most like one that it does not have; None where none is.
 

@@ -76,13 +76,8 @@ class _Reader:
     def changed(self, part: AnyConfig, values: Mapping[str, Any], prefix: str) -> AnyConfig:
         """The part with other values."""
         remaining = dict(values)
-        presets = _presets(type(part))
-        if PRESET in remaining and presets:
-            name = remaining.pop(PRESET)
-            if name not in presets:
-                expected = f"one of {', '.join(presets)}"
-                raise ConfigError(mismatch(self._at(prefix + PRESET), repr(name), expected, "correct that value"))
-            part = cast(AnyConfig, presets[name])
+        if PRESET in remaining and _presets(type(part)):
+            part = cast(AnyConfig, self._preset(type(part), remaining.pop(PRESET), prefix + PRESET))
         changes = {}
         for name, value in remaining.items():
             if name not in {item.name for item in fields(part)}:
@@ -107,6 +102,8 @@ class _Reader:
         return self._part(kind, current, value, key)
 
     def _part(self, kind: type[Config], current: Config | None, value: Any, key: str) -> Config:
+        if isinstance(value, str) and _presets(kind):
+            return self._preset(kind, value, key)
         if not isinstance(value, Mapping):
             expected = f"keys of it: {', '.join(item.name for item in fields(kind))}"
             raise ConfigError(mismatch(self._at(key), repr(value), expected, f"say which, as in {key}.NAME"))
@@ -124,6 +121,13 @@ class _Reader:
         for name, item in made.items():
             check_value(self._at(f"{key}.{name}"), item, hints[name], tuning_of(kind, name))
         return self.changed(kind(**made), value, f"{key}.")
+
+    def _preset(self, kind: type[Config], name: Any, key: str) -> Config:
+        presets = _presets(kind)
+        if name not in presets:
+            expected = f"one of {', '.join(presets)}"
+            raise ConfigError(mismatch(self._at(key), repr(name), expected, "correct that value"))
+        return presets[name]
 
     def _parts(self, kind: type[Config], current: Sequence[Config], value: Any, key: str) -> tuple[Config, ...]:
         if isinstance(value, (list, tuple)):

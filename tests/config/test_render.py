@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from storm_edge.config.render import WIDTH, as_json, as_markdown, as_text, word
 from storm_edge.config.tree import leaves
-from storm_edge.config.values import with_values
+from storm_edge.config.values import with_value, with_values
 from storm_edge.live.config import StormConfig
 from tests.config.toy import Root
 
@@ -21,6 +21,13 @@ def test_a_line_says_value_unit_and_range_and_has_a_star_where_it_differs() -> N
         ["*", "every", "2,", "1"],
     ]
     assert lines[-1] == "3 values differ from the defaults (*)"
+
+
+def test_a_list_of_presets_is_a_line_with_their_names() -> None:
+    lines = as_text(with_value(Root(), "search.steps.0", "fine"), Root()).splitlines()
+    assert "search.steps.N" not in lines
+    at = lines.index("* steps")
+    assert [line.strip() for line in lines[at + 1 : at + 3]] == ["[fine, fine]", "default [coarse, fine]"]
 
 
 def test_a_tree_of_defaults_has_no_star_and_says_so() -> None:
@@ -57,5 +64,7 @@ def test_values_are_written_as_set_takes_them() -> None:
 
 def test_a_page_lists_every_key_once() -> None:
     rows = [line for line in as_markdown(Root()).splitlines() if line.startswith("| `")]
-    assert len(rows) == 12  # the two steps share their rows
+    assert len(rows) == 11 + 2 + 2  # the two steps are one, and both classes have two presets
+    assert "| `steps` | [coarse, fine] |  |  | In order. |  |" in rows
+    assert "| `fine` | `scale_px` 2, `every` 1 |" in rows
     assert "| `reach_m` | 0.5 | m | 0 to 2 | How far, in every direction. | reach |" in rows

@@ -58,6 +58,14 @@ def test_a_preset_comes_before_the_keys_beside_it() -> None:
     assert root.search == Search(limit=2, reach_m=2.0, steps=(Step(scale_px=8),))
 
 
+def test_a_preset_may_stand_for_a_part() -> None:
+    coarse, fine = Step.presets().values()
+    root = with_values(Root(), {"search.steps": ["fine", {"scale_px": 7}, "coarse"]}, source="test")
+    assert root.search.steps == (fine, Step(scale_px=7), coarse)
+    assert with_value(Root(), "search.steps.0", "fine").search.steps == (fine, fine)
+    assert with_value(Root(), "search", "far").search == Search.presets()["far"]
+
+
 def test_a_part_that_is_missing_is_made_of_its_keys() -> None:
     root = with_value(Root(), "extra", {"low": 0.3, "high": 0.4})
     assert root.extra == Pair(low=0.3, high=0.4)
@@ -96,6 +104,7 @@ def test_values_that_belong_together_are_set_together() -> None:
         ({"search": 5}, "search: got 5, expected keys of it: reach_m"),
         ({"search.steps.2.every": 5}, "unknown key 'search.steps.2', expected search.steps.0 to search.steps.1"),
         ({"search.steps.last.every": 5}, "unknown key 'search.steps.last'"),
+        ({"search.steps": ["rough"]}, "search.steps.0: got 'rough', expected one of coarse, fine"),
         ({"search.steps": 5}, "search.steps: got 5, expected a list"),
         ({"search.steps": [{"every": 5}]}, "search.steps.0: got no scale_px"),
         ({"search.steps": [{"scale_px": 0}]}, "search.steps.0.scale_px: got 0, expected 1 to 64 [px]"),

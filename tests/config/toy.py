@@ -25,6 +25,11 @@ class Step(Config):
     every: int = tuned(1, unit="points", low=1)
     """Which points."""
 
+    @classmethod
+    def presets(cls) -> Mapping[str, Step]:
+        """Two of them."""
+        return {"coarse": cls(scale_px=4), "fine": cls(scale_px=2)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Config):
