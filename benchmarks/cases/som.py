@@ -29,8 +29,8 @@ from rich.table import Table
 
 from benchmarks.registry import Outcome, RecordOptions, case
 from benchmarks.timing import measure
-from storm_edge.export.onnx import PARITY
-from storm_edge.export.som import cache_shapes, export_som
+from storm_edge.export.networks.som import cache_shapes, export_som
+from storm_edge.export.torch_to_onnx import PARITY
 from storm_edge.networks.dinov2 import SIZE_PX
 from storm_edge.networks.som import Som
 
@@ -97,7 +97,7 @@ def som(options: SomOptions) -> Outcome:
         parity = export_som(net, folder)
         cache = cache_shapes(net.config)
         join(folder, cache, folder / "whole.onnx")
-        graphs = {file.removesuffix(".onnx"): session(folder / file) for file in (*parity, "whole.onnx")}
+        graphs = {graph: session(folder / f"{graph}.onnx") for graph in (*parity, "whole")}
 
     def reference() -> Sequence[Array]:
         return run(graphs["som_reference"], {"views": views.numpy()})

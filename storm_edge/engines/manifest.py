@@ -202,36 +202,6 @@ def write_manifest(
     _write(folder, content)
 
 
-def add_to_manifest(
-    folder: Path, networks: Mapping[str, str], *, name: str, size_px: int, tier: Tier = "nano"
-) -> None:
-    """Add or replace networks of a bundle, or begin one.
-
-    Args:
-        folder: The bundle.
-        networks: File name by network.
-        name: Of a bundle that is begun.
-        size_px: Side of the crops [px] of a bundle that is begun.
-        tier: Whose segmenter and verifier they are. The tier of a bundle changes only while it has neither.
-
-    Raises:
-        EngineError: There is a manifest and it does not parse, or it is of the other tier.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        write_manifest(folder, name=name, size_px=size_px, preset="default", networks=networks, tier=tier)
-        return
-    content = read_manifest(folder).model_dump()
-    of_a_tier = [n for n in content["networks"] if n.startswith(("som_", "tom_")) or n == "similarity"]
-    if content["tier"] != tier and of_a_tier:
-        got = f"tier {content['tier']} ({', '.join(of_a_tier)})"
-        raise EngineError(mismatch(path, got, f"tier {tier}", "put the networks into a bundle of their own"))
-    content["tier"] = tier
-    for network, file in networks.items():
-        content["networks"][network] = _entry(folder, file, FileConventions())
-    _write(folder, content)
-
-
 def check_contract(spec: EngineSpec, *, file: str, size_px: int, tier: Tier) -> None:
     """Refuse a network that does not take and give what its tier asks for.
 

@@ -19,9 +19,9 @@ from storm_edge.export.compare import OutputDrift, compare
 from storm_edge.export.half import island_nodes, named_nodes, to_fp16
 from storm_edge.export.int8 import LayerChoice, Quantised, quantise
 from storm_edge.export.precision import open_graph, varies
+from storm_edge.export.published import is_small
 from storm_edge.export.recipe import Gates, Int8Plan, Recipe, TensorGate
 from storm_edge.export.results import GraphReport
-from storm_edge.export.sources import is_small
 from storm_edge.export.tasks import Task
 
 _TRUE_FP16_ROWS = 4

@@ -1,8 +1,8 @@
 """Reading weights from disk without running what is in the file, and loading them without letting anything slip.
 
 Official FoundationPose and SAM2 files are a bare state dict or ``{"model": state dict, ...}``, those of STORM have it
-under ``model_state_dict``; some were saved from a parallel wrapper that puts ``module.`` before every key. Files of
-``storm-edge train`` hold averaged weights under ``ema``.
+under ``model_state_dict``; some were saved from a parallel wrapper that puts ``module.`` before every key. Those that
+``storm-edge train`` writes are read by `nano_checkpoints`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from storm_edge.errors import CheckpointError, mismatch
-from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
 
 _SHOWN = 3  # entries named in a message; the others are counted
 _WRAPPERS = ("model", "model_state_dict")
@@ -85,18 +84,3 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) 
         expected = f"the {len(wanted)} entries of {type(module).__name__}"
         raise CheckpointError(mismatch(path, "; ".join(faults), expected, "use the checkpoint of this network"))
     module.load_state_dict(weights)
-
-
-def load_nano(path: Path) -> NanoRefineNet | NanoScoreNet:
-    """The averaged network of a checkpoint that ``storm-edge train`` wrote, in eval mode.
-
-    Raises:
-        CheckpointError: The file is no such checkpoint.
-    """
-    content = read_checkpoint(path)
-    if not isinstance(content, dict) or not {"network", "nano", "ema"} <= content.keys():
-        raise CheckpointError(mismatch(path, "other content", "a checkpoint of storm-edge train", "check the path"))
-    config = NanoConfig(**content["nano"])
-    net = NanoRefineNet(config) if content["network"] == "refine" else NanoScoreNet(config)
-    load_strictly(net, {k.removeprefix("net."): v for k, v in content["ema"].items()}, path)
-    return net.eval()

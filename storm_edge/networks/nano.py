@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from storm_edge.networks.nano_blocks import Residual, conv
+
 SIZE_PX = 80
 """Side of the crops [px]."""
 ROT_LIMIT_RAD = 0.3490658503988659
@@ -49,24 +51,6 @@ class NanoConfig:
     """Attention heads over the hypotheses of a set."""
 
 
-def _conv(cin: int, cout: int, *, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution without bias, BatchNorm, ReLU."""
-    return nn.Sequential(nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True))
-
-
-class _Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.norm2(self.conv2(self.conv1(x))))
-
-
 class PairTrunk(nn.Module):
     """A pair of crops to one vector per cell."""
 
@@ -74,13 +58,13 @@ class PairTrunk(nn.Module):
         super().__init__()
         c = config
         self.encoder = nn.Sequential(
-            _conv(15, c.stem, stride=2), _conv(c.stem, c.encoder, stride=2), _Residual(c.encoder)
+            conv(15, c.stem, stride=2), conv(c.stem, c.encoder, stride=2), Residual(c.encoder)
         )
-        self.cells = nn.Sequential(_conv(c.encoder, c.cells, stride=2), _Residual(c.cells))
+        self.cells = nn.Sequential(conv(c.encoder, c.cells, stride=2), Residual(c.cells))
         self.context = nn.Sequential(
-            _conv(c.cells, c.context, stride=2), _Residual(c.context), nn.Conv2d(c.context, c.cells, 1)
+            conv(c.cells, c.context, stride=2), Residual(c.context), nn.Conv2d(c.context, c.cells, 1)
         )
-        self.mix = _Residual(c.cells)
+        self.mix = Residual(c.cells)
 
     def forward(self, rendered: Tensor, observed: Tensor) -> Tensor:
         """Describe the cells of each pair.

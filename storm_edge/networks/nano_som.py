@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from storm_edge.networks.nano_blocks import Residual, conv
+
 IMAGE_CHANNELS = 8
 OBJECT_CHANNELS = 5
 VIEW_CHANNELS = 8
@@ -50,26 +52,6 @@ class NanoSomConfig:
     """Channels made of the object channels at half, a quarter and an eighth."""
 
 
-def _conv(cin: int, cout: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution without bias, BatchNorm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)
-    )
-
-
-class _Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.norm2(self.conv2(self.conv1(x))))
-
-
 class SomReference(nn.Module):
     """Views of an object to what the head attends to."""
 
@@ -78,10 +60,10 @@ class SomReference(nn.Module):
         c = config
         self.blocks, self.dim = c.blocks, c.dim
         self.encoder = nn.Sequential(
-            _conv(VIEW_CHANNELS, c.view_stem, stride=2),
-            _conv(c.view_stem, 2 * c.view_stem, stride=2),
-            _conv(2 * c.view_stem, 4 * c.view_stem, stride=2),
-            _Residual(4 * c.view_stem),
+            conv(VIEW_CHANNELS, c.view_stem, stride=2),
+            conv(c.view_stem, 2 * c.view_stem, stride=2),
+            conv(2 * c.view_stem, 4 * c.view_stem, stride=2),
+            Residual(4 * c.view_stem),
         )
         self.keys = nn.Linear(4 * c.view_stem, c.blocks * c.dim)
         self.values = nn.Linear(4 * c.view_stem, c.blocks * c.dim)
@@ -102,9 +84,9 @@ class SomQuery(nn.Module):
     def __init__(self, config: NanoSomConfig) -> None:
         super().__init__()
         c = config
-        self.to_half = nn.Sequential(_conv(IMAGE_CHANNELS, c.half, stride=2), _conv(c.half, c.half))
-        self.to_quarter = nn.Sequential(_conv(c.half, c.quarter, stride=2), _Residual(c.quarter))
-        self.to_eighth = nn.Sequential(_conv(c.quarter, c.eighth, stride=2), _Residual(c.eighth))
+        self.to_half = nn.Sequential(conv(IMAGE_CHANNELS, c.half, stride=2), conv(c.half, c.half))
+        self.to_quarter = nn.Sequential(conv(c.half, c.quarter, stride=2), Residual(c.quarter))
+        self.to_eighth = nn.Sequential(conv(c.quarter, c.eighth, stride=2), Residual(c.eighth))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Maps ``(N, half, 60, 80)``, ``(N, quarter, 30, 40)``, ``(N, eighth, 15, 20)`` of ``(N, 8, 120, 160)``."""
@@ -122,7 +104,7 @@ class _LookAtViews(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
-        self.around = _Residual(dim)
+        self.around = Residual(dim)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """``x (N, dim, h, w)``; keys and values ``(N, L, dim)``."""
@@ -142,15 +124,15 @@ class SomHead(nn.Module):
     def __init__(self, config: NanoSomConfig) -> None:
         super().__init__()
         c = config
-        self.fit_half = _conv(OBJECT_CHANNELS, c.fit[0])
-        self.fit_quarter = _conv(c.fit[0], c.fit[1], stride=2)
-        self.fit_eighth = _conv(c.fit[1], c.fit[2], stride=2)
-        self.tokens = _conv(c.eighth + c.fit[2], c.dim, kernel=1)
+        self.fit_half = conv(OBJECT_CHANNELS, c.fit[0])
+        self.fit_quarter = conv(c.fit[0], c.fit[1], stride=2)
+        self.fit_eighth = conv(c.fit[1], c.fit[2], stride=2)
+        self.tokens = conv(c.eighth + c.fit[2], c.dim, kernel=1)
         self.blocks = nn.ModuleList(_LookAtViews(c.dim, c.heads) for _ in range(c.blocks))
-        self.up_quarter = _conv(c.dim, c.decoder[0], kernel=1)
-        self.join_quarter = _conv(c.decoder[0] + c.quarter + c.fit[1], c.decoder[0])
-        self.up_half = _conv(c.decoder[0], c.decoder[1], kernel=1)
-        self.join_half = _conv(c.decoder[1] + c.half + c.fit[0], c.decoder[1])
+        self.up_quarter = conv(c.dim, c.decoder[0], kernel=1)
+        self.join_quarter = conv(c.decoder[0] + c.quarter + c.fit[1], c.decoder[0])
+        self.up_half = conv(c.decoder[0], c.decoder[1], kernel=1)
+        self.join_half = conv(c.decoder[1] + c.half + c.fit[0], c.decoder[1])
         self.mask = nn.Conv2d(c.decoder[1], 1, 3, 1, 1)
         self.present = nn.Sequential(
             nn.Linear(c.decoder[0] + c.dim + 1, c.dim), nn.ReLU(inplace=True), nn.Linear(c.dim, 1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from storm_edge.networks.nano_blocks import Residual, conv
 
 SIZE_PX = 80
 """Side of the crops [px]."""
@@ -39,26 +40,6 @@ class NanoTomConfig:
     """Width of the comparison."""
 
 
-def _conv(cin: int, cout: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution without bias, BatchNorm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)
-    )
-
-
-class _Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.norm2(self.conv2(self.conv1(x))))
-
-
 class NanoTomEncode(nn.Module):
     """A crop to its description."""
 
@@ -66,13 +47,13 @@ class NanoTomEncode(nn.Module):
         super().__init__()
         c = config
         self.encoder = nn.Sequential(
-            _conv(CHANNELS, c.stem, stride=2),
-            _conv(c.stem, c.encoder, stride=2),
-            _Residual(c.encoder),
-            _conv(c.encoder, c.middle, stride=2),
-            _Residual(c.middle),
-            _conv(c.middle, c.top, stride=2),
-            _conv(c.top, c.reduced, kernel=1),
+            conv(CHANNELS, c.stem, stride=2),
+            conv(c.stem, c.encoder, stride=2),
+            Residual(c.encoder),
+            conv(c.encoder, c.middle, stride=2),
+            Residual(c.middle),
+            conv(c.middle, c.top, stride=2),
+            conv(c.top, c.reduced, kernel=1),
         )
         # Flattened, not averaged: an object that slid to the edge of its crop is a bad sign.
         self.describe = nn.Linear(c.reduced * (SIZE_PX // 16) ** 2, 2 * c.features)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.manifest import MANIFEST, FileConventions, add_to_manifest, write_manifest
+from storm_edge.engines.manifest import MANIFEST, FileConventions, write_manifest
 from storm_edge.errors import EngineError
 from storm_edge.pipeline.refine.set_scorer import open_scorer
 from tests.engines import tiny
@@ -161,12 +161,11 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
 
 def test_the_tier_says_whose_networks_they_are(tmp_path: Path) -> None:
     (tmp_path / "any.onnx").write_bytes(b"")
-    add_to_manifest(tmp_path, {"sam2_encoder": "any.onnx"}, name="mine", size_px=80)
+    options = {"name": "mine", "size_px": 80, "preset": "default"}
+    write_manifest(tmp_path, networks={"sam2_encoder": "any.onnx"}, **options)  # type: ignore[arg-type]
     assert NetworkBundle.load(tmp_path).tier == "nano"
-    add_to_manifest(tmp_path, {"similarity": "any.onnx"}, name="ignored", size_px=80, tier="full")
+    write_manifest(tmp_path, networks={"similarity": "any.onnx"}, tier="full", **options)  # type: ignore[arg-type]
     assert NetworkBundle.load(tmp_path).tier == "full"
-    with pytest.raises(EngineError, match=r"tier full \(similarity\), expected tier nano; put the networks into"):
-        add_to_manifest(tmp_path, {"som_query": "any.onnx"}, name="ignored", size_px=80)
     _edit(tmp_path, lambda m: m.update(tier="nano"))
     with pytest.raises(EngineError, match="tier nano: got similarity"):
         NetworkBundle.load(tmp_path)

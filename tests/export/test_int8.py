@@ -16,8 +16,8 @@ from storm_edge.engines.backends.tensorrt.build import build_engine
 from storm_edge.export.compare import compare
 from storm_edge.export.half import to_fp16
 from storm_edge.export.int8 import Quantised, quantise, run_rows
-from storm_edge.export.onnx import export_module
 from storm_edge.export.recipe import Fp16Plan, Int8Plan
+from storm_edge.export.torch_to_onnx import export_module
 from tests.engines.tensorrt import SM86, package
 
 

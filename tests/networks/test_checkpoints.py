@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import torch
 from torch import nn
 
 from storm_edge.errors import CheckpointError
-from storm_edge.networks.checkpoints import load_nano, load_strictly, read_checkpoint, state_dict_of
+from storm_edge.networks.checkpoints import load_strictly, read_checkpoint, state_dict_of
 from storm_edge.networks.foundationpose import ScoreNet, load_official
-from storm_edge.networks.nano import NanoConfig, NanoRefineNet
 
 State = dict[str, torch.Tensor]
 
@@ -98,18 +96,3 @@ def test_files_that_are_no_checkpoint_end_in_one_line(tmp_path: Path) -> None:
     torch.save([1, 2], broken)
     with pytest.raises(CheckpointError, match="got list, expected a state dict"):
         state_dict_of(read_checkpoint(broken), broken)
-
-
-def test_a_trained_nano_network_comes_back_with_its_averaged_weights(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.pt"
-    config = NanoConfig(stem=4, encoder=4, cells=8, context=8)
-    net = NanoRefineNet(config)
-    averaged = {f"net.{k}": v for k, v in net.state_dict().items()}
-    torch.save({"network": "refine", "nano": asdict(config), "ema": averaged}, path)
-    loaded = load_nano(path)
-    assert isinstance(loaded, NanoRefineNet)
-    assert not loaded.training
-    assert torch.equal(loaded.motion.weight, net.motion.weight)
-    torch.save({"network": "refine"}, path)
-    with pytest.raises(CheckpointError, match="a checkpoint of storm-edge train"):
-        load_nano(path)

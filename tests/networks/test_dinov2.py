@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from storm_edge.errors import CheckpointError
+from storm_edge.networks.checkpoints import load_strictly, read_checkpoint, state_dict_of
 from storm_edge.networks.dinov2 import (
     CELLS,
     VIT_B14_REG,
@@ -21,7 +22,6 @@ from storm_edge.networks.dinov2 import (
     Dinov2,
     Dinov2Config,
     FrozenDinov2,
-    load_dinov2,
 )
 from tests.networks.weights import randomised
 
@@ -135,12 +135,8 @@ def test_loads_what_was_saved_in_the_official_layout(tmp_path: Path) -> None:
         net = Dinov2(VIT_S14)
         net.pos_embed.uniform_(-1, 1, generator=torch.Generator().manual_seed(5))
     torch.save(net.state_dict(), path)
-    loaded = load_dinov2(path, VIT_S14).state_dict()
-    assert all(torch.equal(v, loaded[k]) for k, v in net.state_dict().items())
+    weights, loaded = state_dict_of(read_checkpoint(path), path), Dinov2(VIT_S14)
+    load_strictly(loaded, weights, path)
+    assert all(torch.equal(v, loaded.state_dict()[k]) for k, v in net.state_dict().items())
     with pytest.raises(CheckpointError, match=r"1 missing \(register_tokens\).*cls_token \(1, 1, 384\) instead of"):
-        load_dinov2(path, VIT_B14_REG)
-
-
-def test_missing_file_says_which_and_where(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"expected dinov2_vitb14_reg4_pretrain\.pth; see .*facebookresearch"):
-        load_dinov2(tmp_path / "none.pth", VIT_B14_REG)
+        load_strictly(Dinov2(VIT_B14_REG), weights, path)

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from storm_edge.errors import CheckpointError
 from storm_edge.networks.dinov2 import Dinov2, Dinov2Config
-from storm_edge.networks.tom import Similarity, Tom, TomCompare, TomEncode, load_tom
+from storm_edge.networks.tom import Tom, TomCompare, TomEncode, load_tom
 from tests.networks.weights import randomised
 
 TINY = Dinov2Config(width=16, heads=2, depth=1)
@@ -62,16 +61,6 @@ def test_equals_transformer_layers_over_one_token_and_its_own_parts(layers: int)
         kept = encode(memory)[1]
         torch.testing.assert_close(compare(encode(current)[0], kept), expected, atol=TOLERANCE, rtol=0)
         assert (net(memory, current) - expected).abs().max() > 100 * TOLERANCE  # the order matters
-
-
-def test_similarity_is_the_cosine_of_cls_tokens() -> None:
-    net = randomised(Dinov2(TINY), seed=7)
-    assert isinstance(net, Dinov2)
-    a, b = crops(7)
-    with torch.no_grad():
-        expected = F.cosine_similarity(net(a)[:, 0], net(b)[:, 0])
-        similarity = Similarity(net)
-        torch.testing.assert_close((similarity(a) * similarity(b)).sum(-1), expected, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

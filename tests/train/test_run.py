@@ -11,8 +11,8 @@ import torch
 
 from storm_edge.choices import Network
 from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError
-from storm_edge.networks.checkpoints import load_nano
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet
+from storm_edge.networks.nano_checkpoints import load_nano_refine
 from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.run import train
@@ -53,8 +53,7 @@ def test_a_run_learns_and_leaves_log_checkpoint_and_result(tmp_path: Path) -> No
     assert result.held_out["far_trans_after_pct"] < 0.8 * result.held_out["far_trans_before_pct"]
     assert any("held_out" in line for line in _log(tmp_path))
     assert json.loads((tmp_path / "result.json").read_text())["steps"] == 50
-    net = load_nano(result.checkpoint)
-    assert isinstance(net, NanoRefineNet)
+    assert isinstance(load_nano_refine(result.checkpoint), NanoRefineNet)
 
 
 @pytest.mark.parametrize("network", [Network.REFINE, Network.SCORE])

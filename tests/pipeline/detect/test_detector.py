@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.export.nano_search import export_nano_som, export_nano_tom
+from storm_edge.export.networks.nano import export_nano_som, export_nano_tom
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import region
@@ -56,8 +57,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
     """Untrained: the segmenter is then its guess from colour; TOM says anything, but always the same."""
     folder = tmp_path_factory.mktemp("nano")
     torch.manual_seed(0)
-    export_nano_som(NanoSom(), folder)
-    export_nano_tom(NanoTom(NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8)), folder)
+    graphs = export_nano_som(NanoSom(), folder)
+    tom = NanoTom(NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8))
+    graphs |= export_nano_tom(tom, folder)
+    files = {graph: f"{graph}.onnx" for graph in graphs}
+    write_manifest(folder, name="nano", size_px=80, preset="default", networks=files)
     return NetworkBundle.load(folder)
 
 

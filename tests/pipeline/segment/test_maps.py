@@ -14,7 +14,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import CheckpointError, ConfigError, EngineError
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.export.som import export_som
+from storm_edge.export.networks.som import export_som
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.segment_inputs import MASK_PX
 from storm_edge.networks.dinov2 import Dinov2Config

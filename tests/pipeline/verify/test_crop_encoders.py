@@ -12,7 +12,7 @@ import torch
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError
-from storm_edge.export.tom import export_tom
+from storm_edge.export.networks.tom import export_tom
 from storm_edge.geometry.se3 import make_T
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.tom import Tom
@@ -134,7 +134,7 @@ def test_a_bundle_without_an_encoder(boxes: Boxes, tmp_path: Path) -> None:
 
 
 def test_a_random_tom_in_the_official_layout_answers_as_torch_does(boxes: Boxes, tmp_path: Path) -> None:
-    """One layer, as published; two are compared in `tests.export.test_tom`."""
+    """One layer, as published; two are compared in `tests.export.networks.test_tom`."""
     net = randomised(Tom(1, Dinov2Config(width=16, heads=2, depth=1)), seed=1)
     assert isinstance(net, Tom)
     export_tom(net, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,10 @@ import torch
 from torch import nn
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import CheckpointError, EngineError, OutputError
-from storm_edge.export import onnx as export
+from storm_edge.engines.manifest import write_manifest
+from storm_edge.errors import EngineError, OutputError
+from storm_edge.export import torch_to_onnx as export
+from storm_edge.export.networks.pose import export_refine, export_score
 from storm_edge.networks.foundationpose import SIZE_PX as OFFICIAL_SIZE_PX
 from storm_edge.networks.foundationpose import RefineNet, ScoreNet
 from storm_edge.networks.nano import SIZE_PX, NanoConfig, NanoRefineNet, NanoScoreNet
@@ -25,22 +26,16 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Checkpoints of tiny untrained networks, as ``storm-edge train`` writes them."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny untrained networks, exported."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("checkpoints")
-    for name, net in (("refine", NanoRefineNet(TINY)), ("score", NanoScoreNet(TINY))):
-        averaged = {f"net.{k}": v for k, v in net.state_dict().items()}
-        torch.save({"network": name, "nano": asdict(TINY), "ema": averaged}, folder / f"{name}.pt")
-    return folder / "refine.pt", folder / "score.pt"
-
-
-@pytest.fixture(scope="module")
-def bundle(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle")
-    parity = export.export_nano_bundle(out, name="tiny", refine=checkpoints[0], score=checkpoints[1])
-    assert set(parity) == {"refine", "score"}
+    score = NanoScoreNet(TINY).eval()
+    parity = export_refine(NanoRefineNet(TINY).eval(), out) | export_score(score.features, score.attention, out)
+    assert set(parity) == {"refine", "score_features", "score_attention"}
     assert max(parity.values()) < TOLERANCE
+    files = {graph: f"{graph}.onnx" for graph in parity}
+    write_manifest(out, name="tiny", size_px=SIZE_PX, preset="default", networks=files)
     return out
 
 
@@ -98,14 +93,6 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path) -> None
         export.export_module(module, tmp_path / "absent" / "net.onnx", inputs={"x": (3,)}, outputs=["y"])
 
 
-def test_checkpoints_given_the_wrong_way_round_are_refused(checkpoints: tuple[Path, Path], tmp_path: Path) -> None:
-    refine, score = checkpoints
-    with pytest.raises(CheckpointError, match="got a ScoreNet, expected a RefineNet"):
-        export.export_nano_bundle(tmp_path, name="wrong", refine=score, score=None)
-    with pytest.raises(CheckpointError, match="got a RefineNet, expected a ScoreNet"):
-        export.export_nano_bundle(tmp_path, name="wrong", refine=None, score=refine)
-
-
 def test_official_networks_export_with_a_batch_that_varies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights in the official layout; a batch other than the traced one (2) must agree with torch.
 
@@ -113,7 +100,7 @@ def test_official_networks_export_with_a_batch_that_varies(tmp_path: Path, monke
     """
     monkeypatch.setattr(export, "_BATCHES", ((1,), (3,)))  # 11 GMAC a pair: no more than it takes
     torch.manual_seed(0)
-    assert export.export_refine(RefineNet(), tmp_path / "refine.onnx", size_px=OFFICIAL_SIZE_PX) < TOLERANCE
+    assert export_refine(RefineNet(), tmp_path, size_px=OFFICIAL_SIZE_PX)["refine"] < TOLERANCE
     attention = ScoreNet().attention
     assert (
         export.export_module(

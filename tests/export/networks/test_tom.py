@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from storm_edge.export.onnx import PARITY
-from storm_edge.export.tom import export_similarity, export_tom
-from storm_edge.networks.dinov2 import Dinov2, Dinov2Config
+from storm_edge.export.networks.tom import export_tom
+from storm_edge.export.torch_to_onnx import PARITY
+from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.tom import Tom
 from tests.export.graphs import assert_static, shapes
 from tests.networks.weights import randomised
@@ -37,11 +37,3 @@ def test_graphs_together_give_the_verdict(tmp_path: Path) -> None:
     (logit,) = ort.InferenceSession(str(compare)).run(None, {"current": current, "memory": memory})
     with torch.no_grad():
         np.testing.assert_allclose(logit, net(now, then).numpy(), atol=1e-5)  # worst seen 2e-6
-
-
-def test_similarity_is_exported(tmp_path: Path) -> None:
-    net = randomised(Dinov2(ENCODER), seed=2)
-    assert isinstance(net, Dinov2)
-    assert max(export_similarity(net, tmp_path).values()) <= PARITY
-    assert_static(tmp_path / "similarity.onnx")
-    assert shapes(tmp_path / "similarity.onnx") == ({"crop": ["n", 3, 224, 224]}, {"embedding": ["n", 16]})

@@ -1,11 +1,10 @@
-"""TOM as two graphs, and its variant without training as one. The number of crops or pairs varies.
+"""TOM as two graphs. The number of crops or pairs varies.
 
 ==========================  ===============================================  =======================================
 file                        takes                                            gives
 ==========================  ===============================================  =======================================
 ``tom_encode.onnx``         ``crop`` (N, 3, 224, 224)                        ``current``, ``memory`` (N, 768)
 ``tom_compare.onnx``        ``current``, ``memory`` (N, 768)                 ``logit`` (N,); same from ln 9 on
-``similarity.onnx``         ``crop`` (N, 3, 224, 224)                        ``embedding`` (N, 384), of unit length
 ==========================  ===============================================  =======================================
 """
 
@@ -13,22 +12,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storm_edge.export.onnx import export_module
-from storm_edge.networks.dinov2 import SIZE_PX, Dinov2
-from storm_edge.networks.tom import Similarity, Tom, TomCompare, TomEncode
+from storm_edge.export.torch_to_onnx import export_module
+from storm_edge.networks.dinov2 import SIZE_PX
+from storm_edge.networks.tom import Tom, TomCompare, TomEncode
 
 _CROP = {"crop": (3, SIZE_PX, SIZE_PX)}
 
 
 def export_tom(net: Tom, folder: Path) -> dict[str, float]:
-    """Write ``tom_encode.onnx`` and ``tom_compare.onnx`` into ``folder``, which exists.
+    """Write ``tom_encode.onnx`` and ``tom_compare.onnx``.
 
     Args:
         net: The network, of `load_tom`.
         folder: Where the files go.
 
     Returns:
-        Largest relative difference from torch by file.
+        Largest relative difference from torch by graph.
 
     Raises:
         EngineError: ONNX Runtime computes something else.
@@ -36,31 +35,13 @@ def export_tom(net: Tom, folder: Path) -> dict[str, float]:
     """
     width = 2 * net.backbone.config.width
     return {
-        "tom_encode.onnx": export_module(
+        "tom_encode": export_module(
             TomEncode(net), folder / "tom_encode.onnx", inputs=dict(_CROP), outputs=["current", "memory"]
         ),
-        "tom_compare.onnx": export_module(
+        "tom_compare": export_module(
             TomCompare(net),
             folder / "tom_compare.onnx",
             inputs={"current": (width,), "memory": (width,)},
             outputs=["logit"],
         ),
     }
-
-
-def export_similarity(net: Dinov2, folder: Path) -> dict[str, float]:
-    """Write ``similarity.onnx`` into ``folder``, which exists.
-
-    Args:
-        net: Pretrained ViT-S/14, of `load_dinov2`.
-        folder: Where the file goes.
-
-    Returns:
-        Largest relative difference from torch by file.
-
-    Raises:
-        EngineError: ONNX Runtime computes something else.
-        OutputError: The file cannot be written.
-    """
-    path = folder / "similarity.onnx"
-    return {path.name: export_module(Similarity(net), path, inputs=dict(_CROP), outputs=["embedding"])}

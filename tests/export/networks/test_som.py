@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from storm_edge.errors import ConfigError
-from storm_edge.export.onnx import PARITY
-from storm_edge.export.som import cache_shapes, export_som
+from storm_edge.export.networks.som import cache_shapes, export_som
+from storm_edge.export.torch_to_onnx import PARITY
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig
 from tests.export.graphs import assert_static, shapes
@@ -36,10 +36,10 @@ def test_graphs_together_give_the_mask(tmp_path: Path) -> None:
     net = randomised(Som(CONFIG), seed=0)
     assert isinstance(net, Som)
     parity = export_som(net, tmp_path, with_context=True)
-    assert parity.keys() == {"som_reference.onnx", "som_query.onnx", "som_head.onnx"}
+    assert parity.keys() == {"som_reference", "som_query", "som_head"}
     assert max(parity.values()) <= PARITY
-    for name in parity:
-        assert_static(tmp_path / name)
+    for graph in parity:
+        assert_static(tmp_path / f"{graph}.onnx")
     cache = {name: list(shape) for name, shape in cache_shapes(CONFIG).items()}
     assert shapes(tmp_path / "som_reference.onnx") == ({"views": [2, 3, 224, 224]}, cache)
     assert shapes(tmp_path / "som_query.onnx") == ({"image": [1, 3, 224, 224]}, {"tokens": [1, 256, 24]})
@@ -50,7 +50,7 @@ def test_graphs_together_give_the_mask(tmp_path: Path) -> None:
     image, views, context = (
         torch.randn(*s, generator=generator) for s in ((1, 3, 224, 224), (2, 3, 224, 224), (1, 5))
     )
-    reference, query, head = (ort.InferenceSession(str(tmp_path / name)) for name in parity)
+    reference, query, head = (ort.InferenceSession(str(tmp_path / f"{g}.onnx")) for g in parity)
     kept = dict(zip(cache, reference.run(None, {"views": views.numpy()}), strict=True))
     (tokens,) = query.run(None, {"image": image.numpy()})
     (logits,) = head.run(None, {"tokens": tokens, **kept, "context": context.numpy()})

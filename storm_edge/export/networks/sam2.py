@@ -16,19 +16,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from storm_edge.export.onnx import export_module
+from storm_edge.export.torch_to_onnx import export_module
 from storm_edge.networks.sam2 import PROMPTS, Sam2ImageEncoder, Sam2MaskDecoder
 
 
 def export_sam2(net: Any, folder: Path) -> dict[str, float]:
-    """Write both graphs into ``folder``, which exists.
+    """Write both graphs.
 
     Args:
         net: The network, of `load_sam2`.
         folder: Where the files go.
 
     Returns:
-        Largest relative difference from torch by file.
+        Largest relative difference from torch by graph.
 
     Raises:
         EngineError: ONNX Runtime computes something else.
@@ -41,14 +41,14 @@ def export_sam2(net: Any, folder: Path) -> dict[str, float]:
         "high_res_1": (1, 64, size // 8, size // 8),
     }
     return {
-        "sam2_encoder.onnx": export_module(
+        "sam2_encoder": export_module(
             Sam2ImageEncoder(net),
             folder / "sam2_encoder.onnx",
             inputs={"image": (1, 3, size, size)},
             outputs=list(features),
             fixed=True,
         ),
-        "sam2_decoder.onnx": export_module(
+        "sam2_decoder": export_module(
             Sam2MaskDecoder(net),
             folder / "sam2_decoder.onnx",
             inputs={**features, "prompts": (1, PROMPTS, 2)},

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.export.onnx import export_module
+from storm_edge.export.torch_to_onnx import export_module
 from storm_edge.networks.dinov2 import PATCHES, SIZE_PX
 from storm_edge.networks.som import Som, SomConfig, SomHead, SomQuery, SomReference
 
@@ -28,15 +28,15 @@ def cache_shapes(config: SomConfig) -> dict[str, tuple[int, ...]]:
 
 
 def export_som(net: Som, folder: Path, *, with_context: bool = False) -> dict[str, float]:
-    """Write the three graphs into ``folder``.
+    """Write the three graphs.
 
     Args:
         net: The network, of `load_som`.
-        folder: Where the files go; it exists.
+        folder: Where the files go.
         with_context: Whether the head takes a language context. A network trained with one runs without as well.
 
     Returns:
-        Largest relative difference from torch by file, the head's on keys and values in [0, 1].
+        Largest relative difference from torch by graph, the head's on keys and values in [0, 1].
 
     Raises:
         ConfigError: A context is asked for and the network knows none.
@@ -52,21 +52,21 @@ def export_som(net: Som, folder: Path, *, with_context: bool = False) -> dict[st
     if with_context and config.context is not None:
         head_inputs["context"] = (1, config.context)
     return {
-        "som_reference.onnx": export_module(
+        "som_reference": export_module(
             SomReference(net),
             folder / "som_reference.onnx",
             inputs={"views": (config.views, 3, SIZE_PX, SIZE_PX)},
             outputs=list(cache),
             fixed=True,
         ),
-        "som_query.onnx": export_module(
+        "som_query": export_module(
             SomQuery(net),
             folder / "som_query.onnx",
             inputs={"image": (1, 3, SIZE_PX, SIZE_PX)},
             outputs=["tokens"],
             fixed=True,
         ),
-        "som_head.onnx": export_module(
+        "som_head": export_module(
             SomHead(net), folder / "som_head.onnx", inputs=head_inputs, outputs=["logits"], fixed=True
         ),
     }

@@ -1,8 +1,7 @@
-"""The nano segmenter's and verifier's files: one bundle, from checkpoints of the right network only."""
+"""The nano segmenter's and verifier's files compute what torch does."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +9,23 @@ import pytest
 import torch
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.manifest import add_to_manifest
-from storm_edge.errors import CheckpointError, EngineError
-from storm_edge.export.nano_search import export_nano_som, export_nano_tom, load_nano_som, load_nano_tom
+from storm_edge.engines.manifest import write_manifest
+from storm_edge.errors import EngineError
+from storm_edge.export.networks.nano import export_nano_som, export_nano_tom
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
 
 SMALL_TOM = NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8, hidden=8)
 
 
-def _checkpoint(path: Path, name: str, net: NanoSom | NanoTom) -> Path:
-    widths = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(net.config).items()}
-    torch.save({"network": name, "nano": widths, "ema": {f"net.{k}": v for k, v in net.state_dict().items()}}, path)
-    return path
-
-
 def test_the_files_compute_what_torch_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    som = load_nano_som(_checkpoint(tmp_path / "som.pt", "som", NanoSom()))
-    tom = load_nano_tom(_checkpoint(tmp_path / "tom.pt", "tom", NanoTom(SMALL_TOM)))
-    parity = export_nano_som(som, tmp_path / "nano") | export_nano_tom(tom, tmp_path / "nano")
+    som, tom = NanoSom().eval(), NanoTom(SMALL_TOM).eval()
+    parity = export_nano_som(som, tmp_path) | export_nano_tom(tom, tmp_path)
     assert max(parity.values()) < 1e-4
-    bundle = NetworkBundle.load(tmp_path / "nano")
+    files = {graph: f"{graph}.onnx" for graph in parity}
+    write_manifest(tmp_path, name="nano", size_px=80, preset="default", networks=files)
+    bundle = NetworkBundle.load(tmp_path)
     assert set(bundle.networks) == {"som_reference", "som_query", "som_head", "tom_encode", "tom_compare"}
     rng = np.random.default_rng(0)
     image, objects = rng.random((1, 8, 120, 160), np.float32), rng.random((1, 5, 60, 80), np.float32)
@@ -45,16 +39,10 @@ def test_the_files_compute_what_torch_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(out["present"], present[0].numpy(), atol=1e-4)
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    path = _checkpoint(tmp_path / "tom.pt", "tom", NanoTom(SMALL_TOM))
-    with pytest.raises(CheckpointError, match="network tom"):
-        load_nano_som(path)
-
-
 def test_what_a_bundle_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "any.onnx").write_bytes(b"")
-    add_to_manifest(tmp_path, {"tom_encode": "any.onnx"}, name="part", size_px=80)
-    add_to_manifest(tmp_path, {"tom_compare": "any.onnx"}, name="ignored", size_px=1)
+    files = dict.fromkeys(("tom_encode", "tom_compare"), "any.onnx")
+    write_manifest(tmp_path, name="part", size_px=80, preset="default", networks=files)
     bundle = NetworkBundle.load(tmp_path)
     assert (bundle.name, bundle.size_px, set(bundle.networks)) == ("part", 80, {"tom_encode", "tom_compare"})
     with pytest.raises(EngineError, match="som_query"):

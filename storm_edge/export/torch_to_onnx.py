@@ -1,4 +1,4 @@
-"""Torch networks to ONNX files that ONNX Runtime and TensorRT load: folded, checked, and nothing but the graph.
+"""One torch module to an ONNX file that ONNX Runtime and TensorRT load: folded, checked, and nothing but the graph.
 
 The number of pairs is the only size that varies. Every file is run in ONNX Runtime against torch before it is kept.
 """
@@ -18,102 +18,14 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from storm_edge.engines.manifest import write_manifest
-from storm_edge.errors import CheckpointError, EngineError, OutputError, mismatch
-from storm_edge.networks.checkpoints import load_nano
+from storm_edge.errors import EngineError, OutputError, mismatch
 from storm_edge.networks.folding import fold_batchnorm
-from storm_edge.networks.nano import SIZE_PX, NanoRefineNet, NanoScoreNet
 
 OPSET = 18
 """Oldest opset torch's exporter writes without converting; TensorRT 10 and ONNX Runtime 1.14 read it."""
 PARITY = 1e-4
 """Largest difference from torch that a file may show, relative to the largest output."""
 _BATCHES = ((1,), (2,), (5,))
-
-
-def export_refine(net: nn.Module, path: Path, *, size_px: int = SIZE_PX) -> float:
-    """Write a RefineNet: ``rendered``, ``observed`` ``(N, 6, S, S)`` to ``trans``, ``rot`` ``(N, 3)``.
-
-    Args:
-        net: Called with the two crops, returns the two vectors.
-        path: The file to write.
-        size_px: Side of the crops [px].
-
-    Returns:
-        Largest relative difference from torch, over batches of 1, 2 and 5.
-
-    Raises:
-        EngineError: ONNX Runtime computes something else.
-        OutputError: The file cannot be written.
-    """
-    return export_module(
-        net, path, inputs={"rendered": (6, size_px, size_px)} | _observed(size_px), outputs=["trans", "rot"]
-    )
-
-
-def export_score(features: nn.Module, attention: nn.Module, folder: Path, *, size_px: int = SIZE_PX) -> float:
-    """Write a ScoreNet in two files, ``score_features.onnx`` and ``score_attention.onnx``.
-
-    Args:
-        features: Called with the two crops, returns per-pair features ``(N, C)``.
-        attention: Called with the features of a set, returns scores ``(N,)``.
-        folder: Where the files go.
-        size_px: Side of the crops [px].
-
-    Returns:
-        Largest relative difference from torch of the two.
-
-    Raises:
-        EngineError: ONNX Runtime computes something else.
-        OutputError: A file cannot be written.
-    """
-    crops = {"rendered": (6, size_px, size_px)} | _observed(size_px)
-    first = export_module(features, folder / "score_features.onnx", inputs=crops, outputs=["features"])
-    with torch.no_grad():
-        width = features.eval()(*[torch.zeros(2, *shape) for shape in crops.values()]).shape[1]
-    second = export_module(
-        attention, folder / "score_attention.onnx", inputs={"features": (int(width),)}, outputs=["score"]
-    )
-    return max(first, second)
-
-
-def export_nano_bundle(out: Path, *, name: str, refine: Path | None, score: Path | None) -> dict[str, float]:
-    """Write a bundle from checkpoints of ``storm-edge train``.
-
-    Args:
-        out: Folder of the bundle.
-        name: Of the bundle.
-        refine: Checkpoint of a RefineNet.
-        score: Checkpoint of a ScoreNet.
-
-    Returns:
-        Largest relative difference from torch, by network.
-
-    Raises:
-        CheckpointError: A checkpoint cannot be read or is of the other network.
-        EngineError: ONNX Runtime computes something else.
-        OutputError: The folder cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(mismatch(out, error, "a folder that can be made", "choose another --out")) from error
-    parity: dict[str, float] = {}
-    networks: dict[str, str] = {}
-    if refine is not None:
-        net = load_nano(refine)
-        if not isinstance(net, NanoRefineNet):
-            raise CheckpointError(mismatch(refine, "a ScoreNet", "a RefineNet", "give it as the score checkpoint"))
-        parity["refine"] = export_refine(net, out / "refine.onnx")
-        networks["refine"] = "refine.onnx"
-    if score is not None:
-        net = load_nano(score)
-        if not isinstance(net, NanoScoreNet):
-            raise CheckpointError(mismatch(score, "a RefineNet", "a ScoreNet", "give it as the refine checkpoint"))
-        parity["score"] = export_score(net.features, net.attention, out)
-        networks |= {"score_features": "score_features.onnx", "score_attention": "score_attention.onnx"}
-    write_manifest(out, name=name, size_px=SIZE_PX, preset="default", networks=networks)
-    return parity
 
 
 def export_module(
@@ -167,10 +79,6 @@ def export_module(
     finally:
         part.unlink(missing_ok=True)
     return worst
-
-
-def _observed(size_px: int) -> dict[str, tuple[int, ...]]:
-    return {"observed": (6, size_px, size_px)}
 
 
 @contextmanager
