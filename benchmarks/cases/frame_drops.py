@@ -43,11 +43,11 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.frame import Frame
-from storm_edge.live import faults
+from storm_edge.live import engine_recovery
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectSession
 from storm_edge.live.factory import make_object_sessions, make_segmenter, with_chunks
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
@@ -322,9 +322,9 @@ def timed(clock: Clock, *places: tuple[Any, str]) -> Iterator[None]:
 def overhead(bench: Bench, count: int) -> dict[str, Any]:
     """Per frame, outside kernels and networks [ms]; see the module."""
     kernels, perception = Clock(), Clock()
-    engine = faults._ReopenableEngine
+    engine = engine_recovery._ReopenableEngine
     places = [(wp, "launch"), (wp.Launch, "launch"), (engine, "launch"), (engine, "run")]
-    tracker, verifier = bench.item._tracker, bench.item._verifier
+    tracker, verifier = bench.item._tracker, bench.item._verification._verifier
     work: list[tuple[Any, str]] = [(type(tracker), "update"), (FrameBuffers, "upload")]
     if verifier is not None:
         work += [(type(verifier), "verify"), (type(verifier), "remember")]

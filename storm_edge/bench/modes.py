@@ -23,9 +23,15 @@ from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.kernels.streams import LaneStreams, on_stream, settle
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.factory import make_object_sessions, make_segmenter, with_chunks
+from storm_edge.live.factory import (
+    SharedParts,
+    make_object_session,
+    make_object_sessions,
+    make_segmenter,
+    with_chunks,
+)
 from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
@@ -109,7 +115,8 @@ def time_registration(setup: Setup) -> ModeResult:
     config = with_chunks(setup.plan.config, beside=False)
     with on_stream(setup.streams.track):
         on_device = ObjectOnDevice(setup.bundle, setup.plan.device)
-        item = ObjectSession(on_device, setup.networks, config=config, options=_engine_options(setup))
+        shared = SharedParts(options=_engine_options(setup))
+        item = make_object_session(on_device, setup.networks, config=config, shared=shared)
 
     def step(recorded: RecordedFrame, frame: Frame, buffers: FrameBuffers) -> Track:
         if recorded.mask is None:
@@ -196,7 +203,7 @@ class TrackingStep:
         if recorded.mask is not None:
             self.start = "mask"
             return self._item.register(frame, buffers, recorded.mask)
-        if not self._item.searches:
+        if not self._item.can_search:
             remedy = "give a scene with labels or masks, or a bundle with a segmenter"
             raise ConfigError(mismatch("start", "no label, no mask and no finder", "one of them", remedy))
         self.start = "search"

@@ -22,13 +22,13 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.live.faults import ReopenableNetworks
+from storm_edge.live.engine_recovery import ReopenableNetworks
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker, TrackStep
 
 Float64 = NDArray[np.float64]
 
@@ -86,7 +86,9 @@ class BatchedGroup:
             "hypotheses": report.hypothesis_count,
         }
 
-    def join(self, item: ObjectOnDevice, network: PoseRefiner | None) -> BatchedTrack:
+    def join(
+        self, item: ObjectOnDevice, network: PoseRefiner | None, catch_up_tracker: StepwiseTracker
+    ) -> BatchedTrack:
         """A place for one more object; ``network`` is for its fallback."""
         followed = make_object(
             item,
@@ -95,7 +97,7 @@ class BatchedGroup:
             fallback=self._fallback,
             network=network,
         )
-        return BatchedTrack(self, followed)
+        return BatchedTrack(self, followed, catch_up_tracker)
 
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         """The buffers of the step with a picture in them.
@@ -149,11 +151,11 @@ class BatchedGroup:
         tracks = self._tracks_for(frame)
         is_written = self._written is frame
         for index, slot in enumerate(self._slots):
-            if slot.begins is not None:
-                began_at, T = slot.begins
+            if slot.start_from is not None:
+                began_at, T = slot.start_from
                 tracks = self._tracks_for(began_at)
                 tracks.start(began_at, T, index)
-                slot.begins = None
+                slot.start_from = None
                 is_written = False
         if tracks.frame.size_px != frame.size_px:
             tracks = self._tracks_for(frame)
@@ -179,46 +181,57 @@ class BatchedGroup:
 
 
 class BatchedTrack:
-    """One object's place in a group; made by `BatchedGroup.join`.
+    """One object's place in a group, see `object_tracker.ObjectTracker`; made by `BatchedGroup.join`.
 
     Attributes:
         item: What is known of the object.
-        begins: Frame and pose that it is to be started at, noted for the next step.
+        start_from: Frame and pose that it is to be started at, noted for the next step.
     """
 
-    def __init__(self, group: BatchedGroup, item: BatchedObject) -> None:
-        self.group = group
+    def __init__(self, group: BatchedGroup, item: BatchedObject, catch_up_tracker: StepwiseTracker) -> None:
         self.item = item
-        self.begins: tuple[Frame, Float64] | None = None
+        self.start_from: tuple[Frame, Float64] | None = None
+        self._group = group
+        self._catch_up_tracker = catch_up_tracker
         self._colours: NDArray[np.float32] | None = None
         group.enter(self)
 
-    def begin(self, frame: Frame, T_cam_centre: Float64) -> None:
-        """Follow it from this pose ``(4, 4)`` of this frame on, beginning with the next frame."""
-        self.begins = frame, T_cam_centre
-
-    def drop(self) -> None:
-        """Its object is lost. The colours are read now: a search on another thread must not ask the device."""
-        self._colours = self.group.colours_of(self)
-        self.begins = None
-        self.item.pause()
-
-    def leave(self) -> None:
-        """Follow it no longer. It keeps its pose and may come back."""
-        self.group.leave(self)
-
-    def resume(self) -> None:
-        """Follow it again."""
-        self.group.enter(self)
-
-    def step(self, frame: Frame) -> TrackStep:
-        """What became of the object in this frame."""
-        return self.group.step_of(self, frame)
+    @property
+    def catch_up_tracker(self) -> StepwiseTracker:
+        """Propagates poses; always the same one."""
+        return self._catch_up_tracker
 
     @property
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was known of its colours when it was lost, see `local_search.nearby_mask`; None before."""
+        """What was known of the object's colours when it was lost; None before."""
         return self._colours
+
+    @property
+    def non_finite_count(self) -> int:
+        """Answers of RefineNet in the common step that were not finite."""
+        return self.item.non_finite_count
+
+    def start(self, frame: Frame, T_cam_centre: Float64) -> None:
+        """Track it from this pose ``(4, 4)`` of this frame, beginning with the next frame."""
+        self.start_from = frame, T_cam_centre
+
+    def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        """The pose in this frame; ``buffers`` are those of the group."""
+        return self._group.step_of(self, frame)
+
+    def drop(self) -> None:
+        """The object is lost. The colours are read now: a search on another thread must not ask the device."""
+        self._colours = self._group.colours_of(self)
+        self.start_from = None
+        self.item.pause()
+
+    def leave(self) -> None:
+        """Track it no longer. It keeps its pose and may come back."""
+        self._group.leave(self)
+
+    def resume(self) -> None:
+        """Track it again."""
+        self._group.enter(self)
 
 
 def common_group(groups: list[BatchedGroup | None]) -> BatchedGroup | None:

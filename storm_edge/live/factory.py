@@ -1,9 +1,13 @@
-"""Puts loops together: a network bundle decides how objects are searched for and who votes on their tracks."""
+"""Makes sessions and what is in them: the only place that makes engines, detectors, verifiers and trackers.
+
+`open_session` is the front door. A network bundle decides how objects are searched for, and whether a network scores
+their tracks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storm_edge.choices import TrackerKind
@@ -13,17 +17,25 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.faults import EngineRecovery, LaneHealth, ReopenableNetworks
+from storm_edge.live.engine_recovery import EngineRecovery, LaneHealth, ReopenableNetworks
 from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.lanes.recovery import RecoveryLane
+from storm_edge.live.lanes.verification import VerificationLane
+from storm_edge.live.object_session import ObjectParts, ObjectSession
+from storm_edge.live.object_tracker import ObjectTracker, StepwiseTrack
+from storm_edge.live.recovery import RecoveryStages, RecoveryTask
 from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.networks import PoseRefiner
+from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
-from storm_edge.pipeline.verify.verifier import open_verifier
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
+from storm_edge.pipeline.verify.verifier import Verifier, open_verifier
 
 
 def with_chunks(config: StormConfig, *, beside: bool) -> StormConfig:
@@ -87,33 +99,155 @@ def make_segmenter(
 def make_batched_group(
     networks: NetworkBundle | None, config: StormConfig, *, device: str, options: EngineOptions | None = None
 ) -> BatchedGroup:
-    """What follows objects together, as a loop is configured; arguments and errors as `make_object_sessions`."""
+    """What tracks objects together, as configured; arguments and errors as `make_object_sessions`."""
     schedule = config.track.batched
     if config.track.stepwise.ask_network == "never":
         schedule = replace(schedule, network_iterations=0)
     return BatchedGroup(networks, config=schedule, fallback=config.track.stepwise, device=device, options=options)
 
 
-def open_session(
-    bundles: Sequence[ObjectBundle],
+@dataclass(frozen=True, kw_only=True)
+class SharedParts:
+    """What the objects of one session have in common."""
+
+    options: EngineOptions | None = None
+    """Where and how engines run."""
+    lane: BackgroundLane | None = None
+    """Does searches and verifications beside the frames; None does the former in between and the latter at once."""
+    group: BatchedGroup | None = None
+    """Tracks the objects together; None tracks each by itself."""
+    engine_recovery: EngineRecovery = field(default_factory=EngineRecovery)
+    """Opens engines anew that failed; the default has none to open, and tries again once."""
+
+
+def make_object_session(
+    item: ObjectOnDevice,
     networks: NetworkBundle | None,
     *,
     config: StormConfig | None = None,
-    device: str = "cpu",
-) -> Session:
-    """A session that finds and tracks these objects, without a background thread.
+    shared: SharedParts | None = None,
+    detector: Detector | None = None,
+    verifier: Verifier | None = None,
+) -> ObjectSession:
+    """One object from its parts; `make_object_sessions` makes those, too.
 
     Args:
-        bundles: The objects.
+        item: The object; its device is used.
+        networks: The network bundle; None tracks by geometry alone.
+        config: Schedules and thresholds; the default ones when None.
+        shared: What it has in common with others; nothing when None.
+        detector: Searches the whole image; see `ObjectParts`.
+        verifier: Scores tracks beside geometry; None leaves that to geometry.
+    """
+    config, shared = config or StormConfig(), shared or SharedParts()
+    registrar = Registrar(item, networks, config=config.register, options=shared.options)
+    network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
+
+    def make_tracker() -> StepwiseTracker:
+        return StepwiseTracker(item, GeometricRefiner(item.viewpoints), network, config=config.track.stepwise)
+
+    tracker: ObjectTracker
+    if shared.group is None:
+        tracker = StepwiseTrack(make_tracker(), make_tracker())
+    else:
+        tracker = shared.group.join(item, network, make_tracker())
+    verification = VerificationLane(verifier, shared.lane, item.device.alias)
+    stages = RecoveryStages(registrar=registrar, tracker=tracker, detector=detector, verify=verification.verify)
+    parts = ObjectParts(
+        item=item,
+        registrar=registrar,
+        network=network,
+        detector=detector,
+        group=shared.group,
+        tracker=tracker,
+        recovery_task=RecoveryTask(item, stages, config),
+        recovery_lane=RecoveryLane(shared.lane),
+        verification=verification,
+        engine_recovery=replace(shared.engine_recovery, group=shared.group),
+    )
+    return ObjectSession(parts, config)
+
+
+class ObjectFactory:
+    """Makes the objects of one session, which share a segmenter, a lane and what tracks them together.
+
+    Args:
         networks: The network bundle; None runs on geometry and colours alone.
-        config: Schedules and thresholds.
+        config: Schedules and thresholds; the default ones when None.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
+        lane: Searches for objects beside the frames; None searches in between.
+        sam2: Whether SAM2 sharpens the masks of a search.
 
     Raises:
-        StormEdgeError: As `make_object_sessions`.
+        EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
+        BackendError: The device is not available.
     """
-    objects = make_object_sessions(bundles, networks, config=config, device=device)
-    return Session(objects, config=config, device=device, stream=streams_of(device, networks).track)
+
+    def __init__(
+        self,
+        networks: NetworkBundle | None,
+        *,
+        config: StormConfig | None = None,
+        device: str = "cpu",
+        lane: BackgroundLane | None = None,
+        sam2: bool = False,
+    ) -> None:
+        config = config or StormConfig()
+        self._networks, self._device, self._lane = networks, device, lane
+        self._stream = streams_of(device, networks).track
+        # Threads that wait actively between calls would take the core that searches and other objects need.
+        self._options = EngineOptions(device=device, spinning=False, stream=self._stream)
+        self._health = LaneHealth()
+        # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
+        self._search_networks = None if networks is None else ReopenableNetworks.around(networks)
+        self._group: BatchedGroup | None = None
+        with on_stream(self._stream):
+            self._segmenter = make_segmenter(
+                self._search_networks, config=config.segment, sam2=sam2, device=device, options=self._options
+            )
+            if (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
+                self._group = make_batched_group(networks, config, device=device, options=self._options)
+        self._config = with_chunks(config, beside=lane is not None)
+
+    def make(self, bundle: ObjectBundle, path: Path | None = None) -> ObjectSession:
+        """One more object.
+
+        Args:
+            bundle: The object.
+            path: Where it came from, a folder or a model file: what the segmenter keeps of it is read there, and made
+                anew without.
+
+        Raises:
+            EngineError: A network of the bundle breaks its contract.
+            ObjectBundleError: What is kept of the object was made by other networks.
+        """
+        with on_stream(self._stream):
+            made = self._make(bundle, path)
+        if self._stream is not None:
+            settle(self._device)
+        return made
+
+    def _make(self, bundle: ObjectBundle, path: Path | None) -> ObjectSession:
+        item = ObjectOnDevice(bundle, self._device)
+        own = None if self._networks is None else ReopenableNetworks.around(self._networks)
+        detector = verifier = None
+        if self._segmenter is not None:
+            embedding = None if path is None else load_template_embedding(path, self._segmenter, bundle)
+            detector = Detector(
+                item,
+                self._segmenter,
+                networks=own,
+                config=self._config.detect,
+                embedding=embedding,
+                options=self._options,
+            )
+        if own is not None:
+            verifier = open_verifier(item, own, config=self._config.verify, options=self._options)
+        recovery = EngineRecovery(health=self._health, own=own, shared=self._search_networks)
+        shared = SharedParts(options=self._options, lane=self._lane, group=self._group, engine_recovery=recovery)
+        return make_object_session(
+            item, own, config=self._config, shared=shared, detector=detector, verifier=verifier
+        )
 
 
 def make_object_sessions(
@@ -125,81 +259,40 @@ def make_object_sessions(
     lane: BackgroundLane | None = None,
     sam2: bool = False,
     paths: Sequence[Path | None] | None = None,
-    health: LaneHealth | None = None,
-    group: BatchedGroup | None = None,
 ) -> list[ObjectSession]:
-    """A loop per object, with one segmenter for all of them.
+    """The objects of a session; arguments and errors as `ObjectFactory` and `ObjectFactory.make`."""
+    factory = ObjectFactory(networks, config=config, device=device, lane=lane, sam2=sam2)
+    return [factory.make(bundle, path) for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True)]
+
+
+def open_session(
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    *,
+    config: StormConfig | None = None,
+    device: str = "cpu",
+    background: bool = False,
+    sam2: bool = False,
+) -> Session:
+    """A session that finds and tracks objects; close it, or use it in a with statement.
 
     Args:
         bundles: The objects.
         networks: The network bundle; None runs on geometry and colours alone.
-        config: Schedules and thresholds.
+        config: Schedules and thresholds; the default ones when None.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
-        lane: Looks for objects beside the frames; None looks for them in between.
+        background: Whether lost objects are searched for on a thread beside the frames; or else in between.
         sam2: Whether SAM2 sharpens the masks of a search.
-        paths: Where the objects came from, a folder or a model file each; what the segmenter keeps of an object is
-            read there, and made anew for those without.
-        health: Of the lanes, where objects are added to a loop that runs; its own if None.
-        group: Of that loop, if its objects are followed together; a new one if None, where the configuration or the
-            device asks for one.
 
     Raises:
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
-        ObjectBundleError: What is kept of an object was made by other networks.
         BackendError: The device is not available.
     """
-    stream = streams_of(device, networks).track
-    with on_stream(stream):
-        # Threads that wait actively between calls would take the core that searches and other objects need.
-        options = EngineOptions(device=device, spinning=False, stream=stream)
-        loops = _make_loops(bundles, networks, config or StormConfig(), lane, sam2, paths, health, group, options)
-    if stream is not None:
-        settle(device)
-    return loops
-
-
-def _make_loops(
-    bundles: Sequence[ObjectBundle],
-    networks: NetworkBundle | None,
-    config: StormConfig,
-    lane: BackgroundLane | None,
-    sam2: bool,
-    paths: Sequence[Path | None] | None,
-    health: LaneHealth | None,
-    group: BatchedGroup | None,
-    options: EngineOptions,
-) -> list[ObjectSession]:
-    device = options.device
-    # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
-    shared = None if networks is None else ReopenableNetworks.around(networks)
-    health = health or LaneHealth()
-    segmenter = make_segmenter(shared, config=config.segment, sam2=sam2, device=device, options=options)
-    if group is None and (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
-        group = make_batched_group(networks, config, device=device, options=options)
-    config = with_chunks(config, beside=lane is not None)
-    loops = []
-    for bundle, path in zip(bundles, paths or [None] * len(bundles), strict=True):
-        item = ObjectOnDevice(bundle, device)
-        detector = verifier = None
-        own = None if networks is None else ReopenableNetworks.around(networks)
-        if segmenter is not None:
-            embedding = None if path is None else load_template_embedding(path, segmenter, bundle)
-            detector = Detector(
-                item, segmenter, networks=own, config=config.detect, embedding=embedding, options=options
-            )
-        if own is not None:
-            verifier = open_verifier(item, own, config=config.verify, options=options)
-        loops.append(
-            ObjectSession(
-                item,
-                own,
-                config=config,
-                options=options,
-                detector=detector,
-                verifier=verifier,
-                lane=lane,
-                engine_recovery=EngineRecovery(health=health, own=own, shared=shared),
-                group=group,
-            )
-        )
-    return loops
+    config = config or StormConfig()
+    streams = streams_of(device, networks)
+    lane = BackgroundLane(config.lanes, stream=streams.beside) if background else None
+    factory = ObjectFactory(networks, config=config, device=device, lane=lane, sam2=sam2)
+    objects = [factory.make(bundle) for bundle in bundles]
+    if lane is not None:
+        lane.open()
+    return Session(objects, config=config, device=device, lane=lane, stream=streams.track, make_object=factory.make)

@@ -1,113 +1,107 @@
-"""The work of looking for one object, in chunks: around its last place, in the whole image, and forward to now.
+"""The search for one object without a pose, in chunks: local search, search of the image, registration, propagation.
 
-What is done when is the matter of `machine` and `object_loop`; here are the generators that do it. They run between
-the frames, or on the thread of a lane beside them, so that nothing here may be touched by others while one is under
-way. A pose that was found belongs to an old frame: a tracker of its own, the scout, takes it forward over the frames
+Which of them is done when is decided by `state_machine`; here are the generators that do it. They run between the
+frames, or on the background lane beside them (`lanes.recovery`), so that nothing here may be touched by others while
+one is in progress. A pose that was found belongs to an old frame: the catch-up tracker propagates it over the frames
 kept since.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
+from storm_edge.live.config import StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
+from storm_edge.live.lanes.recovery import Work
+from storm_edge.live.object_tracker import ObjectTracker, TrackedPose
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import SearchBudget
-from storm_edge.pipeline.detect.detection import DetectionResult as Searched
-from storm_edge.pipeline.detect.detection import TrackPrior
+from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.reacquire.local_search import local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
-from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
+from storm_edge.pipeline.track.stepwise import TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
 Float64 = NDArray[np.float64]
-Work = Generator[str | None, None, Event]
-"""Yields the kind of chunk that it did."""
-Vote = Callable[[FrameBuffers, Float64], Verification | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryStages:
+    """What a recovery task searches with."""
+
+    registrar: Registrar
+    """Finds poses from masks."""
+    tracker: ObjectTracker
+    """Its catch-up tracker propagates poses."""
+    detector: Detector | None
+    """Searches the whole image; None finds nothing there."""
+    verify: Callable[[FrameBuffers, Float64], Verification | None]
+    """The verifier's scores of a pose ``(4, 4)``; None where it has none."""
 
 
 class RecoveryTask:
-    """Looks for one object.
+    """Searches for one object.
 
     Args:
         item: The object; its device is used.
-        registrar: Finds poses from masks.
-        catch_up_tracker: Takes poses forward; whoever begins to follow with it must leave another one here.
-        detector: Searches the whole image; None finds nothing there.
-        vote: The verifier's vote on a pose; None where it has none.
-        reacquire: How a lost object is searched for around its last pose, and what is left out.
-        frames_per_chunk: Frames that the scout follows in one chunk.
-        kept_frames: Frames kept for it.
+        stages: What it searches with.
+        config: How; its parts ``reacquire`` and ``loop`` are used.
 
     Attributes:
-        catch_up_tracker: As given.
-        found: The frame and the pose ``(4, 4)`` that were found, or come to.
-        step: What the scout said of it.
-        at_hand: The same frame on the device, and the pose.
-        rejected_regions: What searches turned down since it was followed.
+        found: The frame and the pose ``(4, 4)`` that were found, or propagated to.
+        propagated: The newest pose that was given, or propagated to.
+        rejected_regions: What searches turned down since the object was tracked.
     """
 
-    def __init__(
-        self,
-        item: ObjectOnDevice,
-        registrar: Registrar,
-        catch_up_tracker: StepwiseTracker,
-        *,
-        detector: Detector | None,
-        vote: Vote,
-        reacquire: ReacquireConfig,
-        frames_per_chunk: int,
-        kept_frames: int,
-    ) -> None:
-        self.catch_up_tracker = catch_up_tracker
-        self.rejected_regions = RejectedRegions(reacquire.rejected_regions)
+    def __init__(self, item: ObjectOnDevice, stages: RecoveryStages, config: StormConfig) -> None:
+        self.rejected_regions = RejectedRegions(config.reacquire.rejected_regions)
         self.found: tuple[Frame, Float64] | None = None
-        self.step: TrackStep | None = None
-        self.at_hand: tuple[FrameBuffers, Float64] | None = None
-        self._diameter_m, self._registrar, self._detector, self._vote = item.diameter_m, registrar, detector, vote
-        self._local_search, self._frames_per_chunk, self._device = (
-            reacquire.local_search,
-            frames_per_chunk,
-            item.device,
-        )
-        self._kept: deque[Frame] = deque(maxlen=kept_frames)
+        self.propagated: TrackedPose | None = None
+        self._diameter_m, self._device = item.diameter_m, item.device
+        self._registrar, self._tracker = stages.registrar, stages.tracker
+        self._detector, self._verify = stages.detector, stages.verify
+        self._local_search = config.reacquire.local_search
+        self._frames_per_chunk = config.loop.frames_per_chunk
+        self._frames: deque[Frame] = deque(maxlen=config.loop.kept_frames)
         self._buffers: FrameBuffers | None = None
-        self._catch_up_index: int | None = None
-        self._masks: tuple[ImageFeatures, Segmentation] | None = None
-        self._led_by: tuple[Frame, NDArray[np.bool_]] | None = None  # the mask that led to what was found
+        self._step: TrackStep | None = None  # of the catch-up tracker
+        self._catch_up_index: int | None = None  # the frame that it has come to
+        self._candidates: tuple[ImageFeatures, Segmentation] | None = None
+        self._found_by: tuple[Frame, NDArray[np.bool_]] | None = None  # the mask that led to what was found
 
     def keep(self, frame: Frame) -> None:
         """One more frame without a pose."""
-        self._kept.append(frame)
+        self._frames.append(frame)
 
-    def given(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
-        """A pose ``(4, 4)`` that somebody knows: what the scout says of it."""
-        self.step = self.catch_up_tracker.start(buffers, T_cam_centre)
-        self.found, self.at_hand = (frame, T_cam_centre), (buffers, T_cam_centre)
-        return self.step
+    def start_at(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
+        """How well a pose ``(4, 4)`` fits that was given from outside."""
+        self._step = self._tracker.catch_up_tracker.start(buffers, T_cam_centre)
+        self.found = frame, T_cam_centre
+        self.propagated = TrackedPose(frame=frame, buffers=buffers, step=self._step)
+        return self._step
 
-    def begun(self) -> None:
-        """What was found is followed now: forget it."""
-        self._kept.clear()
+    def clear(self) -> None:
+        """What was found is tracked now: forget it."""
+        self._frames.clear()
         self.rejected_regions.clear()
-        self.found, self._catch_up_index, self._led_by = None, None, None
+        self.found, self._catch_up_index, self._found_by = None, None, None
 
     def search_locally(self, attempt: int, track_prior: TrackPrior | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
-        frame = self._kept[-1]
-        buffers = self._buffers_with(frame)
+        frame = self._frames[-1]
+        buffers = self._upload(frame)
         if track_prior is None or track_prior.colour_log_odds is None:
             return NothingFound(attempt=attempt)
         place, odds = track_prior.T_cam_centre, track_prior.colour_log_odds
@@ -125,66 +119,68 @@ class RecoveryTask:
         self.found, self._catch_up_index = (frame, found.T_cam_centre), None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
-    def search(self, attempt: int, track_prior: TrackPrior | None) -> Work:
-        """Masks of the object in the whole image; without any, what stands out there is registered."""
-        self._masks = None
-        if self._led_by is not None:  # found, but not believed when it was taken forward
-            self.rejected_regions.add(*self._led_by)
-            self._led_by = None
+    def search_image(self, attempt: int, track_prior: TrackPrior | None) -> Work:
+        """Candidate masks of the object in the whole image."""
+        self._candidates = None
+        if self._found_by is not None:  # found, and not accepted when it was propagated
+            self.rejected_regions.add(*self._found_by)
+            self._found_by = None
         if self._detector is None:
             return NothingFound(attempt=attempt)
-        frame = self._kept[-1]
-        self._masks = yield from self._detector.segment(frame, track_prior)
+        frame = self._frames[-1]
+        self._candidates = yield from self._detector.segment(frame, track_prior)
         return MaskFound(attempt=attempt, frame=frame.index)
 
     def register_candidates(self, attempt: int, track_prior: TrackPrior | None, budget: SearchBudget) -> Work:
-        """Registration of those masks, and the verdict which of them is the object, if any."""
+        """Registration of those candidates, and which of them is the object, if any."""
         assert self._detector is not None
-        assert self._masks is not None
-        image, segmentation = self._masks
-        buffers = self._buffers_with(image.frame)
+        assert self._candidates is not None
+        image, segmentation = self._candidates
+        buffers = self._upload(image.frame)
         search = yield from self._detector.register_candidates(
             image, segmentation, buffers, track_prior=track_prior, budget=budget
         )
         return self._answer(attempt, image.frame, search)
 
     def propagate(self, attempt: int) -> Work:
-        """The scout follows the found pose over the kept frames to the newest."""
+        """The catch-up tracker follows the found pose over the kept frames to the newest one."""
         if self.found is None:
             return NothingFound(attempt=attempt)
-        # After a search longer than what is kept the first step is a large one; the judgement tells if too large.
+        # After a search longer than what is kept the first step is a large one; the score tells if too large.
         frame, T = self.found
-        buffers = self._buffers_with(frame)
+        tracker = self._tracker.catch_up_tracker
+        buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
-            self.step = self.catch_up_tracker.start(buffers, T)
+            self._step = tracker.start(buffers, T)
         count = 0
-        while (ahead := next((kept for kept in tuple(self._kept) if kept.index > frame.index), None)) is not None:
-            frame = ahead
-            buffers = self._buffers_with(frame)
-            self.step = self.catch_up_tracker.update(buffers)
+        while (newer := next((kept for kept in tuple(self._frames) if kept.index > frame.index), None)) is not None:
+            frame = newer
+            buffers = self._upload(frame)
+            self._step = tracker.update(buffers)
             count += 1
             if count % self._frames_per_chunk == 0:
                 yield "frames"
-        assert self.step is not None
-        self.found, self._catch_up_index = (frame, self.step.T_cam_centre), frame.index
-        self.at_hand = (buffers, self.step.T_cam_centre)
-        votes = self._vote(*self.at_hand)
+        step = self._step
+        assert step is not None
+        self.found, self._catch_up_index = (frame, step.T_cam_centre), frame.index
+        self.propagated = TrackedPose(frame=frame, buffers=buffers, step=step)
+        verified = self._verify(buffers, step.T_cam_centre)
         return PosePropagated(
             attempt=attempt,
             frame=frame.index,
-            score=self.step.confidence,
-            network_score=None if votes is None or votes.is_non_finite else votes.score,
-            is_non_finite=self.step.is_non_finite or (votes is not None and votes.is_non_finite),
+            score=step.confidence,
+            network_score=None if verified is None or verified.is_non_finite else verified.score,
+            is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )
 
-    def _answer(self, attempt: int, frame: Frame, search: Searched) -> Event:
+    def _answer(self, attempt: int, frame: Frame, search: DetectionResult) -> Event:
         if search.found is None:
             return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
-        self._led_by = frame, search.found.candidate.mask
+        self._found_by = frame, search.found.candidate.mask
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.presence_probability)
 
-    def _buffers_with(self, frame: Frame) -> FrameBuffers:
+    def _upload(self, frame: Frame) -> FrameBuffers:
         if self._buffers is None or self._buffers.size_px != frame.size_px:
             self._buffers = FrameBuffers(*frame.size_px, self._device)
         self._buffers.upload(frame)

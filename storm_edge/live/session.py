@@ -1,47 +1,58 @@
-"""The loop over frames: every object in every frame, whoever hands the frames in.
+"""The session: frames of one camera in, tracks of all objects out.
 
-`Session.step` is what happens at a frame: the gate says whether it is one (`frame_gate`), objects with a pose are
-followed, and one of those without is looked for (`turns`), here or on a lane that is kept out of the tracking's way.
-Verifying goes round: of several objects each has frames of its own in which its network is asked. Objects come and
-go between frames.
+`Session.step` is what happens at a frame. `frame_gate` decides whether it is used, objects with a pose are tracked,
+and the recovery of one of those without goes on (`arbiter`): here, or on a lane that is kept out of the tracking's
+way. Verification goes round: of several objects each has frames of its own in which its network is asked. Objects
+are added and removed between frames.
 """
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
+from types import TracebackType
 from typing import Any
 
 from storm_edge.choices import TrackerKind
-from storm_edge.errors import ConfigError, mismatch
+from storm_edge.errors import ConfigError, FrameError, InputError, mismatch
 from storm_edge.frame import Frame
+from storm_edge.kernels.device import require_device
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.arbiter import RecoveryRequest, next_request
 from storm_edge.live.batched_group import BatchedGroup, common_group
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectSession
 from storm_edge.live.frame_gate import Gate, admit
 from storm_edge.live.lanes.background import BackgroundLane
-from storm_edge.live.track_report import FrameResult, Track
+from storm_edge.live.object_session import ObjectSession
+from storm_edge.live.track_report import TOTAL, FrameResult, Track
 from storm_edge.live.watchdog import Watchdog
+from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 Initialize = Callable[[ObjectSession, Frame, FrameBuffers], Track | None]
 """Gives an object its pose in a frame and returns its track; None to track it, or search for it, as usual."""
 
+_log = logging.getLogger(__name__)
+
 
 class Session:
-    """All objects of one camera; not to be shared between threads.
+    """All objects of one camera; not to be shared between threads. `factory.open_session` makes one.
 
     Args:
-        objects: What to follow from the beginning.
+        objects: What to track from the beginning.
         config: The configuration that they were made with; the default when None.
         device: Warp device name.
-        lane: The lane that these objects were made with, if any.
-        watchdog: Looks on.
-        stream: CUDA stream that frames are followed on, see `kernels.streams`; None on a CPU.
+        lane: The lane that these objects were made with, if any; `close` closes it.
+        watchdog: Is told when a frame is worked on.
+        stream: CUDA stream that objects are tracked on, see `kernels.streams`; None on a CPU.
+        make_object: Makes objects that are added later; None leaves that to the caller.
+
+    Raises:
+        ConfigError: Two objects of one name, of several batched groups, or on another device.
     """
 
     def __init__(
@@ -53,69 +64,94 @@ class Session:
         lane: BackgroundLane | None = None,
         watchdog: Watchdog | None = None,
         stream: Any = None,
+        make_object: Callable[[ObjectBundle], ObjectSession] | None = None,
     ) -> None:
-        self._config, self._stream = config or StormConfig(), stream
-        self._device, self._lane, self._watchdog = device, lane, watchdog
+        self._config, self._stream, self._make_object = config or StormConfig(), stream, make_object
+        self._device, self._lane, self._watchdog = require_device(device).alias, lane, watchdog
         self._objects: list[ObjectSession] = []
         self._gate = Gate()
         self._buffers: FrameBuffers | None = None
-        self._turn: tuple[ObjectSession, int] | None = None  # who had it last, in which attempt
-        self._gone: dict[str, int] = {}  # unusable answers of objects that were removed
+        self._last_served: tuple[ObjectSession, int] | None = None  # by the arbiter; with the number of its attempt
+        self._removed_non_finite: Counter[str] = Counter()  # of objects that were removed
+        self._is_closed = False
+        self._group: BatchedGroup | None = None
         for item in objects:
+            self._check_new(item)
             self._objects.append(item)
-        self._group = common_group([item.group for item in self._objects])
-        self._share_verifying()
+        self._share_verification()
+
+    def __enter__(self) -> Session:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def group(self) -> BatchedGroup | None:
-        """What follows all objects together; None where each is followed by itself."""
+        """What tracks all objects together; None where each is tracked by itself."""
         return self._group
 
     @property
     def tracker(self) -> dict[str, object]:
-        """How objects are followed, for reports; JSON types."""
+        """How objects are tracked, for reports; JSON types."""
         return {"kind": TrackerKind.STEPWISE.value} if self._group is None else self._group.report
 
     @property
     def objects(self) -> tuple[ObjectSession, ...]:
-        """What is followed, in the order of the tracks."""
+        """What is tracked, in the order of the tracks."""
         return tuple(self._objects)
 
     @property
     def faults(self) -> dict[str, object]:
-        """What went wrong so far and was gone on from, for reports; JSON types."""
-        non_finite_count = dict(self._gone)
-        for item in self._objects:
-            for network, count in item.non_finite_count.items():
-                non_finite_count[network] = non_finite_count.get(network, 0) + count
+        """What went wrong so far while the session went on, for reports; JSON types."""
+        non_finite_count = Counter(self._removed_non_finite)
         rebuilt: dict[str, str] = {}
         for item in self._objects:
-            rebuilt |= item.rebuilt
+            non_finite_count.update(item.non_finite_count)
+            rebuilt |= item.rebuild_reasons
         if self._lane is not None and self._lane.thread_replaced:
             rebuilt["locate thread"] = "a chunk that hung"
         return {
             "frames": self._gate.counts,
-            "non_finite": non_finite_count,
+            "non_finite": dict(non_finite_count),
             "recovered": rebuilt,
             "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
         }
 
-    def add(self, item: ObjectSession) -> None:
-        """Follow one more object from the next frame on; where the lane is used it must have been made with it.
+    def add_object(self, bundle: ObjectBundle) -> ObjectSession:
+        """Search for and track one more object from the next frame on.
 
         Raises:
-            ConfigError: An object of that name is followed already, or the others are in another group.
+            ConfigError: An object of that name is tracked already, or the session was made without a factory.
+            InputError: The session is closed.
         """
-        name = item.bundle.object_id
-        if any(other.bundle.object_id == name for other in self._objects):
-            raise ConfigError(mismatch("objects", f"{name} twice", "each once", "give the second one another name"))
-        self._group = common_group([*(other.group for other in self._objects), item.group])
+        self._check_open()
+        self._check_name(bundle.object_id)
+        if self._make_object is None:
+            remedy = "open the session with open_session, or make the object yourself and call add"
+            raise ConfigError(mismatch("add_object", "a session that makes no objects", "one that does", remedy))
+        item = self._make_object(bundle)
+        self.add(item)
+        return item
+
+    def add(self, item: ObjectSession) -> None:
+        """Track one more object from the next frame on; where the lane is used it must have been made with it.
+
+        Raises:
+            ConfigError: An object of that name is tracked already, or it is on another device or in another group.
+            InputError: The session is closed.
+        """
+        self._check_open()
+        self._check_new(item)
         self._objects.append(item)
         item.resume()
-        self._share_verifying()
+        self._share_verification()
 
     def remove(self, object_id: str) -> ObjectSession:
-        """Follow an object no longer; what is under way for it has ended when this returns.
+        """Track an object no longer; what is in progress for it has ended when this returns.
 
         Raises:
             ConfigError: No such object.
@@ -126,12 +162,11 @@ class Session:
                 break
         else:
             names = [item.bundle.object_id for item in self._objects]
-            raise ConfigError(mismatch("objects", f"no {object_id}", f"one of {names}", "name one that is followed"))
+            raise ConfigError(mismatch("objects", f"no {object_id}", f"one of {names}", "name one that is tracked"))
         self._objects.remove(item)
         item.stop()
-        for network, count in item.non_finite_count.items():
-            self._gone[network] = self._gone.get(network, 0) + count
-        self._share_verifying()
+        self._removed_non_finite.update(item.non_finite_count)
+        self._share_verification()
         return item
 
     def step(
@@ -143,60 +178,91 @@ class Session:
             frame: The image.
             initialize: Gives objects their first pose.
             next_due_s: When the next frame is expected, by `time.monotonic` [s]; None where nobody knows.
+
+        Raises:
+            FrameError: That is no `Frame`.
+            InputError: The session is closed.
+            RunFault: A lane failed for good.
         """
+        self._check_open()
+        if not isinstance(frame, Frame):
+            remedy = "make one of your images with storm_edge.frame.checked_frame"
+            raise FrameError(mismatch("frame of a step", type(frame).__name__, "a Frame", remedy))
         self._gate, admitted = admit(self._gate, frame, self._config.frame_gate)
+        reason = self._gate.skipped_reason
         if admitted is None:
-            return FrameResult(skipped_reason=self._gate.skipped_reason)
+            _log.info("frame %d skipped: %s", frame.index, "" if reason is None else reason.value)
+            return FrameResult(skipped_reason=reason)
         if self._lane is not None:
-            # Who follows nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
+            # Who tracks nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
             # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
-            followed = any(item.state.has_pose for item in self._objects)
-            self._lane.arrive(admitted.index, next_due_s=next_due_s if followed else None)
+            is_tracking = any(item.state.has_pose for item in self._objects)
+            self._lane.arrive(admitted.index, next_due_s=next_due_s if is_tracking else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
         with watched, on_stream(self._stream):
             tracks = self._step(admitted, initialize)
         return FrameResult(tracks=[replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks])
 
+    def close(self) -> None:
+        """End what is in progress, and the lane. Closing twice is harmless.
+
+        Raises:
+            RunFault: A chunk of some work hangs.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            for item in self._objects:
+                item.stop()
+        finally:
+            if self._lane is not None:
+                self._lane.close()
+
     def _step(self, frame: Frame, initialize: Initialize | None) -> list[Track]:
         with nullcontext() if self._lane is None else self._lane.tracking():
             began = time.perf_counter()
-            buffers = self._uploaded(frame, is_read=initialize is not None)
+            buffers = self._upload(frame, is_read=initialize is not None)
             upload_ms = (time.perf_counter() - began) * 1e3
             given: dict[int, Track] = {}
-            spent: dict[int, dict[str, float]] = {}
+            spent_ms: dict[int, dict[str, float]] = {}
             for place, item in enumerate(self._objects):
                 track = None if initialize is None else initialize(item, frame, buffers)
                 if track is None:
-                    spent[place] = item.advance(frame, buffers)
+                    spent_ms[place] = item.update(frame, buffers)
                 else:
                     given[place] = track
-        self._locate(spent)
+        self._run_recovery(spent_ms)
         tracks = [
-            given[place] if place in given else item.report(frame, spent[place])
+            given[place] if place in given else item.report(frame, spent_ms[place])
             for place, item in enumerate(self._objects)
         ]
         return [_with_upload(track, upload_ms) for track in tracks]
 
-    def _locate(self, spent: dict[int, dict[str, float]]) -> None:
-        """Give one object the turn, and let it use it."""
-        requests = [self._wish(item) if place in spent else None for place, item in enumerate(self._objects)]
+    def _run_recovery(self, spent_ms: dict[int, dict[str, float]]) -> None:
+        """Let the recovery of one object go on."""
+        requests = [self._request_of(item) if place in spent_ms else None for place, item in enumerate(self._objects)]
         place = next_request(requests)
         if place is not None:
             item = self._objects[place]
             attempt = item.state.attempt
-            self._turn = None if attempt is None else (item, attempt.number)
+            self._last_served = None if attempt is None else (item, attempt.number)
             began = time.perf_counter()
-            item.locate()
-            spent[place]["locate"] = spent[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
+            item.run_recovery()
+            spent_ms[place]["locate"] = spent_ms[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
 
-    def _wish(self, item: ObjectSession) -> RecoveryRequest | None:
-        need, attempt = item.need, item.state.attempt
-        if need is None or attempt is None:
+    def _request_of(self, item: ObjectSession) -> RecoveryRequest | None:
+        priority, attempt = item.recovery_priority, item.state.attempt
+        if priority is None or attempt is None:
             return None
-        held = self._turn is not None and self._turn[0] is item and self._turn[1] == attempt.number
-        return RecoveryRequest(need=need, since_s=attempt.started_s, held=held, in_progress=item.in_progress)
+        return RecoveryRequest(
+            priority=priority,
+            since_s=attempt.started_s,
+            was_served_last=self._last_served == (item, attempt.number),
+            is_submitted=item.is_recovery_submitted,
+        )
 
-    def _uploaded(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
+    def _upload(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         if self._group is not None and self._objects:
             return self._objects[0].show(frame, is_read=is_read)
         if self._buffers is None or self._buffers.size_px != frame.size_px:
@@ -204,11 +270,28 @@ class Session:
         self._buffers.upload(frame)
         return self._buffers
 
-    def _share_verifying(self) -> None:
+    def _share_verification(self) -> None:
         for place, item in enumerate(self._objects):
             item.set_verification_turn(place, len(self._objects))
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise InputError(mismatch("session", "a call after close", "an open session", "open another session"))
+
+    def _check_name(self, name: str) -> None:
+        if any(other.bundle.object_id == name for other in self._objects):
+            raise ConfigError(mismatch("objects", f"{name} twice", "each once", "give the second one another name"))
+
+    def _check_new(self, item: ObjectSession) -> None:
+        """Refuse an object that cannot be tracked here."""
+        self._check_name(item.bundle.object_id)
+        if item.device != self._device:
+            remedy = "make the object and the session for one device"
+            what = f"object {item.bundle.object_id}"
+            raise ConfigError(mismatch(what, f"device {item.device}", f"{self._device} like its session", remedy))
+        self._group = common_group([*(other.group for other in self._objects), item.group])
 
 
 def _with_upload(track: Track, upload_ms: float) -> Track:
     stages = {"upload": upload_ms, **track.latency_ms}
-    return replace(track, latency_ms={**stages, "total": sum(stages.values())})
+    return replace(track, latency_ms={**stages, TOTAL: sum(stages.values())})

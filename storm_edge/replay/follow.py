@@ -18,7 +18,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.errors import ConfigError, SceneError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.live.executor import ObjectSession
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track
 from storm_edge.live.watchdog import Watchdog
@@ -143,7 +143,7 @@ class _Start:
 
 def _require_searches(objects: Sequence[ObjectSession]) -> None:
     for item in objects:
-        if not item.searches:
+        if not item.can_search:
             remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"
             raise ConfigError(
                 mismatch("init auto", f"no detector for {item.bundle.object_id}", "a segmenter", remedy)

@@ -16,7 +16,7 @@ from storm_edge.bench.runner import run_bench
 from storm_edge.choices import BenchMode
 from storm_edge.errors import InputError
 from storm_edge.frame import Frame
-from storm_edge.live.executor import ObjectSession
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.track_report import Track
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.detect.detection import DetectionResult

@@ -14,13 +14,14 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.live.config import SessionConfig, StormConfig
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.factory import make_batched_group, make_object_sessions
+from storm_edge.live.factory import SharedParts, make_batched_group, make_object_session, make_object_sessions
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
+from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.track.batched import BatchedTracker
 from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
@@ -101,7 +102,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 
 def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, updates: list[list[bool]]) -> None:
     group = make_batched_group(None, StormConfig(), device="cpu")
-    loop = Session([ObjectSession(staged.item, None, group=group)])
+    loop = Session([make_object_session(staged.item, None, shared=SharedParts(group=group))])
     for index in range(3):
         loop.step(at(staged.frame(), index))
     assert updates == []
@@ -110,7 +111,7 @@ def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, update
 
 def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
     group = make_batched_group(None, StormConfig(), device="cpu")
-    a, b = (ObjectSession(named(staged, name).item, None, group=group) for name in "ab")
+    a, b = (make_object_session(named(staged, name).item, None, shared=SharedParts(group=group)) for name in "ab")
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     loop, first = Session([a, b]), Starting(staged, a=T_a, b=T_b)
@@ -129,10 +130,14 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
 
 def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
     items = [
-        ObjectSession(named(staged, name).item, None, group=make_batched_group(None, StormConfig(), device="cpu"))
+        make_object_session(
+            named(staged, name).item,
+            None,
+            shared=SharedParts(group=make_batched_group(None, StormConfig(), device="cpu")),
+        )
         for name in "ab"
     ]
-    for others in (items, [items[0], ObjectSession(named(staged, "c").item, None)]):
+    for others in (items, [items[0], make_object_session(named(staged, "c").item, None)]):
         with pytest.raises(ConfigError, match="several groups"):
             Session(others)
     loop = Session(items[:1])
@@ -142,7 +147,7 @@ def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
 
 
 def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) -> None:
-    config = replace(BATCHED, track=StepwiseTrackConfig(ask_network="never"))
+    config = replace(BATCHED, track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="never")))
     networks = FaultyBundle.nano()
     loop = Session(make_object_sessions([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)

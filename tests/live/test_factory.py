@@ -35,7 +35,7 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
     (loop,) = make_object_sessions(
         [staged.bundle], None, config=StormConfig(loop=SessionConfig(register_chunk=asked)), lane=lane
     )
-    assert [*seen, loop._config.register.chunk] == [expected] * 3
+    assert [*seen, loop._parts.registrar._config.chunk] == [expected] * 3
 
 
 def test_in_between_the_frames_schedules_keep_their_own_chunks() -> None:
@@ -50,6 +50,6 @@ def test_an_object_with_detector_and_verifier_is_uploaded_once(
     bundle = replace(staged.bundle, mesh_lod=replace(staged.bundle.mesh_lod))
     config = StormConfig(loop=SessionConfig(tracker=tracker))
     (loop,) = make_object_sessions([bundle], NetworkBundle.load("nano"), config=config)
-    assert loop.searches
+    assert loop.can_search
     assert uploads.of(bundle) == {"mesh": 1, "mesh_lod": 1, "viewpoints": 1}
     assert len(uploads.all) == 3

@@ -19,8 +19,9 @@ from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import EngineError, MaskError, RunFault
 from storm_edge.frame import Frame
 from storm_edge.live.config import LanesConfig, ScheduleConfig, SessionConfig, StormConfig
+from storm_edge.live.engine_recovery import LaneHealth, ReopenableNetworks
 from storm_edge.live.factory import make_object_sessions
-from storm_edge.live.faults import LaneHealth, ReopenableNetworks, is_device_fault
+from storm_edge.live.faults import is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.session import Session
@@ -80,7 +81,7 @@ def test_a_lane_is_rebuilt_once_and_then_the_run_ends_with_the_reason(fault: Cal
     assert rebuilt == ["track", "verify"]
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith("track lane: got 'launch of refine: got X' after it was rebuilt for '")
-    assert health.rebuilt.keys() == {"track", "verify"}
+    assert health.rebuild_reasons.keys() == {"track", "verify"}
 
 
 def test_a_lane_that_cannot_be_rebuilt_ends_the_run_and_a_bug_is_left_alone() -> None:
@@ -90,7 +91,7 @@ def test_a_lane_that_cannot_be_rebuilt_ends_the_run_and_a_bug_is_left_alone() ->
     health = LaneHealth()
     with pytest.raises(ValueError, match="a bug"):
         health.recover(Lane.TRACK, ValueError("a bug"), fail)
-    assert health.rebuilt == {}
+    assert health.rebuild_reasons == {}
     with pytest.raises(RunFault, match="'no CUDA-capable device' when it was rebuilt for 'MemoryError'"):
         health.recover(Lane.LOCATE, MemoryError(), fail)
 
@@ -133,7 +134,7 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
     assert {track.state for track in tracks} == {TrackState.TRACKING}
     assert max(player.error_m(track) for track in tracks) < 0.002
     assert networks.plan.opened.count(network) == opened + 1
-    assert loop.rebuilt == {lane: str(fault()).splitlines()[0]}
+    assert loop.rebuild_reasons == {lane: str(fault()).splitlines()[0]}
     networks.plan.times = 1
     with pytest.raises(RunFault, match=f"{lane} lane: got "):
         player.play(3)
@@ -147,7 +148,7 @@ def test_a_bug_keeps_its_own_name(staged: Staged) -> None:
     networks.plan.raises["refine"] = lambda: IndexError("a bug")
     with pytest.raises(IndexError, match="a bug"):
         player.play()
-    assert loop.rebuilt == {}
+    assert loop.rebuild_reasons == {}
 
 
 def still_frames(staged: Staged) -> Callable[[int], Frame]:

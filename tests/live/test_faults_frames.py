@@ -13,9 +13,9 @@ from storm_edge.geometry.se3 import exp_so3, invert, make_T, rotation_angle
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.live.config import FrameGateConfig, StormConfig
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.factory import make_batched_group
+from storm_edge.live.factory import SharedParts, make_batched_group, make_object_session
 from storm_edge.live.frame_gate import Gate, admit
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -142,7 +142,7 @@ def run(
 ) -> tuple[list[Track], Session]:
     """The loop over frames, begun at the true pose of the first."""
     group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
-    loop = Session([ObjectSession(staged.item, None, group=group)])
+    loop = Session([make_object_session(staged.item, None, shared=SharedParts(group=group))])
     T_cam_obj = T_first @ invert(staged.bundle.T_obj_centre)
 
     def first(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:

@@ -9,7 +9,8 @@ import pytest
 
 from storm_edge.frame import Frame
 from storm_edge.live.config import StormConfig
-from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import make_object_session
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -55,7 +56,7 @@ class Player:
 @pytest.mark.parametrize("value", BAD)
 def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(staged: Staged, value: float) -> None:
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectSession(staged.item, networks, config=ALWAYS))
+    player = Player(staged, make_object_session(staged.item, networks, config=ALWAYS))
     assert [track.state for track in player.play(4)] == [TrackState.TRACKING] * 4
     networks.plan.answers["refine"] = value
     tracks = player.play(5)
@@ -75,7 +76,7 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
     networks = FaultyBundle.nano()
     verifier = open_verifier(staged.item, networks)
     assert verifier is not None
-    player = Player(staged, ObjectSession(staged.item, networks, verifier=verifier))
+    player = Player(staged, make_object_session(staged.item, networks, verifier=verifier))
     assert {track.state for track in player.play(4)} == {TrackState.TRACKING}  # the first crop is remembered
     networks.plan.answers["tom_encode"] = float("nan")
     tracks = player.play(9)
@@ -115,7 +116,7 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
 ) -> None:
     networks = FaultyBundle.nano()
     networks.plan.answers[network] = value
-    loop = ObjectSession(staged.item, networks, config=StormConfig(register=QUICK_REGISTER))
+    loop = make_object_session(staged.item, networks, config=StormConfig(register=QUICK_REGISTER))
     frame = staged.frame()
     track = loop.register(frame, staged.buffers(frame), staged.mask())
     assert track.state is TrackState.SUSPECT
@@ -146,7 +147,7 @@ def test_what_is_a_pose() -> None:
 def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: Staged) -> None:
     """The pose that is taken forward has no verdict of the network: it begins as a doubt, not as a track."""
     networks = FaultyBundle.nano()
-    player = Player(staged, ObjectSession(staged.item, networks, config=ALWAYS))
+    player = Player(staged, make_object_session(staged.item, networks, config=ALWAYS))
     player.play(2)
     shown = player._still
     empty = Frame(rgb=np.full_like(shown.rgb, 115), depth_m=np.full_like(shown.depth_m, 0.9), K=shown.K, index=0)

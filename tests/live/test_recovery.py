@@ -1,4 +1,4 @@
-"""The work of looking for one object: what is looked at, and what is not looked at again."""
+"""The recovery of one object: what is searched, and what is not searched again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
+from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
-from storm_edge.live.recovery import RecoveryTask
+from storm_edge.live.object_tracker import StepwiseTrack
+from storm_edge.live.recovery import RecoveryStages, RecoveryTask
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE
 from storm_edge.pipeline.detect.detection import TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
@@ -28,95 +29,93 @@ def detector(staged: Staged) -> Detector:
     return Detector(staged.item, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
 
 
-def locator_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
-    return RecoveryTask(
-        staged.item,
-        Registrar(staged.item, None),
-        StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None),
+def recovery_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
+    def tracker() -> StepwiseTracker:
+        return StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
+
+    stages = RecoveryStages(
+        registrar=Registrar(staged.item, None),
+        tracker=StepwiseTrack(tracker(), tracker()),
         detector=detector,
-        vote=lambda buffers, T: None,
-        reacquire=ReacquireConfig(),
-        frames_per_chunk=3,
-        kept_frames=10,
+        verify=lambda buffers, T: None,
     )
+    return RecoveryTask(staged.item, stages, StormConfig(loop=SessionConfig(kept_frames=10)))
 
 
-def known_to(staged: Staged, locator: RecoveryTask) -> TrackPrior:
+def known_to(staged: Staged, task: RecoveryTask) -> TrackPrior:
     """What tracking knows after a frame."""
-    locator.given(staged.frame(), staged.buffers(), staged.T_cam_centre)
-    odds = locator.catch_up_tracker.colour_log_odds()
-    return TrackPrior(
-        T_cam_centre=staged.T_cam_centre, colour_log_odds=odds, rejected_regions=locator.rejected_regions
-    )
+    task.start_at(staged.frame(), staged.buffers(), staged.T_cam_centre)
+    odds = task._tracker.catch_up_tracker.colour_log_odds()
+    return TrackPrior(T_cam_centre=staged.T_cam_centre, colour_log_odds=odds, rejected_regions=task.rejected_regions)
 
 
 def at(frame: Frame, index: int) -> Frame:
     return replace(frame, index=index, stamp_ns=index * 33_000_000)
 
 
-def searched(locator: RecoveryTask, track_prior: TrackPrior | None, *, thorough: bool = False) -> Event:
+def searched(task: RecoveryTask, track_prior: TrackPrior | None, *, thorough: bool = False) -> Event:
     """A search of the whole image, to its end."""
-    assert isinstance(run_to_completion(locator.search(1, track_prior)), MaskFound)
-    return run_to_completion(locator.register_candidates(1, track_prior, FULL if thorough else REACQUIRE))
+    assert isinstance(run_to_completion(task.search_image(1, track_prior)), MaskFound)
+    return run_to_completion(task.register_candidates(1, track_prior, FULL if thorough else REACQUIRE))
 
 
 def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, detector: Detector) -> None:
     """A look-alike of the right colours, half as deep as the mug, is where the mug was: no find."""
-    locator = locator_of(staged, detector)
-    track_prior = known_to(staged, locator)
-    locator.keep(at(staged.frame(), 1))
-    right = run_to_completion(locator.search_locally(1, track_prior))
+    task = recovery_of(staged, detector)
+    track_prior = known_to(staged, task)
+    task.keep(at(staged.frame(), 1))
+    right = run_to_completion(task.search_locally(1, track_prior))
     assert isinstance(right, PoseFound)
     assert right.score > 0.75
     flat = staged.frame()
     depth = np.where(staged.mask(), np.float32(staged.T_cam_centre[2, 3]), flat.depth_m)
     mirrored = np.where(staged.mask()[..., None], flat.rgb[::-1], flat.rgb)
-    locator.keep(at(replace(flat, depth_m=depth, rgb=mirrored), 2))
-    assert isinstance(run_to_completion(locator.search_locally(2, track_prior)), NothingFound)
+    task.keep(at(replace(flat, depth_m=depth, rgb=mirrored), 2))
+    assert isinstance(run_to_completion(task.search_locally(2, track_prior)), NothingFound)
 
 
 def test_without_a_detector_the_old_place_is_registered(staged: Staged) -> None:
-    locator = locator_of(staged, None)
-    track_prior = known_to(staged, locator)
-    locator.keep(at(staged.frame(), 1))
-    found = run_to_completion(locator.search_locally(1, track_prior))
+    task = recovery_of(staged, None)
+    track_prior = known_to(staged, task)
+    task.keep(at(staged.frame(), 1))
+    found = run_to_completion(task.search_locally(1, track_prior))
     assert isinstance(found, PoseFound)
-    assert locator.found is not None
-    assert np.linalg.norm(locator.found[1][:3, 3] - staged.T_cam_centre[:3, 3]) < 0.003
-    assert isinstance(run_to_completion(locator.search(1, track_prior)), NothingFound)
+    assert task.found is not None
+    assert np.linalg.norm(task.found[1][:3, 3] - staged.T_cam_centre[:3, 3]) < 0.003
+    assert isinstance(run_to_completion(task.search_image(1, track_prior)), NothingFound)
 
 
 def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(
     staged: Staged, detector: Detector
 ) -> None:
-    locator = locator_of(staged, detector)
-    track_prior = known_to(staged, locator)
-    locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, track_prior), PoseFound)
-    assert isinstance(run_to_completion(locator.propagate(1)), PosePropagated)
-    locator.keep(at(staged.frame(), 2))
-    assert isinstance(searched(locator, track_prior), NothingFound), "nothing changed there"
-    assert isinstance(searched(locator, track_prior, thorough=True), PoseFound), "a thorough search looks everywhere"
+    task = recovery_of(staged, detector)
+    track_prior = known_to(staged, task)
+    task.keep(at(staged.frame(), 1))
+    assert isinstance(searched(task, track_prior), PoseFound)
+    assert isinstance(run_to_completion(task.propagate(1)), PosePropagated)
+    task.keep(at(staged.frame(), 2))
+    assert isinstance(searched(task, track_prior), NothingFound), "nothing changed there"
+    assert isinstance(searched(task, track_prior, thorough=True), PoseFound), "a thorough search looks everywhere"
 
 
 def test_what_moved_is_looked_at_again(staged: Staged, detector: Detector) -> None:
-    locator = locator_of(staged, detector)
-    track_prior = known_to(staged, locator)
-    locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, track_prior), PoseFound)
+    task = recovery_of(staged, detector)
+    track_prior = known_to(staged, task)
+    task.keep(at(staged.frame(), 1))
+    assert isinstance(searched(task, track_prior), PoseFound)
     T = staged.T_cam_centre.copy()
     T[0, 3] -= 0.1
-    locator.keep(at(staged.frame(T), 2))
-    assert isinstance(searched(locator, track_prior), PoseFound)
-    assert locator.found is not None
-    assert np.linalg.norm(locator.found[1][:3, 3] - T[:3, 3]) < 0.005
+    task.keep(at(staged.frame(T), 2))
+    assert isinstance(searched(task, track_prior), PoseFound)
+    assert task.found is not None
+    assert np.linalg.norm(task.found[1][:3, 3] - T[:3, 3]) < 0.005
 
 
 def test_a_track_that_begins_forgets_what_was_turned_down(staged: Staged, detector: Detector) -> None:
-    locator = locator_of(staged, detector)
-    track_prior = known_to(staged, locator)
-    locator.keep(at(staged.frame(), 1))
-    assert isinstance(searched(locator, track_prior), PoseFound)
-    locator.begun()
-    locator.keep(at(staged.frame(), 2))
-    assert isinstance(searched(locator, track_prior), PoseFound)
+    task = recovery_of(staged, detector)
+    track_prior = known_to(staged, task)
+    task.keep(at(staged.frame(), 1))
+    assert isinstance(searched(task, track_prior), PoseFound)
+    task.clear()
+    task.keep(at(staged.frame(), 2))
+    assert isinstance(searched(task, track_prior), PoseFound)

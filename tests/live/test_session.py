@@ -18,10 +18,10 @@ from storm_edge.geometry.se3 import invert, make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.live.config import LanesConfig, ScheduleConfig, StormConfig
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.factory import make_batched_group, make_object_sessions
+from storm_edge.live.factory import SharedParts, make_batched_group, make_object_session, make_object_sessions
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import FrameResult, Track, TrackState
 from storm_edge.pipeline.detect.detection import TrackPrior
@@ -79,7 +79,7 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
     frame = two_mugs(staged, T_b)
     group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
-    a, b = (ObjectSession(named(staged, name).item, None, group=group) for name in "ab")
+    a, b = (make_object_session(named(staged, name).item, None, shared=SharedParts(group=group)) for name in "ab")
     loop, first = Session([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []
     for index in range(9):
@@ -128,7 +128,9 @@ class CountingVerifier:
 def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None:
     """One object per frame is verified: every third frame each, or less often where there are more of them."""
     asked: list[str] = []
-    items = [ObjectSession(named(staged, name).item, None, verifier=CountingVerifier(name, asked)) for name in names]
+    items = [
+        make_object_session(named(staged, name).item, None, verifier=CountingVerifier(name, asked)) for name in names
+    ]
     loop, first = Session(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
     frame, by_frame = staged.frame(), []
     for index in range(12):
@@ -165,7 +167,7 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
     """Two were tracked and are gone. A looks nearby, then B does, which goes before A's search; then B searches."""
     log: list[str] = []
     items = [
-        ObjectSession(named(staged, name).item, None, detector=SlowDetector(name, log, chunks=10_000))
+        make_object_session(named(staged, name).item, None, detector=SlowDetector(name, log, chunks=10_000))
         for name in "ab"
     ]
     loop, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
@@ -188,7 +190,12 @@ def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
 def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> None:
     log: list[str] = []
     with BackgroundLane() as lane:
-        a = ObjectSession(named(staged, "a").item, None, detector=SlowDetector("a", log, chunks=10**9), lane=lane)
+        a = make_object_session(
+            named(staged, "a").item,
+            None,
+            detector=SlowDetector("a", log, chunks=10**9),
+            shared=SharedParts(lane=lane),
+        )
         loop, frame = Session([a], lane=lane), empty(staged)
         deadline, index = time.monotonic() + DEADLINE_S, 0
         while not log and time.monotonic() < deadline:

@@ -16,8 +16,9 @@ from storm_edge.errors import ConfigError, SceneError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, invert, make_T
-from storm_edge.live.executor import ObjectSession, check_apparent_size
-from storm_edge.live.factory import make_object_sessions
+from storm_edge.live.config import SessionConfig
+from storm_edge.live.factory import make_object_session, make_object_sessions
+from storm_edge.live.object_session import check_apparent_size
 from storm_edge.live.track_report import TrackState
 from storm_edge.replay.follow import follow, label_indices
 from tests.staged import TABLE_DEPTH_M, Staged
@@ -49,7 +50,7 @@ def test_follows_from_the_first_mask_or_label(staged: Staged, tmp_path: Path, in
     T = staged.T_cam_centre
     poses = [None, *(shifted(T, 0.004 * step) for step in range(5))]
     scene = write_scene(staged, tmp_path / "scene", poses, masked=1)
-    tracks = [track for _, (track,) in follow(scene, [ObjectSession(staged.item, None)], init=init)]
+    tracks = [track for _, (track,) in follow(scene, [make_object_session(staged.item, None)], init=init)]
     assert [track.state for track in tracks] == [TrackState.SEARCHING] + [TrackState.TRACKING] * 5
     assert tracks[0].T_cam_obj is None
     assert tracks[0].pose_age_ms is None
@@ -67,7 +68,7 @@ def test_follows_from_the_first_mask_or_label(staged: Staged, tmp_path: Path, in
 def test_a_lost_object_is_reported_lost_and_has_no_pose(staged: Staged, tmp_path: Path) -> None:
     T = staged.T_cam_centre
     scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 8])
-    tracks = [track for _, (track,) in follow(scene, [ObjectSession(staged.item, None)], init=Init.GT)]
+    tracks = [track for _, (track,) in follow(scene, [make_object_session(staged.item, None)], init=Init.GT)]
     states = [track.state for track in tracks]
     assert states[:2] == [TrackState.TRACKING] * 2
     assert TrackState.LOST in states[2:6]
@@ -82,7 +83,7 @@ def test_an_object_that_comes_back_elsewhere_is_found_and_forwarded(staged: Stag
     turn = exp_so3([0.0, 0.9, 0.3])
     back = [make_T(turn @ T[:3, :3], T[:3, 3] + [-0.08 + 0.002 * i, 0.01, 0.0]) for i in range(30)]
     scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 6, *back])
-    tracks = [track for _, (track,) in follow(scene, [ObjectSession(staged.item, None)], init=Init.GT)]
+    tracks = [track for _, (track,) in follow(scene, [make_object_session(staged.item, None)], init=Init.GT)]
     states = [track.state for track in tracks]
     found = states.index(TrackState.TRACKING, 8)
     assert TrackState.REGISTERING in states[8:found]
@@ -131,7 +132,7 @@ def test_lost_beyond_its_surroundings_it_is_found_in_the_whole_image(staged: Sta
 def test_a_loop_without_a_detector_cannot_begin_by_itself(staged: Staged, tmp_path: Path) -> None:
     scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
     with pytest.raises(ConfigError, match="no detector for mug"):
-        next(follow(scene, [ObjectSession(staged.item, None)], init=Init.AUTO))
+        next(follow(scene, [make_object_session(staged.item, None)], init=Init.AUTO))
 
 
 def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: Path) -> None:
@@ -146,19 +147,19 @@ def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: P
 def test_no_mask_in_the_whole_scene(staged: Staged, tmp_path: Path) -> None:
     scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre], masked=5)
     with pytest.raises(SceneError, match="mask"):
-        next(follow(scene, [ObjectSession(staged.item, None)], init=Init.MASK))
+        next(follow(scene, [make_object_session(staged.item, None)], init=Init.MASK))
 
 
 def test_no_label_in_the_whole_scene(staged: Staged, tmp_path: Path) -> None:
     write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
     scene = BopScene(tmp_path / "scene", labels="other.json")
     with pytest.raises(SceneError, match="no frame with a pose label"):
-        next(follow(scene, [ObjectSession(staged.item, None)], init=Init.GT))
+        next(follow(scene, [make_object_session(staged.item, None)], init=Init.GT))
 
 
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 def test_a_label_in_another_unit(staged: Staged, factor: float) -> None:
     frame = staged.frame()
-    check_apparent_size(staged.bundle.diameter_m, staged.T_cam_centre, frame)
+    check_apparent_size(staged.bundle.diameter_m, staged.T_cam_centre, frame, SessionConfig())
     with pytest.raises(UnitError, match="--unit"):
-        check_apparent_size(staged.bundle.diameter_m * factor, staged.T_cam_centre, frame)
+        check_apparent_size(staged.bundle.diameter_m * factor, staged.T_cam_centre, frame, SessionConfig())

@@ -136,9 +136,7 @@ class BackgroundLane:
         self._switch_interval_s = sys.getswitchinterval()
 
     def __enter__(self) -> BackgroundLane:
-        sys.setswitchinterval(self._config.switch_interval_s)
-        self._is_open = True
-        self._start_thread()
+        self.open()
         return self
 
     def __exit__(
@@ -155,6 +153,12 @@ class BackgroundLane:
     def thread_replaced(self) -> bool:
         """Whether a chunk hung and another thread took over."""
         return self._replaced
+
+    def open(self) -> None:
+        """Start the thread; `close` ends it."""
+        sys.setswitchinterval(self._config.switch_interval_s)
+        self._is_open = True
+        self._start_thread()
 
     def submit(
         self, work: Generator[str | None, None, Answer], *, kind: str = "work", lane: Lane = Lane.LOCATE

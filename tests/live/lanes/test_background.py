@@ -15,8 +15,7 @@ import pytest
 from storm_edge.errors import BackendError
 from storm_edge.frame import Frame
 from storm_edge.live.config import LanesConfig, ScheduleConfig
-from storm_edge.live.executor import ObjectSession
-from storm_edge.live.factory import make_object_sessions
+from storm_edge.live.factory import SharedParts, make_object_session, make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.track_report import TrackState
@@ -286,7 +285,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
     buffers = staged.buffers(still)
     try:
         with BackgroundLane(LanesConfig(first_hang_s=0.3)) as lane:
-            loop = ObjectSession(staged.item, None, detector=StuckDetector(), lane=lane)
+            loop = make_object_session(staged.item, None, detector=StuckDetector(), shared=SharedParts(lane=lane))
 
             def track_until_it_raises() -> None:
                 deadline = time.monotonic() + DEADLINE_S

@@ -15,7 +15,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.live.config import LanesConfig, ScheduleConfig
 from storm_edge.live.events import Event, PoseScored, ScoreSource
-from storm_edge.live.executor import ObjectSession
+from storm_edge.live.factory import SharedParts, make_object_session
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -75,18 +75,18 @@ class Player:
     """The mug standing still; every frame is marked with its number."""
 
     def __init__(self, staged: Staged, verifier: Verifier, lane: BackgroundLane | None) -> None:
-        self.loop = ObjectSession(staged.item, None, verifier=verifier, lane=lane)
+        self.loop = make_object_session(staged.item, None, verifier=verifier, shared=SharedParts(lane=lane))
         self.heard: list[tuple[int, PoseScored]] = []
         self._staged, self._still, self._buffers = staged, staged.frame(), staged.buffers()
         self._next = 0
-        hear = self.loop._hear
+        handle = self.loop._handle
 
         def noted(event: Event) -> None:
             if isinstance(event, PoseScored) and event.source is ScoreSource.NETWORK:
                 self.heard.append((self.loop.state.frame, event))
-            hear(event)
+            handle(event)
 
-        self.loop._hear = noted  # type: ignore[method-assign]
+        self.loop._handle = noted  # type: ignore[method-assign]
 
     def play(self, count: int = 1) -> list[Track]:
         return [self._frame() for _ in range(count)]
@@ -190,7 +190,7 @@ def test_votes_that_say_no_lose_the_track_and_leave_nothing_under_way(staged: St
         states = [track.state for track in tracks]
         assert TrackState.SUSPECT in states
         assert len(player.heard) >= 4, "one doubt is no loss"
-        assert player.loop._verifying._futures == []
+        assert player.loop._verification._futures == []
         player.loop.stop()
 
 
@@ -200,8 +200,8 @@ def test_a_fault_beside_the_frames_rebuilds_the_lane_once_and_then_ends_the_run(
         player = Player(staged, verifier, lane)
         player.play_until(lambda: bool(player.heard))
         verifier.faults.append(MemoryError("no more"))
-        player.play_until(lambda: bool(player.loop.rebuilt))
-        assert player.loop.rebuilt == {"verify": "no more"}
+        player.play_until(lambda: bool(player.loop.rebuild_reasons))
+        assert player.loop.rebuild_reasons == {"verify": "no more"}
         heard = len(player.heard)
         assert {t.state for t in player.play_until(lambda: len(player.heard) > heard)} == {TrackState.TRACKING}
         verifier.faults.append(MemoryError("again"))
