@@ -70,10 +70,10 @@ def test_without_a_scene_the_demo_is_rendered(
 
 
 def test_the_demo_recording_ends_before_the_mug_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from storm_edge.synthetic import scenes
+    from storm_edge.synthetic import scene_renderer
 
     counts = []
-    monkeypatch.setattr(scenes, "write_scene", lambda path, script: counts.append(script.frame_count))
+    monkeypatch.setattr(scene_renderer, "write_scene", lambda path, script: counts.append(script.frame_count))
     for whole in (False, True):
         bench_recording.write_demo_recording(tmp_path / "demo", whole=whole)
     assert counts == [demo_data.HIDDEN_FRAMES.start - 17, demo_data.FRAME_COUNT]
