@@ -90,7 +90,9 @@ SCENES_TEST = _seeds(Split.TEST, 1_000_000, 10_000, "single images: none looked 
 SEQUENCES_TEST = _seeds(Split.TEST, 1_010_000, 10_000, "sequences: none looked at")
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
-SEARCHES_DEV = _seeds(Split.DEV, 0, 10_000, "images of benchmark `search`: 0 to 49 and 400 to 459 looked at")
+SEARCHES_DEV = _seeds(
+    Split.DEV, 0, 10_000, "images of benchmark `search`: 0 to 49 and 400 to 459 looked at, 5000 to 5028 fitted to"
+)
 SEARCHES_TEST = _seeds(Split.TEST, 10_000, 10_000, "cluttered images: none looked at")
 
 SCENE_RANGES = (
