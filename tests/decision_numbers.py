@@ -5,7 +5,7 @@
 A number is no decision where it is
 
 * 0, 1, 2, one of them negative, or a half;
-* a conversion of units: 10 to the power of 3, 6 or 9 either way, 255, 360 and 180;
+* a conversion of units: 10 to the power of 3, 6 or 9 either way, 100, 180, 255 and 360;
 * a guard against division by zero: at most a millionth;
 * an index, an axis, a number of dimensions, part of a shape, or the digits that a number is rounded to;
 * part of a type;
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("storm_edge/pipeline", "storm_edge/live")
 
 SMALL = {0, 1, 2, 0.5}
-UNITS = {1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9, 255, 360, 180}
+UNITS = {1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9, 100, 180, 255, 360}
 GUARD = 1e-6
 SHAPE_CALLS = {"zeros", "ones", "empty", "full", "eye", "reshape", "identity"}
 SHAPE_KEYWORDS = {"shape", "axis", "ndim", "axes", "decimals"}

@@ -74,6 +74,8 @@ class RegisterConfig(Config):
     max_size_factor: float = tuned(30.0, unit="1", low=1.0, high=1000.0)
     """A model that is so many times larger or smaller than what the mask shows is in another unit. A visible part is
     at most the diameter, plus stray depth, and rarely less than a tenth of it."""
+    stray_depth_percent: float = tuned(10.0, unit="%", low=0.0, high=49.0)
+    """Share of a mask's points at either end that is left out, as stray depth, when its size is measured."""
 
     @classmethod
     def presets(cls) -> Mapping[str, Config]:

@@ -45,19 +45,20 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px
     return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
 
 
-def check_scale(surface: Float64, diameter_m: float, *, max_factor: float) -> None:
+def check_scale(surface: Float64, diameter_m: float, *, max_factor: float, stray_percent: float) -> None:
     """Refuse a model whose size and the depth under the mask cannot be in the same unit.
 
     Args:
         surface: Points under the mask [m], ``(N, 3)``.
         diameter_m: Diameter of the model [m].
         max_factor: From here on the two are in different units.
+        stray_percent: Share of the points at either end that is left out as stray depth [%].
 
     Raises:
         UnitError: The model is many times larger or smaller than what the mask shows.
     """
-    low, high = np.percentile(surface, [10.0, 90.0], axis=0)  # fixed: without stray depth at either end
-    extent_m = float(np.linalg.norm((high - low)[:2])) / 0.8  # fixed: the share of a range between those two
+    low, high = np.percentile(surface, [stray_percent, 100.0 - stray_percent], axis=0)
+    extent_m = float(np.linalg.norm((high - low)[:2])) / ((100.0 - 2.0 * stray_percent) / 100.0)
     if not diameter_m / max_factor < extent_m < diameter_m * max_factor:
         factor = diameter_m / max(extent_m, 1e-9)
         raise UnitError(

@@ -131,7 +131,12 @@ class Registrar:
         """
         non_finite_count = self.non_finite_count
         surface = masked_surface(frame, mask, min_depth_px=self._config.min_depth_px)
-        check_scale(surface, self._bundle.diameter_m, max_factor=self._config.max_size_factor)
+        check_scale(
+            surface,
+            self._bundle.diameter_m,
+            max_factor=self._config.max_size_factor,
+            stray_percent=self._config.stray_depth_percent,
+        )
         task = _Task(
             frame=frame,
             mask=mask,

@@ -87,7 +87,7 @@ def _pieces(
     step = cv2.dilate(z, ring) - cv2.erode(unknown, ring)
     inner = stands_out & (z > 0.0) & (step < np.float32(config.edge_share) * z + np.float32(config.edge_m))
     count, labels = cv2.connectedComponents(inner.astype(np.uint8), connectivity=4)  # fixed: pixels that share a side
-    margins = [config.extent_margin_percent, 100.0 - config.extent_margin_percent]  # fixed: per cent
+    margins = [config.extent_margin_percent, 100.0 - config.extent_margin_percent]
     found = []
     for number in range(1, count):
         piece = labels == number

@@ -11,6 +11,7 @@ from storm_edge.pipeline.register.mask_surface import check_scale, masked_surfac
 from tests.staged import Staged
 
 CONFIG = RegisterConfig()
+LIMITS = {"max_factor": CONFIG.max_size_factor, "stray_percent": CONFIG.stray_depth_percent}
 
 
 def test_the_surface_under_a_mask_is_the_objects(staged: Staged) -> None:
@@ -26,6 +27,6 @@ def test_the_surface_under_a_mask_is_the_objects(staged: Staged) -> None:
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 def test_model_in_another_unit(staged: Staged, factor: float) -> None:
     surface = masked_surface(staged.buffers(), staged.mask(), min_depth_px=CONFIG.min_depth_px)
-    check_scale(surface, staged.bundle.diameter_m, max_factor=CONFIG.max_size_factor)
+    check_scale(surface, staged.bundle.diameter_m, **LIMITS)
     with pytest.raises(UnitError, match="--unit"):
-        check_scale(surface, staged.bundle.diameter_m * factor, max_factor=CONFIG.max_size_factor)
+        check_scale(surface, staged.bundle.diameter_m * factor, **LIMITS)
