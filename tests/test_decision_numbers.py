@@ -8,8 +8,6 @@ from tests.decision_numbers import ROOT, decision_numbers, files
 
 MOST = {
     "live": 25,
-    "pipeline/refine": 62,
-    "pipeline/track": 8,
 }
 """How many are left in each part; may only fall."""
 

@@ -36,9 +36,9 @@ from storm_edge.kernels.device import require_device
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
+from storm_edge.pipeline.track.batched import BatchedTracker
+from storm_edge.pipeline.track.config import BatchedTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.synthetic.scene_renderer import LabelledFrame, SceneRenderer
 
@@ -164,7 +164,7 @@ def run_adaptive(
     network = None
     if networks is not None:
         network = PoseRefiner(item, networks, batch=2, options=options)
-    tracker = StepwiseTracker(item, GeometricRefiner(item.viewpoints), network)
+    tracker = StepwiseTracker(item, network)
     buffers = FrameBuffers(*frames[0].frame.size_px, device)
     buffers.upload(frames[0].frame)
     tracker.start(buffers, frames[0].T_cam_obj @ bundle.T_obj_centre)

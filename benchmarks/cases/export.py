@@ -51,7 +51,7 @@ from storm_edge.live.config import StormConfig
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.config import REFINE_FIRST
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.replay.pose_log import POSES
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from storm_edge.synthetic.pairs import PairConfig, PairSampler

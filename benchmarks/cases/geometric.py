@@ -36,8 +36,9 @@ from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.descent import GeometricStep
-from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts
+from storm_edge.pipeline.refine.config import GeometricConfig, GeometricStep
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.motion import motion_starts
 from storm_edge.synthetic.objects import make_object
 from storm_edge.synthetic.scene_renderer import SceneRenderer
 from storm_edge.synthetic.scene_script import MovingMesh

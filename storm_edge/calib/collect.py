@@ -22,7 +22,6 @@ from storm_edge.errors import InputError, MaskError, UnitError, mismatch
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.config import RegisterConfig, RegistrationStage
 from storm_edge.pipeline.register.registrar import Registrar
@@ -31,7 +30,8 @@ from storm_edge.pipeline.segment.maps import NETWORKS
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.sharpen import Sharpener
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.pipeline.verify.verifier import open_verifier
 from storm_edge.replay.follow import label_indices
 
@@ -128,7 +128,7 @@ class _Run:
         self._registrar = Registrar(on_device, bundle, config=schedule)
         refiner = PoseRefiner(on_device, bundle, batch=2)
         config = StepwiseTrackConfig(ask_network="always")
-        self._tracker = StepwiseTracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
+        self._tracker = StepwiseTracker(on_device, refiner, config=config)
         self._verifier = open_verifier(on_device, bundle)
 
     def run(self) -> bool:

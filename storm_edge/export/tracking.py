@@ -26,10 +26,10 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
 from storm_edge.synthetic.scenes import evaluation_sequences
 from storm_edge.synthetic.splits import SEQUENCES_VAL_GATE
@@ -98,7 +98,7 @@ def _follow(recording: _Recording, networks: GivenBundle) -> list[float]:
         return [_LOST_M] * len(frames)
     refiner = PoseRefiner(on_device, networks, batch=2)
     config = StepwiseTrackConfig(ask_network="always")
-    tracker = StepwiseTracker(on_device, GeometricRefiner(on_device.viewpoints), refiner, config=config)
+    tracker = StepwiseTracker(on_device, refiner, config=config)
     tracker.start(buffers, pose)
     errors_m = [points.add_s(recording.T_cam_centre[0], pose)]
     for frame, truth in zip(frames[1:], recording.T_cam_centre[1:], strict=True):

@@ -1,7 +1,7 @@
 """What speaks for a pose: depth, contour and colour agreement of the sparse points, as sums per hypothesis.
 
 The same points that the Gauss-Newton rows come from are looked up once more at the final pose, nothing is rendered.
-`pipeline.refine.geometric` turns the sums into one residual. `kernels.agreement` renders and asks every pixel the
+`pipeline.refine.alignment` turns the sums into one residual. `kernels.agreement` renders and asks every pixel the
 same.
 """
 
@@ -187,15 +187,18 @@ def contour_evidence_kernel(
 
 RESIDUAL, DEPTH_TERM, CONTOUR_TERM, COLOUR_TERM, INLIER_SHARE, HIDDEN_SHARE = range(6)
 TERM_COUNT = 6
-"""Columns of the terms that `fuse_sums` makes, see `pipeline.refine.geometric`."""
+"""Columns of the terms that `fuse_sums` makes, see `pipeline.refine.alignment`."""
 
-CONTRAST_FLOOR = 0.03**2
+HALF_WEIGHT_COUNT = 8.0
+"""Points or lines at which a term has half its weight."""
+
+TONE_CONTRAST_FLOOR = 0.03**2
 """Variance of the model's tones at which the colour term counts half; RGB counted from 0 to 1."""
 
 
 @wp.func
 def fuse_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, terms: wp.array2d(dtype=wp.float64)):
-    """The terms of hypothesis ``n``: `pipeline.refine.geometric.weigh` on the device, in float64 like there."""
+    """The terms of hypothesis ``n``: `pipeline.refine.alignment.fuse_terms` on the device, in float64 like there."""
     one = wp.float64(1.0)
     zero = wp.float64(0.0)
     judged = wp.float64(sums[n, JUDGED])
@@ -215,14 +218,14 @@ def fuse_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, t
     correlation = covariance / wp.sqrt(wp.max(variance_m * variance_o, wp.float64(1.0e-12)))
     colour = wp.min(one - correlation, one)
 
-    # A term that rests on few points says little: eight of them count half.
-    eight = wp.float64(8.0)
-    depth_weight = judged / (judged + eight)
+    # A term that rests on few points says little.
+    half = wp.float64(wp.static(HALF_WEIGHT_COUNT))
+    depth_weight = judged / (judged + half)
     contour_weight = zero
     if colours_known:
-        contour_weight = lines / (lines + eight)
-    contrast = variance_m / (variance_m + wp.float64(wp.static(CONTRAST_FLOOR)))
-    colour_weight = inliers / (inliers + eight) * contrast
+        contour_weight = lines / (lines + half)
+    contrast = variance_m / (variance_m + wp.float64(wp.static(TONE_CONTRAST_FLOOR)))
+    colour_weight = inliers / (inliers + half) * contrast
     total = depth_weight + contour_weight + colour_weight
     residual = one
     if total > zero:

@@ -1,6 +1,6 @@
 """Launches whose arguments are packed once: on a CPU packing takes longer than small kernels do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import warp as wp
@@ -51,3 +51,37 @@ class LaunchCache:
                 command.set_param_at_index(i, inputs[i])
                 packed[i] = inputs[i]
         command.launch()
+
+
+class RecordedLaunches:
+    """Launches by name, whose arguments are listed the first time only: for those that change with nothing but it.
+
+    Args:
+        device: Where the kernels run.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._commands: dict[Hashable, Any] = {}
+
+    def launch(
+        self, name: Hashable, kernel: Any, dim: int | tuple[int, ...], inputs: Callable[[], Sequence[Any]]
+    ) -> None:
+        """Launch on the current stream. Enqueues only.
+
+        Args:
+            name: Says with ``dim`` which launch it is: the same name must mean the same arguments.
+            kernel: The kernel.
+            dim: Threads.
+            inputs: Lists all its arguments, outputs too; called the first time.
+        """
+        key = (name, dim)
+        command = self._commands.get(key)
+        if command is None:
+            command = wp.launch(kernel, dim=dim, inputs=inputs(), device=self._device, record_cmd=True)
+            self._commands[key] = command
+        command.launch()
+
+    def clear(self) -> None:
+        """Forget all: the arrays that they name are others now."""
+        self._commands.clear()

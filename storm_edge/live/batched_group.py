@@ -26,9 +26,11 @@ from storm_edge.live.engine_recovery import ReopenableNetworks
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.batched import BatchedReport, BatchedTrackConfig, BatchedTracker, make_object
+from storm_edge.pipeline.track.batched import BatchedReport, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker, TrackStep
+from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
+from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float64 = NDArray[np.float64]
 

@@ -28,7 +28,6 @@ from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
@@ -144,7 +143,7 @@ def make_object_session(
     network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
 
     def make_tracker() -> StepwiseTracker:
-        return StepwiseTracker(item, GeometricRefiner(item.viewpoints), network, config=config.track.stepwise)
+        return StepwiseTracker(item, network, config=config.track.stepwise)
 
     tracker: ObjectTracker
     if shared.group is None:

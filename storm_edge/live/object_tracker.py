@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.track.stepwise import StepwiseTracker, TrackStep
+from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

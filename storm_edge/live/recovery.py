@@ -31,7 +31,7 @@ from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
-from storm_edge.pipeline.track.stepwise import TrackStep
+from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
 Float64 = NDArray[np.float64]

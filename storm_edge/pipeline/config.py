@@ -12,8 +12,7 @@ from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.register.config import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
-from storm_edge.pipeline.track.batched import BatchedTrackConfig
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
 from storm_edge.pipeline.verify.config import VerifyConfig
 
 

@@ -24,7 +24,7 @@ from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.track.batched import BatchedTracker
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.synthetic.objects import make_object
 from tests.faulty import FaultyBundle
 from tests.live.test_session import Starting, at, named, two_mugs

@@ -30,7 +30,7 @@ from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
 from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from tests.engines import tiny
 from tests.faulty import FaultyBundle, Plan

@@ -17,7 +17,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, are_poses
 from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.pipeline.verify.verifier import open_verifier
 from tests.faulty import FaultyBundle
 from tests.staged import Staged

@@ -16,7 +16,6 @@ from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE
 from storm_edge.pipeline.detect.detection import TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -31,7 +30,7 @@ def detector(staged: Staged) -> Detector:
 
 def recovery_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
     def tracker() -> StepwiseTracker:
-        return StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
+        return StepwiseTracker(staged.item, None)
 
     stages = RecoveryStages(
         registrar=Registrar(staged.item, None),

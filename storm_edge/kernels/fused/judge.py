@@ -21,7 +21,7 @@ SCORE, VISIBLE, COLOUR, HIDDEN = range(4)
 SCORE_COUNT = 4
 """Columns of the scores, see `pipeline.refine.judge.Judgement`."""
 
-CONTRAST_FLOOR = 0.02**2
+COLOUR_CONTRAST_FLOOR = 0.02**2
 """Colour variance [0, 1]^2 below which a pattern counts as noise and correlation fades to 0."""
 
 
@@ -77,7 +77,7 @@ def score_sums(
         variance_m += wp.max(wp.float64(sums[n, ag.MODEL_SQUARE + c]) / count - mean_m * mean_m, zero)
         variance_o += wp.max(wp.float64(sums[n, ag.OBSERVED_SQUARE + c]) / count - mean_o * mean_o, zero)
         covariance += wp.float64(sums[n, ag.PRODUCT + c]) / count - mean_m * mean_o
-    colour = covariance / (wp.sqrt(variance_m * variance_o) + wp.float64(wp.static(CONTRAST_FLOOR)))
+    colour = covariance / (wp.sqrt(variance_m * variance_o) + wp.float64(wp.static(COLOUR_CONTRAST_FLOOR)))
     scores[n, SCORE] = visible + colour_weight * colour
     scores[n, VISIBLE] = visible
     scores[n, COLOUR] = colour

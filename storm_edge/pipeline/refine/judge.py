@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import crop_window
+from storm_edge.kernels import fused as fused_kernels
 from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import judge as judging
 from storm_edge.kernels.launch_cache import LaunchCache
@@ -65,7 +66,7 @@ def judge_sums(
     means = moments[:, :2]
     variances = np.maximum(moments[:, 2:4] - means * means, 0.0).sum(axis=2)
     covariance = (moments[:, 4] - means[:, 0] * means[:, 1]).sum(axis=1)
-    colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.CONTRAST_FLOOR)
+    colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.COLOUR_CONTRAST_FLOOR)
 
     model = covered + s[:, ag.SPILL] + s[:, ag.OCCLUDED]
     return PoseScores(
@@ -89,14 +90,14 @@ class PoseJudge:
         diameter_m: Its diameter.
         batch: Most poses per call of the renderer.
         config: How to judge.
-        fused: Whether `judge` may be one launch per batch where that pays, on a CPU (`kernels.fused.judge`).
+        fused: Whether `judge` is one launch per batch (`kernels.fused.judge`); by the device where None.
 
     Attributes:
         sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.
     """
 
     def __init__(
-        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, fused: bool = True
+        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, fused: bool | None = None
     ) -> None:
         self._config = config
         reach_m = 0.5 * diameter_m * config.crop_ratio
@@ -115,7 +116,7 @@ class PoseJudge:
         self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
         self._crops = ag.rendered_crops(self._renderer.depth, self._renderer.colour, self._window, tau_m=self.tau_m)
-        self._fused = fused and mesh.device.is_cpu
+        self._fused = fused_kernels.is_preferred(mesh.device) if fused is None else fused
         self._model, self._buffers = self._fused_mesh(), self._fused_buffers()
 
     def _fused_mesh(self) -> Any:
@@ -167,7 +168,7 @@ class PoseJudge:
                 count,
                 [frame.descriptor.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
                 + [self._model, self._T, self._buffers, self._scores],
-                changing=(2, 4),
+                changing=(2, 4),  # fixed: the mask and its size among them
             )
             score, visible, colour, occluded = self._scores_host.read(count).T.copy()
             return PoseScores(score=score, visible=visible, colour=colour, occluded=occluded)

@@ -23,7 +23,7 @@ from storm_edge.pipeline.refine.set_scorer import open_scorer
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_SURELY_WRONG = -100.0
+_SURELY_WRONG = -100.0  # fixed: in place of minus infinity
 """Logit of a hypothesis that ScoreNet gave no number: a probability of 4e-44."""
 
 

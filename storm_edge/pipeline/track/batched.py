@@ -7,7 +7,7 @@ one with the lowest residual. That costs more arithmetic than `pipeline.track.st
 whole step is one graph. On a CPU, where nothing is waited for anyway, `pipeline.track.stepwise` is the cheaper one.
 
 A wide search is not part of the schedule. A frame in doubt may be given to `pipeline.track.stepwise`,
-object by object, see `resident_object`; an object that is lost has to be found by others and started again.
+object by object, see `batched_object`; an object that is lost has to be found by others and started again.
 Poses are of the centred mesh (``T_cam_centre``).
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,15 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.graph_recording import GraphRecording
 from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
-from storm_edge.pipeline.refine.config import JudgeConfig
-from storm_edge.pipeline.refine.geometric import GeometricConfig, fuse_terms
+from storm_edge.pipeline.refine.alignment import fuse_terms
 from storm_edge.pipeline.refine.judge import PoseScores, judge_sums
+from storm_edge.pipeline.refine.motion import continued
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import (
     RefineLaunches,
@@ -46,33 +45,10 @@ from storm_edge.pipeline.track.batched_launches import (
 )
 from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.confidence import pose_confidence
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, TrackStep
+from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
+from storm_edge.pipeline.track.contract import TrackStep
 
 Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchedTrackConfig:
-    """The schedule of a step."""
-
-    network_iterations: int = 1
-    """RefineNet iterations per frame; 0 leaves the network out."""
-    geometry_starts: int = 2
-    """Hypotheses beside the network's: 1 is the last pose, 2 the last motion continued as well. 0 is for a network
-    that is always right."""
-    geometry: GeometricConfig = field(default_factory=GeometricConfig)
-    """Its ``narrow`` steps are the polish; limits, learning rates and margins are read too, and the fallback for a
-    frame in doubt uses all of it."""
-    judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
-    """How poses are judged for their confidence."""
-    graph: bool = True
-    """Whether a step becomes a CUDA graph where device and engine allow it; see `BatchedReport` for what became."""
-    zero_copy: bool = False
-    """Whether a GPU reads frames from the host's memory: for GPUs that share it, see `kernels.staging`."""
-
-    def hypothesis_count(self, *, with_network: bool) -> int:
-        """Poses per object that are polished and judged in a step."""
-        return (1 if with_network and self.network_iterations > 0 else 0) + self.geometry_starts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +113,7 @@ class BatchedTracker:
         if not objects or iterations < 0 or config.geometry_starts not in (0, 1, 2) or self._hypotheses == 0:
             got = f"{len(objects)} objects, {iterations} iterations, {config.geometry_starts} starts"
             expected = "an object or more, and a network or 1 to 2 starts"
-            raise InputError(mismatch("resident tracker", got, expected, "correct its configuration"))
+            raise InputError(mismatch("batched tracker", got, expected, "correct its configuration"))
         target = objects[0].device
         self._stream = (stream or wp.Stream(target)) if target.is_cuda else None
         self._device = target
@@ -152,7 +128,7 @@ class BatchedTracker:
                 counts = [item.launches.hypothesis_count for item in self.objects]
                 remedy = "make the objects with this configuration"
                 raise InputError(
-                    mismatch("resident tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy)
+                    mismatch("batched tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy)
                 )
             count = len(self.objects)
             self.frame = StagedFrame(*size_px, start_count=count * self._starts, device=target, zero_copy=zero_copy)
@@ -202,19 +178,22 @@ class BatchedTracker:
             self._wait()  # what was learned of the last frame reads buffers that are written now
             self.frame.upload(frame)
             descents.attach(self.frame)
-            descents.place(T)
-            descents.update_appearance(1.0)
-            residual = float(fuse_terms(descents.evidence(), colours_known=True).residual[0])
+            descents.put(T)
+            launches = descents.separate
+            launches.find_views(1)
+            launches.sum_evidence(1)
+            launches.learn(1.0)
+            residual = float(fuse_terms(descents.evidence(1), colours_known=True).residual[0])
             judged = judge.judge(self.frame, T[None], mask=None)
         item.begin(T, residual)
-        return _track_step(T, residual, judged, network_used=False)
+        return self._track_step(T, residual, judged, network_used=False)
 
     def pause(self, index: int = 0) -> None:
         """Skip an object from now on, until it is started again."""
         self.objects[index].pause()
 
     def colour_log_odds(self, index: int = 0) -> NDArray[np.float32] | None:
-        """What was learned of an object's colours, see `local_search.nearby_mask`; None before `start`. Waits."""
+        """What was learned of an object's colours, see `AppearanceModel.log_odds`; None before `start`. Waits."""
         with self._lane():
             return self.objects[index].colour_log_odds()
 
@@ -249,7 +228,7 @@ class BatchedTracker:
         """
         if not any(item.is_active for item in self.objects):
             remedy = "call start() with a registered pose"
-            raise InputError(mismatch("resident tracker", "no pose of any object", "one to start from", remedy))
+            raise InputError(mismatch("batched tracker", "no pose of any object", "one to start from", remedy))
         if not is_written:
             self.show(frame)
         with self._lane():
@@ -306,18 +285,18 @@ class BatchedTracker:
         best = int(np.argmin(np.where(usable, evidence.residual, np.inf)))
         residual = float(evidence.residual[best])
         pose = nearest_symmetric(poses[best], item.last, item.bundle.symmetries)
-        uses_fallback = item.has_fallback and item.is_doubtful(residual)
-        if item.is_trusted(residual) and not uses_fallback:
+        uses_fallback = item.has_fallback and item.geometry.baseline.is_doubtful(residual)
+        if item.geometry.baseline.is_trusted(residual) and not uses_fallback:
             self._learned[index].host["pose"][0] = pose
             self._learn[index].run()
-            item.geometry.update_baseline(residual)
+            item.geometry.baseline.update(residual)
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
-        return _track_step(pose, residual, judged, network_used=used, is_non_finite=not usable.all())
+        return self._track_step(pose, residual, judged, network_used=used, is_non_finite=not usable.all())
 
     def _settled(self, item: BatchedObject, step: TrackStep) -> TrackStep:
         """The step, or what the stepwise tracker makes of a doubtful one; from there the next frame goes on."""
-        if item.has_fallback and item.is_doubtful(step.residual):
+        if item.has_fallback and item.geometry.baseline.is_doubtful(step.residual):
             self._wait()
             again = item.track_stepwise(self.frame)
             if self._stream is not None:  # it used the device's own stream, which the next step does not wait for
@@ -330,6 +309,18 @@ class BatchedTracker:
                 step = replace(again, network_used=used, is_non_finite=is_non_finite)
         item.move(step.T_cam_centre)
         return step
+
+    def _track_step(
+        self, pose: Float64, residual: float, judged: PoseScores, *, network_used: bool, is_non_finite: bool = False
+    ) -> TrackStep:
+        confidence = pose_confidence(judged.visible, residual, judged.occluded, config=self._config.confidence)
+        return TrackStep(
+            T_cam_centre=pose,
+            confidence=float(confidence[0]),
+            residual=residual,
+            network_used=network_used,
+            is_non_finite=is_non_finite,
+        )
 
     def _lane(self) -> AbstractContextManager[Any]:
         """The lane's stream as the current one."""
@@ -351,29 +342,10 @@ def make_object(
     """An object for tracks of this configuration and bundle; see `BatchedObject` for the rest."""
     return BatchedObject(
         item,
+        config,
         hypothesis_count=config.hypothesis_count(with_network=networks is not None),
-        geometry=config.geometry,
-        judge=config.judge,
         fallback=fallback,
         network=network,
-    )
-
-
-def continued(T_last: Float64, T_before: Float64) -> Float64:
-    """The last motion once more: turn about the object's centre, and shift; the last of `geometric.motion_starts`."""
-    R = T_last[:3, :3] @ T_before[:3, :3].T @ T_last[:3, :3]
-    return make_T(R, 2.0 * T_last[:3, 3] - T_before[:3, 3])
-
-
-def _track_step(
-    pose: Float64, residual: float, judged: PoseScores, *, network_used: bool, is_non_finite: bool = False
-) -> TrackStep:
-    return TrackStep(
-        T_cam_centre=pose,
-        confidence=float(pose_confidence(judged.visible, residual, judged.occluded)[0]),
-        residual=residual,
-        network_used=network_used,
-        is_non_finite=is_non_finite,
     )
 
 

@@ -25,7 +25,8 @@ from storm_edge.kernels.staging import Staging
 from storm_edge.pipeline.inputs.config import InputPreset
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
-from storm_edge.pipeline.refine.descent import Descents, GeometricStep
+from storm_edge.pipeline.refine.config import GeometricStep
+from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.judge import PoseJudge
 
 Float64 = NDArray[np.float64]
@@ -49,7 +50,7 @@ class StagedFrame(FrameBuffers):
     def __init__(self, height: int, width: int, *, start_count: int, device: Device, zero_copy: bool = False) -> None:
         self._staging = Staging(
             {
-                "rgb": (wp.uint8, (height, width, 3)),
+                "rgb": (wp.uint8, (height, width, 3)),  # fixed: RGB
                 "depth": (wp.float32, (height, width)),
                 "K": (wp.mat33d, (1,)),
                 "starts": (wp.mat44f, (start_count,)),
@@ -93,7 +94,7 @@ def is_capturable(engine: Engine) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class RefineNetwork:
-    """RefineNet, opened, and what its pictures look like."""
+    """RefineNet, opened, and what its crops are made by."""
 
     engine: Engine
     """The engine, not bound yet."""
@@ -115,7 +116,7 @@ class RefineLaunches:
         stream: CUDA stream of the engine, None on a CPU.
 
     Attributes:
-        poses: In: where to look; out: the corrected poses; ``(N,)`` mat44f.
+        poses: In: the poses to correct; out: the corrected poses; ``(N,)`` mat44f.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class ObjectLaunches:
         self, descents: Descents, judge: PoseJudge, *, hypothesis_count: int, polish: Sequence[GeometricStep]
     ) -> None:
         self.descents, self.judge, self.hypothesis_count = descents, judge, hypothesis_count
-        self._polish = tuple(polish)
+        self._polish = descents.schedule(polish)
 
     def enqueue(
         self, frame: FrameBuffers, sources: Sequence[tuple[WpArray, int]], results: Staging, first: int
@@ -206,18 +207,18 @@ class ObjectLaunches:
             results: As `result_staging` makes them.
             first: Row of the first hypothesis in the results.
         """
-        descents, count = self.descents, self.hypothesis_count
-        descents.attach(frame)
+        launches, buffers, count = self.descents.separate, self.descents.buffers, self.hypothesis_count
+        self.descents.attach(frame)
         for n, (poses, index) in enumerate(sources):
-            wp.copy(descents.pose_buffer, poses, dest_offset=n, src_offset=index, count=1)
-        descents.placed(count)
-        for step in self._polish:
-            descents.step(step)
-        descents.enqueue_evidence()
-        self.judge.enqueue(frame, descents.pose_buffer, count)
+            wp.copy(buffers.poses, poses, dest_offset=n, src_offset=index, count=1)
+        launches.find_views(count)
+        for step in self._polish.steps:
+            launches.step(count, step)
+        launches.sum_evidence(count)
+        self.judge.enqueue(frame, buffers.poses, count)
         for name, values, width in (
-            ("poses", descents.pose_buffer, 1),
-            ("evidence", descents.evidence_buffer, ev.SUM_COUNT),
+            ("poses", buffers.poses, 1),
+            ("evidence", buffers.evidence, ev.SUM_COUNT),
             ("agreement", self.judge.sums_buffer, ag.SUM_COUNT),
         ):
             wp.copy(results.there[name], values, dest_offset=first * width, count=count * width)
@@ -225,9 +226,11 @@ class ObjectLaunches:
     def enqueue_appearance_update(self, frame: FrameBuffers, pose: WpArray, rate: float) -> None:
         """Learn the colours at a pose ``(1,)`` mat44f on the device. Enqueues only."""
         self.descents.attach(frame)
-        wp.copy(self.descents.pose_buffer, pose, count=1)
-        self.descents.placed(1)
-        self.descents.enqueue_appearance_update(rate)
+        launches = self.descents.separate
+        wp.copy(self.descents.buffers.poses, pose, count=1)
+        launches.find_views(1)
+        launches.sum_evidence(1)
+        launches.learn(rate)
 
 
 def result_staging(row_count: int, device: Device, *, zero_copy: bool) -> Staging:

@@ -18,43 +18,17 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.device import Device
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.config import JudgeConfig
-from storm_edge.pipeline.refine.descent import Descents
-from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner
+from storm_edge.pipeline.refine.appearance import AppearanceModel
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
+from storm_edge.pipeline.refine.motion import MOTION_START_COUNT, TURN_COUNT
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import ObjectLaunches
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker, TrackStep
+from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
+from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float64 = NDArray[np.float64]
-
-_WIDE = 9
-"""Starts of a wide search: three along the last motion, and the first turned both ways about three axes."""
-_IDLE_DISTANCE = 4.0
-"""Where an object that was never seen is thought to be: so many diameters before the camera, where it is drawn."""
-
-
-class SharedGeometry(GeometricRefiner):
-    """A refiner whose poses, colours and usual residual are also used by launches that do not ask it."""
-
-    @property
-    def descents(self) -> Descents:
-        """Poses and colours on the device."""
-        return self._descents
-
-    @property
-    def residual_baseline(self) -> float:
-        """The usual residual on this track."""
-        return self._residual_baseline
-
-    def settle(self, residual: float) -> None:
-        """Take the residual of a first pose as the usual one."""
-        self._residual_baseline, self._pause = residual, 0
-
-    def update_baseline(self, residual: float) -> None:
-        """Let the residual of a trusted pose move the baseline."""
-        rate = self.config.baseline_rates[residual > self._residual_baseline]
-        self._residual_baseline += rate * (residual - self._residual_baseline)
 
 
 class BatchedObject:
@@ -62,9 +36,8 @@ class BatchedObject:
 
     Args:
         item: The object; its device is used.
+        config: The schedule of a step; the polish are its geometry's ``narrow`` steps.
         hypothesis_count: Poses that are polished together in a step.
-        geometry: Limits, learning rates, and the polish (its ``narrow`` steps).
-        judge: How poses are judged.
         fallback: How the stepwise tracker treats frames in doubt; None leaves them as they are.
         network: RefineNet for it.
 
@@ -83,31 +56,36 @@ class BatchedObject:
     def __init__(
         self,
         item: ObjectOnDevice,
+        config: BatchedTrackConfig,
         *,
         hypothesis_count: int,
-        geometry: GeometricConfig,
-        judge: JudgeConfig,
         fallback: StepwiseTrackConfig | None = None,
         network: PoseRefiner | None = None,
     ) -> None:
         self.bundle, self.mesh = item.bundle, item.mesh_lod
-        self.geometry = SharedGeometry(item.viewpoints, config=geometry, batch=max(hypothesis_count, _WIDE))
+        batch = max(hypothesis_count, MOTION_START_COUNT + TURN_COUNT)
+        self.geometry = GeometricRefiner(item.viewpoints, config=config.geometry, batch=batch)
         # What a step launches must not depend on who was started before it was captured.
-        self.geometry.descents.colours_known = self.geometry.descents.exposure_known = True
+        self.appearance.colours_known = self.appearance.exposure_known = True
         self.launches = ObjectLaunches(
             self.geometry.descents,
-            PoseJudge(self.mesh, diameter_m=item.diameter_m, batch=hypothesis_count, config=judge),
+            PoseJudge(self.mesh, diameter_m=item.diameter_m, batch=hypothesis_count, config=config.judge),
             hypothesis_count=hypothesis_count,
-            polish=geometry.narrow,
+            polish=config.geometry.narrow,
         )
-        self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, _IDLE_DISTANCE * item.diameter_m])
+        self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, config.idle_distance_diameters * item.diameter_m])
         self.before = self.last
         self.is_active = False
         self.non_finite_count = self.fallback_count = 0
         self._was_started = False
         self._tracker: StepwiseTracker | None = None
         if fallback is not None:
-            self._tracker = StepwiseTracker(item, self.geometry, network, config=fallback)
+            self._tracker = StepwiseTracker(item, network, config=fallback, geometry=self.geometry)
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """What is known of its colours and of the exposure."""
+        return self.geometry.appearance
 
     @property
     def device(self) -> Device:
@@ -121,7 +99,7 @@ class BatchedObject:
 
     def begin(self, T_cam_centre: ArrayLike, residual: float) -> None:
         """Follow it from this pose ``(4, 4)`` on, whose colours were learned and whose residual this is."""
-        self.geometry.settle(residual)
+        self.geometry.reset(residual)
         self.last = self.before = np.array(T_cam_centre, dtype=np.float64)
         self.is_active = self._was_started = True
 
@@ -134,18 +112,9 @@ class BatchedObject:
         self.last, self.before = T_cam_centre, self.last
 
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What was learned of its colours, see `local_search.nearby_mask`; None before it began. Waits for the
+        """What was learned of its colours, see `AppearanceModel.log_odds`; None before it began. Waits for the
         device."""
-        return self.geometry.descents.log_odds() if self._was_started else None
-
-    def is_doubtful(self, residual: float) -> bool:
-        """Whether a residual is where the ordinary tracker begins its wide search."""
-        return residual > self.geometry.residual_baseline + self.geometry.config.narrow_margin
-
-    def is_trusted(self, residual: float) -> bool:
-        """Whether colours may be learned at a pose with this residual."""
-        config = self.geometry.config
-        return residual <= max(self.geometry.residual_baseline + config.trust_margin, config.trust_below)
+        return self.appearance.log_odds() if self._was_started else None
 
     def track_stepwise(self, frame: FrameBuffers) -> TrackStep:
         """What the ordinary tracker makes of this frame from the last poses; it learns where it trusts. Waits."""

@@ -1,8 +1,8 @@
 """Track: from the last pose to the next one, and how sure of it we are.
 
-Geometry runs on every frame; where its residual says that it went wrong, RefineNet looks at the pair of crops and
-geometry finishes from there. What is reported is the pose with the lowest residual. What the network adds is measured
-by ``benchmarks/cases/accuracy.py`` with ``--bundle nano`` against ``--bundle none``.
+Geometry runs on every frame; where its residual says that it went wrong, RefineNet corrects the pose and geometry
+finishes from there. What is reported is the pose with the lowest residual. What the network adds is measured by
+``benchmarks run accuracy`` with ``--bundle nano`` against ``--bundle none``.
 
 Poses are of the centred mesh (``T_cam_centre``).
 """
@@ -10,8 +10,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,41 +19,16 @@ from storm_edge.errors import InputError
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.config import JudgeConfig
-from storm_edge.pipeline.refine.geometric import GeometricRefiner, motion_starts
+from storm_edge.pipeline.refine.appearance import AppearanceModel
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
+from storm_edge.pipeline.refine.motion import motion_starts
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
+from storm_edge.pipeline.track.contract import TrackStep
 
 Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepwiseTrackConfig:
-    """When the network runs, and how poses are judged."""
-
-    ask_network: Literal["in doubt", "always", "never"] = "in doubt"
-    """When RefineNet looks at the frame: where geometry's own result is not to be trusted, or always, or never."""
-    network_iterations: int = 2
-    """RefineNet iterations when it is asked."""
-    judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(size_px=48))
-    """How the reported pose is judged for its confidence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackStep:
-    """The pose in one frame."""
-
-    T_cam_centre: Float64
-    """Pose of the centred mesh, ``(4, 4)``."""
-    confidence: float
-    """How far the pose is to be believed, 0..1, see `pipeline.track.confidence`."""
-    residual: float
-    """Geometric residual, 0 (agrees) to 1, see `pipeline.refine.geometric`."""
-    network_used: bool
-    """Whether RefineNet ran on this frame."""
-    is_non_finite: bool = False
-    """Whether something gave no number where it should have: the pose is then without its help."""
 
 
 class StepwiseTracker:
@@ -62,24 +36,24 @@ class StepwiseTracker:
 
     Args:
         item: The object.
-        geometry: Its geometric refiner; the colours of the object are learned into it.
         network: RefineNet on this object, or None to track by geometry alone.
         config: When the network runs, and how poses are judged.
+        geometry: Its geometric refiner, whose appearance and baseline go on; one of ``config`` where None.
     """
 
     def __init__(
         self,
         item: ObjectOnDevice,
-        geometry: GeometricRefiner,
         network: PoseRefiner | None,
         *,
         config: StepwiseTrackConfig | None = None,
+        geometry: GeometricRefiner | None = None,
     ) -> None:
         self._symmetries = item.bundle.symmetries
-        self._geometry = geometry
         self._network = network
-        self._config = config or StepwiseTrackConfig()
-        self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=self._config.judge)
+        self._config = config = config or StepwiseTrackConfig()
+        self._geometry = geometry or GeometricRefiner(item.viewpoints, config=config.geometry)
+        self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=config.judge)
         self._last: Float64 | None = None
         self._before: Float64 | None = None
 
@@ -94,9 +68,14 @@ class StepwiseTracker:
         """Go on from the last two poses of somebody else; what was learned stays."""
         self._last, self._before = T_last, T_before
 
+    @property
+    def appearance(self) -> AppearanceModel:
+        """What is known of the object's colours and of the exposure; see `Tracker.appearance`."""
+        return self._geometry.appearance
+
     def colour_log_odds(self) -> NDArray[np.float32] | None:
-        """What tracking learned of the object's colours, see `local_search.nearby_mask`; None before `start`."""
-        return self._geometry.colour_log_odds()
+        """What tracking learned of the object's colours, see `AppearanceModel.log_odds`; None before `start`."""
+        return self.appearance.log_odds()
 
     def update(self, frame: FrameBuffers) -> TrackStep:
         """The pose in the next frame.
@@ -135,7 +114,9 @@ class StepwiseTracker:
         judged = self._judge.judge(frame, pose[None], mask=None)
         return TrackStep(
             T_cam_centre=pose,
-            confidence=float(pose_confidence(judged.visible[0], residual, judged.occluded[0])),
+            confidence=float(
+                pose_confidence(judged.visible[0], residual, judged.occluded[0], config=self._config.confidence)
+            ),
             residual=residual,
             network_used=network_used,
             is_non_finite=is_non_finite,

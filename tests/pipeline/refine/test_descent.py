@@ -9,8 +9,10 @@ import warp as wp
 from storm_edge.frame import Frame
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.descent import Descents, RgbdBuffers
-from storm_edge.pipeline.refine.geometric import COARSE, FINE, FINEST, MEDIUM, ROUGH, AlignmentTerms, fuse_terms
+from storm_edge.pipeline.refine.alignment import AlignmentTerms, fuse_terms
+from storm_edge.pipeline.refine.config import COARSE, FINE, FINEST, MEDIUM, ROUGH, GeometricConfig
+from storm_edge.pipeline.refine.descent import Descents
+from storm_edge.pipeline.refine.launches import RgbdBuffers
 from tests.kernels.tracking import K_CAMERA, T_TRUE, moved, picture, views
 
 SCHEDULE = (ROUGH, COARSE, MEDIUM, FINE, FINEST)
@@ -23,7 +25,7 @@ def shown(buffers: FrameBuffers, T: np.ndarray = T_TRUE) -> RgbdBuffers:
 
 
 def made(*, fused: bool) -> Descents:
-    return Descents(ViewpointBuffers.from_viewpoints(views()), capacity=4, occlusion_m=0.03, gate_m=0.01, fused=fused)
+    return Descents(ViewpointBuffers.from_viewpoints(views()), capacity=4, config=GeometricConfig(), fused=fused)
 
 
 @pytest.fixture
@@ -56,15 +58,21 @@ def test_at_once_is_one_launch_each(
 
 @pytest.mark.parametrize("steps", [(), SCHEDULE])
 def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
-    """Before anything was learned, after one lesson, and after another one elsewhere."""
+    """Before anything was learned, after one update of the appearance, and after another one elsewhere."""
     whole, parts = made(fused=True), made(fused=False)
     frame = shown(buffers)
-    for T_lesson, rate in ((None, 0.0), (T_TRUE, 1.0), (starts[0], 0.3)):
+    for T_update, rate in ((None, 0.0), (T_TRUE, 1.0), (starts[0], 0.3)):
         found = []
         for descents in (whole, parts):
             descents.set_frame(frame)
-            lesson = None if T_lesson is None else descents.update_appearance_at(T_lesson, rate)
-            found.append((lesson, *descents.descend(starts, descents.schedule(steps)), descents.log_odds()))
+            update = None if T_update is None else descents.update_appearance_at(T_update, rate)
+            found.append(
+                (
+                    update,
+                    *descents.descend(starts, descents.schedule(steps)),
+                    descents.appearance.log_odds_buffer.numpy().copy(),
+                )
+            )
         for one, other in zip(*found, strict=True):
             if one is not None:
                 np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
@@ -78,7 +86,7 @@ def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: n
     descents.set_frame(shown(buffers))
     for _ in range(2):
         terms = descents.descend(starts, descents.schedule(())).terms
-        by_hand = fuse_terms(descents.evidence(), colours_known=descents.colours_known)
+        by_hand = fuse_terms(descents.evidence(len(starts)), colours_known=descents.appearance.colours_known)
         for name, value in vars(AlignmentTerms.of_terms(terms)).items():
             np.testing.assert_allclose(value, getattr(by_hand, name), rtol=1e-12, atol=1e-12, err_msg=name)
         descents.update_appearance_at(T_TRUE, 1.0)

@@ -12,7 +12,9 @@ from storm_edge.errors import InputError, MaskError
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.viewpoints import build_viewpoints
-from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, motion_starts, turned
+from storm_edge.pipeline.refine.config import GeometricConfig
+from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.motion import motion_starts, turned
 from storm_edge.synthetic.objects import make_object
 from tests.kernels.tracking import K_CAMERA, T_TRUE, handled_box, moved, picture, views
 

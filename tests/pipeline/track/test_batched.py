@@ -1,4 +1,4 @@
-"""The resident tracker: equals the classes it is made of, follows, allocates nothing, does not wait in between."""
+"""The batched tracker: equals the classes it is made of, follows, allocates nothing, does not wait in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import warp as wp
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
-from storm_edge.errors import FrameError, InputError
+from storm_edge.errors import ConfigError, FrameError, InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, make_T
@@ -23,16 +23,18 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
-from storm_edge.pipeline.refine.config import JudgeConfig
+from storm_edge.pipeline.refine.alignment import fuse_terms
+from storm_edge.pipeline.refine.config import GeometricConfig, JudgeConfig
 from storm_edge.pipeline.refine.descent import Descents
-from storm_edge.pipeline.refine.geometric import GeometricConfig, GeometricRefiner, fuse_terms, motion_starts
 from storm_edge.pipeline.refine.judge import PoseJudge
+from storm_edge.pipeline.refine.motion import motion_starts
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track import batched as resident
-from storm_edge.pipeline.track.batched import BatchedTrackConfig, BatchedTracker
+from storm_edge.pipeline.track.batched import BatchedTracker
 from storm_edge.pipeline.track.batched import make_object as make_object_of
 from storm_edge.pipeline.track.confidence import pose_confidence
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
+from storm_edge.pipeline.track.config import BatchedTrackConfig, ConfidenceConfig, StepwiseTrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.synthetic.objects import make_object
 from tests.pipeline.track.test_stepwise import moved
 from tests.staged import TABLE_DEPTH_M, K, Staged
@@ -72,19 +74,14 @@ def test_a_step_equals_the_classes_it_is_made_of(staged, recording, nano, iterat
     follower = tracks([bundle], nano, network_iterations=iterations, geometry_starts=starts)
     network = PoseRefiner(staged.item, nano, batch=1, options=OPTIONS)
     judge = PoseJudge(staged.item.mesh_lod, diameter_m=bundle.diameter_m, batch=1, config=JudgeConfig(size_px=48))
-    descents = Descents(
-        staged.item.viewpoints,
-        capacity=4,
-        occlusion_m=geometry.occlusion_m,
-        gate_m=geometry.gate_m,
-    )
+    descents = Descents(staged.item.viewpoints, capacity=4, config=geometry)
+    polish = descents.schedule(geometry.narrow)
     frame, last = recording[0]
     before = last
     follower.start(frame, last)
     buffers = staged.buffers(frame)
     descents.set_frame(buffers)
-    descents.place(last)
-    descents.update_appearance(1.0)
+    descents.update_appearance_at(last, 1.0)
 
     for frame, _ in recording[1:4]:
         found = follower.update(frame)[0]
@@ -96,21 +93,21 @@ def test_a_step_equals_the_classes_it_is_made_of(staged, recording, nano, iterat
             for _ in range(iterations):
                 T = network(buffers, T)
             begun.insert(0, T[0])
-        descents.place(np.stack(begun))
-        for step in geometry.narrow:
-            descents.step(step)
-        residuals = fuse_terms(descents.evidence(), colours_known=True).residual
+        count = descents.put(np.stack(begun))
+        descents.separate.find_views(count)
+        for step in polish.steps:
+            descents.separate.step(count, step)
+        residuals = fuse_terms(descents.evidence(count), colours_known=True).residual
         best = int(np.argmin(residuals))
-        pose = descents.poses()[best]
+        pose = np.array(descents.buffers.poses.numpy()[best], dtype=np.float64)
         np.testing.assert_allclose(found.T_cam_centre, pose, atol=1e-5)
         assert found.residual == pytest.approx(residuals[best], abs=1e-5)
         judged = judge.judge(buffers, pose[None], mask=None)
         # A pixel may fall to the other side of a gate: windows come from float32 poses here, float64 ones there.
-        expected = pose_confidence(judged.visible, residuals[best], judged.occluded)[0]
+        expected = pose_confidence(judged.visible, residuals[best], judged.occluded, config=ConfidenceConfig())[0]
         assert found.confidence == pytest.approx(float(expected), abs=2e-3)
         assert found.network_used == (iterations > 0)
-        descents.place(pose)
-        descents.update_appearance(geometry.learning_rate)
+        descents.update_appearance_at(pose, geometry.learning_rate)
         last, before = pose, last
 
 
@@ -132,7 +129,7 @@ def test_start_says_what_it_sees_and_learns_colours(staged, recording):
     follower = tracks([staged.bundle], None)
     assert follower.colour_log_odds() is None
     begun = follower.start(*recording[0])
-    other = StepwiseTracker(staged.item, GeometricRefiner(staged.item.viewpoints), None)
+    other = StepwiseTracker(staged.item, None)
     expected = other.start(staged.buffers(recording[0][0]), recording[0][1])
     assert begun.confidence == pytest.approx(expected.confidence, abs=1e-6)
     assert begun.residual == pytest.approx(expected.residual, abs=1e-6)
@@ -207,12 +204,12 @@ def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
     for frame, _ in recording[1:3]:
         before.update(frame)
     (mug,) = before.objects
-    learned, residual_baseline = before.colour_log_odds(), mug.geometry.residual_baseline
+    learned, baseline = before.colour_log_odds(), mug.geometry.baseline.value
     small_K = recording[0][0].K * np.array([[0.5], [0.5], [1.0]]) - np.array([[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]])
     after = BatchedTracker([staged.item, mug], None, size_px=(240, 320), config=BatchedTrackConfig())
     assert after.objects[1] is mug
     np.testing.assert_array_equal(after.colour_log_odds(1), learned)
-    assert mug.geometry.residual_baseline == residual_baseline
+    assert mug.geometry.baseline.value == baseline
     for frame, T in recording[3:]:
         small = replace(frame, rgb=frame.rgb[::2, ::2].copy(), depth_m=frame.depth_m[::2, ::2].copy(), K=small_K)
         nobody, found = after.update(small)
@@ -397,7 +394,7 @@ def test_needs_a_pose_to_start_from_and_frames_of_its_size(staged, recording):
 
 @pytest.mark.parametrize("config", [{"geometry_starts": 0}, {"geometry_starts": 3}])
 def test_refuses_a_schedule_that_does_nothing(staged, config):
-    with pytest.raises(InputError, match="resident tracker"):
+    with pytest.raises((InputError, ConfigError), match=r"batched tracker|geometry_starts"):
         tracks([staged.bundle], None, **config)
 
 

@@ -1,11 +1,19 @@
-"""Trust against the three ways in which a track fails, with numbers read off recordings."""
+"""Confidence against the three ways in which a track fails, with numbers read off recordings."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from storm_edge.pipeline.track.confidence import FULL_TRUST_SEEN, pose_confidence
+from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.config import ConfidenceConfig
+
+CONFIG = ConfidenceConfig()
+
+
+def confidence(visible: ArrayLike, residual: ArrayLike, occluded: ArrayLike) -> np.ndarray:
+    return pose_confidence(visible, residual, occluded, config=CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -24,20 +32,20 @@ from storm_edge.pipeline.track.confidence import FULL_TRUST_SEEN, pose_confidenc
 def test_right_is_believed_and_wrong_is_not(
     what: str, visible: float, residual: float, occluded: float, believed: bool
 ) -> None:
-    assert (pose_confidence(visible, residual, occluded) >= 0.5) == believed, what
+    assert (confidence(visible, residual, occluded) >= 0.5) == believed, what
 
 
-def test_the_least_convinced_witness_decides() -> None:
-    assert pose_confidence(0.9, 0.2, 0.0) == pytest.approx(0.8)
-    assert pose_confidence(0.7, 0.2, 0.0) == pytest.approx(0.7)
+def test_the_lowest_number_decides() -> None:
+    assert confidence(0.9, 0.2, 0.0) == pytest.approx(0.8)
+    assert confidence(0.7, 0.2, 0.0) == pytest.approx(0.7)
 
 
-def test_trust_fades_with_the_last_quarter_that_is_seen() -> None:
-    hidden = np.array([0.0, 1.0 - FULL_TRUST_SEEN, 1.0 - 0.5 * FULL_TRUST_SEEN, 1.0])
-    np.testing.assert_allclose(pose_confidence(0.9, 0.1, hidden), [0.9, 0.9, 0.45, 0.0])
+def test_confidence_fades_with_the_last_quarter_that_is_seen() -> None:
+    hidden = np.array([0.0, 1.0 - CONFIG.full_visible_share, 1.0 - 0.5 * CONFIG.full_visible_share, 1.0])
+    np.testing.assert_allclose(confidence(0.9, 0.1, hidden), [0.9, 0.9, 0.45, 0.0])
 
 
-def test_trust_stays_within_0_and_1(rng: np.random.Generator) -> None:
-    values = pose_confidence(rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500))
+def test_confidence_stays_within_0_and_1(rng: np.random.Generator) -> None:
+    values = confidence(rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500), rng.uniform(-1, 2, 500))
     assert values.min() >= 0.0
     assert values.max() <= 1.0

@@ -8,8 +8,8 @@ import pytest
 from storm_edge.errors import InputError
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.track.stepwise import StepwiseTrackConfig, StepwiseTracker
+from storm_edge.pipeline.track.config import StepwiseTrackConfig
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from tests.staged import TABLE_DEPTH_M, Staged
 
 
@@ -20,8 +20,7 @@ def moved(T: np.ndarray, step: int) -> np.ndarray:
 
 
 def tracker(staged: Staged, **config: float) -> StepwiseTracker:
-    geometry = GeometricRefiner(staged.item.viewpoints)
-    return StepwiseTracker(staged.item, geometry, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
+    return StepwiseTracker(staged.item, None, config=StepwiseTrackConfig(**config))  # type: ignore[arg-type]
 
 
 def test_follows_a_moving_object(staged: Staged) -> None:
@@ -79,8 +78,7 @@ def test_the_network_is_asked_when_the_residual_says_so(staged: Staged) -> None:
             return np.broadcast_to(self.answer, poses.shape).copy()
 
     network = KnowsTheAnswer()
-    geometry = GeometricRefiner(staged.item.viewpoints)
-    follower = StepwiseTracker(staged.item, geometry, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
+    follower = StepwiseTracker(staged.item, network, config=StepwiseTrackConfig(network_iterations=2))  # type: ignore[arg-type]
     follower.start(staged.buffers(), staged.T_cam_centre)
     near = moved(staged.T_cam_centre, 1)
     assert not follower.update(staged.buffers(staged.frame(near))).network_used
