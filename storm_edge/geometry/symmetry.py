@@ -1,4 +1,4 @@
-"""Symmetries of an object as rigid motions, and the choice among poses that look the same."""
+"""Symmetries of an object as rigid motions, and the choice among poses that cannot be told apart."""
 
 from __future__ import annotations
 

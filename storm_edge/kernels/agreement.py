@@ -160,7 +160,7 @@ def launch_agreement(
     mask_given: bool,
     sums: WpArray,
     count: int,
-    commands: LaunchCache,
+    launch_cache: LaunchCache,
 ) -> None:
     """Fill ``sums[:count]``; launches only.
 
@@ -171,10 +171,10 @@ def launch_agreement(
         mask_given: Whether ``mask`` means anything.
         sums: Output ``(N, SUM_COUNT)`` float32, see the column names of this module.
         count: How many of the N crops are filled.
-        commands: The caller's.
+        launch_cache: The caller's.
     """
     sums.zero_()
-    commands.launch(
+    launch_cache.launch(
         _agreement,
         (count, crops.depth.shape[1]),
         [crops, *observed, mask, int(mask_given), sums],

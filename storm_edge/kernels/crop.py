@@ -1,6 +1,6 @@
 """Sampling of axis-aligned crops: colour bilinear, depth from the nearest pixel. Called by `network_input`.
 
-A window is a vec4f ``(su, tu, sv, tv)``: crop pixel (i, j) looks at source pixel ``(u, v) = (su*j + tu, sv*i + tv)``,
+A window is a vec4f ``(su, tu, sv, tv)``: crop pixel (i, j) is source pixel ``(u, v) = (su*j + tu, sv*i + tv)``,
 pixel centres on integers. That covers every crop rule, upstream's half-pixel one included. Outside the image is 0;
 a bilinear sample on the border mixes with that 0, as ``grid_sample(padding_mode="zeros")`` does. Nearest rounds half
 to even.

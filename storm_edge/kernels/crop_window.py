@@ -9,7 +9,7 @@ the window of the observed crop (see `crop`) and the ``K_crop`` to render the mo
   rendered into a box of S-1 pixels. The two differ by up to half a crop pixel, which FoundationPose was trained on.
 
 ``rho = diameter * crop_ratio / 2 * max(fx, fy, |skew|) / z`` [px]. Float64 inside, like upstream: rounding to
-integers must fall to the same side. `storm_edge.kernels.reference.crop_window` says the same in NumPy.
+integers must fall to the same side. `storm_edge.kernels.reference.crop_window` is the same in NumPy.
 """
 
 from typing import Any
@@ -130,7 +130,7 @@ def launch_windows(
     windows: WpArray,
     K_crop: WpArray,
     count: int,
-    commands: LaunchCache,
+    launch_cache: LaunchCache,
 ) -> None:
     """Place the windows of the first ``count`` poses. Enqueues only.
 
@@ -141,6 +141,6 @@ def launch_windows(
         windows: Out: window of the observed crop, vec4f ``(su, tu, sv, tv)``.
         K_crop: Out: intrinsics to render the crop with [px], mat33f.
         count: Poses to do.
-        commands: The caller's.
+        launch_cache: The caller's.
     """
-    commands.launch(place_windows, count, [T_cam_obj, K, rule, windows, K_crop])
+    launch_cache.launch(place_windows, count, [T_cam_obj, K, rule, windows, K_crop])

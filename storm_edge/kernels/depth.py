@@ -2,8 +2,8 @@
 
 The filter is upstream's (reference-networks 5.7): an erosion that drops pixels which few neighbours agree with, then
 a bilateral mean that also fills holes. Its range term has a sigma of 1e5 m, which changes no float32 weight, so it is
-left out. Numbers are a value (`DepthFilter`), `UPSTREAM_FILTER` being theirs; ``storm_edge.kernels.reference.depth``
-says the same in NumPy. The depth that networks of ours are trained on is not filtered at all.
+left out. Its numbers are a `DepthFilter`, upstream's the `UPSTREAM_FILTER`; `storm_edge.kernels.reference.depth`
+is the same in NumPy. The nano networks are trained on depth that is not filtered.
 """
 
 from dataclasses import dataclass
@@ -188,7 +188,7 @@ class DepthFilterBuffers:
         """Filter ``depth (H, W)`` [m] in ``window`` (None: the whole image) into `filtered`. Enqueues only."""
         x, y, w, h = checked_window(window, self._size_px)
         config, (height, width) = self.config, self._size_px
-        # The smoothing looks `smooth_radius_px` beyond the window, so the erosion must have been there.
+        # The smoothing reads `smooth_radius_px` beyond the window, so the erosion must have been there.
         margin = config.smooth_radius_px
         x0, y0 = max(x - margin, 0), max(y - margin, 0)
         x1, y1 = min(x + w + margin, width), min(y + h + margin, height)

@@ -8,12 +8,12 @@ import warp as wp
 from storm_edge.kernels.device import Device
 
 _PLAIN = (int, float)
-_MOST = 64
-"""Commands kept; a caller that comes with new arrays every time must not fill the memory."""
+_CAPACITY = 64
+"""Recorded launches kept; a caller that comes with new arrays every time must not fill the memory."""
 
 
 class LaunchCache:
-    """`wp.launch` that remembers. An owner of buffers keeps one and launches through it.
+    """`wp.launch` that records what it launches. An owner of buffers keeps one and launches through it.
 
     Args:
         device: Where the kernels run.
@@ -21,7 +21,7 @@ class LaunchCache:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._known: dict[Any, tuple[Any, list[Any]]] = {}
+        self._recorded: dict[Any, tuple[Any, list[Any]]] = {}
 
     def launch(
         self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], *, changing: Sequence[int] = ()
@@ -31,21 +31,21 @@ class LaunchCache:
         Args:
             kernel: The kernel.
             dim: Threads.
-            inputs: All its arguments, outputs too: arrays, which are told apart by identity, and plain numbers.
+            inputs: All its arguments, outputs too: arrays and structs, compared by identity, and plain numbers.
             changing: Places of arguments that may be others every time, as the images of a frame are.
         """
-        told_by = [value if isinstance(value, _PLAIN) else id(value) for value in inputs]
+        identities = [value if isinstance(value, _PLAIN) else id(value) for value in inputs]
         for i in changing:
-            told_by[i] = 0
-        key = (kernel, dim, *told_by)
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST:
-                self._known.clear()
+            identities[i] = 0
+        key = (kernel, dim, *identities)
+        recorded = self._recorded.get(key)
+        if recorded is None:
+            if len(self._recorded) >= _CAPACITY:
+                self._recorded.clear()
             command = wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
             # The arrays are kept with it: an identity says nothing once its owner is gone.
-            known = self._known[key] = (command, list(inputs))
-        command, packed = known
+            recorded = self._recorded[key] = (command, list(inputs))
+        command, packed = recorded
         for i in changing:
             if packed[i] is not inputs[i]:
                 command.set_param_at_index(i, inputs[i])

@@ -1,7 +1,7 @@
 """Apply RefineNet's answer to a batch of poses (reference-networks 5.7).
 
 ``t_new = t + trans * diameter / 2`` and ``R_new = Exp(tanh(rot) * 20 deg)^T R``: the turn is about the object's
-centre, in camera axes, and by the *negated* vector (upstream's transpose). `reference.pose_update` says the same in
+centre, in camera axes, and by the *negated* vector (upstream's transpose). `reference.pose_update` is the same in
 NumPy and has the inverse that training needs.
 """
 

@@ -1,6 +1,6 @@
 """Shading: colour and point of what each pixel sees, interpolated with perspective and lit.
 
-The third pass of the rasteriser (see `storm_edge.kernels.raster`): each pixel looks up the triangle that won it.
+The third pass of the rasteriser (see `storm_edge.kernels.raster`): each pixel reads the triangle that won it.
 Colour follows reference-networks section 5.6. `network_input` and `fused.judge` use `surface_at` as well.
 """
 

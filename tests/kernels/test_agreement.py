@@ -36,7 +36,7 @@ def run(depth, colour, window, observed_depth, rgb, mask):
         mask_given=mask is not None,
         sums=sums,
         count=len(depth),
-        commands=LaunchCache(require_device("cpu")),
+        launch_cache=LaunchCache(require_device("cpu")),
     )
     return sums.numpy()
 

@@ -30,7 +30,7 @@ def on_device(T, K, reach_m, size_px, *, upstream, device="cpu"):
         windows=windows,
         K_crop=K_crop,
         count=len(T),
-        commands=LaunchCache(target),
+        launch_cache=LaunchCache(target),
     )
     return windows.numpy(), K_crop.numpy()
 

@@ -10,9 +10,9 @@ from storm_edge.kernels.image_descriptor import ImageDescriptor, RgbdImage
 
 
 @wp.kernel
-def last_pixel(picture: wp.array(dtype=RgbdImage), out: wp.array(dtype=wp.float32)):
+def last_pixel(image: wp.array(dtype=RgbdImage), out: wp.array(dtype=wp.float32)):
     """Red and depth of the last pixel, and the size."""
-    seen = picture[0]
+    seen = image[0]
     row = seen.depth.shape[0] - 1
     column = seen.depth.shape[1] - 1
     out[0] = float(seen.rgb[row, column, 0])

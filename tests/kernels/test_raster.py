@@ -119,7 +119,7 @@ def test_both_sides_of_a_triangle_are_drawn():
 
 
 def test_crop_intrinsics_render_the_crop(rng):
-    """Rendering with K_crop at scale 1 equals cutting the crop out of the full picture, pixel for pixel."""
+    """Rendering with K_crop at scale 1 equals cutting the crop out of the full image, pixel for pixel."""
     mesh, T = sphere(0.08), poses(rng, 1, spread_m=0.02)
     full = render(mesh, T, K_CAMERA, (480, 640))
     crop = render(mesh, T, crop_K(K_CAMERA, [1.0, 1.0], [250.0, 180.0]), (120, 130))
@@ -174,8 +174,8 @@ def test_texture_is_the_right_way_up():
     """Rendered so that one texel is 9 px: the pixel in the middle of a texel has its colour, row 0 on top."""
     mesh = quad(0.1, textured=True)
     K = np.array([[180.0, 0, 35.5], [0, 180.0, 35.5], [0, 0, 1]])  # +-0.1 m at 0.5 m: columns -0.5 to 71.5
-    picture = render(mesh, IN_FRONT, K, 72, lighting=Lighting(ambient=1.0, diffuse=0.0)).colour[0]
-    np.testing.assert_allclose(picture[4::9, 4::9], mesh.texture / 255.0, atol=1e-5)
+    image = render(mesh, IN_FRONT, K, 72, lighting=Lighting(ambient=1.0, diffuse=0.0)).colour[0]
+    np.testing.assert_allclose(image[4::9, 4::9], mesh.texture / 255.0, atol=1e-5)
 
 
 def test_triangles_at_the_camera_are_dropped_not_smeared():
@@ -230,8 +230,8 @@ def test_a_real_bottle_is_where_its_label_says(shared_data):
     scene = BopScene(shared_data / "mustard")
     frame = next(iter(scene))
     mesh = load_mesh(shared_data / "mustard" / "models" / "obj_000005.ply", "mm")
-    picture = render(mesh, scene.ground_truth(frame.index)[0].T_cam_obj, frame.K, frame.size_px)
-    drawn, labelled = picture.mask[0] > 0, scene.mask_visib(frame.index, 0)
+    image = render(mesh, scene.ground_truth(frame.index)[0].T_cam_obj, frame.K, frame.size_px)
+    drawn, labelled = image.mask[0] > 0, scene.mask_visib(frame.index, 0)
     assert (drawn & labelled).sum() > 0.995 * (drawn | labelled).sum()
     measured = drawn & (frame.depth_m > 0)
-    assert np.median(np.abs(frame.depth_m - picture.depth[0])[measured]) < 0.003
+    assert np.median(np.abs(frame.depth_m - image.depth[0])[measured]) < 0.003

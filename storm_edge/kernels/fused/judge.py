@@ -37,13 +37,15 @@ class JudgedMesh:
 
 @wp.struct
 class JudgeBuffers:
-    """What lies between the passes, of all poses; see `kernels.raster` and `kernels.agreement`."""
+    """Poses, what lies between the passes (see `kernels.raster` and `kernels.agreement`), and scores, of N poses."""
 
+    T_cam_obj: wp.array(dtype=wp.mat44f)
     crops: RenderedCrops
     K_crop: wp.array(dtype=wp.mat33f)
     screen: wp.array2d(dtype=wp.vec4f)
     keys: wp.array3d(dtype=wp.uint64)
     sums: wp.array2d(dtype=wp.float32)
+    scores: wp.array2d(dtype=wp.float64)
 
 
 @wp.func
@@ -92,9 +94,7 @@ def judge_kernel(
     mask_given: int,
     mask_area_px: wp.float64,
     model: JudgedMesh,
-    T_cam_obj: wp.array(dtype=wp.mat44f),
     buffers: JudgeBuffers,
-    scores: wp.array2d(dtype=wp.float64),
 ):
     """Place the window of a pose, draw the model there, compare, and score; one thread per pose.
 
@@ -105,9 +105,7 @@ def judge_kernel(
         mask_given: Whether ``mask`` means anything.
         mask_area_px: Its pixels, 0 without one.
         model: The model.
-        T_cam_obj: Poses of it [m], ``(N,)``.
-        buffers: For N poses.
-        scores: Out, ``(N, SCORE_COUNT)``.
+        buffers: For N poses; reads ``T_cam_obj`` and writes ``scores``.
     """
     n = wp.tid()
     image = picture[0]
@@ -116,13 +114,13 @@ def judge_kernel(
     columns = keys.shape[2]
     crops = buffers.crops
     mesh = model.mesh
-    place_window(n, T_cam_obj, K, model.window, crops.window, buffers.K_crop)
+    place_window(n, buffers.T_cam_obj, K, model.window, crops.window, buffers.K_crop)
     for row in range(rows):
         for column in range(columns):
             keys[n, row, column] = wp.uint64(0)
     k = buffers.K_crop[n]
     view = View()
-    view.T_cam_obj = T_cam_obj[n]
+    view.T_cam_obj = buffers.T_cam_obj[n]
     view.K = k
     view.light = model.lights[n]
     project_span(n, 0, mesh.vertices.shape[0], view, mesh, buffers.screen)
@@ -142,4 +140,4 @@ def judge_kernel(
         agreement_row(n, row, crops, image, mask, mask_given, buffers.sums)
     window = crops.window[n]
     area = wp.float64(window[0]) * wp.float64(window[2])
-    score_sums(n, buffers.sums, mask_area_px / area, model.colour_weight, scores)
+    score_sums(n, buffers.sums, mask_area_px / area, model.colour_weight, buffers.scores)

@@ -113,7 +113,7 @@ class PairInputs:
             windows=self.windows,
             K_crop=self.K_crop,
             count=count,
-            commands=self._launch_cache,
+            launch_cache=self._launch_cache,
         )
         self._visibility.launch(self.poses, self.K_crop, self._lights, count)
         dim = (count, self.size_px, -(-self.size_px // rule.span))

@@ -127,6 +127,7 @@ class PoseJudge:
 
     def _fused_buffers(self) -> Any:
         renderer, buffers = self._renderer, judging.JudgeBuffers()
+        buffers.T_cam_obj, buffers.scores = self._T, self._scores
         buffers.crops, buffers.K_crop, buffers.sums = self._crops, self._K, self.sums_buffer
         buffers.screen, buffers.keys = renderer.visibility.screen, renderer.visibility.keys
         return buffers
@@ -167,7 +168,7 @@ class PoseJudge:
                 judging.judge_kernel,
                 count,
                 [frame.descriptor.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]
-                + [self._model, self._T, self._buffers, self._scores],
+                + [self._model, self._buffers],
                 changing=(2, 4),  # fixed: the mask and its size among them
             )
             score, visible, colour, occluded = self._scores_host.read(count).T.copy()
@@ -199,7 +200,7 @@ class PoseJudge:
             windows=self._window,
             K_crop=self._K,
             count=count,
-            commands=self._launch_cache,
+            launch_cache=self._launch_cache,
         )
 
     def _sum(self, frame: FrameBuffers, T: WpArray, count: int, mask: WpArray | None) -> None:
@@ -211,5 +212,5 @@ class PoseJudge:
             mask_given=mask is not None,
             sums=self.sums_buffer,
             count=count,
-            commands=self._launch_cache,
+            launch_cache=self._launch_cache,
         )

@@ -1,4 +1,4 @@
-"""RefineNet and ScoreNet on one object: fill the pairs, run the engine, use the answer.
+"""RefineNet and ScoreNet on one object: fill the pairs of crops, run the engine, apply the answer.
 
 An engine may answer with NaN or infinity, half precision that overflowed for instance. No such number leaves this
 module: a pose stays where it was, a hypothesis counts as wrong, and ``non_finite_count`` counts the answers.
@@ -23,8 +23,8 @@ from storm_edge.pipeline.refine.set_scorer import open_scorer
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_SURELY_WRONG = -100.0  # fixed: in place of minus infinity
-"""Logit of a hypothesis that ScoreNet gave no number: a probability of 4e-44."""
+_NON_FINITE_LOGIT = -100.0  # fixed: a probability of 4e-44, as good as none
+"""Logit of a hypothesis that ScoreNet gave no number."""
 
 
 def are_poses(T: Float64) -> NDArray[np.bool_]:
@@ -147,4 +147,4 @@ class PoseScorer:
         scores = self._scorer.scores()
         good = np.isfinite(scores)
         self.non_finite_count += len(scores) - int(good.sum())
-        return np.where(good, scores, np.float32(_SURELY_WRONG))
+        return np.where(good, scores, np.float32(_NON_FINITE_LOGIT))

@@ -53,12 +53,12 @@ class Placement:
         self._seen: NDArray[np.bool_] = np.zeros((count, kept), dtype=bool)
         for start in range(0, count, config.chunk):
             part = slice(start, min(start + config.chunk, count))
-            picture = render(mesh, make_T(rotations[part], t), K, size_px)
-            mask = picture.mask > 0
+            image = render(mesh, make_T(rotations[part], t), K, size_px)
+            mask = image.mask > 0
             total = np.maximum(mask.sum(axis=(1, 2)), 1)[:, None]
-            self.centres[part] = (picture.xyz * mask[..., None]).sum(axis=(1, 2)) / total - t
+            self.centres[part] = (image.xyz * mask[..., None]).sum(axis=(1, 2)) / total - t
             thin = (slice(None), slice(None, None, every), slice(None, None, every))
-            self._points[part] = (picture.xyz[thin] - t).reshape(len(mask), kept, 3)
+            self._points[part] = (image.xyz[thin] - t).reshape(len(mask), kept, 3)
             self._seen[part] = mask[thin].reshape(len(mask), kept)
 
     def poses(self, surface: Float64, mask: NDArray[np.bool_], K: Float64) -> Float64:
