@@ -36,7 +36,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.synthetic.clutter import evaluation_clutter
-from storm_edge.synthetic.patches import PooledObject
+from storm_edge.synthetic.object_pool import PooledObject
 from storm_edge.synthetic.splits import SEARCHES_DEV
 
 MIN_VISIBLE = 0.5

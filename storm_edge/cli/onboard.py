@@ -57,7 +57,7 @@ def command(
     ] = None,
 ) -> None:
     """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, template embeddings."""
-    from storm_edge.objects.bundle import DESCRIPTION
+    from storm_edge.objects.bundle_files import DESCRIPTION
     from storm_edge.pipeline.segment.template_cache import make_template_embedding
 
     check_replaceable(out, marker=DESCRIPTION)
@@ -72,7 +72,7 @@ def command(
             embeddings.append(
                 make_template_embedding(segmenter, bundle, name=name, context=context if takes else None)
             )
-    bundle.save(out, looks=embeddings)
+    bundle.save(out, embeddings=embeddings)
     embedded = f", embedded by {', '.join(segmenters)}" if segmenters else ""
     typer.echo(
         f"{out}: object {bundle.object_id}, diameter {bundle.diameter_m * 1e3:.1f} mm,"

@@ -1,9 +1,8 @@
-"""The object bundle: everything perception needs to know about one object, and its folder on disk.
+"""The object bundle: everything the pipeline needs to know about one object, and its folder on disk.
 
-The folder holds `object.json` (what it is, for people and for checks) and `arrays.npz` (all arrays, uncompressed, so
-that loading is one read), and in `looks/` what networks keep of the object, which this room does not look into. The
-JSON carries the fingerprints of all files: a bundle that was edited or cut short is refused. Bundles are made by
-`onboard`.
+The folder holds `object.json` (what it is, for people and for checks), `arrays.npz` (all arrays, uncompressed, so
+that loading is one read), and in `embeddings/` the template embeddings of networks. The JSON carries the fingerprints
+of all files: a bundle that was edited or cut short is refused, see `bundle_files`. Bundles are made by `onboard`.
 """
 
 from __future__ import annotations
@@ -14,26 +13,34 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge import __version__
 from storm_edge.errors import ObjectBundleError, OutputError, mismatch
 from storm_edge.files import atomic_folder, sha256
 from storm_edge.geometry.mesh import Mesh
+from storm_edge.objects.bundle_files import (
+    ARRAYS,
+    DESCRIPTION,
+    EMBEDDINGS,
+    ONBOARD_AGAIN,
+    SCHEMA,
+    Description,
+    EmbeddingFile,
+    Source,
+    StoredEmbedding,
+    checked_file,
+    described,
+    embedding_file,
+)
 from storm_edge.objects.viewpoints import SparseViewpoints
 
 Float64 = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
 
-SCHEMA: Literal[1] = 1
-DESCRIPTION = "object.json"
-ARRAYS = "arrays.npz"
-LOOKS = "looks"
-_AGAIN = "run `storm-edge onboard` on the model again"
 _MESH_FIELDS = ("vertices", "faces", "normals", "colours", "uv", "texture")
 
 
@@ -47,18 +54,6 @@ class ModelSource:
     """Fingerprint of that file."""
     unit: str
     """Unit of length the user stated for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredEmbedding:
-    """What a network keeps of an object, as bytes."""
-
-    bundle: str
-    """Name of the network bundle, for messages."""
-    network: str
-    """Fingerprint of the network that made it, hexadecimal."""
-    data: bytes
-    """Whatever `pipeline.segment.template_cache` packs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +84,12 @@ class ObjectBundle:
         """The number in a name such as ``obj_000005``, else None."""
         return number_in(self.object_id)
 
-    def save(self, path: Path | str, *, looks: Sequence[StoredEmbedding] = ()) -> None:
+    def save(self, path: Path | str, *, embeddings: Sequence[StoredEmbedding] = ()) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.
 
         Args:
             path: The folder.
-            looks: What networks keep of the object, one per network.
+            embeddings: Template embeddings of the object, one per network.
 
         Raises:
             OutputError: The folder is something else, or cannot be written.
@@ -103,7 +98,7 @@ class ObjectBundle:
         stream = io.BytesIO()
         np.savez(stream, **self._arrays())  # type: ignore[arg-type]  # keywords are the array names
         data = stream.getvalue()
-        description = _Description(
+        description = Description(
             format="storm-edge object",
             schema_version=SCHEMA,
             object_id=self.object_id,
@@ -112,23 +107,26 @@ class ObjectBundle:
             face_count_lod=len(self.mesh_lod.faces),
             symmetry_count=len(self.symmetries),
             rotation_count=len(self.rotation_grid),
-            source=_Source(**vars(self.source)),
+            source=Source(**vars(self.source)),
             arrays_sha256=sha256(data),
-            looks=[
-                _Look(
-                    bundle=look.bundle, network=look.network, file=_look_file(look.network), sha256=sha256(look.data)
+            embeddings=[
+                EmbeddingFile(
+                    bundle=item.bundle,
+                    network=item.network,
+                    file=embedding_file(item.network),
+                    sha256=sha256(item.data),
                 )
-                for look in looks
+                for item in embeddings
             ],
             storm_edge=__version__,
         )
         with atomic_folder(path, marker=DESCRIPTION) as folder:
             try:
                 (folder / ARRAYS).write_bytes(data)
-                if looks:
-                    (folder / LOOKS).mkdir()
-                for look in looks:
-                    (folder / _look_file(look.network)).write_bytes(look.data)
+                if embeddings:
+                    (folder / EMBEDDINGS).mkdir()
+                for item in embeddings:
+                    (folder / embedding_file(item.network)).write_bytes(item.data)
                 (folder / DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
             except OSError as error:
                 got = error.strerror or error
@@ -144,15 +142,15 @@ class ObjectBundle:
             ObjectBundleError: It is missing, of another schema, edited or incomplete.
         """
         path = Path(path)
-        description = _described(path)
-        data = _checked(path, ARRAYS, description.arrays_sha256)
+        description = described(path)
+        data = checked_file(path, ARRAYS, description.arrays_sha256)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return _from_arrays(description, arrays)
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ObjectBundleError(
-                mismatch(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", _AGAIN)
+                mismatch(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", ONBOARD_AGAIN)
             ) from error
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -172,110 +170,9 @@ def number_in(object_id: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def stored_embeddings(path: Path | str) -> dict[str, str]:
-    """Of which networks a bundle folder holds looks: bundle name by fingerprint.
-
-    Raises:
-        ObjectBundleError: As `ObjectBundle.load`.
-    """
-    return {look.network: look.bundle for look in _described(Path(path)).looks}
-
-
-def read_stored_embedding(path: Path | str, network: str) -> StoredEmbedding | None:
-    """What a network keeps of the object of a bundle folder; None if that holds nothing of this network.
-
-    Args:
-        path: The folder.
-        network: Fingerprint of the network.
-
-    Raises:
-        ObjectBundleError: The folder is no bundle, or the look is missing or edited.
-    """
-    path = Path(path)
-    for look in _described(path).looks:
-        if look.network == network:
-            return StoredEmbedding(bundle=look.bundle, network=network, data=_checked(path, look.file, look.sha256))
-    return None
-
-
 def is_bundle(path: Path | str) -> bool:
     """Whether ``path`` is a folder that claims to be an object bundle."""
     return (Path(path) / DESCRIPTION).is_file()
-
-
-class _Source(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    sha256: str
-    unit: Literal["mm", "m"]
-
-
-class _Look(BaseModel):
-    """One file of `looks/`."""
-
-    model_config = ConfigDict(extra="forbid")
-    bundle: str
-    network: str = Field(pattern="^[0-9a-f]{64}$")
-    file: str
-    sha256: str
-
-
-class _Description(BaseModel):
-    """`object.json`. The counts are there for the reader; the arrays are the truth."""
-
-    model_config = ConfigDict(extra="forbid")
-    format: Literal["storm-edge object"]
-    schema_version: Literal[1]
-    object_id: str
-    diameter_m: float
-    face_count: int
-    face_count_lod: int
-    symmetry_count: int
-    rotation_count: int
-    source: _Source
-    arrays_sha256: str
-    looks: list[_Look] = []
-    storm_edge: str
-
-
-def _look_file(network: str) -> str:
-    return f"{LOOKS}/{network[:16]}.npz"
-
-
-def _described(path: Path) -> _Description:
-    """`object.json` of a bundle folder."""
-    if not path.is_dir():
-        raise ObjectBundleError(
-            mismatch(path, "no such folder", "an object bundle", "make it with storm-edge onboard")
-        )
-    try:
-        return _Description.model_validate_json((path / DESCRIPTION).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"]) or "JSON"
-        got = f"{where}: {first['msg']}"
-        raise ObjectBundleError(mismatch(path / DESCRIPTION, got, f"an object of schema {SCHEMA}", _AGAIN)) from error
-    except OSError as error:
-        raise _missing(path, DESCRIPTION, error) from error
-
-
-def _checked(path: Path, file: str, fingerprint: str) -> bytes:
-    """A file of a bundle folder, if it is what `object.json` says."""
-    if (path / file).resolve().parent not in (path.resolve(), path.resolve() / LOOKS):
-        raise ObjectBundleError(mismatch(path / DESCRIPTION, f"file {file}", "a file of the bundle", _AGAIN))
-    try:
-        data = (path / file).read_bytes()
-    except OSError as error:
-        raise _missing(path, file, error) from error
-    if sha256(data) != fingerprint:
-        expected = f"sha256 {fingerprint[:12]}... as {DESCRIPTION} says"
-        raise ObjectBundleError(mismatch(path / file, f"sha256 {sha256(data)[:12]}...", expected, _AGAIN))
-    return data
-
-
-def _missing(path: Path, file: str, error: OSError) -> ObjectBundleError:
-    got = f"{Path(file).name}: {error.strerror}"
-    return ObjectBundleError(mismatch(path, got, f"{DESCRIPTION}, {ARRAYS} and what the first names", _AGAIN))
 
 
 def _mesh_arrays(prefix: str, mesh: Mesh) -> dict[str, NDArray[Any]]:
@@ -300,7 +197,7 @@ def _mesh(prefix: str, arrays: Arrays) -> Mesh:
     )
 
 
-def _from_arrays(description: _Description, arrays: Arrays) -> ObjectBundle:
+def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
     return ObjectBundle(
         object_id=description.object_id,
         mesh=_mesh("mesh", arrays),

@@ -7,6 +7,6 @@ From the bottom:
 * `hands` and `rooms`: what is around an object.
 * `layers` (what hides what), `sensor` and `appearance` (what the cameras make of it), `motion`.
 * `scene_script` (what is to be rendered), `scene_renderer` (frames of it); scripts: `scenes`, `occlusions`, `demo`.
-* `patches` and `crops`, with `pairs` and `verification`: training batches around one object.
+* `object_pool`, `patches` and `crops`, with `pairs` and `verification`: training batches around one object.
 * `clutter` and `queries`: images of many objects, and training batches of them.
 """

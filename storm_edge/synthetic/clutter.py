@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import motion_kernel, random_appearance, random_lighting, smear
 from storm_edge.synthetic.layers import Layer, compose, render_layer
 from storm_edge.synthetic.motion import camera_at
-from storm_edge.synthetic.patches import ObjectPool, PooledObject
+from storm_edge.synthetic.object_pool import ObjectPool, PooledObject
 from storm_edge.synthetic.rooms import Plane, render_planes
 from storm_edge.synthetic.scenes import evaluation_appearance, evaluation_sensor, resting_pose
 from storm_edge.synthetic.sensor import random_sensor
@@ -92,7 +93,7 @@ def make_clutter(
     T_cam_obj = T_cam_world @ T_world
 
     light = random_lighting(rng)
-    layers: list[Layer] = [_room(rng, pool, T_cam_world, K, size_px, distance_m, d, light)]
+    layers: list[Layer] = [_room(rng, pool, _View(T_cam_world, K, size_px, light), distance_m, d)]
     shown: list[int] = []  # number of the object that a layer shows, -1 for a hand
     for number, thing in enumerate(things):
         _add(layers, shown, number, render_layer(
@@ -112,7 +113,7 @@ def make_clutter(
             masks[number] = scene.owner == index
             share[number] = masks[number].sum() / max(int(np.isfinite(layers[index].depth).sum()), 1)
     return Clutter(
-        frame=_photograph(rng, scene.colour, scene.depth, K, config),
+        frame=_frame(rng, scene.colour, scene.depth, K, config),
         things=tuple(things),
         T_cam_obj=T_cam_obj,
         masks_visib=masks,
@@ -200,15 +201,21 @@ def _spread(rng: np.random.Generator, things: list[PooledObject]) -> Float64:
     return poses
 
 
+class _View(NamedTuple):
+    """Where the camera is, and the light."""
+
+    T_cam_world: Float64
+    K: Float64
+    size_px: tuple[int, int]
+    light: Lighting
+
+
 def _room(
     rng: np.random.Generator,
     pool: ObjectPool,
-    T_cam_world: Float64,
-    K: Float64,
-    size_px: tuple[int, int],
+    view: _View,
     distance_m: float,
     diameter_m: float,
-    light: Lighting,
 ) -> Layer:
     """A table, mostly; a cloth or sheet on it; and a wall behind."""
 
@@ -231,11 +238,11 @@ def _room(
         if rng.random() < 0.35:
             half = (float(rng.uniform(0.4, 2.0)) * diameter_m, float(rng.uniform(0.4, 2.0)) * diameter_m)
             planes.append(plane(np.append(rng.normal(0.0, diameter_m, 2), 0.002), up, half))
-    toward = -T_cam_world[2, :3] * [1.0, 1.0, 0.2] + rng.normal(0.0, 0.2, 3)
+    toward = -view.T_cam_world[2, :3] * [1.0, 1.0, 0.2] + rng.normal(0.0, 0.2, 3)
     toward /= np.linalg.norm(toward)
     planes.append(plane(-toward * distance_m * rng.uniform(0.4, 2.0), toward))
-    layer = render_planes(planes, T_cam_world, K, size_px)
-    shade = np.float32(light.ambient + light.diffuse * rng.uniform(0.0, 0.8))
+    layer = render_planes(planes, view.T_cam_world, view.K, view.size_px)
+    shade = np.float32(view.light.ambient + view.light.diffuse * rng.uniform(0.0, 0.8))
     return Layer(colour=np.clip(layer.colour * shade, 0.0, 1.0), depth=layer.depth, measured=layer.measured)
 
 
@@ -255,9 +262,7 @@ def _add(layers: list[Layer], shown: list[int], number: int, layer: Layer | None
         shown.append(number)
 
 
-def _photograph(
-    rng: np.random.Generator, colour: Float32, depth: Float32, K: Float64, config: ClutterConfig
-) -> Frame:
+def _frame(rng: np.random.Generator, colour: Float32, depth: Float32, K: Float64, config: ClutterConfig) -> Frame:
     """What the cameras make of the scene; now and then the picture is blurred by motion."""
     usual = config.usual_cameras
     appearance = evaluation_appearance(rng) if usual else random_appearance(rng)

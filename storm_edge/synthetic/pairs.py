@@ -18,7 +18,8 @@ from storm_edge.kernels.reference.crop_window import plain_windows
 from storm_edge.kernels.reference.pose_update import update_target
 from storm_edge.kernels.renderer import render
 from storm_edge.synthetic.crops import crop, write_network_input
-from storm_edge.synthetic.patches import ObjectPool, Observation, PooledObject, observe
+from storm_edge.synthetic.object_pool import ObjectPool, PooledObject
+from storm_edge.synthetic.patches import Observation, observe
 from storm_edge.synthetic.splits import objects_of_stream
 
 Float32 = NDArray[np.float32]

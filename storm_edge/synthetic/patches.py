@@ -18,12 +18,11 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import glossed, motion_kernel, random_appearance, random_lighting, smear
-from storm_edge.synthetic.hands import make_hand
 from storm_edge.synthetic.layers import Layer, compose, rendered_layer
-from storm_edge.synthetic.objects import SyntheticObject, make_object
-from storm_edge.synthetic.rooms import Plane, random_texture, render_planes
+from storm_edge.synthetic.object_pool import ObjectPool, PooledObject
+from storm_edge.synthetic.objects import SyntheticObject
+from storm_edge.synthetic.rooms import Plane, render_planes
 from storm_edge.synthetic.sensor import random_sensor
-from storm_edge.synthetic.splits import EVALUATION_FROM
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -51,66 +50,6 @@ class Observation:
     """True pose [m] ``(4, 4)``."""
     visible_share: float
     """Part of the object's silhouette that nothing hides."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PooledObject:
-    """An object with its mesh on the device."""
-
-    truth: SyntheticObject
-    buffers: MeshBuffers
-
-
-class ObjectPool:
-    """A few hundred objects, hands and textures that are slowly exchanged for new ones.
-
-    Args:
-        rng: Source of randomness; also draws the object seeds.
-        size: Number of objects kept.
-        device: Where their meshes live.
-        seeds: Object seeds to draw from.
-    """
-
-    def __init__(self, rng: np.random.Generator, *, size: int, device: str = "cpu", seeds: range) -> None:
-        self._rng, self._device, self._seeds = rng, device, seeds
-        self.objects = [self._new_object() for _ in range(size)]
-        self.hands = [self._new_hand() for _ in range(max(4, size // 10))]
-        self.textures = [random_texture(rng) for _ in range(max(8, size // 4))]
-        self.made_count = size
-
-    def renew_one(self) -> None:
-        """Exchange the oldest object, and now and then a hand and a texture."""
-        self.objects.pop(0)
-        self.objects.append(self._new_object())
-        self.made_count += 1
-        if self._rng.random() < 0.25:
-            self.hands[int(self._rng.integers(len(self.hands)))] = self._new_hand()
-            self.textures[int(self._rng.integers(len(self.textures)))] = random_texture(self._rng)
-
-    def pick(self) -> PooledObject:
-        """Any object."""
-        return self.objects[int(self._rng.integers(len(self.objects)))]
-
-    def pick_beside(self, diameter_m: float) -> PooledObject:
-        """An object of comparable size, to stand beside one of ``diameter_m``."""
-        candidates = [self.pick() for _ in range(6)]
-        return min(candidates, key=lambda o: abs(np.log(o.truth.diameter_m / diameter_m)))
-
-    def pick_texture(self) -> Float32:
-        """Any texture."""
-        return self.textures[int(self._rng.integers(len(self.textures)))]
-
-    def pick_hand(self) -> MeshBuffers:
-        """Any hand."""
-        return self.hands[int(self._rng.integers(len(self.hands)))]
-
-    def _new_object(self) -> PooledObject:
-        seed = int(self._rng.integers(self._seeds.start, self._seeds.stop))
-        truth = make_object(seed, evaluation=seed >= EVALUATION_FROM)
-        return PooledObject(truth=truth, buffers=MeshBuffers.from_mesh(truth.mesh, self._device))
-
-    def _new_hand(self) -> MeshBuffers:
-        return MeshBuffers.from_mesh(make_hand(self._rng), self._device)
 
 
 def observe(
@@ -147,15 +86,17 @@ def observe(
     T_hand = np.stack([_grasping(rng, T[i], d) for i in range(count)])
     hands = _render_layers(pool.pick_hand(), T_hand, K, side, lights)
     return [
-        _photograph(
+        _observed(
             rng,
-            background=_background(rng, pool, target.truth, T[i], K[i], side, lights[i]),
+            _PatchLayers(
+                background=_background(rng, pool, target.truth, T[i], K[i], side, lights[i]),
+                target=objects[i],
+                clutter=[layers[i] for layers in clutter if rng.random() < 0.5],
+                hand=hands[i] if rng.random() < 0.45 else None,
+            ),
             light=lights[i],
-            target=objects[i],
-            clutter=[layers[i] for layers in clutter if rng.random() < 0.5],
-            hand=hands[i] if rng.random() < 0.45 else None,
             K=K[i],
-            T=T[i],
+            T_cam_obj=T[i],
         )
         for i in range(count)
     ]
@@ -247,18 +188,21 @@ def _plane(
     )
 
 
-def _photograph(
-    rng: np.random.Generator,
-    *,
-    background: Layer,
-    light: Lighting,
-    target: Layer,
-    clutter: list[Layer],
-    hand: Layer | None,
-    K: Float64,
-    T: Float64,
+@dataclass(frozen=True, kw_only=True)
+class _PatchLayers:
+    """What there is in front of the camera."""
+
+    background: Layer
+    target: Layer
+    clutter: list[Layer]
+    hand: Layer | None
+
+
+def _observed(
+    rng: np.random.Generator, layers: _PatchLayers, *, light: Lighting, K: Float64, T_cam_obj: Float64
 ) -> Observation:
-    """Put the layers together and let the cameras look; what hides too much of the target is taken away."""
+    """What the cameras make of the layers; what hides too much of the target is taken away."""
+    background, target, clutter, hand = layers.background, layers.target, layers.clutter, layers.hand
     silhouette = np.isfinite(target.depth)
     pixel_count = max(int(silhouette.sum()), 1)
     hands = [] if hand is None else [hand]
@@ -281,6 +225,6 @@ def _photograph(
         rgb=random_appearance(rng).expose(colour, rng),
         depth_m=random_sensor(rng).measure(scene.depth, scene.colour, float(K[0, 0]), rng),
         K=K,
-        T_cam_obj=T,
+        T_cam_obj=T_cam_obj,
         visible_share=visible_share,
     )

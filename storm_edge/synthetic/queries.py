@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.synthetic.clutter import Clutter, ClutterConfig, make_clutter, recoloured
-from storm_edge.synthetic.patches import ObjectPool, PooledObject
+from storm_edge.synthetic.object_pool import ObjectPool, PooledObject
 from storm_edge.synthetic.splits import objects_of_stream
 
 Float32 = NDArray[np.float32]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from storm_edge.geometry.se3 import exp_so3, random_rotation
 from storm_edge.kernels.reference.crop_window import plain_windows
 from storm_edge.synthetic.crops import crop, network_input
-from storm_edge.synthetic.patches import ObjectPool, Observation, observe
+from storm_edge.synthetic.object_pool import ObjectPool
+from storm_edge.synthetic.patches import Observation, observe
 from storm_edge.synthetic.splits import objects_of_stream
 
 Float32 = NDArray[np.float32]

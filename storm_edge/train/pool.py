@@ -10,6 +10,7 @@ import multiprocessing as mp
 import queue
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from types import TracebackType
@@ -91,40 +92,43 @@ def _produce(
         out.put(traceback.format_exc())
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolConfig:
+    """Size and pace of a pool."""
+
+    capacity: int
+    """Items kept."""
+    chunk: int
+    """Items drawn at a time."""
+    hypotheses: int
+    """Hypotheses per item of ScoreNet."""
+    reuse: float
+    """How often an item is used on average."""
+    workers: int
+    """Processes; 0 draws in this process instead, exactly reproducible."""
+    seed: int
+    """Of the sources (worker ``i`` gets ``seed + i``) and of which items are picked."""
+
+
 class PairPool:
     """The newest ``capacity`` items; a context manager, since it may own processes.
 
     Args:
         factory: Makes the source of pairs.
         network: Which kind of items.
-        capacity: Items kept.
-        chunk: Items drawn at a time.
-        hypotheses: Hypotheses per item of ScoreNet.
-        reuse: How often an item is used on average.
-        workers: Processes; 0 draws in this process instead, exactly reproducible.
-        seed: Of the sources (worker ``i`` gets ``seed + i``) and of which items are picked.
+        config: Size and pace.
     """
 
-    def __init__(
-        self,
-        factory: SourceFactory,
-        network: Network,
-        *,
-        capacity: int,
-        chunk: int,
-        hypotheses: int,
-        reuse: float,
-        workers: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, factory: SourceFactory, network: Network, config: PoolConfig) -> None:
+        chunk, hypotheses, seed = config.chunk, config.hypotheses, config.seed
         self._network, self._hypotheses, self._chunk = network, hypotheses, chunk
-        self._capacity = max(capacity // chunk, 1) * chunk
+        self._capacity = max(config.capacity // chunk, 1) * chunk
         self._storage: dict[str, Tensor] = {}
         self._rng = np.random.default_rng(seed)
-        self._reuse = reuse
+        self._reuse = config.reuse
         self._allowed = 0.0  # items that may be drawn by now
         self.drawn = 0
-        self._source = factory(seed) if workers == 0 else None
+        self._source = factory(seed) if config.workers == 0 else None
         context = mp.get_context("spawn")
         self._stop = context.Event()
         self._queue: Any = context.Queue(maxsize=4)
@@ -134,7 +138,7 @@ class PairPool:
                 args=(factory, network, chunk, hypotheses, seed + i, self._queue, self._stop),
                 daemon=True,
             )
-            for i in range(workers)
+            for i in range(config.workers)
         ]
         for process in self._processes:
             process.start()

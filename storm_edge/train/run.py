@@ -10,74 +10,33 @@ evaluates, logs (one JSON object per line in ``log.jsonl``) and writes ``checkpo
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from storm_edge.choices import Network
-from storm_edge.errors import BackendError, CheckpointError, ConfigError, OutputError, mismatch
-from storm_edge.synthetic.splits import STREAMS_TRAIN, STREAMS_VAL
+from storm_edge.errors import ConfigError, OutputError, mismatch
+from storm_edge.synthetic.splits import STREAMS_TRAIN
 from storm_edge.train.augment import augment
-from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import TrainConfig, TrainResult
-from storm_edge.train.ema import AveragedModel
-from storm_edge.train.objective import Objective, make_objective, start_from
-from storm_edge.train.pool import PairPool, SourceFactory, draw
+from storm_edge.train.pool import PairPool, PoolConfig, SourceFactory
+from storm_edge.train.processes import agreed_time_s, joined
 from storm_edge.train.schedule import learning_rate, progress
 from storm_edge.train.som import augment_queries
 from storm_edge.train.sources import held_out_source_of, training_source_of
+from storm_edge.train.state import TrainState, move
 from storm_edge.train.tom import augment_groups
 
 _LOG_EVERY_S = 15.0
 _DRAWN_PER_RUN = 1000  # seeds that one process of one start may use
 
 
-@dataclass(frozen=True)
-class _Process:
-    """This process among those of the run."""
-
-    rank: int
-    count: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-
-@contextmanager
-def _process(device: str) -> Iterator[_Process]:
-    """Join the group that torchrun set up, or be alone."""
-    count, local = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("LOCAL_RANK", "0")
-    kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ConfigError(mismatch("--device", device, "cpu, cuda or cuda:i", "name one of these"))
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise BackendError(mismatch("--device", device, "a CUDA device torch can use", "use --device cpu"))
-    if count == 1:
-        yield _Process(0, 1, torch.device(device))
-        return
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
-    try:
-        yield _Process(dist.get_rank(), count, torch.device(f"cuda:{local}" if kind == "cuda" else "cpu"))
-    finally:
-        dist.destroy_process_group()
-
-
-def _move(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-
-
-def _augmented(batch: dict[str, Tensor], network: Network, generator: torch.Generator) -> dict[str, Tensor]:
+def _augment_items(batch: dict[str, Tensor], network: Network, generator: torch.Generator) -> dict[str, Tensor]:
     """`augment` on pairs or, for ScoreNet, on every pair of every set; the others have their own variety."""
     if network is Network.REFINE:
         return augment(batch, generator)
@@ -89,75 +48,6 @@ def _augmented(batch: dict[str, Tensor], network: Network, generator: torch.Gene
     flat = {key: batch[key].flatten(0, 1) for key in ("rendered", "observed")}
     changed = augment(flat, generator)
     return {**batch, **{key: value.reshape(sets, hypotheses, *value.shape[1:]) for key, value in changed.items()}}
-
-
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels, not biases and norms."""
-    kernels = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-
-
-class _Run:
-    """The state of one run: what a checkpoint holds, and the held-out pairs."""
-
-    def __init__(self, config: TrainConfig, process: _Process, held_out: SourceFactory) -> None:
-        self.config, self.process = config, process
-        torch.manual_seed(config.seed)
-        self.objective: Objective = make_objective(config)
-        if config.start_from is not None and not config.resume:
-            start_from(self.objective, config.start_from)
-        self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.objective, config.ema_decay)
-        self.optimizer = _optimizer(self.objective, config)
-        self.step, self.elapsed_s, self.drawn = 0, 0.0, 0
-        self.figures: dict[str, float] = {}
-        self.checkpoint = config.out / "checkpoint.pt"
-        if config.resume:
-            self._restore()
-        if process.first:
-            items = max(config.held_out // config.unit, 1)
-            arrays = draw(held_out(STREAMS_VAL.first), config.network, items, config.hypotheses)
-            self._held_out = {key: torch.from_numpy(value).float() for key, value in arrays.items()}
-
-    def _restore(self) -> None:
-        content = load_checkpoint(self.checkpoint)
-        for key, wanted in (
-            ("network", self.config.network.value),
-            ("nano", json.loads(json.dumps(asdict(self.config.widths)))),
-        ):
-            if content[key] != wanted:
-                raise CheckpointError(
-                    mismatch(self.checkpoint, f"{key} {content[key]}", wanted, "resume with the first options")
-                )
-        self.objective.load_state_dict(content["model"])
-        self.average.module.load_state_dict(content["ema"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.elapsed_s, self.drawn = content["step"], content["elapsed_s"], content["drawn"]
-
-    def save(self, drawn: int) -> None:
-        save_checkpoint(
-            self.checkpoint,
-            {
-                "network": self.config.network.value,
-                "nano": json.loads(json.dumps(asdict(self.config.widths))),
-                "model": self.objective.state_dict(),
-                "ema": self.average.module.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "elapsed_s": self.elapsed_s,
-                "drawn": self.drawn + drawn,
-                "seed": self.config.seed,
-            },
-        )
-
-    def evaluate(self) -> dict[str, float]:
-        """Held-out figures of the averaged weights."""
-        module = self.average.module
-        assert isinstance(module, Objective)
-        self.figures = module.figures(_move(self._held_out, self.process.device))
-        return self.figures
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
@@ -207,8 +97,8 @@ def train(
     """
     _prepare(config)
     torch.set_num_threads(config.threads)
-    with _process(config.device) as process:
-        run = _Run(config, process, held_out or held_out_source_of(config.network))
+    with joined(config.device) as process:
+        run = TrainState(config, process, held_out or held_out_source_of(config.network))
         _loop(run, source or training_source_of(config.network))
         result = TrainResult(checkpoint=run.checkpoint, steps=run.step, elapsed_s=run.elapsed_s, held_out=run.figures)
         if process.first:
@@ -217,7 +107,7 @@ def train(
     return result
 
 
-def _loop(run: _Run, source: SourceFactory) -> None:
+def _loop(run: TrainState, source: SourceFactory) -> None:
     """Steps until the end of the run, with log lines, evaluations and checkpoints by the clock."""
     config, process = run.config, run.process
     unit = config.unit
@@ -229,9 +119,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
     if process.count > 1:
         ids = [process.device.index] if process.device.type == "cuda" else None
         model = nn.parallel.DistributedDataParallel(model, device_ids=ids)
-    pool = PairPool(
-        source,
-        config.network,
+    pool_config = PoolConfig(
         capacity=max(config.pool // unit, items),
         chunk=items,
         hypotheses=config.hypotheses,
@@ -239,6 +127,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
         workers=config.workers,
         seed=seed,
     )
+    pool = PairPool(source, config.network, pool_config)
     bar = Progress(
         TextColumn(f"train {config.network.value}"),
         BarColumn(),
@@ -258,7 +147,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
             rate = learning_rate(config.learning_rate, run.step, config.warmup_steps, share)
             for group in run.optimizer.param_groups:
                 group["lr"] = rate
-            batch = _move(_augmented(pool.sample(items), config.network, generator), process.device)
+            batch = move(_augment_items(pool.sample(items), config.network, generator), process.device)
             loss, parts = model(batch)
             run.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -266,7 +155,7 @@ def _loop(run: _Run, source: SourceFactory) -> None:
             run.optimizer.step()
             run.step += 1
             run.average.update(run.objective, run.step)
-            run.elapsed_s = _agreed(before_s + time.monotonic() - began, process)
+            run.elapsed_s = agreed_time_s(before_s + time.monotonic() - began, process)
             for key, value in {"loss": loss.detach(), **parts}.items():
                 sums[key] = sums.get(key, 0.0) + float(value)
             counted += 1
@@ -288,17 +177,8 @@ def _loop(run: _Run, source: SourceFactory) -> None:
             _report(run, pool.drawn)
 
 
-def _report(run: _Run, drawn: int) -> None:
+def _report(run: TrainState, drawn: int) -> None:
     """Evaluate, log and checkpoint."""
     figures = run.evaluate()
     _append(run.config.out / "log.jsonl", {"step": run.step, "elapsed_s": run.elapsed_s, "held_out": True, **figures})
     run.save(drawn)
-
-
-def _agreed(elapsed_s: float, process: _Process) -> float:
-    """One clock for all processes, the first one's: a run that ends by time must end everywhere at the same step."""
-    if process.count == 1:
-        return elapsed_s
-    clock = torch.tensor([elapsed_s], device=process.device, dtype=torch.float64)
-    dist.broadcast(clock, 0)
-    return float(clock)

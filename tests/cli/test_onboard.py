@@ -10,7 +10,8 @@ import trimesh
 
 from storm_edge.cli import onboard as onboard_command
 from storm_edge.objects import onboard as onboarding
-from storm_edge.objects.bundle import ObjectBundle, stored_embeddings
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.bundle_files import stored_embeddings
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from tests.cli.conftest import Command

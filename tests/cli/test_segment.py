@@ -87,7 +87,7 @@ def test_storms_networks_segment_too(storm_edge: Command, scene: Path, thing: Pa
     folder = write_full_bundle(tmp_path / "networks")
     bundle = ObjectBundle.load(thing)
     look = make_template_embedding(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
-    bundle.save(tmp_path / "thing", looks=[look])
+    bundle.save(tmp_path / "thing", embeddings=[look])
     options = ["--object", tmp_path / "thing", "--bundle", folder, "--raw", "--sam2", "--framing", "upstream"]
     ended = storm_edge("segment", scene, *options, "--out", tmp_path / "run")
     assert (ended.status, ended.err) == (0, "")
@@ -107,7 +107,7 @@ def test_what_storms_networks_lack_is_one_line(storm_edge: Command, scene: Path,
     other = make_template_embedding(
         Segmenter(NetworkBundle.load(write_full_bundle(tmp_path / "other", name="other"))), bundle, name="other"
     )
-    bundle.save(tmp_path / "seen", looks=[other])
+    bundle.save(tmp_path / "seen", embeddings=[other])
     before = snapshot(tmp_path)
     cases: list[tuple[list[object], str]] = [
         (["--object", thing, "--bundle", full], "got none, expected"),

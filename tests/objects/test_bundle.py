@@ -11,12 +11,11 @@ import pytest
 import trimesh
 
 from storm_edge.errors import ObjectBundleError, OutputError
-from storm_edge.objects.bundle import (
+from storm_edge.objects.bundle import ObjectBundle, is_bundle
+from storm_edge.objects.bundle_files import (
     ARRAYS,
     DESCRIPTION,
-    ObjectBundle,
     StoredEmbedding,
-    is_bundle,
     read_stored_embedding,
     stored_embeddings,
 )
@@ -115,14 +114,14 @@ def test_missing_pieces_are_named(bundle: ObjectBundle, tmp_path: Path) -> None:
         ObjectBundle.load(tmp_path / "box")
 
 
-def test_looks_of_networks_lie_beside_it(bundle: ObjectBundle, tmp_path: Path) -> None:
-    looks = [
+def test_template_embeddings_lie_beside_it(bundle: ObjectBundle, tmp_path: Path) -> None:
+    embeddings = [
         StoredEmbedding(bundle="nano", network="a" * 64, data=b"one"),
         StoredEmbedding(bundle="x", network="b" * 64, data=b""),
     ]
-    bundle.save(tmp_path / "box", looks=looks)
+    bundle.save(tmp_path / "box", embeddings=embeddings)
     assert stored_embeddings(tmp_path / "box") == {"a" * 64: "nano", "b" * 64: "x"}
-    assert read_stored_embedding(tmp_path / "box", "a" * 64) == looks[0]
+    assert read_stored_embedding(tmp_path / "box", "a" * 64) == embeddings[0]
     assert read_stored_embedding(tmp_path / "box", "c" * 64) is None
     ObjectBundle.load(tmp_path / "box")
     bundle.save(tmp_path / "box")  # an older bundle is replaced as a whole
@@ -130,27 +129,39 @@ def test_looks_of_networks_lie_beside_it(bundle: ObjectBundle, tmp_path: Path) -
     assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["arrays.npz", "object.json"]
 
 
-def test_a_bundle_from_before_looks_loads(bundle: ObjectBundle, tmp_path: Path) -> None:
+def test_a_bundle_from_before_template_embeddings_loads(bundle: ObjectBundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "box")
     path = tmp_path / "box" / DESCRIPTION
     description = json.loads(path.read_text())
-    del description["looks"]
+    del description["embeddings"]
     path.write_text(json.dumps(description))
     assert ObjectBundle.load(tmp_path / "box").object_id == "obj_000007"
     assert stored_embeddings(tmp_path / "box") == {}
 
 
-def test_a_look_that_is_not_what_it_was_is_refused(bundle: ObjectBundle, tmp_path: Path) -> None:
-    bundle.save(tmp_path / "box", looks=[StoredEmbedding(bundle="nano", network="a" * 64, data=b"one")])
+def test_an_embedding_that_was_edited_is_refused(bundle: ObjectBundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "box", embeddings=[StoredEmbedding(bundle="nano", network="a" * 64, data=b"one")])
     path = tmp_path / "box" / DESCRIPTION
     good = path.read_text()
-    file = tmp_path / "box" / "looks" / f"{'a' * 16}.npz"
+    file = tmp_path / "box" / "embeddings" / f"{'a' * 16}.npz"
     file.write_bytes(b"two")
     with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: got sha256"):
         read_stored_embedding(tmp_path / "box", "a" * 64)
     file.unlink()
     with pytest.raises(ObjectBundleError, match=r"aaaa\.npz: No such file"):
         read_stored_embedding(tmp_path / "box", "a" * 64)
-    path.write_text(good.replace(f"looks/{'a' * 16}.npz", "../elsewhere.npz"))
+    path.write_text(good.replace(f"embeddings/{'a' * 16}.npz", "../elsewhere.npz"))
     with pytest.raises(ObjectBundleError, match="expected a file of the bundle"):
         read_stored_embedding(tmp_path / "box", "a" * 64)
+
+
+def test_a_bundle_of_an_older_release_keeps_its_embeddings(bundle: ObjectBundle, tmp_path: Path) -> None:
+    """Until 0.1 both the folder and the key of the embeddings were called ``looks``."""
+    stored = StoredEmbedding(bundle="nano", network="a" * 64, data=b"one")
+    bundle.save(tmp_path / "box", embeddings=[stored])
+    (tmp_path / "box" / "embeddings").rename(tmp_path / "box" / "looks")
+    path = tmp_path / "box" / DESCRIPTION
+    path.write_text(path.read_text().replace("embeddings", "looks"))
+    assert stored_embeddings(tmp_path / "box") == {"a" * 64: "nano"}
+    assert read_stored_embedding(tmp_path / "box", "a" * 64) == stored
+    assert ObjectBundle.load(tmp_path / "box").object_id == bundle.object_id

@@ -8,7 +8,7 @@ import pytest
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.synthetic.clutter import ClutterConfig, evaluation_clutter, make_clutter, recoloured
-from storm_edge.synthetic.patches import ObjectPool
+from storm_edge.synthetic.object_pool import ObjectPool
 from storm_edge.synthetic.splits import EVALUATION_FROM, OBJECTS_TRAIN
 
 

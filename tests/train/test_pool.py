@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from storm_edge.choices import Network
-from storm_edge.train.pool import PairPool, SourceFactory
+from storm_edge.train.pool import PairPool, PoolConfig, SourceFactory
 from tests.train.toy import BrokenSource, ToySource
 
 
 def _pool(source: SourceFactory = ToySource, *, workers: int = 0, seed: int = 1, reuse: float = 2.0) -> PairPool:
-    return PairPool(
-        source, Network.REFINE, capacity=8, chunk=4, hypotheses=1, reuse=reuse, workers=workers, seed=seed
-    )
+    config = PoolConfig(capacity=8, chunk=4, hypotheses=1, reuse=reuse, workers=workers, seed=seed)
+    return PairPool(source, Network.REFINE, config)
 
 
 def test_without_processes_the_same_seed_gives_the_same_batches() -> None:

@@ -12,13 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import ObjectBundleError, mismatch
-from storm_edge.objects.bundle import (
-    ObjectBundle,
-    StoredEmbedding,
-    is_bundle,
-    read_stored_embedding,
-    stored_embeddings,
-)
+from storm_edge.objects.bundle import ObjectBundle, is_bundle
+from storm_edge.objects.bundle_files import StoredEmbedding, read_stored_embedding, stored_embeddings
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.maps import COLOURS_ONLY
 from storm_edge.pipeline.segment.segmenter import Segmenter

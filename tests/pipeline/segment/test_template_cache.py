@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from storm_edge.errors import ObjectBundleError
-from storm_edge.objects.bundle import LOOKS, ObjectBundle, stored_embeddings
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.bundle_files import EMBEDDINGS, stored_embeddings
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -36,7 +37,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
 def folder(boxes: Boxes, segmenter: Segmenter, tmp_path: Path) -> Path:
     context = np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)
     boxes.orange.save(
-        tmp_path / "box", looks=[make_template_embedding(segmenter, boxes.orange, name="full", context=context)]
+        tmp_path / "box", embeddings=[make_template_embedding(segmenter, boxes.orange, name="full", context=context)]
     )
     return tmp_path / "box"
 
@@ -79,7 +80,7 @@ def test_views_that_are_missing_are_refused_where_they_take_long(
     assert stored_embeddings(tmp_path / "bare") == {}
     with pytest.raises(ObjectBundleError, match=r"got none, expected .*onboard the object again with --bundle"):
         load_template_embedding(tmp_path / "bare", segmenter, boxes.orange)
-    [file] = (folder / LOOKS).iterdir()
+    [file] = (folder / EMBEDDINGS).iterdir()
     file.unlink()
     with pytest.raises(ObjectBundleError, match=f"{file.name}: No such file"):
         load_template_embedding(folder, segmenter, boxes.orange)
@@ -96,10 +97,10 @@ def test_an_edited_look_and_one_of_another_model_are_refused(
     boxes: Boxes, segmenter: Segmenter, folder: Path, tmp_path: Path
 ) -> None:
     blue = make_template_embedding(segmenter, boxes.blue, name="full", context=np.zeros(CONTEXT, dtype=np.float32))
-    boxes.orange.save(tmp_path / "mixed", looks=[blue])
+    boxes.orange.save(tmp_path / "mixed", embeddings=[blue])
     with pytest.raises(ObjectBundleError, match="template embedding of obj_000001: model"):
         load_template_embedding(tmp_path / "mixed", segmenter, boxes.orange)
-    [file] = (folder / LOOKS).iterdir()
+    [file] = (folder / EMBEDDINGS).iterdir()
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)

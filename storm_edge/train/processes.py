@@ -1,0 +1,58 @@
+"""The processes of a training run: one alone, or the group that torchrun set up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed as dist
+
+from storm_edge.errors import BackendError, ConfigError, mismatch
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those of the run."""
+
+    rank: int
+    """Number of this process, from 0."""
+    count: int
+    """Processes of the run."""
+    device: torch.device
+    """Device of this process."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process evaluates, logs and writes."""
+        return self.rank == 0
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Process]:
+    """Join the group that torchrun set up, or be alone."""
+    count, local = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("LOCAL_RANK", "0")
+    kind = device.split(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ConfigError(mismatch("--device", device, "cpu, cuda or cuda:i", "name one of these"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BackendError(mismatch("--device", device, "a CUDA device torch can use", "use --device cpu"))
+    if count == 1:
+        yield Process(0, 1, torch.device(device))
+        return
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield Process(dist.get_rank(), count, torch.device(f"cuda:{local}" if kind == "cuda" else "cpu"))
+    finally:
+        dist.destroy_process_group()
+
+
+def agreed_time_s(elapsed_s: float, process: Process) -> float:
+    """One clock for all processes, the first one's: a run that ends by time must end everywhere at the same step."""
+    if process.count == 1:
+        return elapsed_s
+    clock = torch.tensor([elapsed_s], device=process.device, dtype=torch.float64)
+    dist.broadcast(clock, 0)
+    return float(clock)
