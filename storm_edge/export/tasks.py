@@ -21,7 +21,7 @@ from storm_edge.export.registration import Outcome, register_pictures
 from storm_edge.export.tracking import track_recordings
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
-from storm_edge.kernels.segment_inputs import VIEW_COUNT
+from storm_edge.kernels.segment_inputs.contract import VIEW_COUNT
 from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.queries import QueryConfig, QuerySampler
 from storm_edge.synthetic.splits import STREAMS_VAL

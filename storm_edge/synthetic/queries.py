@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs import contract
+from storm_edge.kernels.segment_inputs.object_channels import object_channels
+from storm_edge.kernels.segment_inputs.object_views import ObjectViews, object_views
+from storm_edge.kernels.segment_inputs.small_frame import small_frame
 from storm_edge.synthetic.clutter import Clutter, ClutterConfig, make_clutter, recoloured
 from storm_edge.synthetic.object_pool import ObjectPool, PooledObject
 from storm_edge.synthetic.splits import objects_of_stream
@@ -55,7 +58,7 @@ class QuerySampler:
         self.config = config or QueryConfig()
         self._rng = np.random.default_rng([seed, 5])
         self._pool = ObjectPool(self._rng, size=self.config.pool_size, seeds=objects_of_stream(seed))
-        self._views: dict[int, inputs.ObjectViews] = {}
+        self._views: dict[int, ObjectViews] = {}
 
     def query_batch(self, n: int) -> Batch:
         """``n`` pictures with ``T`` objects to look for in each.
@@ -67,12 +70,12 @@ class QuerySampler:
         """
         c = self.config
         batch: Batch = {
-            "image": np.zeros((n, inputs.IMAGE_CHANNELS, *inputs.SIZE_PX), dtype=np.float32),
-            "objects": np.zeros((n, c.targets, inputs.OBJECT_CHANNELS, *inputs.MASK_PX), dtype=np.float32),
+            "image": np.zeros((n, contract.IMAGE_CHANNELS, *contract.SIZE_PX), dtype=np.float32),
+            "objects": np.zeros((n, c.targets, contract.OBJECT_CHANNELS, *contract.MASK_PX), dtype=np.float32),
             "views": np.zeros(
-                (n, c.targets, c.views, inputs.VIEW_CHANNELS, inputs.VIEW_PX, inputs.VIEW_PX), dtype=np.float32
+                (n, c.targets, c.views, contract.VIEW_CHANNELS, contract.VIEW_PX, contract.VIEW_PX), dtype=np.float32
             ),
-            "mask": np.zeros((n, c.targets, *inputs.MASK_PX), dtype=np.float32),
+            "mask": np.zeros((n, c.targets, *contract.MASK_PX), dtype=np.float32),
             "present": np.zeros((n, c.targets), dtype=np.float32),
         }
         for i in range(n):
@@ -87,7 +90,7 @@ class QuerySampler:
         rng, c = self._rng, self.config
         size_px = TRAINING_SIZE_PX[int(rng.integers(len(TRAINING_SIZE_PX)))]
         clutter = make_clutter(rng, self._pool, size_px, c.clutter)
-        small = inputs.small_frame(clutter.frame.rgb, clutter.frame.depth_m, clutter.frame.K)
+        small = small_frame(clutter.frame.rgb, clutter.frame.depth_m, clutter.frame.K)
         batch["image"][i] = small.channels
         masks = [small.letterbox.shrink_mask(mask) for mask in clutter.masks_visib]
         plain = [
@@ -102,8 +105,8 @@ class QuerySampler:
             else:
                 wanted = self._absent(clutter)
             views = self._views_of(wanted)
-            batch["objects"][i, t] = inputs.object_channels(small, views.colours, wanted.truth.diameter_m)
-            batch["views"][i, t] = views.channels[rng.permutation(inputs.VIEW_COUNT)[: c.views]]
+            batch["objects"][i, t] = object_channels(small, views.colours, wanted.truth.diameter_m)
+            batch["views"][i, t] = views.channels[rng.permutation(contract.VIEW_COUNT)[: c.views]]
 
     def _absent(self, clutter: Clutter) -> PooledObject:
         """An object that is not in the picture: any, or one as like as possible to something that is."""
@@ -121,10 +124,10 @@ class QuerySampler:
         colour = like.truth.mesh.colours.mean(axis=0)
         return min(others, key=lambda item: float(np.abs(item.truth.mesh.colours.mean(axis=0) - colour).sum()))
 
-    def _views_of(self, item: PooledObject) -> inputs.ObjectViews:
+    def _views_of(self, item: PooledObject) -> ObjectViews:
         seed = item.truth.seed
         if seed < 0:  # a twin, made for one picture
-            return inputs.object_views(item.buffers, item.truth.diameter_m)
+            return object_views(item.buffers, item.truth.diameter_m)
         if seed not in self._views:
-            self._views[seed] = inputs.object_views(item.buffers, item.truth.diameter_m)
+            self._views[seed] = object_views(item.buffers, item.truth.diameter_m)
         return self._views[seed]

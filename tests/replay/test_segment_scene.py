@@ -17,7 +17,7 @@ from storm_edge.errors import ConfigError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels import segment_inputs
+from storm_edge.pipeline.segment import image_features
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.replay.segment_scene import SegmentRun, SegmentSceneOptions, segment_scene
@@ -92,8 +92,8 @@ def test_an_image_is_encoded_once_for_all_objects(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    small_frame = segment_inputs.small_frame
-    monkeypatch.setattr(segment_inputs, "small_frame", lambda *args: calls.append(1) or small_frame(*args))
+    small_frame = image_features.small_frame
+    monkeypatch.setattr(image_features, "small_frame", lambda *args: calls.append(1) or small_frame(*args))
     two = [staged.bundle, replace(staged.bundle, object_id="other")]
     run = segment_scene(recording, two, segmenter, tmp_path / "two", RAW)
     assert len(calls) == 1

@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storm_edge.export.torch_to_onnx import export_module
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs import contract
 from storm_edge.networks.nano_som import TOKENS_PER_VIEW, NanoSom
 from storm_edge.networks.nano_tom import CHANNELS, SIZE_PX, NanoTom
 
@@ -36,14 +36,14 @@ def export_nano_som(net: NanoSom, folder: Path) -> dict[str, float]:
         OutputError: A file cannot be written.
     """
     c = net.config
-    height, width = inputs.MASK_PX
+    height, width = contract.MASK_PX
     maps = {
         "half": (c.half, height, width),
         "quarter": (c.quarter, height // 2, width // 2),
         "eighth": (c.eighth, height // 4, width // 4),
     }
-    cache = (c.blocks, inputs.VIEW_COUNT * TOKENS_PER_VIEW, c.dim)
-    views = (inputs.VIEW_COUNT, inputs.VIEW_CHANNELS, inputs.VIEW_PX, inputs.VIEW_PX)
+    cache = (c.blocks, contract.VIEW_COUNT * TOKENS_PER_VIEW, c.dim)
+    views = (contract.VIEW_COUNT, contract.VIEW_CHANNELS, contract.VIEW_PX, contract.VIEW_PX)
     return {
         "som_reference": export_module(
             net.reference, folder / "som_reference.onnx", inputs={"views": views}, outputs=["keys", "values"]
@@ -51,13 +51,13 @@ def export_nano_som(net: NanoSom, folder: Path) -> dict[str, float]:
         "som_query": export_module(
             net.query,
             folder / "som_query.onnx",
-            inputs={"image": (inputs.IMAGE_CHANNELS, *inputs.SIZE_PX)},
+            inputs={"image": (contract.IMAGE_CHANNELS, *contract.SIZE_PX)},
             outputs=list(maps),
         ),
         "som_head": export_module(
             net.head,
             folder / "som_head.onnx",
-            inputs={**maps, "objects": (inputs.OBJECT_CHANNELS, height, width), "keys": cache, "values": cache},
+            inputs={**maps, "objects": (contract.OBJECT_CHANNELS, height, width), "keys": cache, "values": cache},
             outputs=["mask", "present"],
         ),
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
-from storm_edge.kernels.segment_inputs import colour_fit
+from storm_edge.kernels.segment_inputs.colour_fit import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import back_project
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.segment.config import DepthProposalConfig, SegmentConfig
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.proposals import candidate_at_seed, mean_shift_seeds
@@ -61,11 +61,11 @@ def depth_proposals(
     return tuple(found[:count])
 
 
-def _standing_out(small: inputs.SmallFrame, min_distance_m: float) -> Bool:
+def _standing_out(small: SmallFrame, min_distance_m: float) -> Bool:
     """Places off the planes at the working size, without specks; all that has depth where there is no plane."""
-    if (small.relief_m < 0.0).all():
+    if (small.plane_distance_m < 0.0).all():
         return np.asarray(small.depth_m > 0.0)
-    off = small.relief_m > np.float32(min_distance_m)
+    off = small.plane_distance_m > np.float32(min_distance_m)
     return np.asarray(cv2.morphologyEx(off.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 
@@ -78,7 +78,7 @@ def _thinned(marked: Bool, max_px: int) -> Float32:
 
 
 def _pieces(
-    small: inputs.SmallFrame, stands_out: Bool, diameter_m: float, config: DepthProposalConfig
+    small: SmallFrame, stands_out: Bool, diameter_m: float, config: DepthProposalConfig
 ) -> list[tuple[Bool, Float64]]:
     """Connected parts between depth edges that are as large as the object may appear, and their centres [m]."""
     z = small.depth_m

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs.small_frame import SmallFrame, small_frame
 from storm_edge.pipeline.segment.config import TilingConfig
 from storm_edge.pipeline.segment.maps import MapMaker
 from storm_edge.pipeline.segment.tiling import tiles_of
@@ -23,7 +23,7 @@ class ImageFeatures:
 
     frame: Frame
     """The frame itself."""
-    small: inputs.SmallFrame
+    small: SmallFrame
     """At the working size."""
     maps: dict[str, Float32]
     """Features by name, for the network; empty without one."""
@@ -75,5 +75,5 @@ class ImageEncoder:
         return last[1]
 
     def _encode(self, frame: Frame) -> ImageFeatures:
-        small = inputs.small_frame(frame.rgb, frame.depth_m, frame.K)
+        small = small_frame(frame.rgb, frame.depth_m, frame.K)
         return ImageFeatures(frame=frame, small=small, maps=self._maps.encode_image(frame, small))

@@ -17,7 +17,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs.object_views import ObjectViews
+from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.segment.config import ColourMapConfig, FullSomConfig, SegmentConfig
 from storm_edge.pipeline.segment.full_som import FullSom
@@ -56,9 +57,7 @@ class MapMaker(Protocol):
     def report(self) -> dict[str, object]:
         """How it works, for reports; JSON types."""
 
-    def encode_object(
-        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
-    ) -> dict[str, Float32]:
+    def encode_object(self, bundle: ObjectBundle, views: ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """What is kept of an object, besides its colours.
 
         Args:
@@ -70,11 +69,11 @@ class MapMaker(Protocol):
             ConfigError: A context is needed and missing, or cannot be used.
         """
 
-    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
         """What all objects share of an image."""
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
+        self, frame: Frame, small: SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """The map of an object.
 
@@ -107,19 +106,17 @@ class ColourMaps:
     def __init__(self, config: ColourMapConfig) -> None:
         self._config = config
 
-    def encode_object(
-        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
-    ) -> dict[str, Float32]:
+    def encode_object(self, bundle: ObjectBundle, views: ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """Nothing besides the colours."""
         _refuse(context, "colours")
         return {}
 
-    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
         """Nothing."""
         return {}
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
+        self, frame: Frame, small: SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """A guess without learning, ``(60, 80)``."""
         return colour_probability(channels, self._config), None
@@ -143,19 +140,17 @@ class NanoMaps:
         self.fingerprint = self._reference.sha256
         self._query, self._head = networks.open("som_query", options), networks.open("som_head", options)
 
-    def encode_object(
-        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
-    ) -> dict[str, Float32]:
+    def encode_object(self, bundle: ObjectBundle, views: ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """``keys`` and ``values`` of the views, each ``(1, blocks, L, dim)``."""
         _refuse(context, "the nano segmenter")
         return self._reference.run({"views": views.channels[None]})
 
-    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
         """Feature maps."""
         return self._query.run({"image": small.channels[None]})
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
+        self, frame: Frame, small: SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """Probabilities ``(60, 80)``, and the network's own probability of the object being there."""
         out = self._head.run({**features, **embedding, "objects": channels[None]})
@@ -185,9 +180,7 @@ class FullMaps:
         self.context_length = self._som.context_length
         self.report: dict[str, object] = {"source": "network", "tier": "full", "framing": config.framing.value}
 
-    def encode_object(
-        self, bundle: ObjectBundle, views: inputs.ObjectViews, context: Float32 | None
-    ) -> dict[str, Float32]:
+    def encode_object(self, bundle: ObjectBundle, views: ObjectViews, context: Float32 | None) -> dict[str, Float32]:
         """Keys and values of sixteen pictures, and the context; seconds to a minute on a CPU."""
         length = self.context_length
         if length is None:
@@ -199,12 +192,12 @@ class FullMaps:
         tensors = self._som.encode_object(self._reference.open(), bundle.mesh, device=self._device)
         return tensors if context is None else {**tensors, "context": context[None].astype(np.float32)}
 
-    def encode_image(self, frame: Frame, small: inputs.SmallFrame) -> dict[str, Float32]:
+    def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
         """Tokens."""
         return {"tokens": self._som.encode_image(frame.rgb)}
 
     def probability_map(
-        self, frame: Frame, small: inputs.SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
+        self, frame: Frame, small: SmallFrame, features: Tensors, embedding: Tensors, channels: Float32
     ) -> tuple[Float32, float | None]:
         """Probabilities ``(H, W)``; the object is there if enough of the image is marked, and probable enough."""
         return self._som.probability_map(features["tokens"], embedding, frame.size_px)

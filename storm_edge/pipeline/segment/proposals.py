@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.kernels import segment_inputs as inputs
 from storm_edge.kernels.region import log_odds_of
+from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.segment.config import LearnedColourConfig, ProposalConfig
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
@@ -37,7 +37,7 @@ def propose_candidates(
     """
     small = image.small
     seeds = mean_shift_seeds(small_probability, small, diameter_m, config, config.max_candidates)
-    plane_distance_m = small.letterbox.enlarge(small.relief_m, image.frame.size_px)
+    plane_distance_m = small.letterbox.enlarge(small.plane_distance_m, image.frame.size_px)
     stands_out = plane_distance_m > np.float32(config.min_plane_distance_diameters * diameter_m)
     made = [candidate_at_seed(image.frame, probability, stands_out, seed, diameter_m, config) for seed in seeds]
     found = [candidate for candidate in made if candidate is not None]
@@ -64,7 +64,7 @@ def add_colour_log_odds(
 
 
 def mean_shift_seeds(
-    probability: Float32, small: inputs.SmallFrame, diameter_m: float, config: ProposalConfig, max_candidates: int
+    probability: Float32, small: SmallFrame, diameter_m: float, config: ProposalConfig, max_candidates: int
 ) -> Float64:
     """Centres [m] of spheres of the object's size where the probability is, most first, ``(N, 3)``.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs.letterbox import halved
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 
 Float32 = NDArray[np.float32]
@@ -51,7 +51,7 @@ class Segmentation:
 
 def segmentation_from_mask(image: ImageFeatures, mask: NDArray[np.bool_]) -> Segmentation:
     """A mask ``(H, W)`` from elsewhere, which must mark something, as the one candidate in a frame."""
-    cells = inputs.halved(image.small.letterbox.shrink(mask.astype(np.float32)))
+    cells = halved(image.small.letterbox.shrink(mask.astype(np.float32)))
     only = Candidate(mask=mask, grown=mask, score=1.0, box=bounding_box(mask))
     return Segmentation(candidates=(only,), probability=cells, score=1.0)
 

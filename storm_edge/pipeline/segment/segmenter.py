@@ -21,7 +21,10 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs import contract
+from storm_edge.kernels.segment_inputs.letterbox import halved
+from storm_edge.kernels.segment_inputs.object_channels import object_channels
+from storm_edge.kernels.segment_inputs.object_views import object_views
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
@@ -100,7 +103,7 @@ class Segmenter:
             MeshError: The model shows nothing from any side.
         """
         bundle = item.bundle
-        views = inputs.object_views(item.mesh_lod, bundle.diameter_m)
+        views = object_views(item.mesh_lod, bundle.diameter_m)
         return TemplateEmbedding(
             diameter_m=bundle.diameter_m,
             colours=views.colours,
@@ -134,13 +137,13 @@ class Segmenter:
         """
         frame, letterbox = image.frame, image.small.letterbox
         found, presence = self._probability_map(image, embedding)
-        if found.shape == inputs.MASK_PX:
+        if found.shape == contract.MASK_PX:
             whole, cells = letterbox.enlarge(found, frame.size_px), found
-            size = inputs.SIZE_PX[::-1]
+            size = contract.SIZE_PX[::-1]
             small = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         else:
             whole, small = found, letterbox.shrink(found)
-            cells = inputs.halved(small)
+            cells = halved(small)
         candidates = []
         if presence != 0.0:
             candidates = self._candidates(image, whole, small, embedding.diameter_m, colour_log_odds)
@@ -182,12 +185,12 @@ class Segmenter:
             merge_max(whole, tile.image.small.letterbox.enlarge(found, tile.image.frame.size_px), tile.window)
             yield "segment tile"
         small = letterbox.shrink(whole)
-        cells = inputs.halved(small)
+        cells = halved(small)
         candidates = self._candidates(image, whole, small, embedding.diameter_m, colour_log_odds)
         return replace(first, candidates=tuple(candidates), probability=cells)
 
     def _probability_map(self, image: ImageFeatures, embedding: TemplateEmbedding) -> tuple[Float32, float | None]:
-        channels = inputs.object_channels(image.small, embedding.colours, embedding.diameter_m)
+        channels = object_channels(image.small, embedding.colours, embedding.diameter_m)
         return self._maps.probability_map(image.frame, image.small, image.maps, embedding.tensors, channels)
 
     def _candidates(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import ObjectBundleError, mismatch
-from storm_edge.kernels import segment_inputs as inputs
+from storm_edge.kernels.segment_inputs.colour_model import ColourModel
 from storm_edge.objects.bundle import ObjectBundle
 
 Float32 = NDArray[np.float32]
@@ -29,7 +29,7 @@ class TemplateEmbedding:
 
     diameter_m: float
     """The object's diameter."""
-    colours: inputs.ColourModel
+    colours: ColourModel
     """Its colours."""
     tensors: dict[str, Float32]
     """Keys and values for the network, and its language context if it takes one; empty without a network."""
@@ -71,7 +71,7 @@ class TemplateEmbedding:
             }
             return TemplateEmbedding(
                 diameter_m=float(arrays["diameter_m"]),
-                colours=inputs.ColourModel(rgb=arrays["rgb"], chroma=arrays["chroma"]),
+                colours=ColourModel(rgb=arrays["rgb"], chroma=arrays["chroma"]),
                 tensors=tensors,
                 network=str(arrays["network"]),
                 model=str(arrays["model"]),

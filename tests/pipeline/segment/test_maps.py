@@ -16,7 +16,7 @@ from storm_edge.errors import CheckpointError, ConfigError, EngineError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.export.networks.som import export_som
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels.segment_inputs import MASK_PX
+from storm_edge.kernels.segment_inputs.contract import MASK_PX
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.objects.on_device import ObjectOnDevice

@@ -1,0 +1,36 @@
+"""Distances from a plane whose place is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from storm_edge.kernels.segment_inputs import contract
+from storm_edge.kernels.segment_inputs.letterbox import Letterbox
+from storm_edge.kernels.segment_inputs.planes import plane_distances
+
+K = np.array([[570.0, 0.0, 322.0], [0.0, 575.0, 236.0], [0.0, 0.0, 1.0]])
+
+
+def plane_depth(size_px: tuple[int, int], K: np.ndarray, normal: np.ndarray, offset_m: float) -> np.ndarray:
+    """z-depth [m] of the plane ``normal . p = offset_m``."""
+    v, u = np.mgrid[0 : size_px[0], 0 : size_px[1]]
+    ray = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones(size_px)], axis=2)
+    return (offset_m / (ray @ normal)).astype(np.float32)
+
+
+def test_distance_from_the_plane_is_the_height_above_the_table() -> None:
+    K_small = Letterbox.of((480, 640)).intrinsics(K)
+    normal = np.array([0.0, 0.6, 0.8])
+    z = plane_depth(contract.SIZE_PX, K_small, normal, 0.8)
+    z[50:70, 60:90] = plane_depth(contract.SIZE_PX, K_small, normal, 0.74)[50:70, 60:90]
+    z[0:5, 0:5] = 0.0
+    distance_m = plane_distances(z, K_small)
+    assert distance_m[60, 75] == pytest.approx(0.06, abs=2e-3)
+    assert np.abs(distance_m[80:, :]).max() < 2e-3
+    assert (distance_m[0:5, 0:5] == -1.0).all()
+
+
+def test_no_plane_where_there_is_none(rng: np.random.Generator) -> None:
+    z = rng.uniform(0.5, 3.0, contract.SIZE_PX).astype(np.float32)
+    assert (plane_distances(z, np.array([[140.0, 0, 80], [0, 140.0, 60], [0, 0, 1]])) == -1.0).all()
