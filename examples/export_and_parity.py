@@ -12,12 +12,12 @@ import numpy as np
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.export.recipe import read_recipe
-from storm_edge.export.run import export_bundle
+from storm_edge.export.run import ExportOptions, export_bundle
 
 
 def main(recipe: Path, out: Path) -> None:
     """Print the largest difference of every output."""
-    export_bundle([read_recipe(recipe)], out, name="example", held_out=8)
+    export_bundle([read_recipe(recipe)], out, name="example", options=ExportOptions(held_out=8))
     fp32, fp16 = NetworkBundle.load(out), NetworkBundle.load(out / "fp16")
     rng = np.random.default_rng(0)
     for graph in fp32.networks:

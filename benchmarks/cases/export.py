@@ -46,7 +46,7 @@ from storm_edge.evaluate.pose_evaluation import evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
-from storm_edge.export.run import export_bundle
+from storm_edge.export.run import ExportOptions, export_bundle
 from storm_edge.live.config import StormConfig
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
@@ -169,7 +169,7 @@ class Tier(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(RecordOptions):
+class ExportCaseOptions(RecordOptions):
     """What is exported and compared."""
 
     tier: Annotated[Tier, typer.Option(help="Which networks.")] = Tier.NANO
@@ -190,7 +190,7 @@ class ExportOptions(RecordOptions):
 
 
 @case(record="export-*", timing=True)
-def export(options: ExportOptions) -> Outcome:
+def export(options: ExportCaseOptions) -> Outcome:
     """Export, calibrate, build and compare a tier."""
     if options.track is not None:
         found = tracking(options.track, options.sequences, 30, Init.GT)
@@ -211,7 +211,7 @@ def summarise(results: dict[str, Any]) -> dict[str, Any]:
         sizes = {g["graph"]: _mib(g["size_bytes"]) for g in network["graphs"] if g["precision"] == "fp32"}
         graphs = {f"{g['graph']} {g['precision']}": _graph(g) for g in network["graphs"] if g["precision"] != "fp32"}
         figures: dict[str, dict[str, Any]] = {}
-        for precision, found in network["figures"].items():
+        for precision, found in network["metrics"].items():
             for figure in found:
                 row = figures.setdefault(figure["name"], {"fp32": _short(figure["fp32"]), "limit": figure["limit"]})
                 row[precision] = _short(figure["reduced"])
@@ -250,7 +250,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def export_and_build(options: ExportOptions, work: Path) -> dict[str, Any]:
+def export_and_build(options: ExportCaseOptions, work: Path) -> dict[str, Any]:
     """Export, calibrate, build; what `build_summary` summarises."""
     started, untrained = time.perf_counter(), options.random_weights is not None
     recipes = recipes_of(options.tier.value, random_weights=options.random_weights)
@@ -258,7 +258,12 @@ def export_and_build(options: ExportOptions, work: Path) -> dict[str, Any]:
         recipes = [recipe for recipe in recipes if recipe.network in options.networks]
     first, bundle, engines = options.fp32 or work / "fp32", work / options.tier.value, work / "engines"
     if options.fp32 is None:
-        export_bundle(recipes, first, name=options.tier.value, random_weights=options.random_weights, held_out=4)
+        export_bundle(
+            recipes,
+            first,
+            name=options.tier.value,
+            options=ExportOptions(random_weights=options.random_weights, held_out=4),
+        )
     parity = {
         graph: values
         for network in json.loads((first / "report.json").read_text())["networks"]
@@ -283,8 +288,7 @@ def export_and_build(options: ExportOptions, work: Path) -> dict[str, Any]:
             bundle,
             name=options.tier.value,
             calibration=calibration,
-            held_out=options.held_out,
-            tensors_only=untrained,
+            options=ExportOptions(held_out=options.held_out, tensors_only=untrained),
         )
 
     report = export_to(taken, rows)

@@ -28,7 +28,7 @@ def command(
         from storm_edge.calib.sets import load_set
         from storm_edge.export.recipe import read_recipe
         from storm_edge.export.results import PAGE
-        from storm_edge.export.run import export_bundle
+        from storm_edge.export.run import ExportOptions, export_bundle
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "storm_edge":
             raise
@@ -42,8 +42,7 @@ def command(
             out,
             name=name or out.name,
             calibration=rows,
-            random_weights=random_weights,
-            held_out=held_out,
+            options=ExportOptions(random_weights=random_weights, held_out=held_out),
             progress=report,
         )
     for network in result.networks:

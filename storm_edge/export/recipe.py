@@ -93,7 +93,7 @@ class Gates(StrictModel):
     pose_deg: float | None = Field(default=None, gt=0.0)
     """Median change of its rotation [deg]."""
     success_points: float | None = Field(default=None, ge=0.0)
-    """Loss of registration success on held-out pictures [points of 100]."""
+    """Loss of registration success on held-out images [points of 100]."""
     add_s_points: float | None = Field(default=None, ge=0.0)
     """Loss of the AUC of ADD-S there [points of 100]."""
     tracking_points: float | None = Field(default=None, ge=0.0)

@@ -16,13 +16,13 @@ from storm_edge.choices import Precision
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.manifest import file_sha256
 from storm_edge.export.compare import OutputDrift, compare
-from storm_edge.export.half import island_nodes, named_nodes, to_fp16
-from storm_edge.export.int8 import LayerChoice, Quantised, quantise
-from storm_edge.export.precision import open_graph, varies
+from storm_edge.export.fp16 import island_nodes, named_nodes, to_fp16
+from storm_edge.export.graph_engines import open_graph, varies
+from storm_edge.export.int8_layers import LayerChoice, QuantisedGraph, quantise
 from storm_edge.export.published import is_small
 from storm_edge.export.recipe import Gates, Int8Plan, Recipe, TensorGate
 from storm_edge.export.results import GraphReport
-from storm_edge.export.tasks import Task
+from storm_edge.export.task_metrics import NetworkTask
 
 _TRUE_FP16_ROWS = 4
 _WIDENED = "compared with FP16 widened to FP32"
@@ -42,8 +42,8 @@ class Reducer:
     """For files nobody keeps."""
     fp32: Mapping[str, Engine]
     """The graphs in FP32, open."""
-    task: Task
-    """Held-out inputs and figures."""
+    task: NetworkTask
+    """Held-out inputs and metrics."""
     captured: Mapping[str, Tensors | None]
     """Rows of the calibration set by graph, None where nothing is to be quantised."""
     progress: Progress
@@ -75,7 +75,7 @@ class Reducer:
         return reports
 
     def make_int8(self) -> list[GraphReport]:
-        """Every graph in both INT8 forms; without a plan FP32 on the CPU, FP16 in TensorRT."""
+        """Every graph in both INT8 precisions; without a plan FP32 on the CPU, FP16 in TensorRT."""
         for precision in (Precision.INT8, Precision.INT8_FP16):
             self._make_folder(precision)
         reports = []
@@ -96,7 +96,7 @@ class Reducer:
                 reports.append(replace(item, layers=layers, note=note))
         return reports
 
-    def _quantise(self, graph: str, plan: Int8Plan) -> Quantised:
+    def _quantise(self, graph: str, plan: Int8Plan) -> QuantisedGraph:
         rows = self.captured[graph]
         assert rows is not None  # a plan without rows is refused when rows are read
         gates = gates_of(self.recipe, Precision.INT8)
@@ -109,9 +109,9 @@ class Reducer:
                 return failures[0]
             for path in (cpu, gpu):
                 engines = {**self.fp32, graph: open_graph(self.recipe, graph, path)}
-                for figure in self.task.figures(self.fp32, engines, gates):
-                    if not figure.passed:
-                        return f"{figure.name} {figure.reduced:.4g} beyond {figure.limit:g}"
+                for metric in self.task.metrics(self.fp32, engines, gates):
+                    if not metric.passed:
+                        return f"{metric.name} {metric.reduced:.4g} beyond {metric.limit:g}"
             return None
 
         return quantise(
@@ -121,7 +121,6 @@ class Reducer:
             folder=self.work,
             gate=gate,
             chunk=8 if varies(self.fp32[graph]) else None,
-            sweep=plan.sweep,
             progress=lambda share: self.progress(f"{graph} int8", share),
         )
 

@@ -1,6 +1,6 @@
 """Registration with one network's engines in place: does the object still come out where it is?
 
-The schedule is the one that asks RefineNet first, without ScoreNet, on held-out pictures of objects that neither
+The schedule is the one that asks RefineNet first, without ScoreNet, on held-out images of objects that neither
 training nor calibration has seen.
 """
 
@@ -34,24 +34,24 @@ SCHEDULE = replace(REFINE_FIRST, network_weight=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of registering the pictures."""
+class RegistrationResult:
+    """What came of registering the images."""
 
     success: float
-    """Pictures with ADD-S within a tenth of the diameter [points of 100]."""
+    """Images with ADD-S within a tenth of the diameter [points of 100]."""
     add_s_auc: float
     """AUC of ADD-S to 0.1 m [points of 100]."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenBundle(NetworkBundle):
+class OpenedBundle(NetworkBundle):
     """A bundle of engines that are open already."""
 
     engines: Mapping[str, Engine]
     """By network."""
 
     @classmethod
-    def around(cls, recipe: Recipe, engines: Mapping[str, Engine]) -> GivenBundle:
+    def around(cls, recipe: Recipe, engines: Mapping[str, Engine]) -> OpenedBundle:
         """The engines of one recipe, fed as it says."""
         return cls(
             name=recipe.network,
@@ -69,7 +69,7 @@ class GivenBundle(NetworkBundle):
 
 
 @cache
-def _picture(index: int) -> tuple[ObjectBundle, FrameBuffers, np.ndarray, np.ndarray]:
+def _image(index: int) -> tuple[ObjectBundle, FrameBuffers, np.ndarray, np.ndarray]:
     """Object, uploaded frame, mask, and the true pose of the centred mesh."""
     with TemporaryDirectory() as folder:
         path = f"{folder}/scene"
@@ -84,20 +84,20 @@ def _picture(index: int) -> tuple[ObjectBundle, FrameBuffers, np.ndarray, np.nda
     return item, buffers, mask, truth
 
 
-def register_pictures(recipe: Recipe, engines: Mapping[str, Engine], *, count: int) -> Outcome:
-    """Register ``count`` held-out pictures with the engines of RefineNet.
+def register_images(recipe: Recipe, engines: Mapping[str, Engine], *, count: int) -> RegistrationResult:
+    """Register ``count`` held-out images with the engines of RefineNet.
 
     Args:
         recipe: Says how its crops are made.
         engines: With ``refine``.
-        count: Pictures.
+        count: Images.
     """
-    networks = GivenBundle.around(recipe, engines)
+    networks = OpenedBundle.around(recipe, engines)
     errors, shares = [], []
     for index in range(count):
-        item, buffers, mask, truth = _picture(index)
+        item, buffers, mask, truth = _image(index)
         found = Registrar(ObjectOnDevice(item), networks, config=SCHEDULE).register(buffers, mask)
         error_m = ModelPoints(item.mesh.vertices).add_s(truth, found.T_cam_centre)
         errors.append(error_m)
         shares.append(error_m / item.diameter_m)
-    return Outcome(success=100.0 * float(np.mean(np.array(shares) < RECALL_SHARE)), add_s_auc=auc(errors))
+    return RegistrationResult(success=100.0 * float(np.mean(np.array(shares) < RECALL_SHARE)), add_s_auc=auc(errors))

@@ -53,13 +53,13 @@ def _section(network: NetworkReport) -> str:
             [row for graph in network.graphs for row in _drift_rows(graph)],
         ),
     ]
-    figures = [
+    metrics = [
         (precision, f.name, "-" if f.fp32 is None else f"{f.fp32:.3f}", f"{f.reduced:.4g}", f"{f.limit:g}", f.passed)
-        for precision, items in network.figures.items()
+        for precision, items in network.metrics.items()
         for f in items
     ]
-    if figures:
-        parts.append(table(("precision", "task", "FP32", "reduced, or change", "limit", "passed"), figures))
+    if metrics:
+        parts.append(table(("precision", "task", "FP32", "reduced, or change", "limit", "passed"), metrics))
     for graph in network.graphs:
         if graph.layers and graph.precision == "int8":
             parts.append(f"<h3>{graph.graph}: layers in INT8</h3>")

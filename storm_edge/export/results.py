@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from storm_edge.export.compare import OutputDrift
-from storm_edge.export.int8 import LayerChoice
-from storm_edge.export.tasks import Figure
+from storm_edge.export.int8_layers import LayerChoice
+from storm_edge.export.task_metrics import TaskMetric
 
 REPORT = "report.json"
 PAGE = "report.html"
@@ -61,7 +61,7 @@ class NetworkReport:
     """By graph: largest difference of ONNX Runtime in FP32, and from what."""
     graphs: tuple[GraphReport, ...]
     """Every graph in every precision."""
-    figures: Mapping[str, tuple[Figure, ...]]
+    metrics: Mapping[str, tuple[TaskMetric, ...]]
     """By precision: what the network is for, measured."""
     failures: tuple[str, ...]
     """Gates that failed."""

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from storm_edge.calib.sets import CalibrationSet, Tensors
@@ -24,16 +25,28 @@ from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported_graphs import GraphExport, GraphFile, NetworkExport, write_network_export
 from storm_edge.engines.manifest import MANIFEST, FileConventions, file_sha256, write_manifest
 from storm_edge.errors import ConfigError, EngineError, mismatch
-from storm_edge.export.precision import REDUCED, open_graphs, varies
+from storm_edge.export.graph_engines import REDUCED, open_graphs, varies
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.reduce import Progress, Reducer, describe, gates_of, tensor_failure
 from storm_edge.export.report import write_report
-from storm_edge.export.results import PAGE, REPORT, ExportReport, NetworkReport
+from storm_edge.export.results import PAGE, REPORT, ExportReport, GraphReport, NetworkReport
 from storm_edge.export.sources import make_fp32
-from storm_edge.export.tasks import Figure, make_task
+from storm_edge.export.task_metrics import TaskMetric, make_task
 from storm_edge.files import atomic_folder
 
 _SIZE_PX, _PRESET = 80, "default"  # of bundles whose recipes say nothing about crops
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Which weights are exported, and what the networks are compared on."""
+
+    random_weights: int | None = None
+    """Seed of random weights in place of the recipes' sources."""
+    held_out: int = 48
+    """Pairs, crops or images that a network is compared on, about."""
+    tensors_only: bool = False
+    """Whether outputs alone are compared, as is done for random weights anyway; for trying graphs."""
 
 
 def export_bundle(
@@ -42,9 +55,7 @@ def export_bundle(
     *,
     name: str,
     calibration: CalibrationSet | None = None,
-    random_weights: int | None = None,
-    held_out: int = 48,
-    tensors_only: bool = False,
+    options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Export networks into a bundle.
@@ -54,9 +65,7 @@ def export_bundle(
         out: Folder of the bundle; an older bundle there is replaced.
         name: Of the bundle.
         calibration: What INT8 ranges are read from; without one, no INT8 is made.
-        random_weights: Seed of random weights in place of the recipes' sources.
-        held_out: Pairs, crops or pictures that a network is compared on, about.
-        tensors_only: Compare outputs alone, as is done for random weights anyway; for trying graphs.
+        options: Weights, and what they are compared on.
         progress: Called with a stage and its finished share.
 
     Raises:
@@ -71,7 +80,7 @@ def export_bundle(
     with atomic_folder(out, marker=MANIFEST) as folder:
         with tempfile.TemporaryDirectory() as work:
             networks = [
-                _export_one(recipe, folder, Path(work), calibration, random_weights, held_out, tensors_only, report)
+                _export_one(recipe, folder, Path(work), calibration, options or ExportOptions(), report)
                 for recipe in recipes
             ]
         result = ExportReport(
@@ -110,24 +119,22 @@ def _export_one(
     folder: Path,
     work: Path,
     calibration: CalibrationSet | None,
-    random_weights: int | None,
-    held_out: int,
-    tensors_only: bool,
+    options: ExportOptions,
     progress: Progress,
 ) -> NetworkReport:
     started = time.perf_counter()
     progress(f"{recipe.network} fp32", 0.0)
     sources = work / recipe.network
     sources.mkdir()
-    made = make_fp32(recipe, sources, random_weights=random_weights)
+    made = make_fp32(recipe, sources, random_weights=options.random_weights)
     files = {graph: folder / f"{graph}.onnx" for graph in recipe.graphs}
     for graph, target in files.items():
         shutil.copyfile(made.graphs[graph].path, target)
     fp32 = open_graphs(recipe, files)
     captured = {graph: _captured(recipe, graph, files[graph], calibration) for graph in recipe.graphs}
     present = {graph: rows for graph, rows in captured.items() if rows is not None}
-    no_task = made.untrained or tensors_only
-    task = make_task(recipe, fp32, untrained=no_task, size=held_out, captured=_one_call(present, fp32))
+    no_task = made.untrained or options.tensors_only
+    task = make_task(recipe, fp32, untrained=no_task, size=options.held_out, captured=_one_call(present, fp32))
     progress(f"{recipe.network} fp32", 1.0)
 
     reducer = Reducer(
@@ -137,25 +144,7 @@ def _export_one(
     reports += reducer.make_fp16()
     if calibration is not None:
         reports += reducer.make_int8()
-
-    failures: list[str] = []
-    figures: dict[str, tuple[Figure, ...]] = {}
-    for precision in REDUCED:
-        of_it = [item for item in reports if item.precision == precision.value]
-        if not of_it:
-            continue
-        gates = gates_of(recipe, precision)
-        for item in of_it:
-            failure = tensor_failure(item.drift, gates.tensors) or tensor_failure(item.true_drift, gates.tensors)
-            if failure is not None:
-                failures.append(f"{item.graph} {precision.value}: {failure}")
-        reduced = open_graphs(recipe, {graph: reducer.path(graph, precision) for graph in recipe.graphs})
-        figures[precision.value] = tuple(task.figures(fp32, reduced, gates))
-        failures += [
-            f"{precision.value}: {f.name} {f.reduced:.4g} beyond {f.limit:g}"
-            for f in figures[precision.value]
-            if not f.passed
-        ]
+    metrics, failures = _held_to_gates(reducer, reports)
     return NetworkReport(
         network=recipe.network,
         tier=recipe.tier,
@@ -165,10 +154,36 @@ def _export_one(
         data=task.data,
         parity={g: (made.graphs[g].parity, made.graphs[g].reference) for g in recipe.graphs},
         graphs=tuple(reports),
-        figures=figures,
+        metrics=metrics,
         failures=tuple(failures),
         seconds=round(time.perf_counter() - started, 1),
     )
+
+
+def _held_to_gates(
+    reducer: Reducer, reports: Sequence[GraphReport]
+) -> tuple[dict[str, tuple[TaskMetric, ...]], list[str]]:
+    """Metrics of the reduced graphs by precision, and what fails of them and of their outputs."""
+    recipe, task = reducer.recipe, reducer.task
+    metrics: dict[str, tuple[TaskMetric, ...]] = {}
+    failures: list[str] = []
+    for precision in REDUCED:
+        graphs = [item for item in reports if item.precision == precision.value]
+        if not graphs:
+            continue
+        gates = gates_of(recipe, precision)
+        for item in graphs:
+            failure = tensor_failure(item.drift, gates.tensors) or tensor_failure(item.true_drift, gates.tensors)
+            if failure is not None:
+                failures.append(f"{item.graph} {precision.value}: {failure}")
+        reduced = open_graphs(recipe, {graph: reducer.path(graph, precision) for graph in recipe.graphs})
+        metrics[precision.value] = tuple(task.metrics(reducer.fp32, reduced, gates))
+        failures += [
+            f"{precision.value}: {m.name} {m.reduced:.4g} beyond {m.limit:g}"
+            for m in metrics[precision.value]
+            if not m.passed
+        ]
+    return metrics, failures
 
 
 def _captured(recipe: Recipe, graph: str, path: Path, calibration: CalibrationSet | None) -> Tensors | None:

@@ -20,7 +20,7 @@ from storm_edge.engines.contract import Engine
 from storm_edge.errors import MaskError, UnitError
 from storm_edge.evaluate.metrics import ModelPoints, auc
 from storm_edge.export.recipe import Recipe
-from storm_edge.export.registration import SCHEDULE, GivenBundle
+from storm_edge.export.registration import SCHEDULE, OpenedBundle
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
@@ -77,7 +77,7 @@ def track_recordings(recipe: Recipe, engines: Mapping[str, Engine], *, count: in
     Returns:
         AUC of ADD-S to 0.1 m over all their frames [points of 100].
     """
-    networks = GivenBundle.around(recipe, engines)
+    networks = OpenedBundle.around(recipe, engines)
     errors_m: list[float] = []
     for index in range(count):
         recording = _recording(index)
@@ -85,7 +85,7 @@ def track_recordings(recipe: Recipe, engines: Mapping[str, Engine], *, count: in
     return auc(errors_m)
 
 
-def _follow(recording: _Recording, networks: GivenBundle) -> list[float]:
+def _follow(recording: _Recording, networks: OpenedBundle) -> list[float]:
     """ADD-S in every frame [m]."""
     item, frames = recording.item, recording.frames
     points = ModelPoints(item.mesh.vertices)

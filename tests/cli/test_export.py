@@ -15,10 +15,10 @@ RECIPES = Path(__file__).resolve().parents[2] / "export"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from storm_edge.export.recipe import read_recipe
-    from storm_edge.export.run import export_bundle
+    from storm_edge.export.run import ExportOptions, export_bundle
 
     out = tmp_path_factory.mktemp("export") / "mine"
-    export_bundle([read_recipe(RECIPES / "nano-score.yaml")], out, name="mine", held_out=4)
+    export_bundle([read_recipe(RECIPES / "nano-score.yaml")], out, name="mine", options=ExportOptions(held_out=4))
     return out
 
 

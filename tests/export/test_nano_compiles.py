@@ -19,7 +19,7 @@ from storm_edge.engines.backends.tensorrt.build import build_engine
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.exported_graphs import exported_graphs
 from storm_edge.export.recipe import Gates, Recipe, Source, TensorGate, read_recipe
-from storm_edge.export.run import export_bundle
+from storm_edge.export.run import ExportOptions, export_bundle
 from storm_edge.objects.onboard import onboard
 from tests.engines.tensorrt import package
 from tests.tiny_scene import MODEL, write_tiny_scene
@@ -66,15 +66,19 @@ def bundle(api: TensorRt, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ready: list[Recipe] = []
     for some, seed, out in parts:
         if some:
-            export_bundle(some, out, name="nano", random_weights=seed, held_out=4, tensors_only=True)
+            export_bundle(
+                some, out, name="nano", options=ExportOptions(random_weights=seed, held_out=4, tensors_only=True)
+            )
             ready += [without_sweep(recipe, out) for recipe in some]
-    export_bundle(ready, folder / "fp32", name="nano", held_out=4, tensors_only=True)
+    export_bundle(ready, folder / "fp32", name="nano", options=ExportOptions(held_out=4, tensors_only=True))
     scene = write_tiny_scene(folder / "scene")
     recording = Recording(
         scene=BopScene(scene), objects=[onboard(scene / MODEL, "mm", view_subdivisions=1)], name="scene"
     )
     rows = collect([recording], NetworkBundle.load(folder / "fp32"), folder / "set")
-    export_bundle(ready, folder / "all", name="nano", calibration=rows, held_out=4, tensors_only=True)
+    export_bundle(
+        ready, folder / "all", name="nano", calibration=rows, options=ExportOptions(held_out=4, tensors_only=True)
+    )
     return folder / "all"
 
 

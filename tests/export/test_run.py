@@ -13,7 +13,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import CheckpointError, ConfigError, EngineError
 from storm_edge.export.recipe import Recipe, read_recipe
 from storm_edge.export.results import PAGE, REPORT
-from storm_edge.export.run import export_bundle
+from storm_edge.export.run import ExportOptions, export_bundle
 from tests.engines import tiny
 
 RECIPES = Path(__file__).resolve().parents[2] / "export"
@@ -27,7 +27,7 @@ def refine() -> Recipe:
 @pytest.fixture(scope="module")
 def exported(refine: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "bundle"
-    export_bundle([refine], out, name="mine", held_out=8)
+    export_bundle([refine], out, name="mine", options=ExportOptions(held_out=8))
     return out
 
 
@@ -49,7 +49,7 @@ def test_the_report_says_what_was_measured(exported: Path) -> None:
     fp32, fp16 = network["graphs"]
     assert fp16["size_bytes"] < 0.6 * fp32["size_bytes"]
     assert fp16["drift"]["trans"]["cosine"] > 0.999
-    shift, turn = network["figures"]["fp16"]
+    shift, turn = network["metrics"]["fp16"]
     assert shift["reduced"] < 0.5
     assert turn["reduced"] < 0.1
     page = (exported / PAGE).read_text()
@@ -62,10 +62,15 @@ def test_a_gate_that_fails_leaves_the_report_and_the_old_bundle(
     refine: Recipe, exported: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
-    export_bundle([refine], out, name="old", held_out=4)
+    export_bundle([refine], out, name="old", options=ExportOptions(held_out=4))
     strict = refine.gates["fp16"].model_copy(update={"pose_mm": 1e-9})
     with pytest.raises(EngineError, match=r"pose change, translation.*beyond 1e-09.*bundle\.failed"):
-        export_bundle([refine.model_copy(update={"gates": {"fp16": strict}})], out, name="new", held_out=4)
+        export_bundle(
+            [refine.model_copy(update={"gates": {"fp16": strict}})],
+            out,
+            name="new",
+            options=ExportOptions(held_out=4),
+        )
     assert NetworkBundle.load(out).name == "old"
     assert "pose change" in (tmp_path / "bundle.failed" / PAGE).read_text()
 
@@ -86,7 +91,12 @@ def test_files_as_others_publish_them_are_taken_and_stay_named(tmp_path: Path, r
         graphs: {refine: {}}
         """
     )
-    export_bundle([read_recipe(tmp_path / "recipe.yaml")], tmp_path / "bundle", name="published", held_out=4)
+    export_bundle(
+        [read_recipe(tmp_path / "recipe.yaml")],
+        tmp_path / "bundle",
+        name="published",
+        options=ExportOptions(held_out=4),
+    )
     pair = {k: rng.random((2, 6, 32, 32), dtype=np.float32) for k in ("rendered", "observed")}
     for folder, tolerance in ((".", 1e-6), ("fp16", 1e-3)):
         out = NetworkBundle.load(tmp_path / "bundle" / folder).open("refine").run(pair)
@@ -103,7 +113,9 @@ def test_a_published_file_without_its_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.data").unlink()
     _write_published(tmp_path, path)
     with pytest.raises(EngineError, match="with all its data"):
-        export_bundle([read_recipe(tmp_path / "r.yaml")], tmp_path / "bundle", name="x", held_out=4)
+        export_bundle(
+            [read_recipe(tmp_path / "r.yaml")], tmp_path / "bundle", name="x", options=ExportOptions(held_out=4)
+        )
     assert not (tmp_path / "bundle").exists()
 
 
@@ -123,7 +135,9 @@ def test_an_operation_nobody_has_is_refused(tmp_path: Path) -> None:
     (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
     _write_published(tmp_path, tmp_path / "odd.onnx")
     with pytest.raises(EngineError, match="operations ONNX Runtime has"):
-        export_bundle([read_recipe(tmp_path / "r.yaml")], tmp_path / "bundle", name="x", held_out=4)
+        export_bundle(
+            [read_recipe(tmp_path / "r.yaml")], tmp_path / "bundle", name="x", options=ExportOptions(held_out=4)
+        )
 
 
 def _write_published(folder: Path, path: Path) -> None:

@@ -135,7 +135,7 @@ def test_warp_arrays_are_bound_in_place(tmp_path: Path, rng: np.random.Generator
 
 def test_half_precision_and_vector_scores(tmp_path: Path, rng: np.random.Generator) -> None:
     """A score ``(1, N)`` comes out as ``(N,)``, and a graph in FP16 keeps its types."""
-    from storm_edge.export.half import to_fp16
+    from storm_edge.export.fp16 import to_fp16
     from storm_edge.export.recipe import Fp16Plan
 
     path = tiny.score_joint(tmp_path / "score.onnx", size_px=16)

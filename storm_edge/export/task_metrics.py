@@ -1,6 +1,6 @@
-"""What the networks are for, measured: held-out data, and figures of a graph in FP32 beside the same graph reduced.
+"""What the networks are for, measured: held-out data, and metrics of a graph in FP32 beside the same graph reduced.
 
-Tensors that differ little may still turn a pose or a mask, and the other way round; so each network has figures of
+Tensors that differ little may still turn a pose or a mask, and the other way round; so each network has metrics of
 its own task. The data is synthetic and of objects that training never sees. Networks with random weights, and those
 whose inputs nobody makes here, are compared on tensors alone.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.contract import Engine
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
-from storm_edge.export.registration import Outcome, register_pictures
+from storm_edge.export.registration import RegistrationResult, register_images
 from storm_edge.export.tracking import track_recordings
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
@@ -39,7 +39,7 @@ _POOL = 24  # objects that held-out data is drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class TaskMetric:
     """One measured figure and what it must be."""
 
     name: str
@@ -55,36 +55,36 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """Held-out data of one network, and its figures."""
+class NetworkTask:
+    """Held-out data of one network, and its metrics."""
 
     inputs: dict[str, Tensors]
     """Inputs of each graph, as they are in use."""
     data: str
     """What they are, in words."""
-    figures: Callable[[Engines, Engines, Gates], list[Figure]]
-    """Figures of reduced engines (second) against FP32 (first); empty where there is no task."""
+    metrics: Callable[[Engines, Engines, Gates], list[TaskMetric]]
+    """Metrics of reduced engines (second) against FP32 (first); empty where there is no task."""
 
 
-def _no_figures(fp32: Engines, reduced: Engines, gates: Gates) -> list[Figure]:
+def _no_metrics(fp32: Engines, reduced: Engines, gates: Gates) -> list[TaskMetric]:
     return []
 
 
 def make_task(
     recipe: Recipe, fp32: Engines, *, untrained: bool, size: int = 48, captured: dict[str, Tensors]
-) -> Task:
+) -> NetworkTask:
     """Draw held-out data for a recipe.
 
     Args:
         recipe: Which network.
         fp32: Its graphs, to make the inputs of later ones.
         untrained: Whether the weights are random; then there is nothing to measure but tensors.
-        size: Pairs, crops or pictures, about.
+        size: Pairs, crops or images, about.
         captured: Rows of a calibration set by graph, used where no held-out data can be drawn.
     """
     if recipe.tier == "nano" or recipe.network in ("refine", "score"):
         task = _MAKERS[recipe.network](recipe, fp32, size)
-        return Task(inputs=task.inputs, data=task.data, figures=_no_figures) if untrained else task
+        return NetworkTask(inputs=task.inputs, data=task.data, metrics=_no_metrics) if untrained else task
     inputs: dict[str, Tensors] = {}
     made: Tensors = {}
     rng = np.random.default_rng(_SEED)
@@ -97,17 +97,17 @@ def make_task(
         }
         made |= fp32[graph].run(inputs[graph])
     data = "rows of the calibration set" if captured else "normal noise, the networks' own outputs behind it"
-    return Task(inputs=inputs, data=data, figures=_no_figures)
+    return NetworkTask(inputs=inputs, data=data, metrics=_no_metrics)
 
 
-def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
+def _refine(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
     batch = _pairs(recipe).refine_batch(size)
     inputs = {"refine": {k: batch[k] for k in ("rendered", "observed")}}
-    pictures, recordings = max(size // 4, 1), max(size // 8, 1)
-    in_fp32: list[Outcome] = []
+    images, recordings = max(size // 4, 1), max(size // 8, 1)
+    in_fp32: list[RegistrationResult] = []
     tracked_in_fp32: list[float] = []
 
-    def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def metrics(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         a, b = before["refine"].run(inputs["refine"]), after["refine"].run(inputs["refine"])
         shift_mm = np.linalg.norm(a["trans"] - b["trans"], axis=1) * 1e3 * OBJECT_M / 2.0
         turn_deg = [np.rad2deg(rotation_angle(_turn(p), _turn(q))) for p, q in zip(a["rot"], b["rot"], strict=True)]
@@ -118,18 +118,18 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
             *tracked(before, after, gates),
         ]
 
-    def registered(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def registered(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         if gates.success_points is None or gates.add_s_points is None:
             return []
         if not in_fp32:
-            in_fp32.append(register_pictures(recipe, before, count=pictures))
-        a, b = in_fp32[0], register_pictures(recipe, after, count=pictures)
+            in_fp32.append(register_images(recipe, before, count=images))
+        a, b = in_fp32[0], register_images(recipe, after, count=images)
         return [
             _loss("registration, ADD-S within 0.1 d [points]", a.success, b.success, gates.success_points),
             _loss("registration, AUC of ADD-S [points]", a.add_s_auc, b.add_s_auc, gates.add_s_points),
         ]
 
-    def tracked(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def tracked(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         if gates.tracking_points is None:
             return []
         if not tracked_in_fp32:
@@ -137,17 +137,17 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> Task:
         found = track_recordings(recipe, after, count=recordings)
         return [_loss("tracking, AUC of ADD-S [points]", tracked_in_fp32[0], found, gates.tracking_points)]
 
-    data = f"{size} held-out pairs; {pictures} held-out pictures are registered, {recordings} recordings tracked"
-    return Task(inputs=inputs, data=data, figures=figures)
+    data = f"{size} held-out pairs; {images} held-out images are registered, {recordings} recordings tracked"
+    return NetworkTask(inputs=inputs, data=data, metrics=metrics)
 
 
-def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
+def _score(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
     hypotheses = 12
     sets = max(size // (3 if recipe.tier == "nano" else hypotheses), 2)  # the full tier costs 11 GMAC a pair
     batch = _pairs(recipe).score_batch(sets, hypotheses)
     if "score" in recipe.graphs:  # in one piece
         whole = {k: batch[k][0] for k in ("rendered", "observed")}
-        return Task(inputs={"score": whole}, data=f"{hypotheses} held-out hypotheses", figures=_no_figures)
+        return NetworkTask(inputs={"score": whole}, data=f"{hypotheses} held-out hypotheses", metrics=_no_metrics)
     pairs = {k: batch[k].reshape(-1, *batch[k].shape[2:]) for k in ("rendered", "observed")}
     features = fp32["score_features"].run(pairs)["features"].reshape(sets, hypotheses, -1)
 
@@ -155,7 +155,7 @@ def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
         rows = engines["score_features"].run(pairs)["features"].reshape(sets, hypotheses, -1)
         return np.stack([engines["score_attention"].run({"features": row})["score"] for row in rows])
 
-    def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def metrics(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         if gates.ranking is None:
             return []
         error, rows = batch["add_error"], np.arange(sets)
@@ -163,15 +163,15 @@ def _score(recipe: Recipe, fp32: Engines, size: int) -> Task:
         same = (first == second) | (error[rows, second] <= error[rows, first] + _AS_GOOD)
         share = float(same.mean())
         name = "sets with the same winner, or one as good [share]"
-        return [Figure(name=name, fp32=None, reduced=share, limit=gates.ranking, passed=share >= gates.ranking)]
+        return [TaskMetric(name=name, fp32=None, reduced=share, limit=gates.ranking, passed=share >= gates.ranking)]
 
     inputs = {"score_features": pairs, "score_attention": {"features": features[0]}}
-    return Task(inputs=inputs, data=f"{sets} held-out sets of {hypotheses} hypotheses", figures=figures)
+    return NetworkTask(inputs=inputs, data=f"{sets} held-out sets of {hypotheses} hypotheses", metrics=metrics)
 
 
-def _som(recipe: Recipe, fp32: Engines, size: int) -> Task:
-    pictures = max(size // 4, 2)
-    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT, pool_size=_POOL)).query_batch(pictures)
+def _som(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
+    images = max(size // 4, 2)
+    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT, pool_size=_POOL)).query_batch(images)
     targets = batch["objects"].shape[1]
     views = {"views": batch["views"].reshape(-1, *batch["views"].shape[2:])}
     image = {"image": batch["image"]}
@@ -191,16 +191,16 @@ def _som(recipe: Recipe, fp32: Engines, size: int) -> Task:
         union = np.maximum((found | wanted).sum((1, 2)), 1)
         return float(((found & wanted).sum((1, 2)) / union)[there].mean())
 
-    def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def metrics(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         if gates.iou_points is None:
             return []
         return [_loss("IoU of the mask [points]", 100 * iou(before), 100 * iou(after), gates.iou_points)]
 
     inputs = {"som_reference": views, "som_query": image, "som_head": head_inputs(fp32)}
-    return Task(inputs=inputs, data=f"{pictures} held-out pictures, {targets} objects each", figures=figures)
+    return NetworkTask(inputs=inputs, data=f"{images} held-out images, {targets} objects each", metrics=metrics)
 
 
-def _tom(recipe: Recipe, fp32: Engines, size: int) -> Task:
+def _tom(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
     groups = max(size // 4, 4)
     crops = GroupSampler(_SEED, pool_size=_POOL).group_batch(groups)["crops"]
     count = crops.shape[1]
@@ -226,17 +226,17 @@ def _tom(recipe: Recipe, fp32: Engines, size: int) -> Task:
         good[:, 0] = True
         return auroc(together.reshape(-1), good.reshape(-1))
 
-    def figures(before: Engines, after: Engines, gates: Gates) -> list[Figure]:
+    def metrics(before: Engines, after: Engines, gates: Gates) -> list[TaskMetric]:
         if gates.auroc_points is None:
             return []
         return [_loss("AUROC of the verifier [points]", 100 * area(before), 100 * area(after), gates.auroc_points)]
 
     current, memory = described(fp32)
     inputs = {"tom_encode": flat, "tom_compare": {"current": current, "memory": memory}}
-    return Task(inputs=inputs, data=f"{groups} held-out groups of {count} crops", figures=figures)
+    return NetworkTask(inputs=inputs, data=f"{groups} held-out groups of {count} crops", metrics=metrics)
 
 
-_MAKERS: dict[str, Callable[[Recipe, Engines, int], Task]] = {
+_MAKERS: dict[str, Callable[[Recipe, Engines, int], NetworkTask]] = {
     "refine": _refine,
     "score": _score,
     "som": _som,
@@ -253,11 +253,11 @@ def _turn(rot: NDArray[Any]) -> NDArray[np.float64]:
     return exp_so3(np.tanh(rot.astype(np.float64)) * ROT_NORMALIZER_RAD)
 
 
-def _at_most(name: str, value: Any, limit: float | None) -> list[Figure]:
+def _at_most(name: str, value: Any, limit: float | None) -> list[TaskMetric]:
     if limit is None:
         return []
-    return [Figure(name=name, fp32=None, reduced=float(value), limit=limit, passed=bool(value <= limit))]
+    return [TaskMetric(name=name, fp32=None, reduced=float(value), limit=limit, passed=bool(value <= limit))]
 
 
-def _loss(name: str, before: float, after: float, limit: float) -> Figure:
-    return Figure(name=name, fp32=before, reduced=after, limit=limit, passed=before - after <= limit)
+def _loss(name: str, before: float, after: float, limit: float) -> TaskMetric:
+    return TaskMetric(name=name, fp32=before, reduced=after, limit=limit, passed=before - after <= limit)

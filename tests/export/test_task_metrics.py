@@ -1,4 +1,4 @@
-"""Figures of what the networks are for: unharmed networks pass, harmed ones do not."""
+"""Metrics of what the networks are for: unharmed networks pass, harmed ones do not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from storm_edge.engines.contract import EngineSpec
 from storm_edge.export.recipe import Gates, Recipe, Source
-from storm_edge.export.tasks import Task, make_task
+from storm_edge.export.task_metrics import NetworkTask, make_task
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -36,7 +36,7 @@ def recipe(network: str, *graphs: str) -> Recipe:
     )
 
 
-def task(of: Recipe, engines: Mapping[str, Plain], size: int) -> Task:
+def task(of: Recipe, engines: Mapping[str, Plain], size: int) -> NetworkTask:
     return make_task(of, engines, untrained=False, size=size, captured={})
 
 
@@ -57,15 +57,15 @@ def test_a_verifier_that_forgets_loses_auroc() -> None:
     engines = {"tom_encode": Plain(described), "tom_compare": Plain(compared)}
     made = task(recipe("tom", *engines), engines, 32)
     gates = Gates(auroc_points=1.0)
-    (same,) = made.figures(engines, engines, gates)
+    (same,) = made.metrics(engines, engines, gates)
     assert same.passed
     assert same.fp32 is not None
     assert same.fp32 > 60.0  # colours alone tell most objects apart
     forgetful = {**engines, "tom_compare": Plain(lambda x: {"logit": np.zeros(len(x["current"]))})}
-    (worse,) = made.figures(engines, forgetful, gates)
+    (worse,) = made.metrics(engines, forgetful, gates)
     assert not worse.passed
     assert worse.reduced == pytest.approx(50.0)
-    assert made.figures(engines, forgetful, Gates()) == []
+    assert made.metrics(engines, forgetful, Gates()) == []
 
 
 def test_a_segmenter_that_sees_nothing_loses_iou() -> None:
@@ -80,9 +80,9 @@ def test_a_segmenter_that_sees_nothing_loses_iou() -> None:
     made = task(recipe("som", *engines), engines, 8)
     assert made.inputs["som_head"].keys() == {"half", "objects", "keys", "values"}
     gates = Gates(iou_points=1.0)
-    assert made.figures(engines, engines, gates)[0].passed
+    assert made.metrics(engines, engines, gates)[0].passed
     blind = {**engines, "som_head": Plain(lambda x: {"mask": -1.0 - 0.0 * x["objects"][:, 4]})}
-    (worse,) = made.figures(engines, blind, gates)
+    (worse,) = made.metrics(engines, blind, gates)
     assert not worse.passed
     assert worse.reduced == 0.0
 
@@ -99,13 +99,13 @@ def test_a_scorer_that_prefers_the_worst_fails_the_ranking() -> None:
     }
     made = task(recipe("score", *engines), engines, 48)
     gates = Gates(ranking=0.95)
-    assert made.figures(engines, engines, gates)[0].reduced == 1.0
+    assert made.metrics(engines, engines, gates)[0].reduced == 1.0
     turned = {**engines, "score_attention": Plain(lambda x: {"score": x["features"][:, 0]})}
-    assert not made.figures(engines, turned, gates)[0].passed
+    assert not made.metrics(engines, turned, gates)[0].passed
 
 
 def test_untrained_networks_are_compared_on_tensors_alone() -> None:
     engines = {"tom_encode": Plain(described), "tom_compare": Plain(compared)}
     made = make_task(recipe("tom", *engines), engines, untrained=True, size=4, captured={})
-    assert made.figures(engines, engines, Gates(auroc_points=0.0)) == []
+    assert made.metrics(engines, engines, Gates(auroc_points=0.0)) == []
     assert made.inputs["tom_compare"]["current"].ndim == 2

@@ -11,7 +11,7 @@ from torch import nn
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import EngineError
-from storm_edge.export.half import has_weights, island_nodes, named_nodes, to_fp16
+from storm_edge.export.fp16 import has_weights, island_nodes, named_nodes, to_fp16
 from storm_edge.export.recipe import Fp16Plan
 from storm_edge.export.torch_to_onnx import export_module
 

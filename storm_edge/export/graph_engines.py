@@ -1,4 +1,4 @@
-"""The precisions of a bundle, and its graphs opened to be compared."""
+"""Graphs opened on ONNX Runtime, to be compared in their precisions."""
 
 from __future__ import annotations
 

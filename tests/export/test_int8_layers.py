@@ -14,8 +14,9 @@ from torch import nn
 
 from storm_edge.engines.backends.tensorrt.build import build_engine
 from storm_edge.export.compare import compare
-from storm_edge.export.half import to_fp16
-from storm_edge.export.int8 import Quantised, quantise, run_rows
+from storm_edge.export.fp16 import to_fp16
+from storm_edge.export.int8_layers import QuantisedGraph, quantise
+from storm_edge.export.qdq import run_rows
 from storm_edge.export.recipe import Fp16Plan, Int8Plan
 from storm_edge.export.torch_to_onnx import export_module
 from tests.engines.tensorrt import SM86, package
@@ -54,7 +55,7 @@ def rows() -> dict[str, np.ndarray]:
     return {"x": (4.0 * smooth).reshape(12, 4, 16, 16).astype(np.float32)}
 
 
-def by_place(result: Quantised) -> list[bool]:
+def by_place(result: QuantisedGraph) -> list[bool]:
     return [layer.int8 for layer in result.layers if layer.op == "Conv"]
 
 
@@ -90,7 +91,7 @@ def test_everything_goes_back_if_it_must(chain: Path, rows: dict[str, np.ndarray
     result = quantise(chain, Int8Plan(), rows, folder=tmp_path, gate=lambda cpu, gpu: "never good enough")
     assert by_place(result) == [False, False, False]
     assert not any("Quantize" in node.op_type for node in onnx.load(str(result.cpu)).graph.node)
-    one = quantise(chain, Int8Plan(), rows, folder=tmp_path, gate=lambda cpu, gpu: "no", sweep=False)
+    one = quantise(chain, Int8Plan(sweep=False), rows, folder=tmp_path, gate=lambda cpu, gpu: "no")
     assert one.attempts == 2
 
 
@@ -101,7 +102,7 @@ def test_a_layer_the_recipe_keeps_is_kept(chain: Path, rows: dict[str, np.ndarra
     assert [layer.reason for layer in result.layers][1] == "the recipe keeps it"
 
 
-def test_the_form_for_tensorrt_is_symmetric_and_compiles(
+def test_the_graph_for_tensorrt_is_symmetric_and_compiles(
     chain: Path, rows: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     result = quantise(chain, Int8Plan(), rows, folder=tmp_path, gate=lambda cpu, gpu: None)
