@@ -76,6 +76,10 @@ class StepwiseTrack:
         tracker: Follows the object.
         catch_up_tracker: Propagates poses. At `start` the two change places: the one that came to the pose has
             learned the object's colours on the way.
+
+    They change places, where the one could copy the other's appearance (`AppearanceModel.copy_from`): a tracker is
+    more than that. It has the residual baseline, the phase of its probes of turned poses, and what an update that
+    sees too few pixels leaves of older colours; all of it goes along, so the poses are the same bit by bit.
     """
 
     def __init__(self, tracker: StepwiseTracker, catch_up_tracker: StepwiseTracker) -> None:

@@ -118,6 +118,8 @@ class BatchedTracker:
         self._stream = (stream or wp.Stream(target)) if target.is_cuda else None
         self._device = target
         self._uses_network = iterations > 0
+        self._stepped: Frame | None = None
+        self._steps: list[TrackStep | None] = []
         self._starts = max(config.geometry_starts, 1)
         with self._lane():
             zero_copy = config.zero_copy
@@ -244,6 +246,13 @@ class BatchedTracker:
             step if step is None else self._settled(item, step)
             for item, step in zip(self.objects, steps, strict=True)
         ]
+
+    def step_of(self, frame: Frame, index: int) -> TrackStep | None:
+        """What became of one object in a frame; `update` for all of them where nobody asked about this frame yet."""
+        if self._stepped is not frame:
+            self._steps = self.update(frame)
+            self._stepped = frame
+        return self._steps[index]
 
     def _enqueue(self) -> None:
         """One step of all objects, from the host's half of the frame to the host's half of the results."""
