@@ -9,19 +9,34 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from storm_edge.live.config import StormConfig
     from storm_edge.live.factory import open_session
+    from storm_edge.live.frame_gate import SkipReason
+    from storm_edge.live.object_session import ObjectSession
     from storm_edge.live.session import Session
     from storm_edge.live.track_report import FrameResult, Track, TrackState
 
 _MODULES = {
     "FrameResult": "track_report",
+    "ObjectSession": "object_session",
     "Session": "session",
+    "SkipReason": "frame_gate",
+    "StormConfig": "config",
     "Track": "track_report",
     "TrackState": "track_report",
     "open_session": "factory",
 }
 
-__all__ = ["FrameResult", "Session", "Track", "TrackState", "open_session"]
+__all__ = [
+    "FrameResult",
+    "ObjectSession",
+    "Session",
+    "SkipReason",
+    "StormConfig",
+    "Track",
+    "TrackState",
+    "open_session",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,12 @@
-"""Objects that are followed together: one step of `pipeline.track.batched` per frame, whoever asks first.
+"""Objects that are tracked together: one step of `pipeline.track.batched` per frame, done for the first that asks.
 
-Every object loop has a slot. The first that asks what became of its object in a frame has the step done for all that
-have a pose; the others find their answers there. A slot whose object is lost, or not found yet, is skipped. Where a
-pose begins is only noted (`BatchedTrack.begin`); the step of the next frame starts the slot before anything else, so
-that the device is used in one place alone, and what fails there is a fault of the track lane.
+Every object has a `BatchedTrack`. The first that asks for its object's pose in a frame has the step done for all that
+have a pose; the others find their poses there. A track whose object is lost, or not found yet, is skipped. Where a
+track starts is only noted (`BatchedTrack.start`); the step of the next frame starts it before anything else, so that
+the device is used in one place alone, and what fails there is a fault of the track lane.
 
-Objects come and go between frames, a camera changes its size, engines are opened anew after a fault: then the buffers
-and launches are made again around the same objects, whose poses and colours go on.
+Objects are added and removed between frames, a camera changes its size, engines are opened anew after a fault: then
+the buffers and launches are made again around the same objects, whose poses and colours stay.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BatchedGroup:
     Args:
         networks: Bundle with RefineNet, or None to track by geometry alone.
         config: The schedule of a step.
-        fallback: How the stepwise tracker treats frames in doubt.
+        fallback: How the stepwise tracker treats frames that the step is not sure of.
         device: Warp device name.
         options: Where and how RefineNet runs; its ``stream`` is the one of all steps, made here if not given.
     """
@@ -120,13 +120,13 @@ class BatchedGroup:
             self._networks.reopen()
 
     def enter(self, slot: BatchedTrack) -> None:
-        """Follow a slot from the next frame on."""
+        """Track an object from the next frame on."""
         if slot not in self._slots:
             self._slots.append(slot)
             self._tracks = self._written = self._stepped = None
 
     def leave(self, slot: BatchedTrack) -> None:
-        """Follow a slot no longer."""
+        """Track an object no longer."""
         if slot in self._slots:
             self._slots.remove(slot)
             self._fallback_count_of_others += slot.item.fallback_count
@@ -139,7 +139,7 @@ class BatchedGroup:
         return self._tracks.colour_log_odds(self._slots.index(slot))
 
     def step_of(self, slot: BatchedTrack, frame: Frame) -> TrackStep:
-        """What became of an object in a frame; the first time that is asked, of all objects that have a pose."""
+        """The pose of an object in a frame; done for all objects that have one when the first is asked for."""
         if self._stepped is not frame:
             began = time.perf_counter()
             self._step(frame)
@@ -237,13 +237,13 @@ class BatchedTrack:
 
 
 def common_group(groups: list[BatchedGroup | None]) -> BatchedGroup | None:
-    """The group of all objects of a loop; None where each is followed by itself.
+    """The group of all objects of a session; None where each is tracked by itself.
 
     Raises:
         ConfigError: They are of different groups.
     """
     first = groups[0] if groups else None
     if any(group is not first for group in groups):
-        remedy = "give make_object_sessions the group of the loop that the object is added to"
+        remedy = "add objects with Session.add_object, or make them with the group of the session"
         raise ConfigError(mismatch("objects", "several groups of tracks", "one for a camera", remedy))
     return first

@@ -185,17 +185,15 @@ class Session:
             RunFault: A lane failed for good.
         """
         self._check_open()
-        if not isinstance(frame, Frame):
-            remedy = "make one of your images with storm_edge.frame.checked_frame"
-            raise FrameError(mismatch("frame of a step", type(frame).__name__, "a Frame", remedy))
+        _check_frame(frame)
         self._gate, admitted = admit(self._gate, frame, self._config.frame_gate)
         reason = self._gate.skipped_reason
         if admitted is None:
             _log.info("frame %d skipped: %s", frame.index, "" if reason is None else reason.value)
             return FrameResult(skipped_reason=reason)
         if self._lane is not None:
-            # Who tracks nothing has nothing to keep out of the way of: held to a frame's deadline, the first search
-            # of a run, whose chunks nobody has timed yet, would begin one chunk every other frame.
+            # While nothing is tracked there is nothing to keep out of the way of: held to a frame's deadline, the
+            # first search, whose chunks were never timed, would begin one chunk every other frame.
             is_tracking = any(item.state.has_pose for item in self._objects)
             self._lane.arrive(admitted.index, next_due_s=next_due_s if is_tracking else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
@@ -290,6 +288,12 @@ class Session:
             what = f"object {item.bundle.object_id}"
             raise ConfigError(mismatch(what, f"device {item.device}", f"{self._device} like its session", remedy))
         self._group = common_group([*(other.group for other in self._objects), item.group])
+
+
+def _check_frame(frame: object) -> None:
+    if not isinstance(frame, Frame):
+        remedy = "make one of your images with storm_edge.frame.checked_frame"
+        raise FrameError(mismatch("frame of a step", type(frame).__name__, "a Frame", remedy))
 
 
 def _with_upload(track: Track, upload_ms: float) -> Track:

@@ -25,15 +25,15 @@ class TrackState(str, Enum):
     """What is known about an object at a frame."""
 
     SEARCHING = "SEARCHING"
-    """Its mask is looked for."""
+    """The object is searched for."""
     REGISTERING = "REGISTERING"
-    """The mask is there, the pose is being worked out."""
+    """A candidate was found; its pose is worked out and checked."""
     TRACKING = "TRACKING"
-    """The pose is followed and believed."""
+    """The pose is tracked and trusted."""
     SUSPECT = "SUSPECT"
-    """The pose is followed and doubted."""
+    """The pose is tracked, and its scores are low or missing."""
     LOST = "LOST"
-    """There is no pose to believe."""
+    """The track was given up in this frame; there is no pose."""
 
 
 @dataclass(frozen=True, kw_only=True)

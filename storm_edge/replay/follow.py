@@ -1,10 +1,10 @@
-"""The loop over a recorded scene: find each object, or start where its mask or label first appears, and follow it.
+"""A session over a recorded scene: find each object, or start where its mask or label first appears, and track it.
 
 A recording is read frame by frame, each in its turn; or, with a `Pacer`, played as a camera would: frames come when
 they are due, and those that come while another is worked on are passed over.
 
-`follow` yields what is known about every object at every frame; drawing and writing are the caller's (`scene_run`).
-What happens to one object is `object_loop`.
+`follow` yields what is known about every object at every frame; drawing and writing are the caller's
+(`track_scene`). What happens to one object is in `live.object_session`.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ def follow(
     pacer: Pacer | None = None,
     watchdog: Watchdog | None = None,
 ) -> Iterator[tuple[Frame, list[Track]]]:
-    """Run the loop: yields each frame with one `Track` per object, in the order of ``objects``.
+    """Run a session over a recording: yields each frame with one `Track` per object, in the order of ``objects``.
 
     Args:
         scene: The recording.
-        objects: What to follow; or the loop over it, whose lane is then told when frames come and are tracked.
+        objects: The session; or the objects to make one of, without a background lane.
         init: Where first poses come from.
-        device: Warp device name, where no loop is given.
+        device: Warp device name, where no session is given.
         pacer: When frames come; None reads them one after the other.
-        watchdog: Looks on while a frame is read.
+        watchdog: Is told when a frame is read.
 
     Raises:
-        ConfigError: ``init`` is auto and a loop cannot search.
+        ConfigError: ``init`` is auto and an object cannot be searched for.
         SceneError: No frame has what ``init`` needs, or a frame is unreadable.
         InputError: The mask, or the object's size, cannot be right.
         RunFault: A lane failed for good.

@@ -93,7 +93,7 @@ class LaneFuture(Generic[Answer]):
         """The result; None if the work was cancelled.
 
         Raises:
-            TimeoutError: The work has not ended.
+            concurrent.futures.TimeoutError: The work has not ended.
             RunFault: A chunk of it hung.
             BaseException: What the work raised.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
 import os
 import sys
@@ -94,6 +95,8 @@ def test_cancelled_work_has_ended_when_cancel_returns() -> None:
     with BackgroundLane() as lane:
         future = lane.submit(slow())
         assert started.wait(DEADLINE_S)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            future.result()  # it has not ended
         future.cancel()
         future.cancel()
         assert log == ["chunk over"]
