@@ -107,7 +107,7 @@ def write_record(
 
 
 def dumps(value: Any, *, indent: int = 0, taken: int = 0) -> str:
-    """JSON for people: what fits stands on one line, the rest has a line per entry.
+    """JSON for people: what fits stands on one line, plain values side by side, all else on a line per entry.
 
     Args:
         value: JSON types only.
@@ -117,20 +117,18 @@ def dumps(value: Any, *, indent: int = 0, taken: int = 0) -> str:
     short = json.dumps(value)
     if indent + taken + len(short) < _WIDTH or not isinstance(value, (dict, list, tuple)) or not value:
         return short
-    inner = " " * (indent + 1)
     if isinstance(value, dict):
-        keys = [json.dumps(str(key)) + ": " for key in value]
-        entries = [
-            key + dumps(item, indent=indent + 1, taken=len(key) + 1)
-            for key, item in zip(keys, value.values(), strict=True)
-        ]
-        brackets = "{}"
+        keys, items, brackets = [json.dumps(str(key)) + ": " for key in value], list(value.values()), "{}"
     else:
-        entries = [dumps(item, indent=indent + 1, taken=1) for item in value]
-        brackets = "[]"
-        if not any(isinstance(item, (dict, list, tuple)) for item in value):
-            return brackets[0] + "\n" + _filled(entries, inner) + "\n" + " " * indent + brackets[1]
-    body = ",\n".join(inner + entry for entry in entries)
+        keys, items, brackets = [""] * len(value), list(value), "[]"
+    entries = [
+        key + dumps(item, indent=indent + 1, taken=len(key) + 1) for key, item in zip(keys, items, strict=True)
+    ]
+    inner = " " * (indent + 1)
+    if any(isinstance(item, (dict, list, tuple)) for item in items):
+        body = ",\n".join(inner + entry for entry in entries)
+    else:
+        body = _filled(entries, inner)
     return f"{brackets[0]}\n{body}\n{' ' * indent}{brackets[1]}"
 
 

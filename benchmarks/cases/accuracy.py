@@ -112,8 +112,8 @@ def accuracy(options: AccuracyOptions) -> Outcome:
                 results[f"{name} classes A, B"] = asdict(score("A, B", judged))
 
     table = Table(title=f"accuracy, bundle {options.bundle}")
-    columns = ("label_count", "pose_count", "add_recall", "add_s_recall", "add_auc", "add_s_auc")
-    columns += ("add_median_m", "add_s_median_m", "iou_mean", "depth_residual_median_m")
+    counts = ("label_count", "pose_count", "add_recall", "add_s_recall", "add_auc", "add_s_auc")
+    columns = (*counts, "add_median_m", "add_s_median_m", "iou_mean", "depth_residual_median_m")
     for column in ("set", *columns):
         table.add_column(column)
     for name, row in results.items():

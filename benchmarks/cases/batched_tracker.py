@@ -2,7 +2,7 @@
 
     python -m benchmarks run batched_tracker [--device cuda] [--bundle nano] [--frames 60] [--objects 1 --objects 2]
 
-The hand-held mug of `latency`, held in memory, followed there and back again by ``pipeline.track.batched``,
+The hand-held mug of `latency`, held in memory, followed forwards and backwards by ``pipeline.track.batched``,
 once per object count, number of RefineNet iterations and kind of launches (a CUDA graph, or one by one). Timed is a
 whole step, from a decoded frame to the poses: by the wall, and the process's CPU time. Poses are checked against the
 truth before a number is printed. ``host`` is the CPU time of the calling thread that is neither kernel, nor network,
@@ -107,7 +107,7 @@ class Samples:
         return {kind: spread(times[_WARM_UP:]) for kind, times in kinds.items() if times}
 
 
-def there_and_back(frames: list[LabelledFrame]) -> list[LabelledFrame]:
+def forwards_and_backwards(frames: list[LabelledFrame]) -> list[LabelledFrame]:
     return frames[1:] + frames[-2::-1]
 
 
@@ -140,19 +140,21 @@ def run(
     for index in range(objects):
         tracks.start(frames[0].frame, frames[0].T_cam_obj @ centre, index)
     points = ModelPoints(bundle.mesh.vertices)
-    samples, errors = Samples(), []
+    samples, errors = Samples(), list[float]()
     elsewhere = Elsewhere()
     with elsewhere.watching(engine):
-        for item in there_and_back(frames):
+        for item in forwards_and_backwards(frames):
             elsewhere.ms = 0.0
             with samples.one(elsewhere):
                 found = tracks.update(item.frame)
-            errors.extend(points.add(item.T_cam_obj @ centre, track.T_cam_centre) for track in found)
+            errors.extend(
+                points.add(item.T_cam_obj @ centre, step.T_cam_centre) for step in found if step is not None
+            )
     check(errors, bundle.diameter_m)
     return tracks.report.launches, samples
 
 
-def run_adaptive(
+def run_stepwise(
     bundle: ObjectBundle,
     frames: list[LabelledFrame],
     networks: NetworkBundle | None,
@@ -160,17 +162,17 @@ def run_adaptive(
     options: EngineOptions,
 ) -> Samples:
     """Times of `pipeline.track.stepwise` on one object, upload included."""
-    item = ObjectOnDevice(bundle, device)
+    on_device = ObjectOnDevice(bundle, device)
     network = None
     if networks is not None:
-        network = PoseRefiner(item, networks, batch=2, options=options)
-    tracker = StepwiseTracker(item, network)
+        network = PoseRefiner(on_device, networks, batch=2, options=options)
+    tracker = StepwiseTracker(on_device, network)
     buffers = FrameBuffers(*frames[0].frame.size_px, device)
     buffers.upload(frames[0].frame)
     tracker.start(buffers, frames[0].T_cam_obj @ bundle.T_obj_centre)
     points = ModelPoints(bundle.mesh.vertices)
     samples, errors = Samples(), []
-    for item in there_and_back(frames):
+    for item in forwards_and_backwards(frames):
         with samples.one():
             buffers.upload(item.frame)
             found = tracker.update(buffers)
@@ -229,8 +231,8 @@ def batched_tracker(options: StepOptions) -> Outcome:
                     options=engine_options,
                 )
                 report(str(objects), str(iterations), launches, samples)
-    adaptive = run_adaptive(bundle, frames, networks, options.device, engine_options)
-    report("1", "as needed", "pipeline.track.stepwise", adaptive)
+    stepwise = run_stepwise(bundle, frames, networks, options.device, engine_options)
+    report("1", "as needed", "pipeline.track.stepwise", stepwise)
     Console(width=140).print(table)
     steps = [
         {key: [value[f"p{q}"] for q in RANKS] if isinstance(value, dict) else value for key, value in row.items()}

@@ -89,7 +89,7 @@ def engines(options: BuiltOptions) -> Outcome:
         raise ConfigError(mismatch("--backend", options.backend.value, expected, "choose what runs built engines"))
     engine_options = EngineOptions(device=options.device)
     reference = NetworkBundle.load(options.bundle)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for precision in options.precision or ("fp32", "fp16", "int8-fp16"):
         folder = options.bundle if precision == "fp32" else options.bundle / precision
         built = NetworkBundle.load(folder, backend=options.backend, engine_folder=options.engines)

@@ -2,11 +2,11 @@
 
     python -m benchmarks run frame_drops SETS [--frames 2000] [--rate HZ] [--bundle nano]
 
-A held-out recording (made where it is missing) is played to and fro as a camera would: frames come when they are due,
-the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 % of the period
-on average, measured first with nothing else running. Then runs alternate, three each, ``--frames`` of each kind in
-all: alone, and with the lane of `storm_edge.live.lanes.background` never idle: an object that is in no frame is
-searched for in the whole image, then registered on the tracked object's mask, then searched for again.
+A held-out recording (made where it is missing) is played forwards and backwards as a camera would: frames come when
+they are due, the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 %
+of the period on average, measured first with nothing else running. Then runs alternate, three each, ``--frames`` of
+each kind in all: alone, and with the lane of `storm_edge.live.lanes.background` never idle: an object that is in no
+frame is searched for in the whole image, then registered on the tracked object's mask, then searched for again.
 
 Reported: frames dropped, the time of a tracked frame (`Session.step`: upload to pose) and from the frame's stamp to
 the pose, searches and registrations begun and ended, resident memory along the run. A frame whose pose is wrong by a
@@ -23,8 +23,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -35,6 +34,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.call_clock import CallClock, cost_of_a_clock_ms, timed
 from benchmarks.recordings import onboarded, recovery_scene
 from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bench.memory import resident_mib
@@ -66,13 +66,13 @@ CLEAR = 28
 WARM_UP = 60
 MEASURED = 300
 """Frames without a pace, for the rate and for the overhead."""
-ENDS_S = 120.0
+TIMEOUT_S = 120.0
 WRONG_D = 0.1
 OUTSIDE, RUNTIME = "outside_kernels_and_networks", "of_it_the_runtime"
 
 
 @dataclass
-class Run:
+class Measured:
     """What was measured in runs of one kind."""
 
     track_ms: list[float] = field(default_factory=list)
@@ -114,7 +114,7 @@ def spread(values_ms: list[float]) -> dict[str, float]:
 
 
 class Camera:
-    """The clear frames of a recording, to and fro for ever, and where the object is in them."""
+    """The clear frames of a recording, forwards and backwards for ever, and where the object is in them."""
 
     def __init__(self, scene: BopScene) -> None:
         ids = scene.frame_ids[:CLEAR]
@@ -144,7 +144,7 @@ class Camera:
         return self._next_ns + 33_000_000
 
 
-class Busy:
+class BackgroundWork:
     """Keeps the lane at work: a search of the newest frame, a registration in it, a search, and so on."""
 
     def __init__(
@@ -155,24 +155,24 @@ class Busy:
         self._future: LaneFuture[Any] | None = None
         self._kind, self._began_s = "registrations", 0.0
 
-    def go_on(self, run: Run, frame: Frame, mask: NDArray[np.bool_]) -> None:
+    def after_frame(self, run: Measured, frame: Frame, mask: NDArray[np.bool_]) -> None:
         """After each frame."""
         if self._future is not None and not self._future.done():
             return
-        self._hear(run)
+        self._take_result(run)
         self._kind = "searches" if self._kind == "registrations" else "registrations"
         run.begun[self._kind] += 1
         self._began_s = time.perf_counter()
         self._future = self._lane.submit(self._work(self._kind, frame, mask), kind=self._kind)
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Measured) -> None:
         """Wait for what is under way."""
-        give_up_s = time.perf_counter() + ENDS_S
+        give_up_s = time.perf_counter() + TIMEOUT_S
         while self._future is not None and not self._future.done() and time.perf_counter() < give_up_s:
             time.sleep(0.001)
-        self._hear(run)
+        self._take_result(run)
 
-    def _hear(self, run: Run) -> None:
+    def _take_result(self, run: Measured) -> None:
         if self._future is None or not self._future.done():
             return
         self._future.result()  # raises what the work raised
@@ -197,10 +197,10 @@ class Bench:
         self.lane = lane
         (self.item,) = make_object_sessions([self.bundle], networks, lane=lane)
         self.loop = Session([self.item], lane=lane)
-        self._busy = self._make_busy(absent, networks)
+        self._background = self._make_background_work(absent, networks)
         self._start_again = True
 
-    def _make_busy(self, absent: ObjectBundle, networks: NetworkBundle) -> Busy:
+    def _make_background_work(self, absent: ObjectBundle, networks: NetworkBundle) -> BackgroundWork:
         options = EngineOptions(spinning=False)
         segmenter = make_segmenter(networks, options=options)
         assert segmenter is not None
@@ -208,7 +208,7 @@ class Bench:
         item = ObjectOnDevice(absent)
         detector = Detector(item, segmenter, networks=networks, config=config.detect, options=options)
         registrar = Registrar(item, networks, config=config.register, options=options)
-        return Busy(self.lane, detector, registrar, self.camera.frame(0, 0).size_px)
+        return BackgroundWork(self.lane, detector, registrar, self.camera.frame(0, 0).size_px)
 
     def unpaced(self, count: int) -> list[float]:
         """Times of steps one after the other [ms], at 30 Hz by their stamps."""
@@ -222,7 +222,7 @@ class Bench:
             times.append(1e3 * (time.perf_counter() - began))
         return times
 
-    def paced(self, run: Run, count: int, rate_hz: float, *, busy: bool, tell: Callable[[int], None]) -> None:
+    def paced(self, run: Measured, count: int, rate_hz: float, *, busy: bool, tell: Callable[[int], None]) -> None:
         """One run; its first `WARM_UP` frames are not counted."""
         pacer = Pacer(rate_hz)
         first, since_ns = self.camera.next, self.camera.stamp_from_ns
@@ -237,7 +237,7 @@ class Bench:
             track = self._step(frame, time.monotonic() + due.stamp_s + 1.0 / rate_hz - pacer.now_s())
             ended = time.perf_counter()
             if busy:
-                self._busy.go_on(run, frame, self.camera.mask(frame.index))
+                self._background.after_frame(run, frame, self.camera.mask(frame.index))
             if counts:
                 run.track_ms.append(1e3 * (ended - began))
                 run.from_stamp_ms.append(1e3 * (ended - due.stamp_s))
@@ -255,7 +255,7 @@ class Bench:
         if (mib := resident_mib()) is not None:
             run.resident_mib.append(mib)
         if busy:
-            self._busy.finish(run)
+            self._background.finish(run)
 
     def _step(self, frame: Frame, next_due_s: float | None) -> Track:
         def initialize(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
@@ -274,54 +274,9 @@ class Bench:
         assert gap_m < WRONG_D * self.bundle.diameter_m, f"frame {track.frame} is wrong by {1e3 * gap_m:.1f} mm"
 
 
-@dataclass
-class Clock:
-    """Time that passes in what is timed, by the wall and of this thread; a call within another one counts once."""
-
-    wall_s: float = 0.0
-    thread_s: float = 0.0
-    calls: int = 0
-    depth: int = 0
-
-    def reset(self) -> None:
-        """Begin at nothing."""
-        self.wall_s = self.thread_s = 0.0
-        self.calls = 0
-
-    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, timed."""
-
-        def measured(*arguments: Any, **named: Any) -> Any:
-            self.depth += 1
-            thread_s, wall_s = time.thread_time(), time.perf_counter()
-            try:
-                return call(*arguments, **named)
-            finally:
-                self.depth -= 1
-                if not self.depth:
-                    self.wall_s += time.perf_counter() - wall_s
-                    self.thread_s += time.thread_time() - thread_s
-                    self.calls += 1
-
-        return measured
-
-
-@contextmanager
-def timed(clock: Clock, *places: tuple[Any, str]) -> Iterator[None]:
-    """While this is open calls of these attributes are timed."""
-    before = [(owner, name, getattr(owner, name)) for owner, name in places]
-    for owner, name, call in before:
-        setattr(owner, name, clock.timed(call))
-    try:
-        yield
-    finally:
-        for owner, name, call in before:
-            setattr(owner, name, call)
-
-
 def overhead(bench: Bench, count: int) -> dict[str, Any]:
     """Per frame, outside kernels and networks [ms]; see the module."""
-    kernels, perception = Clock(), Clock()
+    kernels, perception = CallClock(), CallClock()
     engine = engine_recovery._ReopenableEngine
     places = [(wp, "launch"), (wp.Launch, "launch"), (engine, "launch"), (engine, "run")]
     tracker, verifier = bench.item._tracker, bench.item._verification._verifier
@@ -357,18 +312,6 @@ def overhead(bench: Bench, count: int) -> dict[str, Any]:
     } | {clock: {name: spread(values) for name, values in by_name.items()} for clock, by_name in samples.items()}
 
 
-def cost_of_a_clock_ms() -> float:
-    """What timing a call adds to the time around it [ms]: the least of some rounds."""
-    nothing = Clock().timed(lambda: None)
-    rounds = []
-    for _ in range(20):
-        began = time.thread_time()
-        for _ in range(1000):
-            nothing()
-        rounds.append(time.thread_time() - began)
-    return min(rounds)  # of 1000 calls [s], so of one [ms]
-
-
 def highest_rate(mean_ms: float) -> float:
     """The highest of the rates at which tracking leaves enough of the period; the lowest if none does."""
     return next((rate for rate in RATES_HZ if mean_ms <= SHARE * 1e3 / rate), RATES_HZ[-1])
@@ -386,9 +329,12 @@ class DropOptions(SetOptions):
 def frame_drops(options: DropOptions) -> Outcome:
     """Play a recording at a camera's rate, alone and beside searches and registrations."""
     scene, others = (BopScene(recovery_scene(options.sets, number)) for number in (0, 1))
-    console = Console()
     measured = min(MEASURED, options.frames)
-    runs = {False: Run(), True: Run()}
+    runs = {False: Measured(), True: Measured()}
+
+    def tell(n: int) -> None:
+        status.update(f"{done + n} of {total} frames")
+
     with BackgroundLane() as lane:
         bench = Bench(scene, others, NetworkBundle.load(options.bundle), lane)
         bench.unpaced(WARM_UP)
@@ -398,38 +344,21 @@ def frame_drops(options: DropOptions) -> Outcome:
         gc.collect()
         total, done = 2 * RUNS * WARM_UP + 2 * options.frames, 0
         left = options.frames
-        with console.status("") as status:
+        with Console().status("") as status:
             for turn in range(RUNS, 0, -1):
                 count = left // turn
                 left -= count
                 for busy in (False, True):
-                    bench.paced(
-                        runs[busy],
-                        count,
-                        rate_hz,
-                        busy=busy,
-                        tell=lambda n, done=done: status.update(f"{done + n} of {total} frames"),
-                    )
+                    bench.paced(runs[busy], count, rate_hz, busy=busy, tell=tell)
                     done += count + WARM_UP
         loop_faults = bench.loop.faults
-    table = Table("", "p50 [ms]", "p90", "p99", "max", "dropped", "late", "searches", "registrations", "MiB")
-    for busy, run in runs.items():
-        told = run.report()
-        ended = [f"{run.ended[kind]} of {run.begun[kind]}" if busy else "" for kind in ("searches", "registrations")]
-        times = [f"{told['track'][key]:.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms")]
-        memory = f"{told['resident']['first_mib']:.0f} to {told['resident']['last_mib']:.0f}"
-        table.add_row("during" if busy else "alone", *times, str(run.dropped), str(run.late), *ended, memory)
     ratio = runs[True].report()["track"]["p99_ms"] / runs[False].report()["track"]["p99_ms"]
-    console.print(table)
-    console.print(
-        f"{rate_hz:g} Hz: tracking alone takes {alone['mean_ms']:.1f} ms of {1e3 / rate_hz:.1f} ms on average"
-    )
-    console.print(f"p99 during is {ratio:.2f} times p99 alone")
+    print_runs(runs)
+    print(f"{rate_hz:g} Hz: tracking alone takes {alone['mean_ms']:.1f} ms of {1e3 / rate_hz:.1f} ms on average")
+    print(f"p99 during is {ratio:.2f} times p99 alone")
     for clock in ("wall", "thread"):
         left_ms, runtime_ms = (apart[clock][name]["p50_ms"] for name in (OUTSIDE, RUNTIME))
-        console.print(
-            f"outside kernels and networks {left_ms:.2f} ms a frame, the runtime {runtime_ms:.2f} ({clock})"
-        )
+        print(f"outside kernels and networks {left_ms:.2f} ms a frame, the runtime {runtime_ms:.2f} ({clock})")
     unfinished = {kind: runs[True].begun[kind] - runs[True].ended[kind] for kind in runs[True].begun}
     summary = {
         "rate_hz": rate_hz,
@@ -442,3 +371,15 @@ def frame_drops(options: DropOptions) -> Outcome:
         "faults": loop_faults,
     }
     return Outcome(summary=summary)
+
+
+def print_runs(runs: dict[bool, Measured]) -> None:
+    """A row per kind of run, alone and beside background work."""
+    table = Table("", "p50 [ms]", "p90", "p99", "max", "dropped", "late", "searches", "registrations", "MiB")
+    for busy, run in runs.items():
+        told = run.report()
+        ended = [f"{run.ended[kind]} of {run.begun[kind]}" if busy else "" for kind in ("searches", "registrations")]
+        times = [f"{told['track'][key]:.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms")]
+        memory = f"{told['resident']['first_mib']:.0f} to {told['resident']['last_mib']:.0f}"
+        table.add_row("during" if busy else "alone", *times, str(run.dropped), str(run.late), *ended, memory)
+    Console().print(table)

@@ -71,7 +71,7 @@ def run_tracking(
         loop.start(frames[0].frame, buffers, frames[0].T_cam_obj)
     points = ModelPoints(bundle.mesh.vertices)
     samples, errors = [], []
-    for number, item in enumerate(frames[1:] + frames[-2::-1], start=1):  # there and back again
+    for number, item in enumerate(frames[1:] + frames[-2::-1], start=1):  # forwards and backwards
         frame = replace(item.frame, index=number, stamp_ns=round(number * 1e9 / 30.0))
         start = time.perf_counter()
         buffers.upload(frame)

@@ -106,7 +106,7 @@ def count_uploads() -> list[object]:
         seen.append(mesh)
         return upload(mesh, device)
 
-    MeshBuffers.from_mesh = counted  # type: ignore[method-assign,assignment]
+    MeshBuffers.from_mesh = counted  # type: ignore[method-assign]
     return seen
 
 

@@ -57,7 +57,7 @@ class Theirs:
     """nvdiffrast on one mesh: clip-space vertices, rasterised, colour and depth interpolated."""
 
     def __init__(self, mesh: Mesh, T_cam_obj: np.ndarray, K_crop: np.ndarray, device: str) -> None:
-        import nvdiffrast.torch as dr
+        import nvdiffrast.torch as dr  # type: ignore[import-not-found]
         import torch
 
         self._dr, self._torch = dr, torch

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.registry import NetworkOptions, Outcome, case
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.evaluate.masks import mask_iou
+from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice

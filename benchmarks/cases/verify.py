@@ -1,11 +1,11 @@
-"""How well do the votes of the verifier tell a track that is right from one that is lost?
+"""How well do the scores of the verifier tell a track that is right from one that is lost?
 
     python -m benchmarks run verify SETS [--count 20] [--first 0] [--bundle nano]
 
 takes the held-out recordings of `recovery` (made where they are missing). The memory holds crops at the true
 pose of the first frames, as the loop keeps them. Then every frame is a question or more: right is the true pose,
 moved by what a good track is off; lost is the pose held while the object is hidden, a pose that slid off, one that
-sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each vote and of both
+sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each score and of both
 together. Wrong sides are listed apart: the pair network is not made to see them.
 """
 
@@ -57,7 +57,7 @@ def questions(rng: np.random.Generator, T: Float64, diameter_m: float, hidden: b
 
 def moved(T: Float64, shift_m: Float64, turn: Float64) -> Float64:
     """``T`` moved in the camera frame and turned about the object's centre."""
-    out = T.copy()
+    out: Float64 = T.copy()
     out[:3, 3] += shift_m
     out[:3, :3] = exp_so3(turn) @ T[:3, :3]
     return out
@@ -102,7 +102,7 @@ def ask(sets: Path, number: int, networks: NetworkBundle) -> list[dict[str, Any]
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Area under the ROC curve by kind of loss and vote."""
+    """Area under the ROC curve by kind of loss and score."""
     right = [row for row in rows if row["kind"] == "right"]
     kinds = sorted({row["kind"] for row in rows} - {"right"})
     groups = {kind: [row for row in rows if row["kind"] == kind] for kind in kinds}
@@ -110,8 +110,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     groups["all"] = [row for row in rows if row["kind"] != "right"]
     return {
         name: {
-            vote: auroc([row[vote] for row in right + lost], [True] * len(right) + [False] * len(lost))
-            for vote in ("geometry", "appearance", "score")
+            source: auroc([row[source] for row in right + lost], [True] * len(right) + [False] * len(lost))
+            for source in ("geometry", "appearance", "score")
         }
         | {"count": len(lost)}
         for name, lost in groups.items()
@@ -128,15 +128,15 @@ def verify(options: RecordingOptions) -> Outcome:
     table = Table(
         "lost by", "questions", "renderer", "network", "both", title="area under the ROC curve, right against lost"
     )
-    for name, votes in figures.items():
-        cells = [f"{votes[vote]:.4f}" for vote in ("geometry", "appearance", "score")]
-        table.add_row(name, str(int(votes["count"])), *cells)
+    for name, row in figures.items():
+        cells = [f"{row[source]:.4f}" for source in ("geometry", "appearance", "score")]
+        table.add_row(name, str(int(row["count"])), *cells)
     Console().print(table)
     spread = {
         kind: {
-            vote: {f"p{q}": round(float(np.percentile(values, q)), 4) for q in (1, 5, 50, 95, 99)}
-            for vote in ("geometry", "appearance", "score")
-            for values in [[row[vote] for row in rows if row["kind"] == kind]]
+            source: {f"p{q}": round(float(np.percentile(values, q)), 4) for q in (1, 5, 50, 95, 99)}
+            for source in ("geometry", "appearance", "score")
+            for values in [[row[source] for row in rows if row["kind"] == kind]]
         }
         for kind in sorted({row["kind"] for row in rows})
     }

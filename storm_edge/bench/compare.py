@@ -35,7 +35,7 @@ _BLOCKS = 20
 _WIDER = 2.861 / 2.576  # the 99.5 % quantiles of Student's t with 19 degrees of freedom and of the normal law
 _LEAST_BEYOND = 10.0
 _LEAST_SHARE, _LEAST_MS = 0.05, 0.05
-_AT_ONCE = 1 << 21  # samples drawn at once, 16 MiB
+_CHUNK_SAMPLES = 1 << 21  # samples drawn at once, 16 MiB
 
 
 class Verdict(str, Enum):
@@ -185,9 +185,9 @@ def resampled_percentiles(samples: Float64, rng: np.random.Generator) -> Float64
     length = max(1, count // _BLOCKS)
     block_count = -(-count // length)
     result = np.empty((RESAMPLINGS, len(PERCENTILES)))
-    fused = max(1, _AT_ONCE // count)
-    for start in range(0, RESAMPLINGS, fused):
-        rows = min(fused, RESAMPLINGS - start)
+    chunk = max(1, _CHUNK_SAMPLES // count)
+    for start in range(0, RESAMPLINGS, chunk):
+        rows = min(chunk, RESAMPLINGS - start)
         begins = rng.integers(0, count, size=(rows, block_count, 1))
         places = ((begins + np.arange(length)) % count).reshape(rows, -1)[:, :count]
         result[start : start + rows] = np.percentile(samples[places], PERCENTILES, axis=1).T

@@ -39,7 +39,7 @@ def test_tracking_alone_and_beside_a_search(
 
     def search(self: object, frame: object, buffers: object) -> Generator[str, None, DetectionResult]:
         searches.append(frame)
-        yield "look"
+        yield "encode image"
         return DetectionResult(found=None, detections=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Detector, "chunks", search)
@@ -90,7 +90,7 @@ def test_one_loop_runs_all_rounds_and_time_goes_on(
         return track(self, frame, buffers)
 
     def search(self: object, frame: object, buffers: object) -> Generator[str, None, DetectionResult]:
-        yield "look"
+        yield "encode image"
         return DetectionResult(found=None, detections=(), segmentation=None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(modes, "make_object_sessions", count_loops)

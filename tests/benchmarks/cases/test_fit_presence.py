@@ -14,25 +14,16 @@ from benchmarks.cases.fit_presence import (
     recorded_candidates,
 )
 from storm_edge.errors import InputError
-
-SHIPPED = {
-    "visible": 1.69,
-    "pattern": 2.36,
-    "occluded": -2.68,
-    "colour": 0.19,
-    "imbalance": -1.81,
-    "residual": -2.66,
-    "contour": -3.82,
-    "depth": -2.06,
-}
-CONSTANT = 1.11
+from storm_edge.pipeline.detect.config import PresenceConfig
 
 
 def test_the_recorded_candidates_give_the_shipped_weights() -> None:
     candidates = recorded_candidates()
     weights, constant = fit(candidates.features, candidates.is_right)
     found = {name: round(float(weight), 2) for name, weight in zip(FEATURES, weights, strict=True)}
-    assert (found, round(constant, 2)) == (SHIPPED, CONSTANT)
+    shipped = PresenceConfig()
+    assert found == {name: getattr(shipped, name) for name in FEATURES}
+    assert round(constant, 2) == shipped.constant
     assert round(cross_validated_auroc(candidates), 4) == 0.9986
 
 
