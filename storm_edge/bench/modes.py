@@ -239,7 +239,14 @@ def _make_detector(setup: Setup) -> Detector:
             raise ConfigError(mismatch(f"mode {plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy))
         config = with_chunks(plan.config, beside=plan.mode is BenchMode.TRACK_WHILE_LOCATING)
         on_device = ObjectOnDevice(setup.bundle, plan.device)
-        detector = Detector(on_device, segmenter, networks=networks, config=config.detect, options=options)
+        detector = Detector(
+            on_device,
+            segmenter,
+            networks=networks,
+            config=config.detect,
+            geometry=config.refine,
+            options=options,
+        )
     if setup.streams.track is not None:
         settle(plan.device)
     return detector

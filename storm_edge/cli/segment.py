@@ -96,7 +96,7 @@ def command(
             segmenter,
             out,
             SegmentSceneOptions(
-                verified=not raw, config=tree.detect, embeddings=stored, every=every, device=device, pictures=pictures
+                verified=not raw, config=tree, embeddings=stored, every=every, device=device, pictures=pictures
             ),
             networks=networks,
             progress=lambda done, total: report("segment", done / total),

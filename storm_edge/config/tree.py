@@ -42,9 +42,9 @@ def entries(config: Config, prefix: str = "") -> Iterator[Entry]:
     for item in fields(config):
         key, value = prefix + item.name, getattr(config, item.name)
         tuning, meaning = tuning_of(type(config), item.name), explained.get(item.name, "")
-        if is_dataclass(value):
+        if isinstance(value, Config):
             yield Entry(key=key, value=value, tuning=tuning, meaning=meaning, is_part=True)
-            yield from entries(cast(Config, value), f"{key}.")
+            yield from entries(value, f"{key}.")
         elif _is_parts(value):
             yield Entry(key=key, value=value, tuning=tuning, meaning=meaning, is_part=True)
             for index, part in enumerate(value):
@@ -122,4 +122,4 @@ def _read_meanings(config: type[Config]) -> dict[str, str]:
 
 
 def _is_parts(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(is_dataclass(item) for item in value)
+    return isinstance(value, tuple) and bool(value) and all(isinstance(item, Config) for item in value)

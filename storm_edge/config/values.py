@@ -7,7 +7,7 @@ type and one out of range are refused in one line, with the file or option that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, fields, replace
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
@@ -76,7 +76,7 @@ class _Reader:
     def changed(self, part: AnyConfig, values: Mapping[str, Any], prefix: str) -> AnyConfig:
         """The part with other values."""
         remaining = dict(values)
-        if PRESET in remaining and _presets(type(part)):
+        if PRESET in remaining and part.presets():
             part = cast(AnyConfig, self._preset(type(part), remaining.pop(PRESET), prefix + PRESET))
         changes = {}
         for name, value in remaining.items():
@@ -102,7 +102,7 @@ class _Reader:
         return self._part(kind, current, value, key)
 
     def _part(self, kind: type[Config], current: Config | None, value: Any, key: str) -> Config:
-        if isinstance(value, str) and _presets(kind):
+        if isinstance(value, str) and kind.presets():
             return self._preset(kind, value, key)
         if not isinstance(value, Mapping):
             expected = f"keys of it: {', '.join(item.name for item in fields(kind))}"
@@ -123,7 +123,7 @@ class _Reader:
         return self.changed(kind(**made), value, f"{key}.")
 
     def _preset(self, kind: type[Config], name: Any, key: str) -> Config:
-        presets = _presets(kind)
+        presets = kind.presets()
         if name not in presets:
             expected = f"one of {', '.join(presets)}"
             raise ConfigError(mismatch(self._at(key), repr(name), expected, "correct that value"))
@@ -148,7 +148,7 @@ class _Reader:
 
     def _unknown(self, key: str, kind: type[Config]) -> ConfigError:
         prefix = key.rpartition(".")[0]
-        beside = [item.name for item in fields(kind)] + ([PRESET] if _presets(kind) else [])
+        beside = [item.name for item in fields(kind)] + ([PRESET] if kind.presets() else [])
         best = nearest_key(self._root, key, [f"{prefix}.{known}" if prefix else known for known in beside])
         remedy = f"did you mean '{best}'?" if best else f"known keys are {', '.join(beside)}"
         return ConfigError(mismatch(self._source, f"unknown key '{key}'", "a key of the configuration", remedy))
@@ -202,14 +202,10 @@ def _merged(first: Any, second: Any, source: object, key: str) -> dict[str, Any]
     return merged
 
 
-def _presets(kind: type[Config]) -> Mapping[str, Config]:
-    return kind.presets() if issubclass(kind, Config) else {}
-
-
 def _config_class(hint: Any) -> type[Config] | None:
     """The class of the parts that a field holds; None for one that holds a value."""
-    if isinstance(hint, type) and is_dataclass(hint):
-        return cast("type[Config]", hint)
+    if isinstance(hint, type) and issubclass(hint, Config):
+        return hint
     return next((kind for part in get_args(hint) if (kind := _config_class(part)) is not None), None)
 
 

@@ -139,7 +139,7 @@ def make_object_session(
         verifier: Scores tracks beside geometry; None leaves that to geometry.
     """
     config, shared = config or StormConfig(), shared or SharedParts()
-    registrar = Registrar(item, networks, config=config.register, options=shared.options)
+    registrar = Registrar(item, networks, config=config.register, geometry=config.refine, options=shared.options)
     network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
 
     def make_tracker() -> StepwiseTracker:
@@ -237,6 +237,7 @@ class ObjectFactory:
                 self._segmenter,
                 networks=own,
                 config=self._config.detect,
+                geometry=self._config.refine,
                 embedding=embedding,
                 options=self._options,
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from storm_edge.config import Config
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.reacquire.config import ReacquireConfig
+from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.config import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
 from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
@@ -36,6 +37,8 @@ class PipelineConfig(Config):
     """The search of a whole image: which masks are registered, and which pose is believed."""
     register: RegisterConfig = field(default_factory=RegisterConfig)
     """From a mask that is given, or found around the last pose, to a pose."""
+    refine: GeometricConfig = field(default_factory=GeometricConfig)
+    """The geometric refinement in registrations and searches; each tracker has its own."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """From the last frame's pose to this one's."""
     verify: VerifyConfig = field(default_factory=VerifyConfig)

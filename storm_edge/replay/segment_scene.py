@@ -23,7 +23,7 @@ from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.percentiles import percentiles
-from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.config import PipelineConfig
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
@@ -50,8 +50,8 @@ class SegmentSceneOptions:
 
     verified: bool = True
     """Whether masks are verified by registration; the segmenter's best one counts otherwise."""
-    config: DetectConfig | None = None
-    """When an object counts as found; None takes the defaults."""
+    config: PipelineConfig = field(default_factory=PipelineConfig)
+    """Of the search; the segmenter has its own already."""
     embeddings: Sequence[TemplateEmbedding | None] | None = None
     """Of each object, stored at onboarding; None where it is to be encoded now."""
     every: int = 1
@@ -159,7 +159,8 @@ def _make_searches(
                 on_device,
                 segmenter,
                 networks=networks,
-                config=options.config,
+                config=options.config.detect,
+                geometry=options.config.refine,
                 embedding=embedding,
                 options=EngineOptions(device=options.device),
             )

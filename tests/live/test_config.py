@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
+from storm_edge.config.render import as_markdown
 from storm_edge.config.tree import Entry, entries, leaves, plain
 from storm_edge.config.values import with_value
 from storm_edge.errors import ConfigError
@@ -58,3 +61,16 @@ def test_every_value_out_of_its_range_is_refused() -> None:
 
 def test_every_part_says_what_it_is() -> None:
     assert not [entry.key for entry in entries(StormConfig()) if entry.is_part and not entry.meaning]
+
+
+def test_the_page_in_the_repository_is_the_generated_one() -> None:
+    """Write it anew with ``storm-edge config show --markdown > docs/config.md``."""
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == as_markdown(StormConfig())
+
+
+def test_the_tree_needs_neither_kernels_nor_engines() -> None:
+    """So that it is shown, and a profile is checked, at once."""
+    heavy = {"warp", "onnxruntime", "cv2", "scipy", "torch", "trimesh", "matplotlib"}
+    code = f"import sys, storm_edge.live.profile; print(sorted({heavy} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

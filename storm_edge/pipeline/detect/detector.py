@@ -29,6 +29,7 @@ from storm_edge.pipeline.detect.detection import Detection, DetectionResult, Sea
 from storm_edge.pipeline.detect.mask_trimming import trim_mask
 from storm_edge.pipeline.detect.pose_features import PoseFeatureExtractor, presence_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -49,6 +50,7 @@ class Detector:
         segmenter: Shared by all objects.
         networks: For registration, if its schedules ask networks.
         config: What is tried, and when an object counts as found.
+        geometry: The geometric refinement of its registrations.
         embedding: The segmenter's embedding of the object if it was stored; it is made anew otherwise.
         options: Where and how the engines run.
 
@@ -63,6 +65,7 @@ class Detector:
         *,
         networks: NetworkBundle | None = None,
         config: DetectConfig | None = None,
+        geometry: GeometricConfig | None = None,
         embedding: TemplateEmbedding | None = None,
         options: EngineOptions | None = None,
     ) -> None:
@@ -73,10 +76,10 @@ class Detector:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
         self._fast, self._refined = (
-            Registrar(item, networks, config=schedule, options=options)
+            Registrar(item, networks, config=schedule, geometry=geometry, options=options)
             for schedule in (self._config.fast, self._config.refined)
         )
-        self._feature_extractor = PoseFeatureExtractor(item, self.embedding, self._config.features)
+        self._feature_extractor = PoseFeatureExtractor(item, self.embedding, self._config.features, geometry)
 
     @property
     def non_finite_count(self) -> dict[str, int]:

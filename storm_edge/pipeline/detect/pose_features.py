@@ -19,6 +19,7 @@ from storm_edge.kernels.segment_inputs.colour_fit import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -113,13 +114,20 @@ class PoseFeatureExtractor:
         item: The object.
         embedding: The segmenter's embedding of it, for its colours.
         config: How features are measured.
+        geometry: The geometric refinement whose alignment residual is one of them.
     """
 
-    def __init__(self, item: ObjectOnDevice, embedding: TemplateEmbedding, config: PoseFeatureConfig) -> None:
+    def __init__(
+        self,
+        item: ObjectOnDevice,
+        embedding: TemplateEmbedding,
+        config: PoseFeatureConfig,
+        geometry: GeometricConfig | None = None,
+    ) -> None:
         self._colours, self._gain_floor = embedding.colours, config.gain_floor
         self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
-        self._geometry = GeometricRefiner(item.viewpoints)
+        self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
         self._judge = PoseJudge(self._mesh, diameter_m=item.diameter_m, batch=1, config=config.judge)
 
     def visible_model(self, frame: Frame, T_cam_centre: Float64) -> VisibleModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storm_edge.config import Config, tuned
@@ -27,6 +28,11 @@ class GeometricStep(Config):
     """Resistance of the step to rotation."""
     tikhonov_translation: float = tuned(3000.0, unit="1/m^2", low=0.0)
     """Resistance of the step to translation."""
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Config]:
+        """The steps that schedules are made of."""
+        return {"rough": ROUGH, "coarse": COARSE, "medium": MEDIUM, "fine": FINE, "finest": FINEST}
 
 
 ROUGH = GeometricStep(scale_px=6, contour_px=15.0, reach_m=0.05, depth_deviation=0.03, texture_deviation=0.0, every=2)

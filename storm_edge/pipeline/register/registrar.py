@@ -25,6 +25,7 @@ from storm_edge.kernels.device import WpArray
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
@@ -70,6 +71,7 @@ class Registrar:
         item: The object; its device is used.
         networks: RefineNet and ScoreNet; may be None for a schedule that asks neither.
         config: The schedule.
+        geometry: The geometric refinement of its stages.
         options: Where and how the engines run.
     """
 
@@ -79,6 +81,7 @@ class Registrar:
         networks: NetworkBundle | None,
         *,
         config: RegisterConfig = DEFAULT,
+        geometry: GeometricConfig | None = None,
         options: EngineOptions | None = None,
     ) -> None:
         self._bundle = bundle = item.bundle
@@ -86,7 +89,7 @@ class Registrar:
         mesh, d, chunk = item.mesh_lod, item.diameter_m, config.chunk
         self._device = item.device
         # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
-        self._geometry = GeometricRefiner(item.viewpoints)
+        self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
         self._refine: PoseRefiner | None = None
         self._score: PoseScorer | None = None
         asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
