@@ -22,7 +22,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
-from storm_edge.kernels.streams import LaneStreams, on_stream, settle
+from storm_edge.kernels.streams import LaneStreams, on_stream, synchronise
 from storm_edge.live.factory import (
     SharedParts,
     make_object_session,
@@ -100,7 +100,7 @@ def time_recovery(setup: Setup) -> ModeResult:
     with ExitStack() as stack:
         beside = setup.plan.beside
         lane = (
-            stack.enter_context(BackgroundLane(setup.plan.config.lanes, stream=setup.streams.beside))
+            stack.enter_context(BackgroundLane(setup.plan.config.lanes, stream=setup.streams.background))
             if beside
             else None
         )
@@ -161,7 +161,7 @@ def time_tracking_beside_search(setup: Setup) -> ModeResult:
         count = min(share, left)
         alone = TrackingStep(item)
         setup.player.play(Pass(phase="alone", frame_count=count, step=alone, group=session.group))
-        with BackgroundLane(setup.plan.config.lanes, stream=setup.streams.beside) as lane:
+        with BackgroundLane(setup.plan.config.lanes, stream=setup.streams.background) as lane:
             search = BackgroundSearch(lane, detector, setup.recording.size_px, setup.plan.device)
             beside = Pass(
                 phase="while locating",
@@ -248,5 +248,5 @@ def _make_detector(setup: Setup) -> Detector:
             options=options,
         )
     if setup.streams.track is not None:
-        settle(plan.device)
+        synchronise(plan.device)
     return detector

@@ -1,8 +1,8 @@
-"""CUDA streams of a run: one for what must not wait, one for what may, and who may launch.
+"""CUDA streams of a run: a quick one for tracking, one for background work, and which thread may launch.
 
 Warp launches on the current stream of a device, and a device has one for all threads. A thread that makes another
-stream current therefore keeps the others out until it leaves (`on_stream`); else what they launch would land there,
-in a graph that is being captured at worst. On a CPU there are no streams, and nobody waits.
+stream current therefore keeps the others out until it leaves (`on_stream`); else their launches would go to that
+stream too, even into a graph that is being captured. On a CPU there are no streams, and no thread waits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LaneStreams:
 
     track: Any
     """For tracking: what waits on the device runs first here."""
-    beside: Any
+    background: Any
     """For verifying and locating."""
 
 
@@ -39,16 +39,16 @@ def lane_streams(device: str, *, shared: bool) -> LaneStreams:
 
     Args:
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
-        shared: Whether there is one for both, for engines that launch on one stream only.
+        shared: Whether both are the same stream, for engines that launch on one only.
 
     Raises:
         BackendError: The device is not available.
     """
     target = require_device(device)
     if not target.is_cuda:
-        return LaneStreams(track=None, beside=None)
+        return LaneStreams(track=None, background=None)
     track = wp.Stream(target, priority=_HIGH)
-    return LaneStreams(track=track, beside=track if shared else wp.Stream(target, priority=_LOW))
+    return LaneStreams(track=track, background=track if shared else wp.Stream(target, priority=_LOW))
 
 
 @contextmanager
@@ -64,6 +64,6 @@ def on_stream(stream: Any) -> Iterator[None]:
         yield
 
 
-def settle(device: str) -> None:
+def synchronise(device: str) -> None:
     """Wait for all streams of a device: what was made on one is going to be used on another."""
     wp.synchronize_device(require_device(device))

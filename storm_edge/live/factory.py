@@ -14,7 +14,7 @@ from storm_edge.choices import TrackerKind
 from storm_edge.engines.backend import Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
-from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, settle
+from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, synchronise
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig
 from storm_edge.live.engine_recovery import EngineRecovery, LaneHealth, ReopenableNetworks
@@ -223,7 +223,7 @@ class ObjectFactory:
         with on_stream(self._stream):
             made = self._make(bundle, path)
         if self._stream is not None:
-            settle(self._device)
+            synchronise(self._device)
         return made
 
     def _make(self, bundle: ObjectBundle, path: Path | None) -> ObjectSession:
@@ -290,7 +290,7 @@ def open_session(
     """
     config = config or StormConfig()
     streams = streams_of(device, networks)
-    lane = BackgroundLane(config.lanes, stream=streams.beside) if background else None
+    lane = BackgroundLane(config.lanes, stream=streams.background) if background else None
     factory = ObjectFactory(networks, config=config, device=device, lane=lane, sam2=sam2)
     objects = [factory.make(bundle) for bundle in bundles]
     if lane is not None:

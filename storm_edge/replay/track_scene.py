@@ -111,7 +111,7 @@ def track_scene(
     with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
         streams = streams_of(options.device, networks)
         lanes = options.config.lanes
-        lane = stack.enter_context(BackgroundLane(lanes, stream=streams.beside)) if options.paced else None
+        lane = stack.enter_context(BackgroundLane(lanes, stream=streams.background)) if options.paced else None
         watchdog = None
         if hooks.on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))

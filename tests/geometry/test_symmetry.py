@@ -1,4 +1,4 @@
-"""Symmetry motions and the choice among poses that look the same."""
+"""Symmetry motions and the choice among poses that cannot be told apart."""
 
 from __future__ import annotations
 

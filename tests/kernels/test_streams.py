@@ -1,4 +1,4 @@
-"""Who may launch: one thread at a time where there are streams, everybody on a CPU."""
+"""Who may launch: one thread at a time where there are streams, every thread on a CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storm_edge.kernels.streams import lane_streams, on_stream
 def test_a_cpu_has_no_streams() -> None:
     streams = lane_streams("cpu", shared=False)
     assert streams.track is None
-    assert streams.beside is None
+    assert streams.background is None
     with on_stream(None), on_stream(None):
         pass
     with pytest.raises(BackendError):
@@ -60,7 +60,7 @@ def test_nobody_launches_while_another_thread_has_its_stream_current(monkeypatch
 @pytest.mark.gpu
 def test_tracking_has_the_higher_priority_and_one_stream_serves_both_where_asked(cuda: str) -> None:
     streams = lane_streams(cuda, shared=False)
-    assert streams.track.priority < streams.beside.priority
+    assert streams.track.priority < streams.background.priority
     one = lane_streams(cuda, shared=True)
-    assert one.track is one.beside
+    assert one.track is one.background
     assert lane_streams(cuda, shared=False) is streams

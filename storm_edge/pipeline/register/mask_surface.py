@@ -21,8 +21,11 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px
         min_depth_px: Fewest points that can place an object.
 
     Raises:
-        MaskError: The mask has another size, marks nothing, or has too few pixels with depth.
+        MaskError: The mask is not bool, has another size, marks nothing, or has too few pixels with depth.
     """
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        got = mask.dtype if isinstance(mask, np.ndarray) else f"a {type(mask).__name__}"
+        raise MaskError(mismatch("mask", got, "a bool array (H, W)", "compare the image with 0: mask > 0"))
     depth = frame.depth.numpy()
     if mask.shape != depth.shape:
         raise MaskError(

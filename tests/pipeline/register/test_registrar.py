@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +84,13 @@ def test_networks_are_not_optional_where_the_schedule_asks_them(staged: Staged) 
 def test_empty_mask(staged: Staged, registrar: Registrar) -> None:
     with pytest.raises(MaskError, match="no object pixel"):
         registrar.register(staged.buffers(), np.zeros((480, 640), dtype=bool))
+
+
+@pytest.mark.parametrize("convert", [lambda mask: mask.astype(np.uint8) * 255, lambda mask: mask.tolist()])
+def test_mask_that_is_not_bool(staged: Staged, registrar: Registrar, convert: Callable[[np.ndarray], Any]) -> None:
+    """A grey image would count each of its pixels 255 times."""
+    with pytest.raises(MaskError, match=r"mask: got .*, expected a bool array \(H, W\); compare the image with 0"):
+        registrar.register(staged.buffers(), convert(staged.mask()))
 
 
 def test_mask_without_depth(staged: Staged, registrar: Registrar) -> None:
