@@ -65,7 +65,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 ) -> None:
     """One step per frame for both; the hidden one's slot is skipped, and begins again where it was found."""
     bundles = [staged.bundle, carton]
-    loop = Session(make_object_sessions(bundles, FaultyBundle.nano(), config=BATCHED))
+    session = Session(make_object_sessions(bundles, FaultyBundle.nano(), config=BATCHED))
     first = {"mug": staged.T_cam_centre, "carton": two_objects(staged, carton, 0)[1][1]}
 
     def begin(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track | None:
@@ -77,7 +77,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
         frame, poses = two_objects(staged, carton, step)
         if 8 <= step < 16:
             frame.rgb[100:380, 270:520], frame.depth_m[100:380, 270:520] = 240, 0.35
-        found = loop.step(at(frame, step), initialize=begin if step == 0 else None).tracks
+        found = session.step(at(frame, step), initialize=begin if step == 0 else None).tracks
         rows.append(found)
         for track, bundle, T in zip(found, bundles, poses, strict=True):
             assert (track.T_cam_obj is None) == (track.state not in (TrackState.TRACKING, TrackState.SUSPECT))
@@ -94,7 +94,7 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
     begun = mug.index("T", lost)
     assert updates[lost:begun] == [[False, True]] * (begun - lost)
     assert updates[begun] == [True, True]
-    report = loop.tracker
+    report = session.tracker
     assert (report["launches"], report["network_iterations"]) == ("eager: graphs are for CUDA", 1)
     tracked = [[track.latency_ms["track"] for track in tracks] for tracks in rows[1:8]]
     assert np.median(np.min(tracked, axis=1) / np.max(tracked, axis=1)) > 0.2, "the step is borne by both"
@@ -102,11 +102,11 @@ def test_two_objects_one_of_which_is_hidden_for_a_while(
 
 def test_a_frame_in_which_nobody_has_a_pose_costs_no_step(staged: Staged, updates: list[list[bool]]) -> None:
     group = make_batched_group(None, StormConfig(), device="cpu")
-    loop = Session([make_object_session(staged.item, None, shared=SharedParts(group=group))])
+    session = Session([make_object_session(staged.item, None, shared=SharedParts(group=group))])
     for index in range(3):
-        loop.step(at(staged.frame(), index))
+        session.step(at(staged.frame(), index))
     assert updates == []
-    assert loop.tracker["launches"] == "eager: graphs are for CUDA"
+    assert session.tracker["launches"] == "eager: graphs are for CUDA"
 
 
 def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
@@ -114,14 +114,14 @@ def test_an_object_that_comes_back_goes_on_where_it_was(staged: Staged) -> None:
     a, b = (make_object_session(named(staged, name).item, None, shared=SharedParts(group=group)) for name in "ab")
     T_a = staged.T_cam_centre
     T_b = make_T(T_a[:3, :3], T_a[:3, 3] + [-0.25, 0.05, 0.0])
-    loop, first = Session([a, b]), Starting(staged, a=T_a, b=T_b)
+    session, first = Session([a, b]), Starting(staged, a=T_a, b=T_b)
     frame = two_mugs(staged, T_b)
     for index in range(10):
         if index == 3:
-            loop.remove("a")
+            session.remove("a")
         if index == 6:
-            loop.add(a)
-        tracks = loop.step(at(frame, index), initialize=first).tracks
+            session.add(a)
+        tracks = session.step(at(frame, index), initialize=first).tracks
         assert len(tracks) == (1 if 3 <= index < 6 else 2)
         for track in tracks:
             assert track.state is TrackState.TRACKING
@@ -140,36 +140,36 @@ def test_objects_of_two_groups_are_refused(staged: Staged) -> None:
     for others in (items, [items[0], make_object_session(named(staged, "c").item, None)]):
         with pytest.raises(ConfigError, match="several groups"):
             Session(others)
-    loop = Session(items[:1])
+    session = Session(items[:1])
     with pytest.raises(ConfigError, match="several groups"):
-        loop.add(items[1])
-    assert len(loop.objects) == 1
+        session.add(items[1])
+    assert len(session.objects) == 1
 
 
 def test_a_network_that_is_never_asked_is_no_part_of_the_step(staged: Staged) -> None:
     config = replace(BATCHED, track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="never")))
     networks = FaultyBundle.nano()
-    loop = Session(make_object_sessions([staged.bundle], networks, config=config))
+    session = Session(make_object_sessions([staged.bundle], networks, config=config))
     first = Starting(staged, mug=staged.T_cam_centre)
     for index in range(3):
-        loop.step(at(staged.frame(), index), initialize=first)
-    assert loop.tracker["network_iterations"] == 0
+        session.step(at(staged.frame(), index), initialize=first)
+    assert session.tracker["network_iterations"] == 0
     assert "refine" not in networks.plan.calls
 
 
 class Player:
-    """The mug standing still, in a frame loop of its own."""
+    """The mug standing still, in a frame session of its own."""
 
     def __init__(self, staged: Staged, networks: FaultyBundle, **config: object) -> None:
         self.staged = staged
-        self.loop = Session(make_object_sessions([staged.bundle], networks, config=replace(BATCHED, **config)))  # type: ignore[arg-type]
+        self.session = Session(make_object_sessions([staged.bundle], networks, config=replace(BATCHED, **config)))  # type: ignore[arg-type]
         self._T_cam_obj = staged.T_cam_centre @ invert(staged.bundle.T_obj_centre)
         self._still, self._next = staged.frame(), 0
 
     def play(self, count: int) -> list[Track]:
         tracks = []
         for _ in range(count):
-            tracks += self.loop.step(at(self._still, self._next), initialize=self._first).tracks
+            tracks += self.session.step(at(self._still, self._next), initialize=self._first).tracks
             self._next += 1
         return tracks
 
@@ -193,7 +193,7 @@ def test_a_step_survives_one_fault_on_new_engines_and_the_second_is_the_end(
     assert {track.state for track in tracks} == {TrackState.TRACKING}
     assert max(error_m(staged, track, staged.T_cam_centre) for track in tracks) < 0.002
     assert networks.plan.opened.count("refine") > opened
-    assert player.loop.faults["recovered"] == {"track": str(fault())}
+    assert player.session.faults["recovered"] == {"track": str(fault())}
     networks.plan.times = 1
     with pytest.raises(RunFault, match="track lane: got "):
         player.play(3)
@@ -213,4 +213,4 @@ def test_refinenet_without_numbers_makes_the_frame_suspect_and_geometry_goes_on(
     for track in tracks:
         assert error_m(staged, track, staged.T_cam_centre) < 0.002
         track.line()  # refuses NaN
-    assert player.loop.faults["non_finite"]["refine"] == 5  # type: ignore[index]
+    assert player.session.faults["non_finite"]["refine"] == 5  # type: ignore[index]

@@ -58,8 +58,8 @@ def searched(task: RecoveryTask, track_prior: TrackPrior | None, *, thorough: bo
     return run_to_completion(task.register_candidates(1, track_prior, FULL if thorough else REACQUIRE))
 
 
-def test_what_is_found_nearby_is_judged_as_anywhere(staged: Staged, detector: Detector) -> None:
-    """A look-alike of the right colours, half as deep as the mug, is where the mug was: no find."""
+def test_what_the_local_search_finds_is_scored_like_any_pose(staged: Staged, detector: Detector) -> None:
+    """Something else of the right colours, half as deep as the mug, is where the mug was: no find."""
     task = recovery_of(staged, detector)
     track_prior = known_to(staged, task)
     task.keep(at(staged.frame(), 1))
@@ -84,7 +84,7 @@ def test_without_a_detector_the_old_place_is_registered(staged: Staged) -> None:
     assert isinstance(run_to_completion(task.search_image(1, track_prior)), NothingFound)
 
 
-def test_a_place_that_was_found_and_not_believed_is_not_found_again_at_once(
+def test_a_place_that_was_found_and_not_accepted_is_not_found_again_at_once(
     staged: Staged, detector: Detector
 ) -> None:
     task = recovery_of(staged, detector)

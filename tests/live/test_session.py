@@ -1,4 +1,4 @@
-"""Several objects in one loop: added and removed while it runs, verified in turn, looked for one at a time."""
+"""Several objects in one session: added and removed while it runs, verified in turn, searched for one at a time."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def test_objects_come_and_go_while_the_others_are_followed(staged: Staged, kind:
     frame = two_mugs(staged, T_b)
     group = make_batched_group(None, StormConfig(), device="cpu") if kind is TrackerKind.BATCHED else None
     a, b = (make_object_session(named(staged, name).item, None, shared=SharedParts(group=group)) for name in "ab")
-    loop, first = Session([a]), Starting(staged, a=T_a, b=T_b)
+    session, first = Session([a]), Starting(staged, a=T_a, b=T_b)
     seen: list[list[Track]] = []
     for index in range(9):
         if index == 3:
-            loop.add(b)
+            session.add(b)
             with pytest.raises(ConfigError, match="a twice"):
-                loop.add(a)
+                session.add(a)
         if index == 6:
-            assert loop.remove("a") is a
+            assert session.remove("a") is a
             with pytest.raises(ConfigError, match=r"no a, expected one of \['b'\]"):
-                loop.remove("a")
-        tracks = loop.step(at(frame, index), initialize=first).tracks
+                session.remove("a")
+        tracks = session.step(at(frame, index), initialize=first).tracks
         seen.append(tracks)
     assert ["".join(track.object_id for track in tracks) for tracks in seen] == ["a"] * 3 + ["ab"] * 3 + ["b"] * 3
     for tracks in seen:
@@ -131,11 +131,11 @@ def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None
     items = [
         make_object_session(named(staged, name).item, None, verifier=CountingVerifier(name, asked)) for name in names
     ]
-    loop, first = Session(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
+    session, first = Session(items), Starting(staged, **dict.fromkeys(names, staged.T_cam_centre))
     frame, by_frame = staged.frame(), []
     for index in range(12):
         asked.clear()
-        loop.step(at(frame, index), initialize=first)
+        session.step(at(frame, index), initialize=first)
         by_frame.append("".join(asked) or " ")
     assert "".join(by_frame[3:]) == expected[0:9]
 
@@ -155,39 +155,39 @@ class SlowDetector(Detector):
     ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
         for _ in range(self._chunks):
             self._log.append(self._name)
-            yield "look"
+            yield "chunk"
         raise MemoryError("it is not there")  # a failed attempt, once
 
 
 _SETTLED = 32
-"""Frames after which a loss is no failed attempt, so that the old place is looked at first."""
+"""Frames after which a loss is no failed attempt, so that a local search comes first."""
 
 
-def test_objects_are_looked_for_one_at_a_time(staged: Staged) -> None:
-    """Two were tracked and are gone. A looks nearby, then B does, which goes before A's search; then B searches."""
+def test_objects_are_searched_for_one_at_a_time(staged: Staged) -> None:
+    """Two were tracked and are gone. A searches locally, then B, which goes before A's search; then B searches."""
     log: list[str] = []
     items = [
         make_object_session(named(staged, name).item, None, detector=SlowDetector(name, log, chunks=10_000))
         for name in "ab"
     ]
-    loop, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
+    session, first = Session(items), Starting(staged, a=staged.T_cam_centre, b=staged.T_cam_centre)
     frame = staged.frame()
     for index in range(_SETTLED):
-        loop.step(at(frame, index), initialize=first)
+        session.step(at(frame, index), initialize=first)
     per_frame = []
     for index in range(_SETTLED, _SETTLED + 20):
         before = len(log)
-        loop.step(at(empty(staged), index))
+        session.step(at(empty(staged), index))
         per_frame.append("".join(log[before:]))
     assert all(len(set(chunks)) <= 1 and len(chunks) <= 5 for chunks in per_frame), "one object a frame"
     assert per_frame[-10:] == ["bbbbb"] * 10, "a search is not interrupted by its equal"
-    assert loop.remove("b") is items[1]
+    assert session.remove("b") is items[1]
     before = len(log)
-    loop.step(at(empty(staged), _SETTLED + 20))
+    session.step(at(empty(staged), _SETTLED + 20))
     assert log[before:] == ["a"] * 5
 
 
-def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> None:
+def test_an_object_is_removed_while_the_lane_searches_for_it(staged: Staged) -> None:
     log: list[str] = []
     with BackgroundLane() as lane:
         a = make_object_session(
@@ -196,13 +196,13 @@ def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> Non
             detector=SlowDetector("a", log, chunks=10**9),
             shared=SharedParts(lane=lane),
         )
-        loop, frame = Session([a], lane=lane), empty(staged)
+        session, frame = Session([a], lane=lane), empty(staged)
         deadline, index = time.monotonic() + DEADLINE_S, 0
         while not log and time.monotonic() < deadline:
-            loop.step(at(frame, index))
+            session.step(at(frame, index))
             index += 1
             time.sleep(0.005)
-        loop.remove("a")
+        session.remove("a")
         count = len(log)
         done = threading.Event()
 
@@ -214,13 +214,13 @@ def test_an_object_is_removed_while_the_lane_looks_for_it(staged: Staged) -> Non
         lane.submit(next_work())
         assert done.wait(DEADLINE_S), "the lane is free again"
         assert len(log) == count
-        assert loop.step(at(frame, index)) == FrameResult(tracks=[])
+        assert session.step(at(frame, index)) == FrameResult(tracks=[])
 
 
 def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
     frame = staged.frame()
     with BackgroundLane(LanesConfig(scheduler=ScheduleConfig(locate_within=1))) as lane:
-        loop = Session(make_object_sessions([staged.bundle], None, lane=lane), lane=lane)
+        session = Session(make_object_sessions([staged.bundle], None, lane=lane), lane=lane)
         arrived: list[int] = []
         held: list[bool] = []
         arrive = lane.arrive
@@ -235,16 +235,16 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
         states = [TrackState.SEARCHING]
         while states[-1] is not TrackState.TRACKING and time.monotonic() < deadline:
             due_s = time.monotonic() + 0.03
-            result = loop.step(at(frame, index), next_due_s=due_s)
+            result = session.step(at(frame, index), next_due_s=due_s)
             states.append(result.tracks[0].state)
-            again = loop.step(at(frame, index), next_due_s=due_s)
+            again = session.step(at(frame, index), next_due_s=due_s)
             assert again == FrameResult(tracks=[], skipped_reason=SkipReason.REPEATED)
             index += 1
             time.sleep(max(0.0, due_s - time.monotonic()))
         assert states[-1] is TrackState.TRACKING
         assert arrived == list(range(index))
-        assert not any(held), "nothing was followed, so nothing had to be kept out of the way of"
-        loop.step(at(frame, index), next_due_s=time.monotonic() + 0.03)
+        assert not any(held), "nothing was tracked, so nothing had to be kept out of the way of"
+        session.step(at(frame, index), next_due_s=time.monotonic() + 0.03)
         assert held.pop()
         assert lane.skipped == 0
-    assert loop.faults["frames"]["repeated"] == index  # type: ignore[index]
+    assert session.faults["frames"]["repeated"] == index  # type: ignore[index]

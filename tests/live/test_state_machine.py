@@ -1,4 +1,4 @@
-"""The recovery loop as a machine: the table of its docstring, and what holds whatever happens."""
+"""Tracking and recovery as a state machine: the table of its docstring, and what holds whatever happens."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class Loop:
             actions = self.send(FrameArrived(frame=frame, time_s=frame / RATE_HZ))
         return actions
 
-    def judge(self, score: float, source: ScoreSource = ScoreSource.GEOMETRY) -> tuple[Action, ...]:
+    def score_pose(self, score: float, source: ScoreSource = ScoreSource.GEOMETRY) -> tuple[Action, ...]:
         return self.send(PoseScored(frame=self.state.frame, source=source, score=score))
 
     def follow(self, scores: Sequence[float]) -> list[TrackState]:
-        """A judged frame per score; the states."""
+        """A scored frame per score; the states."""
         states = []
         for score in scores:
             self.tick()
-            self.judge(score)
+            self.score_pose(score)
             states.append(self.state.track_state)
         return states
 
@@ -106,7 +106,7 @@ def test_the_first_frame_starts_a_search_of_the_whole_image() -> None:
     assert loop.state.track_state is TrackState.SEARCHING
 
 
-def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
+def test_a_mask_is_registered_propagated_and_only_then_tracked() -> None:
     loop = Loop()
     loop.tick()
     loop.tick(4)
@@ -122,7 +122,7 @@ def test_a_mask_is_registered_tracked_forward_and_only_then_tracked() -> None:
     assert loop.state.track_state is TrackState.TRACKING
 
 
-def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
+def test_a_propagated_pose_that_fell_behind_is_propagated_again() -> None:
     loop = Loop()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
@@ -134,8 +134,8 @@ def test_a_forwarded_pose_that_fell_behind_is_forwarded_again() -> None:
     assert loop.state.track_state is TrackState.TRACKING
 
 
-def forwarded(loop: Loop, score: float, network: float | None) -> TrackState:
-    """The state after the attempt under way found a pose and took it forward."""
+def propagated(loop: Loop, score: float, network: float | None) -> TrackState:
+    """The state after the attempt in progress found a pose and propagated it."""
     frame = loop.state.frame
     if loop.state.attempt is not None and loop.state.attempt.step is RecoveryStep.SEARCH:
         loop.send(MaskFound(attempt=loop.number, frame=frame))
@@ -150,15 +150,15 @@ def forwarded(loop: Loop, score: float, network: float | None) -> TrackState:
 def test_a_pose_that_is_not_verified_is_never_tracked(score: float, network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    assert forwarded(loop, score, network) is TrackState.SEARCHING
+    assert propagated(loop, score, network) is TrackState.SEARCHING
     assert loop.state.attempt is None
 
 
 @pytest.mark.parametrize("network", [None, 0.6, 1.0])
-def test_a_first_pose_is_believed_by_geometry_and_a_network_that_does_not_doubt(network: float | None) -> None:
+def test_a_first_pose_is_accepted_by_geometry_if_the_network_does_not_object(network: float | None) -> None:
     loop = Loop()
     loop.tick()
-    assert forwarded(loop, 0.6, network) is TrackState.TRACKING
+    assert propagated(loop, 0.6, network) is TrackState.TRACKING
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,16 @@ def test_a_first_pose_is_believed_by_geometry_and_a_network_that_does_not_doubt(
         (1.0, 0.64, TrackState.TRACKING),
     ],
 )
-def test_after_a_loss_both_votes_together_must_be_sure(
+def test_after_a_loss_both_sources_together_must_be_sure(
     score: float, network: float | None, state: TrackState
 ) -> None:
     """Their mean decides, from 0.82 on, where neither is below what a track needs."""
     loop = Loop().track().lose()
     loop.tick()
-    assert forwarded(loop, score, network) is state
+    assert propagated(loop, score, network) is state
 
 
-def test_a_registration_with_a_low_score_is_not_worth_forwarding() -> None:
+def test_a_registration_with_a_low_score_is_not_propagated() -> None:
     loop = Loop()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
@@ -224,59 +224,59 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_late_answer_ignored()
     assert loop.number == 2
 
 
-# Doubt and loss --------------------------------------------------------------------------------------------------
+# SUSPECT and LOST --------------------------------------------------------------------------------------------------
 
 
-def test_one_bad_frame_is_no_doubt_when_the_average_stays_high() -> None:
+def test_one_low_score_changes_nothing_while_the_average_stays_high() -> None:
     assert Loop().track().follow([0.0, 0.9, 0.9]) == [TrackState.TRACKING] * 3
 
 
-def test_doubt_then_recovery() -> None:
-    # averages 0.9 -> 0.45, 0.225 (doubt), 0.5625 (trusted again)
+def test_suspect_then_trusted_again() -> None:
+    # averages 0.9 -> 0.45, 0.225 (suspect), 0.5625 (trusted again)
     assert Loop().track().follow([0.0, 0.0, 0.9]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.TRACKING]
 
 
-def test_between_the_thresholds_a_doubt_stays_and_trust_stays() -> None:
+def test_between_the_thresholds_suspect_stays_and_trust_stays() -> None:
     loop = Loop().track()
     assert set(loop.follow([0.45] * 20)) == {TrackState.TRACKING}
     loop.follow([0.0, 0.6])  # averages 0.225, 0.41
     assert set(loop.follow([0.45] * 20)) == {TrackState.SUSPECT}
 
 
-def test_three_doubts_in_a_row_lose_the_track() -> None:
+def test_three_low_scores_in_a_row_lose_the_track() -> None:
     loop = Loop().track()
     assert loop.follow([0.0, 0.0, 0.0]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.SUSPECT]
     loop.tick()
-    assert loop.judge(0.0) == (DropTrack(),)
+    assert loop.score_pose(0.0) == (DropTrack(),)
     assert loop.state.track_state is TrackState.LOST
     assert not loop.state.has_pose
 
 
-def test_each_voter_counts_its_own_doubts() -> None:
+def test_each_source_counts_its_own_low_scores() -> None:
     """Geometry, which sees a wrong object of the same shape as right, must not outvote the verifier."""
     loop = Loop().track()
     states = []
     for _ in range(3):
         loop.tick()
-        loop.judge(0.95)
-        loop.judge(0.1, ScoreSource.NETWORK)
+        loop.score_pose(0.95)
+        loop.score_pose(0.1, ScoreSource.NETWORK)
         states.append(loop.state.track_state)
     assert states == [TrackState.SUSPECT, TrackState.SUSPECT, TrackState.LOST]
 
 
-def test_a_frame_without_the_networks_numbers_is_suspect_whatever_else_is_said_of_it() -> None:
+def test_a_frame_without_finite_network_output_is_suspect_whatever_its_scores() -> None:
     loop = Loop().track()
     trusted = loop.state.trusted_frame
     for _ in range(6):  # for ever, if it must be: geometry still holds the track
         loop.tick()
         loop.send(PoseScored(frame=loop.state.frame, source=ScoreSource.GEOMETRY, score=0.9, is_non_finite=True))
-        assert loop.judge(0.9, ScoreSource.NETWORK) == ()
+        assert loop.score_pose(0.9, ScoreSource.NETWORK) == ()
         assert loop.state.track_state is TrackState.SUSPECT
         assert loop.state.trusted_frame == trusted
     assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
-def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
+def test_a_track_started_without_finite_network_output_is_not_remembered() -> None:
     loop = Loop()
     loop.tick()
     loop.send(MaskFound(attempt=1, frame=0))
@@ -288,7 +288,7 @@ def test_a_track_begun_without_the_networks_numbers_is_not_remembered() -> None:
     assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
-def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
+def test_a_late_score_counts_for_its_own_frame() -> None:
     loop = Loop()
     loop.tick(20)
     loop.send(PoseGiven(frame=19, score=0.9))
@@ -303,12 +303,12 @@ def test_a_late_judgement_counts_for_the_frame_it_looked_at() -> None:
     assert loop.state == before
 
 
-def test_a_late_vote_raises_a_doubt_ends_its_own_and_no_other() -> None:
+def test_a_late_score_makes_suspect_and_ends_that_for_its_own_source_alone() -> None:
     loop = Loop().track()
     late = loop.state.frame - 2
     loop.send(PoseScored(frame=late, source=ScoreSource.NETWORK, score=0.0))
     assert loop.state.track_state is TrackState.SUSPECT
-    assert loop.follow([0.9]) == [TrackState.SUSPECT], "geometry does not end the network's doubt"
+    assert loop.follow([0.9]) == [TrackState.SUSPECT], "geometry does not make up for the network's low score"
     for frame in (late + 2, late + 3):  # its average is 0.45 and 0.675
         loop.send(PoseScored(frame=frame, source=ScoreSource.NETWORK, score=0.9))
     assert loop.state.track_state is TrackState.TRACKING
@@ -322,29 +322,29 @@ def test_a_late_vote_raises_a_doubt_ends_its_own_and_no_other() -> None:
     assert loop.state.track_state is TrackState.LOST
 
 
-def test_a_late_vote_without_numbers_makes_the_frame_suspect_in_which_it_is_heard() -> None:
+def test_a_late_score_that_is_not_finite_makes_the_frame_suspect_in_which_it_arrives() -> None:
     loop = Loop().track()
     trusted = loop.state.trusted_frame
     loop.tick()
     loop.send(PoseScored(frame=loop.state.frame - 2, source=ScoreSource.NETWORK, score=0.9, is_non_finite=True))
-    loop.judge(0.9)
+    loop.score_pose(0.9)
     assert loop.state.track_state is TrackState.SUSPECT
     assert loop.state.trusted_frame == trusted
     assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
 def test_an_old_frame_is_trusted_late_but_not_remembered() -> None:
-    """Its picture is no longer at hand."""
+    """Its picture is no longer there."""
     loop = Loop()
     loop.tick()
     loop.send(PoseGiven(frame=0, score=0.9))
     loop.tick(15)
     assert loop.send(PoseScored(frame=12, source=ScoreSource.NETWORK, score=0.9)) == ()
     assert loop.state.trusted_frame == 12
-    assert loop.judge(0.9) == (RememberCrop(frame=15),)
+    assert loop.score_pose(0.9) == (RememberCrop(frame=15),)
 
 
-def test_silence_is_doubted_and_at_last_lost() -> None:
+def test_missing_scores_make_suspect_and_at_last_lost() -> None:
     loop = Loop().track()
     states = []
     for _ in range(60):
@@ -354,10 +354,10 @@ def test_silence_is_doubted_and_at_last_lost() -> None:
     assert states.index(TrackState.LOST) + 1 == pytest.approx(1.5 * RATE_HZ, abs=3)
 
 
-def test_a_voter_that_fell_silent_no_longer_holds_a_doubt() -> None:
+def test_a_source_without_new_scores_no_longer_makes_suspect() -> None:
     loop = Loop().track()
     loop.tick()
-    loop.judge(0.0, ScoreSource.NETWORK)
+    loop.score_pose(0.0, ScoreSource.NETWORK)
     assert loop.follow([0.9] * 10) == [TrackState.SUSPECT] * 10
     assert loop.follow([0.9] * 10)[-1] is TrackState.TRACKING
 
@@ -365,16 +365,16 @@ def test_a_voter_that_fell_silent_no_longer_holds_a_doubt() -> None:
 # Recovery --------------------------------------------------------------------------------------------------------
 
 
-def test_after_a_loss_the_last_pose_is_looked_at_first_and_at_once() -> None:
+def test_after_a_loss_the_local_search_comes_first_and_at_once() -> None:
     loop = Loop().track().lose()
     trusted = loop.state.trusted_frame
-    assert trusted == 40  # the last frame of 0.9; the first of 0 was believed, not trusted
+    assert trusted == 40  # the last frame of 0.9; the first of 0 was tracked, not trusted
     assert loop.tick() == (SearchLocally(attempt=loop.number, frame=loop.state.frame, trusted_frame=40),)
     assert loop.state.track_state is TrackState.SEARCHING
 
 
 @pytest.mark.parametrize(("attempts", "local_search"), [(1, 1), (2, 2), (None, 4), (0, 0)])
-def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, local_search: int) -> None:
+def test_the_first_attempts_begin_with_a_local_search(attempts: int | None, local_search: int) -> None:
     loop = Loop(replace(CONFIG, local_search_attempts=attempts)).track().lose()
     begun = []
     for _ in range(4):
@@ -387,7 +387,7 @@ def test_the_old_place_is_looked_at_in_the_first_attempts(attempts: int | None, 
     assert begun == [SearchLocally] * local_search + [SearchImage] * (4 - local_search)
 
 
-def test_found_nearby_is_verified_like_any_other_pose() -> None:
+def test_a_pose_from_the_local_search_is_verified_like_any_other() -> None:
     loop = Loop().track().lose()
     loop.tick()
     assert loop.send(PoseFound(attempt=loop.number, frame=loop.state.frame, score=0.8)) == (
@@ -400,7 +400,7 @@ def test_found_nearby_is_verified_like_any_other_pose() -> None:
     assert loop.state.track_state is TrackState.SEARCHING
 
 
-def test_nothing_nearby_goes_on_to_the_whole_image_without_a_wait() -> None:
+def test_a_local_search_in_vain_goes_on_to_the_whole_image_without_a_wait() -> None:
     loop = Loop().track().lose()
     loop.tick()
     assert loop.send(NothingFound(attempt=loop.number)) == (SearchImage(attempt=loop.number, frame=loop.state.frame),)
@@ -442,7 +442,7 @@ def test_memory_is_cleared_on_relocalisation_and_filled_with_trusted_frames_only
     remembered = []
     for score in [0.9] * 25 + [0.45] * 25:
         loop.tick()
-        remembered += [a.frame for a in loop.judge(score) if isinstance(a, RememberCrop)]
+        remembered += [a.frame for a in loop.score_pose(score) if isinstance(a, RememberCrop)]
     assert remembered == [10, 20]
     loop.lose().tick()
     frame = loop.state.frame
@@ -451,7 +451,7 @@ def test_memory_is_cleared_on_relocalisation_and_filled_with_trusted_frames_only
     assert actions == (StartTrack(frame=frame), ForgetCrops(), RememberCrop(frame=frame))
 
 
-def test_a_given_pose_ends_the_attempt_and_is_doubted_when_it_does_not_fit() -> None:
+def test_a_given_pose_ends_the_attempt_and_is_suspect_when_it_does_not_fit() -> None:
     loop = Loop()
     loop.tick()
     assert loop.send(PoseGiven(frame=0, score=0.2)) == (CancelAttempt(attempt=1), StartTrack(frame=0), ForgetCrops())
@@ -507,7 +507,7 @@ ALLOWED = {
     TrackState.SUSPECT: {TrackState.TRACKING, TrackState.LOST},
     TrackState.LOST: {TrackState.SEARCHING, TrackState.TRACKING, TrackState.SUSPECT},
 }
-"""State changes of one event; SUSPECT is reached from outside the track by a doubted `PoseGiven` only."""
+"""State changes of one event; SUSPECT is reached from outside the track by a `PoseGiven` with a low score only."""
 
 STEP_OF = {
     SearchLocally: RecoveryStep.LOCAL_SEARCH,
@@ -527,7 +527,7 @@ class Worker:
 
     def take(self, action: Action) -> None:
         if isinstance(action, WORK):
-            assert self.job is None, f"asked for {action} while {self.job} is under way"
+            assert self.job is None, f"asked for {action} while {self.job} is in progress"
             self.job = action
         elif isinstance(action, CancelAttempt):
             assert self.job is not None
@@ -536,7 +536,7 @@ class Worker:
 
 
 class AnyLoop(RuleBasedStateMachine):
-    """Frames, judgements, answers and lost answers in any order."""
+    """Frames, scores, answers and lost answers in any order."""
 
     @initialize(lost_after=st.integers(1, 4))
     def start(self, lost_after: int) -> None:
@@ -566,9 +566,7 @@ class AnyLoop(RuleBasedStateMachine):
             elif isinstance(action, RememberCrop):
                 assert state is TrackState.TRACKING
                 assert action.frame >= self.state.start_frame
-                assert (
-                    isinstance(event, (PosePropagated, PoseGiven)) or action.frame == self.state.frame
-                )  # is at hand
+                assert isinstance(event, (PosePropagated, PoseGiven)) or action.frame == self.state.frame  # is there
             elif isinstance(action, (SearchLocally, SearchImage)) and before.attempt is None:
                 assert self.state.time_s >= before.search_from_s  # cool-down and back-off are kept
         if (
@@ -576,12 +574,12 @@ class AnyLoop(RuleBasedStateMachine):
             and self.state.has_pose
             and self.state.score_histories != before.score_histories
         ):
-            heard = self.state.history_of(event.source)
-            assert heard is not None
-            assert heard.frame == event.frame
-            assert state is TrackState.SUSPECT or not (event.is_non_finite or heard.low_score_count)
+            history = self.state.history_of(event.source)
+            assert history is not None
+            assert history.frame == event.frame
+            assert state is TrackState.SUSPECT or not (event.is_non_finite or history.low_score_count)
         if state is TrackState.TRACKING and before.track_state is TrackState.SUSPECT:
-            assert isinstance(event, (PoseScored, PoseGiven))  # trust comes from a judgement, not from time
+            assert isinstance(event, (PoseScored, PoseGiven))  # trust comes from a score, not from time
             self.verified = True
 
     @rule(frames=st.integers(0, 3), late_s=st.floats(0.0, 0.05))
@@ -594,16 +592,16 @@ class AnyLoop(RuleBasedStateMachine):
         self.send(FrameArrived(frame=self.state.frame, time_s=self.state.time_s + seconds))
 
     @rule(source=st.sampled_from(ScoreSource), lag=st.integers(0, 5), score=scores, is_non_finite=st.booleans())
-    def a_judgement(self, source: ScoreSource, lag: int, score: float, is_non_finite: bool = False) -> None:
+    def a_score(self, source: ScoreSource, lag: int, score: float, is_non_finite: bool = False) -> None:
         self.send(
             PoseScored(frame=max(self.state.frame - lag, 0), source=source, score=score, is_non_finite=is_non_finite)
         )
 
     @rule(score=scores, frames=st.integers(1, 30))
-    def judgements_of_a_run_of_frames(self, score: float, frames: int) -> None:
+    def scores_of_a_run_of_frames(self, score: float, frames: int) -> None:
         for _ in range(frames):
             self.frames_go_by(1, 0.0)
-            self.a_judgement(ScoreSource.GEOMETRY, 0, score)
+            self.a_score(ScoreSource.GEOMETRY, 0, score)
 
     @precondition(lambda self: self.worker.job is not None)
     @rule(lag=st.integers(0, 5), score=scores, network=st.none() | scores, found=st.booleans())
@@ -672,8 +670,8 @@ class AnyLoop(RuleBasedStateMachine):
                 return
             self.frames_go_by(1, 0.0)
             if self.state.has_pose:
-                self.a_judgement(ScoreSource.GEOMETRY, 0, 1.0)
-            for _ in range(4):  # nearby or search, register, forward, and once more forward
+                self.a_score(ScoreSource.GEOMETRY, 0, 1.0)
+            for _ in range(4):  # local search or search, register, propagate, and propagate once more
                 if self.worker.job is not None:
                     self.an_answer(0, 1.0, None, True)
         raise AssertionError(f"stuck in {self.state}")

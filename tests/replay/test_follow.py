@@ -115,7 +115,7 @@ def test_found_by_the_model_alone(staged: Staged, tmp_path: Path) -> None:
 
 
 def test_lost_beyond_its_surroundings_it_is_found_in_the_whole_image(staged: Staged, tmp_path: Path) -> None:
-    """It reappears 32 cm aside, out of reach of the look around its last place."""
+    """It reappears 32 cm aside, out of reach of the local search."""
     T = staged.T_cam_centre
     back = [shifted(T, -0.32 + 0.002 * step) for step in range(45)]
     scene = write_scene(staged, tmp_path / "scene", [T, T, *[None] * 6, *back])

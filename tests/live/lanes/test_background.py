@@ -1,4 +1,4 @@
-"""The locate lane: turns, answers, errors, deadlines, chunks that hang; and a loop that finds beside the frames."""
+"""The background lane: turns, results, errors, deadlines, chunks that hang; a search beside the frames."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_frames_that_nobody_had_time_for_are_counted() -> None:
         assert lane.skipped == 2
 
 
-def test_a_chunk_that_hangs_is_the_error_of_its_ticket_and_the_others_go_on_once() -> None:
+def test_a_chunk_that_hangs_is_the_error_of_its_future_and_the_others_go_on_once() -> None:
     gate = threading.Event()
     try:
         with BackgroundLane(LanesConfig(hang_s=0.4, first_hang_s=0.6)) as lane:
@@ -281,7 +281,7 @@ def test_a_search_that_hangs_is_an_error_of_its_loop_with_the_reason(staged: Sta
             self, frame: Frame, track_prior: TrackPrior | None = None
         ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
             gate.wait(DEADLINE_S)
-            yield "look"
+            yield "chunk"
             raise AssertionError
 
     still = staged.frame()

@@ -1,4 +1,4 @@
-"""Votes from a lane: tracking never waits for them, and each is about the frame and the track that it judged."""
+"""Verification on a lane: tracking never waits for it, and each score is about its frame and its track."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ class Player:
 
     def __init__(self, staged: Staged, verifier: Verifier, lane: BackgroundLane | None) -> None:
         self.loop = make_object_session(staged.item, None, verifier=verifier, shared=SharedParts(lane=lane))
-        self.heard: list[tuple[int, PoseScored]] = []
+        self.received: list[tuple[int, PoseScored]] = []
         self._staged, self._still, self._buffers = staged, staged.frame(), staged.buffers()
         self._next = 0
         handle = self.loop._handle
 
         def noted(event: Event) -> None:
             if isinstance(event, PoseScored) and event.source is ScoreSource.NETWORK:
-                self.heard.append((self.loop.state.frame, event))
+                self.received.append((self.loop.state.frame, event))
             handle(event)
 
         self.loop._handle = noted  # type: ignore[method-assign]
@@ -118,11 +118,11 @@ class Player:
         return frame
 
 
-def test_tracking_goes_on_while_a_vote_is_under_way_and_the_vote_names_its_frame(staged: Staged) -> None:
+def test_tracking_goes_on_while_a_pose_is_verified_and_the_score_names_its_frame(staged: Staged) -> None:
     verifier = Verifier()
     with BackgroundLane(QUICK) as lane:
         player = Player(staged, verifier, lane)
-        player.play_until(lambda: bool(player.heard))
+        player.play_until(lambda: bool(player.received))
         verifier.may_answer.clear()
         verifier.score = 0.0  # an average of 0.45
         count = len(verifier.asked)
@@ -130,30 +130,30 @@ def test_tracking_goes_on_while_a_vote_is_under_way_and_the_vote_names_its_frame
         asked = verifier.asked[-1]
         tracks = player.play(9)
         assert {track.state for track in tracks} == {TrackState.TRACKING}
-        assert len(verifier.asked) == count + 1, "one vote at a time"
+        assert len(verifier.asked) == count + 1, "one request at a time"
         verifier.may_answer.set()
-        heard = len(player.heard)
-        (*_, last) = player.play_until(lambda: len(player.heard) > heard)
-        when, judged = player.heard[heard]
-        assert (judged.frame, judged.score) == (asked, 0.0)
+        received = len(player.received)
+        (*_, last) = player.play_until(lambda: len(player.received) > received)
+        when, scored = player.received[received]
+        assert (scored.frame, scored.score) == (asked, 0.0)
         assert when == last.frame > asked + 9
         assert last.state is TrackState.SUSPECT
         verifier.score = 0.9
         player.play_until(lambda: player.loop.state.track_state is TrackState.TRACKING)
     assert verifier.threads == {"locate"}
-    assert all(judged.frame <= when for when, judged in player.heard)
+    assert all(scored.frame <= when for when, scored in player.received)
 
 
-def test_without_a_lane_votes_are_of_the_frame_in_which_they_are_heard(staged: Staged) -> None:
+def test_without_a_lane_scores_are_of_the_frame_in_which_they_arrive(staged: Staged) -> None:
     verifier = Verifier()
     player = Player(staged, verifier, None)
     player.play(10)
-    assert [(when, judged.frame) for when, judged in player.heard] == [(1, 1), (4, 4), (7, 7)]
+    assert [(when, scored.frame) for when, scored in player.received] == [(1, 1), (4, 4), (7, 7)]
     assert verifier.asked == [1, 4, 7]
     assert verifier.threads == {threading.current_thread().name}
 
 
-def test_what_is_remembered_is_the_frame_it_was_believed_in(staged: Staged) -> None:
+def test_what_is_remembered_is_the_frame_it_was_trusted_in(staged: Staged) -> None:
     verifier = Verifier()
     with BackgroundLane(QUICK) as lane:
         player = Player(staged, verifier, lane)
@@ -162,34 +162,34 @@ def test_what_is_remembered_is_the_frame_it_was_believed_in(staged: Staged) -> N
     assert (np.diff(verifier.remembered) >= 10).all()
 
 
-def test_no_vote_on_the_old_pose_counts_for_a_new_one(staged: Staged) -> None:
-    """A pose is given while a bad vote on the old one waits to be heard: it is dropped, and new ones count."""
+def test_no_score_of_the_old_pose_counts_for_a_new_one(staged: Staged) -> None:
+    """A pose is given while a low score of the old one waits to be collected: it is dropped, and new ones count."""
     verifier = Verifier()
     with BackgroundLane(QUICK) as lane:
         player = Player(staged, verifier, lane)
-        player.play_until(lambda: bool(player.heard))
+        player.play_until(lambda: bool(player.received))
         verifier.score = 0.0
         count = len(verifier.asked)
         player.play_until(lambda: len(verifier.asked) > count)
         verifier.score = 0.9
         begun = player.give()
         assert begun.state is TrackState.TRACKING
-        heard = len(player.heard)
-        tracks = player.play_until(lambda: len(player.heard) > heard + 1)
+        received = len(player.received)
+        tracks = player.play_until(lambda: len(player.received) > received + 1)
         assert {track.state for track in tracks} == {TrackState.TRACKING}
-        assert all(judged.frame >= begun.frame for _, judged in player.heard[heard:])
+        assert all(scored.frame >= begun.frame for _, scored in player.received[received:])
 
 
-def test_votes_that_say_no_lose_the_track_and_leave_nothing_under_way(staged: Staged) -> None:
+def test_low_scores_lose_the_track_and_leave_nothing_in_progress(staged: Staged) -> None:
     verifier = Verifier()
     with BackgroundLane(QUICK) as lane:
         player = Player(staged, verifier, lane)
-        player.play_until(lambda: bool(player.heard))
+        player.play_until(lambda: bool(player.received))
         verifier.score = 0.0
         tracks = player.play_until(lambda: not player.loop.state.has_pose)
         states = [track.state for track in tracks]
         assert TrackState.SUSPECT in states
-        assert len(player.heard) >= 4, "one doubt is no loss"
+        assert len(player.received) >= 4, "one low score is no loss"
         assert player.loop._verification._futures == []
         player.loop.stop()
 
@@ -198,23 +198,23 @@ def test_a_fault_beside_the_frames_rebuilds_the_lane_once_and_then_ends_the_run(
     verifier = Verifier()
     with BackgroundLane(QUICK) as lane:
         player = Player(staged, verifier, lane)
-        player.play_until(lambda: bool(player.heard))
+        player.play_until(lambda: bool(player.received))
         verifier.faults.append(MemoryError("no more"))
         player.play_until(lambda: bool(player.loop.rebuild_reasons))
         assert player.loop.rebuild_reasons == {"verify": "no more"}
-        heard = len(player.heard)
-        assert {t.state for t in player.play_until(lambda: len(player.heard) > heard)} == {TrackState.TRACKING}
+        received = len(player.received)
+        assert {t.state for t in player.play_until(lambda: len(player.received) > received)} == {TrackState.TRACKING}
         verifier.faults.append(MemoryError("again"))
         with pytest.raises(RunFault, match="verify lane: got 'again' after it was rebuilt for 'no more'"):
             player.play_until(lambda: False)
 
 
-def test_a_vote_that_hangs_ends_the_run_with_the_reason(staged: Staged) -> None:
+def test_a_verification_that_hangs_ends_the_run_with_the_reason(staged: Staged) -> None:
     verifier = Verifier()
     try:
         with BackgroundLane(replace(QUICK, hang_s=1.0)) as lane:
             player = Player(staged, verifier, lane)
-            player.play_until(lambda: bool(player.heard))
+            player.play_until(lambda: bool(player.received))
             verifier.may_answer.clear()
             with pytest.raises(RunFault, match="verify lane: got no end of a chunk"):
                 player.play_until(lambda: False)

@@ -16,12 +16,11 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
-from storm_edge.errors import EngineError, MaskError, RunFault
+from storm_edge.errors import EngineError, RunFault
 from storm_edge.frame import Frame
 from storm_edge.live.config import LanesConfig, ScheduleConfig, SessionConfig, StormConfig
 from storm_edge.live.engine_recovery import LaneHealth, ReopenableNetworks
 from storm_edge.live.factory import make_object_sessions
-from storm_edge.live.faults import is_device_fault
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.session import Session
@@ -34,7 +33,7 @@ from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from tests.engines import tiny
 from tests.faulty import FaultyBundle, Plan
-from tests.live.test_faults_non_finite import Player
+from tests.live.test_non_finite import Player
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene
 
@@ -50,25 +49,6 @@ def illegal_address() -> Exception:
 
 def out_of_memory() -> Exception:
     return MemoryError("Failed to allocate 412876800 bytes on device 'cuda:0'")
-
-
-def test_what_is_a_fault_of_the_device_and_what_is_a_bug() -> None:
-    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
-
-    for fault in (
-        illegal_address(),
-        MemoryError(),
-        EngineError("launch of refine"),
-        RuntimeException("Non-zero status"),
-    ):
-        assert is_device_fault(fault)
-    for other in (
-        RuntimeError("generator raised StopIteration"),
-        ValueError("cuda"),
-        MaskError("no"),
-        RunFault("cuda"),
-    ):
-        assert not is_device_fault(other)
 
 
 @pytest.mark.parametrize("fault", [illegal_address, out_of_memory])

@@ -83,7 +83,7 @@ def test_a_camera_that_counts_anew_goes_on_by_its_clock() -> None:
     assert counts == {"disordered": 2, "restarts": 1}
 
 
-def test_a_camera_whose_clock_begins_anew_too_is_believed_after_some_frames() -> None:
+def test_a_camera_whose_clock_begins_anew_too_is_followed_after_some_frames() -> None:
     again = [still(i, i * PERIOD_NS, grey=i) for i in range(14)]
     seen, counts = through([*(still(i, i * PERIOD_NS) for i in range(100, 104)), *again])
     assert seen == [(i, i * PERIOD_NS) for i in range(100, 109)]
@@ -212,7 +212,7 @@ def test_another_camera_in_mid_run_goes_on_with_the_right_poses(
 
 @pytest.mark.parametrize("kind", list(TrackerKind))
 def test_lost_with_one_camera_and_found_with_another(staged: Staged, kind: TrackerKind) -> None:
-    """The buffers of the search and the frames kept for the scout follow the camera, too."""
+    """The buffers of the search and the frames kept for the catch-up tracker follow the camera, too."""
     T = staged.T_cam_centre
     frames = [pictured(staged, T, K, (480, 640), index) for index in range(2)]
     blank = replace(frames[0], rgb=np.full_like(frames[0].rgb, 115), depth_m=np.full_like(frames[0].depth_m, 0.9))

@@ -23,11 +23,11 @@ DEADLINE_S = 60.0
 
 def test_a_stage_that_hangs_is_told_of_once_and_a_quick_one_never() -> None:
     told: list[RunFault] = []
-    heard = threading.Event()
+    is_told = threading.Event()
 
     def tell(fault: RunFault) -> None:
         told.append(fault)
-        heard.set()
+        is_told.set()
 
     with Watchdog(tell, WatchdogConfig(hang_s=0.1, first_hang_s=DEADLINE_S, poll_s=0.005)) as watchdog:
         with watchdog.watching("track"):
@@ -37,9 +37,9 @@ def test_a_stage_that_hangs_is_told_of_once_and_a_quick_one_never() -> None:
             with watchdog.watching("track"):
                 pass
         with watchdog.watching("track"):
-            assert heard.wait(DEADLINE_S)
+            assert is_told.wait(DEADLINE_S)
             time.sleep(0.05)
-        time.sleep(0.15)  # nothing is under way
+        time.sleep(0.15)  # nothing is in progress
         assert len(told) == watchdog.stalls == 1
     assert str(told[0]).startswith("stage track: got no end in 0.1")
     assert not any(thread.name == "watchdog" for thread in threading.enumerate())

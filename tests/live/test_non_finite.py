@@ -104,8 +104,8 @@ def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
     alone = verifier.verify(buffers, staged.T_cam_centre)
     verifier.remember(buffers, staged.T_cam_centre)
     networks.plan.answers["tom_compare"] = float("nan")
-    votes = verifier.verify(buffers, staged.T_cam_centre)
-    assert votes == replace(alone, is_non_finite=True)
+    verified = verifier.verify(buffers, staged.T_cam_centre)
+    assert verified == replace(alone, is_non_finite=True)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_is_a_pose() -> None:
 
 
 def test_what_is_lost_and_found_with_a_broken_network_is_suspect_first(staged: Staged) -> None:
-    """The pose that is taken forward has no verdict of the network: it begins as a doubt, not as a track."""
+    """The propagated pose has no score of the network: it starts as SUSPECT, not as TRACKING."""
     networks = FaultyBundle.nano()
     player = Player(staged, make_object_session(staged.item, networks, config=ALWAYS))
     player.play(2)
