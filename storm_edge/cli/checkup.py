@@ -30,7 +30,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One check and its outcome."""
 
     name: str
     """What."""

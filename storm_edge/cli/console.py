@@ -1,4 +1,4 @@
-"""How the commands talk: results on stdout, everything else on stderr, bars only where somebody looks."""
+"""How the commands talk: results on stdout, everything else on stderr, progress bars only on a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fail_line(line: str) -> None:
 
 
 def end_now(fault: Exception) -> None:
-    """End the process with status 1 and the reason, from a thread that looks on while the main one hangs.
+    """End the process with status 1 and the reason, from a watchdog thread while the main one hangs.
 
     Nothing is cleared away: a thread that does not come back cannot be waited for.
     """

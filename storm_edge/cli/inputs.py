@@ -83,7 +83,7 @@ def make_object(
     symmetries = _stated_symmetries(symmetry) if symmetry else _listed_symmetries(model, object_id or model.stem)
     return onboard(
         model,
-        unit.value,
+        unit,
         object_id=object_id,
         symmetries=symmetries,
         view_subdivisions=view_subdivisions,

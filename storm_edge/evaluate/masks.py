@@ -86,7 +86,7 @@ def evaluate_masks(
     Args:
         object_id: Name of the object.
         frame_id: Image number.
-        truths: Visible part of each instance ``(H, W)``; empty ones are left out, since nobody can find them.
+        truths: Visible part of each instance ``(H, W)``; empty ones are left out, since they cannot be found.
         found: Masks ``(H, W)`` with their scores; empty ones are left out.
         time_s: Time that it took [s].
     """

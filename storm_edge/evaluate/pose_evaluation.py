@@ -50,7 +50,7 @@ class PoseEvaluation:
     T_pred: Float64 | None
     """Predicted pose ``T_cam_obj``, shape ``(4, 4)``; None where there is none."""
     state: str | None = None
-    """What the loop believed; None where nothing was said, and in BOP result files."""
+    """Reported state; None where nothing was reported, and in BOP result files."""
     visible_share: float | None = None
     """Visible part of the silhouette, 0..1; None where the scene does not say."""
     add_m: float = float("inf")

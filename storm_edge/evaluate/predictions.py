@@ -34,7 +34,7 @@ class Prediction:
     score: float
     """Confidence; among several predictions of one object in one image the highest is judged."""
     state: str | None = None
-    """What the loop believed, a word of `poses.jsonl`; None in BOP result files."""
+    """Reported state, a word of `poses.jsonl`; None in BOP result files."""
     scene_id: int | None = None
     """Scene number in a BOP result file, which may hold several scenes; None where a file is of one scene."""
 

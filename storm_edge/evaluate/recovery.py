@@ -1,17 +1,17 @@
-"""Does the loop know when it is lost, and does it find back? Judged frame by frame against the truth.
+"""Whether losses are detected and recovered from, frame by frame against the truth.
 
 Words used here:
 
 * *wrong*: a pose is reported and its ADD-S is above a tenth of the diameter.
 * *hidden*: nothing of the object is visible.
-* *believed*: the state is TRACKING.
-* *loss*: begins with a wrong or hidden frame of an object that was believed before, and lasts until a pose is right
+* *tracked*: the state is TRACKING.
+* *loss*: begins with a wrong or hidden frame of an object that was tracked before, and lasts until a pose is right
   and something is visible again. It is *detected* in its first frame with an alarm, *healed* when it ends before
-  anybody noticed, and *missed* when the recording ends first.
+  an alarm, and *missed* when the recording ends first.
 * *alarm*: the state is LOST, or (for doubts) SUSPECT. SEARCHING and REGISTERING follow LOST and count as it does.
 * *false alarm*: an alarm begins although the last reported pose was right and the object is clearly visible.
-* *drift*: believed and wrong; the silent kind of failure.
-* *recovery*: after a hidden run, the first believed and right frame, counted from the first in which anything of the
+* *drift*: tracked and wrong, the failure without an alarm.
+* *recovery*: after a hidden run, the first tracked and right frame, counted from the first in which anything of the
   object is visible.
 """
 
@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 
 from storm_edge.evaluate.metrics import RECALL_SHARE
 
-BELIEVED = "TRACKING"
+TRACKED = "TRACKING"
 LOST_ALARM = frozenset({"LOST", "SEARCHING", "REGISTERING"})
 DOUBT_ALARM = LOST_ALARM | {"SUSPECT"}
 CLEARLY_VISIBLE = 0.5
@@ -69,9 +69,9 @@ class AlarmReport:
     detected: tuple[int, ...]
     """Frames from the beginning of each detected loss to its alarm; 0 in the same frame."""
     healed_count: int
-    """Losses that ended by themselves unnoticed."""
+    """Losses that ended by themselves, without an alarm."""
     missed_count: int
-    """Losses that nobody noticed until the recording ended."""
+    """Losses without an alarm until the recording ended."""
     false_count: int
     """False alarms."""
     false_per_1000: float
@@ -127,7 +127,7 @@ class RecoveryReport:
 def report_recovery(sequences: Sequence[Sequence[FrameRecord]]) -> RecoveryReport:
     """Judge recordings, each the frames of one object in order."""
     frame_count = sum(len(frames) for frames in sequences)
-    drift = sum(f.state == BELIEVED and f.wrong for frames in sequences for f in frames)
+    drift = sum(f.state == TRACKED and f.wrong for frames in sequences for f in frames)
     recoveries = [frames_to_recover for frames in sequences for frames_to_recover in _recoveries(frames)]
     within = sum(r is not None and r <= RECOVERY_LIMIT for r in recoveries)
     return RecoveryReport(
@@ -182,14 +182,14 @@ def _alarms(sequences: Sequence[Sequence[FrameRecord]], alarm: frozenset[str], f
 
 def _losses(frames: Sequence[FrameRecord]) -> list[tuple[int, int]]:
     """First frame and end of each loss. A frame without a pose ends none: an alarm takes the pose away."""
-    found, start, believed = [], None, False
+    found, start, tracked = [], None, False
     for i, frame in enumerate(frames):
-        believed = believed or frame.state == BELIEVED
-        if start is None and believed and (frame.wrong or frame.hidden):
+        tracked = tracked or frame.state == TRACKED
+        if start is None and tracked and (frame.wrong or frame.hidden):
             start = i
         elif start is not None and frame.right and not frame.hidden:
             found.append((start, i))
-            start, believed = None, frame.state == BELIEVED
+            start, tracked = None, frame.state == TRACKED
     return found if start is None else [*found, (start, len(frames))]
 
 
@@ -212,13 +212,13 @@ def _recoveries(frames: Sequence[FrameRecord]) -> list[int | None]:
     """Frames from reappearing to recovery after each hidden run; None where the next one, or the end, came first."""
     found: list[int | None] = []
     for i in range(1, len(frames)):
-        if frames[i].hidden or not frames[i - 1].hidden or not any(f.state == BELIEVED for f in frames[:i]):
+        if frames[i].hidden or not frames[i - 1].hidden or not any(f.state == TRACKED for f in frames[:i]):
             continue
         found.append(None)
         for j in range(i, len(frames)):
             if frames[j].hidden:
                 break
-            if frames[j].state == BELIEVED and frames[j].right:
+            if frames[j].state == TRACKED and frames[j].right:
                 found[-1] = j - i
                 break
     return found

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.choices import LengthUnit
 from storm_edge.errors import MeshError, UnitError, mismatch
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.surface import (
@@ -27,9 +28,10 @@ from storm_edge.objects.surface import (
     to_mesh,
 )
 
-Unit = Literal["mm", "m"]
+Unit = LengthUnit | Literal["mm", "m"]
+"""A unit by its enum or by its name."""
 
-METRES_PER_UNIT: dict[str, float] = {"mm": 1e-3, "m": 1.0}
+METRES_PER_UNIT = {LengthUnit.MM: 1e-3, LengthUnit.M: 1.0}
 FORMATS = (".ply", ".obj", ".glb", ".stl")
 MAX_FACES = 20_000
 MAX_TEXTURE_PX = 1024
@@ -51,11 +53,11 @@ def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: 
 
     Raises:
         MeshError: The file is missing, unreadable, or holds no usable surface.
-        UnitError: The size is implausible in ``unit`` and plausible in the other one.
+        UnitError: No such unit, or the size is implausible in ``unit`` and plausible in the other one.
     """
-    path = Path(path)
+    path, stated = Path(path), _checked_unit(unit)
     surface = clean(_read(path, say), what=path.name, say=say)
-    surface = _in_metres(surface, unit, what=path.name, say=say)
+    surface = _in_metres(surface, stated, what=path.name, say=say)
     if len(surface.faces) > max_faces:
         before = len(surface.faces)
         textured = surface.texture is not None
@@ -65,16 +67,24 @@ def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: 
     return to_mesh(face_outwards(surface, what=path.name, say=say))
 
 
-def _in_metres(surface: Surface, unit: Unit, *, what: str, say: Say) -> Surface:
+def _checked_unit(unit: Unit) -> LengthUnit:
+    try:
+        return LengthUnit(unit)
+    except ValueError as error:
+        names = " or ".join(f"'{known.value}'" for known in LengthUnit)
+        raise UnitError(mismatch("unit", repr(unit), names, "state the unit of length of the model file")) from error
+
+
+def _in_metres(surface: Surface, unit: LengthUnit, *, what: str, say: Say) -> Surface:
     """Scale to metres and check the size."""
     scale = METRES_PER_UNIT[unit]
     size = float(np.ptp(surface.vertices, axis=0).max())
     low, high = PLAUSIBLE_M
     if not low <= size * scale <= high:
         other, other_scale = next((u, s) for u, s in METRES_PER_UNIT.items() if u != unit)
-        got = f"a length of {size * scale:.4g} m with unit {unit}"
+        got = f"a length of {size * scale:.4g} m with unit {unit.value}"
         if low <= size * other_scale <= high:
-            remedy = f"state the unit as {other}, which makes it {size * other_scale:.3g} m"
+            remedy = f"state the unit as {other.value}, which makes it {size * other_scale:.3g} m"
             raise UnitError(mismatch(what, got, f"{low:g} to {high:g} m", remedy))
         say(f"{what}: {got} is unusual (expected {low:g} to {high:g} m); check the model's scale")
     return Surface(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from storm_edge.choices import LengthUnit
 from storm_edge.errors import InputError, MeshError, mismatch
 from storm_edge.files import sha256
 from storm_edge.geometry.mesh import Mesh, diameter, make_mesh
@@ -129,7 +130,7 @@ def onboard(
         symmetries=motions,
         rotation_grid=reduce_by_symmetry(rotation_grid(), motions),
         viewpoints=viewpoints,
-        source=ModelSource(name=path.name, sha256=sha256(path.read_bytes()), unit=unit),
+        source=ModelSource(name=path.name, sha256=sha256(path.read_bytes()), unit=LengthUnit(unit).value),
     )
 
 

@@ -65,7 +65,7 @@ def observe(
     Args:
         rng: Source of randomness.
         pool: Where clutter, hands and textures come from.
-        target: The object to look at.
+        target: The object in their middle.
         count: Number of patches; they share one size.
         rotations: How the target is turned, ``(count, 3, 3)``; at random if not given.
     """

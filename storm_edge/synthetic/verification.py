@@ -1,7 +1,7 @@
 """Groups of crops of one object, good and bad: what the verifier is trained and judged on.
 
 Good crops are cut out at the object's pose, from similar and from quite different sides. Bad ones are what a lost
-track looks at: the object beside its place, another object, nothing, or something in front. The crops are made as
+track is at: the object beside its place, another object, nothing, or something in front. The crops are made as
 RefineNet's `observed` is at run time.
 """
 

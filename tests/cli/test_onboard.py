@@ -92,9 +92,9 @@ def test_what_networks_keep_is_stored_with_the_object(
     assert "embedded by plain, full" in ended.out
     assert sorted(stored_embeddings(tmp_path / "box").values()) == ["full", "plain"]
     bundle = ObjectBundle.load(tmp_path / "box")
-    look = load_template_embedding(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
-    assert look is not None
-    np.testing.assert_array_equal(look.tensors["context"], [[5.0] * CONTEXT])
+    embedding = load_template_embedding(tmp_path / "box", Segmenter(load_full(speaking)), bundle)
+    assert embedding is not None
+    np.testing.assert_array_equal(embedding.tensors["context"], [[5.0] * CONTEXT])
     other = load_template_embedding(tmp_path / "box", Segmenter(load_full(plain)), bundle)
     assert other is not None
     assert "context" not in other.tensors

@@ -86,8 +86,8 @@ def test_storms_networks_segment_too(storm_edge: Command, scene: Path, thing: Pa
     """Its SOM knows objects by their mean colour, and the box has all colours: all is run, whatever is found."""
     folder = write_full_bundle(tmp_path / "networks")
     bundle = ObjectBundle.load(thing)
-    look = make_template_embedding(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
-    bundle.save(tmp_path / "thing", embeddings=[look])
+    embedding = make_template_embedding(Segmenter(NetworkBundle.load(folder)), bundle, name="full")
+    bundle.save(tmp_path / "thing", embeddings=[embedding])
     options = ["--object", tmp_path / "thing", "--bundle", folder, "--raw", "--sam2", "--framing", "upstream"]
     ended = storm_edge("segment", scene, *options, "--out", tmp_path / "run")
     assert (ended.status, ended.err) == (0, "")

@@ -70,7 +70,7 @@ def test_a_right_mask_and_a_miss(scene_path: Path, thing: ObjectBundle, tmp_path
     assert (row.name, row.image_count, row.iou_mean, row.missed_share) == (NAME, 2, 0.5, 0.5)
     # Precision 1 up to recall 1/2: 51 of 101 recalls.
     assert row.ap == pytest.approx(51 / 101)
-    assert row.time_mean_s == pytest.approx(0.012)  # 10 ms each, and 4 ms for the look at the first
+    assert row.time_mean_s == pytest.approx(0.012)  # 10 ms each, and 4 ms to encode the first image
     assert judged.unjudged_frames == []
 
 

@@ -169,7 +169,7 @@ def tracked(index: int, state: str, T_error: np.ndarray | None = None) -> Predic
 
 
 def test_losses_and_alarms_are_judged_where_visibility_is_known(scene: BopScene, bundle: ObjectBundle) -> None:
-    """Right, then 5 cm off and believed, then given up, then right again."""
+    """Right, then 5 cm off and still tracked, then lost, then right again."""
     gone = replace(tracked(2, "LOST"), T_cam_obj=None)
     lines = [tracked(0, "TRACKING"), tracked(1, "TRACKING", shifted(0.05)), gone, tracked(3, "TRACKING")]
     evaluations = evaluate_scene(scene, lines, [bundle])

@@ -38,7 +38,7 @@ def test_a_loss_noticed_and_recovered() -> None:
     assert report.doubted.detected == (1,)
     assert report.lost.median_frames == 3
     assert (report.lost.healed_count, report.lost.missed_count, report.lost.false_count) == (0, 0, 0)
-    # Frame 4 is believed and wrong, 5 and 6 are doubted.
+    # Frame 4 is tracked and wrong, 5 and 6 are doubted.
     assert (report.drift_count, report.drift_share) == (1, 1 / 16)
     # It reappears in frame 8, is tracked rightly from 13.
     assert (report.hidden_count, report.recovered, report.recovered_share) == (1, (5,), 1.0)
@@ -68,7 +68,7 @@ def test_an_alarm_behind_something_is_not_false() -> None:
     assert report_recovery([recording("TTSL", "...-", "##,,")]).doubted.false_count == 0
 
 
-def test_a_wrong_pose_that_nobody_notices_is_missed_or_heals() -> None:
+def test_a_wrong_pose_without_an_alarm_is_missed_or_healed() -> None:
     missed = report_recovery([recording("TTTTT", "..xxx", "#####")])
     assert (missed.lost.missed_count, missed.lost.healed_count) == (1, 0)
     assert missed.lost.median_frames == math.inf
@@ -78,7 +78,7 @@ def test_a_wrong_pose_that_nobody_notices_is_missed_or_heals() -> None:
     assert healed.lost.median_frames is None
 
 
-def test_a_short_occlusion_slept_through_heals() -> None:
+def test_a_short_occlusion_without_an_alarm_is_healed() -> None:
     report = report_recovery([recording("TTTTT", ".....", "##__#")])
     assert report.lost.healed_count == 1
     assert report.recovered == (0,)

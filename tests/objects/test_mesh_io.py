@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from storm_edge.choices import LengthUnit
 from storm_edge.errors import MeshError, UnitError
 from storm_edge.objects.mesh_io import MAX_FACES, MAX_TEXTURE_PX, load_mesh
 from storm_edge.objects.surface import bake_texture, from_mesh
@@ -130,6 +131,18 @@ def test_a_unit_off_by_1000_is_refused_and_names_the_other(
     box.export(tmp_path / "box.stl")
     with pytest.raises(UnitError, match=rf"box.stl: .* state the unit as {other}, which makes it 0\.3 m"):
         load_mesh(tmp_path / "box.stl", unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", ["cm", "", 1.0])
+def test_a_unit_that_is_none_is_refused_before_the_file_is_read(tmp_path: Path, unit: object) -> None:
+    with pytest.raises(UnitError, match=r"unit: got .*, expected 'mm' or 'm'; state the unit"):
+        load_mesh(tmp_path / "gone.stl", unit)  # type: ignore[arg-type]
+
+
+def test_a_unit_may_be_given_by_name_or_enum(tmp_path: Path) -> None:
+    trimesh.creation.box(SIZE_M).export(tmp_path / "box.stl")
+    by_name, by_enum = (load_mesh(tmp_path / "box.stl", unit) for unit in ("m", LengthUnit.M))
+    np.testing.assert_array_equal(by_name.vertices, by_enum.vertices)
 
 
 def test_a_size_neither_unit_explains_is_kept_with_a_note(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_demo_hides_its_mug_completely_for_a_while() -> None:
     assert min(renderer.visible_share(i) for i in before_and_after) > 0.8
 
 
-def test_a_written_stage_is_a_scene_with_its_model(tmp_path: Path) -> None:
+def test_a_written_script_is_a_scene_with_its_model(tmp_path: Path) -> None:
     script = replace(demo_script(), frame_count=2)
     write_scene(tmp_path / "scene", script)
     scene = BopScene(tmp_path / "scene")
