@@ -15,7 +15,7 @@ from storm_edge.live.track_report import TrackState
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
 from storm_edge.synthetic.objects import make_object
-from tests.live.test_faults_frames import moving, pictured, run
+from tests.live.test_frame_gate import moving, pictured, run
 from tests.staged import K, Staged
 
 
