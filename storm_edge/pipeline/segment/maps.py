@@ -1,6 +1,6 @@
 """Where in the image an object may be, as a map of probabilities: by colours alone, by the nano SOM, by STORM's SOM.
 
-The three are alike to `pipeline.segment.segmenter`, which makes candidates of the map: what is kept of an object,
+The three are alike to `pipeline.segment.segmenter`, which makes candidates of the map: what is stored of an object,
 what all objects share of an image, and the map. No one else needs to know which of them it is.
 """
 
@@ -35,11 +35,11 @@ COLOURS_ONLY = "colours only"
 
 
 class MapMaker(Protocol):
-    """Says how likely every place of an image is."""
+    """Makes the map of probabilities of an object in an image."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the network that encodes objects; what is kept of them is bound to it."""
+        """Of the network that encodes objects; their embeddings are bound to it."""
 
     @property
     def encodes_quickly(self) -> bool:
@@ -58,7 +58,7 @@ class MapMaker(Protocol):
         """How it works, for reports; JSON types."""
 
     def encode_object(self, bundle: ObjectBundle, views: ObjectViews, context: Float32 | None) -> dict[str, Float32]:
-        """What is kept of an object, besides its colours.
+        """Tensors of an object's embedding, besides its colours.
 
         Args:
             bundle: The object.

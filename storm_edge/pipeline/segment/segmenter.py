@@ -62,11 +62,11 @@ class Segmenter:
         options: EngineOptions | None = None,
     ) -> None:
         self.config = config or SegmentConfig()
-        wanted = networks if self.config.source is Source.NETWORK else None
-        if wanted is None and self.config.source is Source.NETWORK:
+        required = networks if self.config.source is Source.NETWORK else None
+        if required is None and self.config.source is Source.NETWORK:
             remedy = "give --bundle, or find the object by its colours alone (--colour)"
             raise EngineError(mismatch("segmentation", "no network bundle", "one with a segmenter", remedy))
-        self._maps = make_maps(wanted, config=self.config, options=options, device=device)
+        self._maps = make_maps(required, config=self.config, options=options, device=device)
         self._encoder = ImageEncoder(self._maps, self.config.tiling)
         sharpen = self.config.sharpen
         self._sharpener = open_candidate_sharpener(networks, sharpen, options) if sharpen.enabled else None

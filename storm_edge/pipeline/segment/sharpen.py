@@ -174,12 +174,12 @@ def open_candidate_sharpener(
     Raises:
         EngineError: There is none.
     """
-    wanted = ("sam2_encoder", "sam2_decoder")
+    required = ("sam2_encoder", "sam2_decoder")
     if networks is None:
         raise EngineError(
-            mismatch("SAM2", "no network bundle", " and ".join(wanted), "give --bundle, or leave --sam2 out")
+            mismatch("SAM2", "no network bundle", " and ".join(required), "give --bundle, or leave --sam2 out")
         )
     remedy = "export SAM2 into the bundle (storm-edge[sam2]), or leave --sam2 out"
-    networks.require(wanted, what="SAM2", remedy=remedy)
-    encoder, decoder = (networks.open(network, options) for network in wanted)
+    networks.require(required, what="SAM2", remedy=remedy)
+    encoder, decoder = (networks.open(network, options) for network in required)
     return CandidateSharpener(Sharpener(encoder, decoder, config))

@@ -1,68 +1,33 @@
-"""Segment, find and verify the staged mug: from colours alone, so that no trained network is needed."""
+"""Searches for the staged mug, from colours alone, so that no trained network is needed."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 
-from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.manifest import write_manifest
-from storm_edge.errors import EngineError, ObjectBundleError
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.export.networks.nano import export_nano_som, export_nano_tom
-from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import region
-from storm_edge.networks.nano_som import NanoSom
-from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
-from storm_edge.pipeline.detect.candidate_scoring import select_for_refinement
-from storm_edge.pipeline.detect.config import FULL, REACQUIRE, PoseFeatureConfig, SearchBudget
-from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+from storm_edge.pipeline.detect.config import FULL, REACQUIRE, SearchBudget
+from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours
 from storm_edge.pipeline.reacquire.config import RejectedRegionsConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
-from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.image_features import ImageFeatures
-from storm_edge.pipeline.segment.proposals import add_colour_log_odds
-from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
+from storm_edge.pipeline.segment.segmentation import Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
-from tests.staged import TABLE_DEPTH_M, Staged
-
-COLOUR = SegmentConfig(source=Source.COLOUR)
-LEARNED = COLOUR.learned_colours
-GAIN_FLOOR = PoseFeatureConfig().gain_floor
-Result = TypeVar("Result")
+from tests.pipeline.searching import finished, learned_log_odds
+from tests.staged import Staged
 
 
 @pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter(None, config=COLOUR)
-
-
-@pytest.fixture(scope="module")
-def detector(staged: Staged, segmenter: Segmenter) -> Detector:
-    return Detector(staged.item, segmenter)
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
-    """Untrained: the segmenter is then its guess from colour; TOM says anything, but always the same."""
-    folder = tmp_path_factory.mktemp("nano")
-    torch.manual_seed(0)
-    graphs = export_nano_som(NanoSom(), folder)
-    tom = NanoTom(NanoTomConfig(stem=8, encoder=8, middle=8, top=8, reduced=4, features=8))
-    graphs |= export_nano_tom(tom, folder)
-    files = {graph: f"{graph}.onnx" for graph in graphs}
-    write_manifest(folder, name="nano", size_px=80, preset="default", networks=files)
-    return NetworkBundle.load(folder)
+def detector(staged: Staged, colour_segmenter: Segmenter) -> Detector:
+    return Detector(staged.item, colour_segmenter)
 
 
 def test_finds_the_mug_and_its_mask(staged: Staged, detector: Detector) -> None:
@@ -117,192 +82,55 @@ def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, detector:
         assert np.linalg.norm(found.T_cam_centre[:3, 3] - last[:3, 3]) < 0.03
 
 
-def test_the_network_is_asked_once_per_frame_and_object(staged: Staged, networks: NetworkBundle) -> None:
-    """An untrained head is the guess from colour, so it must find what that finds."""
-    segmenter = Segmenter(networks)
-    image = segmenter.encode_image(staged.frame())
-    assert set(image.maps) == {"half", "quarter", "eighth"}
-    embedding = segmenter.encode_object(staged.item)
-    best = segmenter.segment(image, embedding).best
-    assert best is not None
-    assert mask_iou(best.mask, staged.mask()) > 0.5
-
-
-def finished(work: Generator[str, None, Result]) -> tuple[list[str], Result]:
-    """The kinds of chunks, and what they came to."""
-    kinds = []
-    while True:
-        try:
-            kinds.append(next(work))
-        except StopIteration as done:
-            return kinds, done.value
-
-
-def test_a_closer_look_marks_a_small_object_better(staged: Staged, networks: NetworkBundle) -> None:
-    """16 px across, 4 at the working size. Overlap seen: 0.58 from afar, 0.82 closer (x86-64 CPU)."""
-    T = staged.T_cam_centre.copy()
-    T[:3, 3] *= 8.0
-    frame = staged.frame(T)
-    wall = frame.depth_m == np.float32(TABLE_DEPTH_M)
-    frame = replace(frame, depth_m=np.where(wall, np.float32(6.0), frame.depth_m))
-    segmenter = Segmenter(networks)
-    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.item)
-    first = segmenter.segment(image, embedding)
-    kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
-    assert kinds == ["encode tile"] * 9 + ["segment tile"] * 9
-    assert closer.presence_probability == first.presence_probability
-    truth = staged.mask(T)
-    from_afar = max((mask_iou(candidate.mask, truth) for candidate in first.candidates), default=0.0)
-    assert max(mask_iou(candidate.mask, truth) for candidate in closer.candidates) > from_afar + 0.1
-    kinds, again = finished(segmenter.segment_tiled(image, embedding, first))
-    assert kinds == ["segment tile"] * 9, "what all objects share of the parts must be at hand"
-    np.testing.assert_array_equal(again.probability, closer.probability)
-
-
-def test_colours_alone_are_not_looked_at_closer(staged: Staged, segmenter: Segmenter) -> None:
-    image, embedding = segmenter.encode_image(staged.frame()), segmenter.encode_object(staged.item)
-    first = segmenter.segment(image, embedding)
-    kinds, closer = finished(segmenter.segment_tiled(image, embedding, first))
-    assert kinds == []
-    assert closer is first
-
-
-def test_a_saved_look_belongs_to_its_network_and_model(
-    staged: Staged, segmenter: Segmenter, networks: NetworkBundle
-) -> None:
-    embedding = segmenter.encode_object(staged.item)
-    again = TemplateEmbedding.from_bytes(embedding.to_bytes(), what="embedding")
-    np.testing.assert_array_equal(again.colours.rgb, embedding.colours.rgb)
-    segmenter.check(again, staged.bundle)
-    with pytest.raises(ObjectBundleError, match="network"):
-        Segmenter(networks).check(again, staged.bundle)
-    with pytest.raises(ObjectBundleError, match="model"):
-        segmenter.check(replace(again, model="another"), staged.bundle)
-    with pytest.raises(ObjectBundleError, match="a template embedding of an object"):
-        TemplateEmbedding.from_bytes(b"PK nothing", what="embedding")
-
-
-def test_a_segmenter_without_network_says_so() -> None:
-    with pytest.raises(EngineError, match="no network bundle"):
-        Segmenter(None)
-
-
-def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
-    model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
-    imbalance, residual = compare_colours(model, model * np.float32(0.7), GAIN_FLOOR)
-    assert imbalance < 0.03
-    assert residual < 0.02  # the grey that is mixed in
-    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32), GAIN_FLOOR)
-    # log 2, less the grey that is mixed in
-    assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
-    assert compare_colours(model[:0], model[:0], GAIN_FLOOR) == (0.0, 0.0)
-
-
-def test_a_well_marked_place_gets_care_though_it_looks_wrong_at_first() -> None:
-    def place(presence_probability: float, score: float) -> Detection:
-        nothing = np.zeros((2, 2), dtype=bool)
-        features = CandidateFeatures(
-            visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.5, depth=0.5
-        )
-        candidate = Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1))
-        return Detection(
-            mask=nothing,
-            candidate=candidate,
-            T_cam_centre=np.eye(4),
-            presence_probability=presence_probability,
-            features=features,
-        )
-
-    tried = [place(0.8, 0.0), place(0.6, 0.1), place(0.4, 0.2), place(0.1, 0.9)]
-    assert select_for_refinement(tried, FULL, 0.3) == [0, 1, 3]
-    assert select_for_refinement(tried, REACQUIRE, 0.3) == [0]  # there is no time for a second place
-    assert select_for_refinement([place(0.9, 0.9), place(0.2, 0.3)], FULL, 0.3) == [0]
-    assert select_for_refinement([place(0.01, 0.1)], FULL, 0.3) == []
-    assert select_for_refinement([], FULL, 0.3) == []
-
-
 def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, detector: Detector) -> None:
     frame = staged.frame()
     at_first = detector.detect(frame, staged.buffers(frame)).found
     assert at_first is not None
     image, segmentation = finished(detector.segment(frame))[1]
-    verdicts = []
+    probabilities = []
     for odds in (None, 2.0, -0.2, -3.0):
         colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
         track_prior = TrackPrior(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
         search = finished(
             detector.register_candidates(image, segmentation, staged.buffers(frame), track_prior=track_prior)
         )[1]
-        verdicts.append(search.presence_probability)
+        probabilities.append(search.presence_probability)
         assert (search.found is not None) == (odds != -3.0), (odds, search.presence_probability)
-    assert verdicts[0] == pytest.approx(verdicts[1])
-    assert verdicts[0] > verdicts[2] > verdicts[3]
+    assert probabilities[0] == pytest.approx(probabilities[1])
+    assert probabilities[0] > probabilities[2] > probabilities[3]
 
 
 @pytest.mark.parametrize(
-    ("budget", "marked", "opinion", "closer"),
+    ("budget", "marked", "probability", "tiled"),
     [(REACQUIRE, True, 0.9, 0), (REACQUIRE, False, 0.9, 0), (REACQUIRE, True, 0.1, 0), (FULL, False, 0.1, 1)],
 )
-def test_a_thorough_search_looks_closer_and_a_brief_one_has_no_time_for_it(
+def test_a_full_search_is_tiled_and_one_after_a_loss_has_no_time_for_it(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch,
-    budget: SearchBudget, marked: bool, opinion: float, closer: int,
+    budget: SearchBudget, marked: bool, probability: float, tiled: int,
 ) -> None:  # fmt: skip
     frame = staged.frame()
     image, segmentation = finished(detector.segment(frame))[1]
-    said = replace(segmentation, presence_probability=opinion, candidates=segmentation.candidates if marked else ())
-    looks = []
+    said = replace(
+        segmentation, presence_probability=probability, candidates=segmentation.candidates if marked else ()
+    )
+    calls = []
 
     def segment_tiled(
         image: ImageFeatures, embedding: TemplateEmbedding, first: Segmentation, colours: object
     ) -> Generator[str, None, Segmentation]:
-        looks.append(first)
+        calls.append(first)
         yield "segment tile"
         return segmentation
 
     monkeypatch.setattr(detector._segmenter, "segment_tiled", segment_tiled)
     search = finished(detector.register_candidates(image, said, staged.buffers(frame), budget=budget))[1]
-    assert len(looks) == closer
-    assert (search.found is not None) == (closer > 0 or (marked and opinion > 0.5))
+    assert len(calls) == tiled
+    assert (search.found is not None) == (tiled > 0 or (marked and probability > 0.5))
 
 
-def learned(staged: Staged, frame: Frame) -> NDArray[np.float32]:
-    """Log odds of colours as tracking learns them: in favour where the mug has more of a colour than the wall."""
-    mask = staged.mask()
-    bins = region.colour_bins(frame.rgb)
-    inside, outside = (np.bincount(bins[where], minlength=region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
-    return np.log(inside / inside.sum() / (outside / outside.sum())).astype(np.float32)
-
-
-def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> None:
-    frame, mask = staged.frame(), staged.mask()
-    unsure = np.full(mask.shape, 0.4, dtype=np.float32)
-    assert mask_iou(add_colour_log_odds(unsure, frame, learned(staged, frame), LEARNED) > 0.5, mask) > 0.9
-
-
-def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
-    """Bayes' rule: odds 1 to 4 before, evidence of 2 to 1 for every colour, odds 1 to 2 after."""
-    frame = staged.frame()
-    odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
-    before = np.full(frame.size_px, 0.2, dtype=np.float32)
-    assert add_colour_log_odds(before, frame, odds, LEARNED) == pytest.approx(1.0 / 3.0, abs=1e-5)
-    overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
-    assert add_colour_log_odds(before, frame, overwhelming, LEARNED).max() < 0.9, "no colour decides by itself"
-
-
-def test_candidates_of_a_known_object_go_by_its_colours(staged: Staged, segmenter: Segmenter) -> None:
-    """Overlap seen of the best mask: 0.74 by the model's colours alone, 0.94 with those that tracking learned."""
-    frame, mask = staged.frame(), staged.mask()
-    image, embedding = segmenter.encode_image(frame), segmenter.encode_object(staged.item)
-    alone = segmenter.segment(image, embedding)
-    known = segmenter.segment(image, embedding, learned(staged, frame))
-    assert alone.best is not None
-    assert known.best is not None
-    assert mask_iou(known.best.mask, mask) > 0.9
-    assert mask_iou(alone.best.mask, mask) < 0.8
-    assert np.array_equal(known.probability, alone.probability), "the map is the segmenter's own"
-
-
-def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged: Staged, detector: Detector) -> None:
+def test_rejected_regions_are_left_out_after_a_loss_and_not_in_a_full_search(
+    staged: Staged, detector: Detector
+) -> None:
     frame = staged.frame()
     rejected_regions = RejectedRegions(RejectedRegionsConfig())
     track_prior = TrackPrior(T_cam_centre=staged.T_cam_centre, rejected_regions=rejected_regions)
@@ -315,7 +143,7 @@ def test_a_brief_search_passes_over_dead_ends_and_a_thorough_one_does_not(staged
     assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=FULL).found is not None
 
 
-def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, detector: Detector) -> None:
+def test_what_a_search_after_a_loss_turns_down_is_rejected(staged: Staged, detector: Detector) -> None:
     frame = staged.frame(hidden=(slice(0, 240), slice(0, 640)))
     rgb = frame.rgb.copy()
     rgb[240:] = rgb[240:][:, :, [2, 0, 1]]  # half a mug, in other colours
@@ -336,7 +164,7 @@ def test_what_a_brief_search_turns_down_is_a_dead_end(staged: Staged, detector: 
     assert again.detections == ()
 
 
-def test_a_brief_search_leaves_care_out_where_it_is_sure(
+def test_a_search_after_a_loss_does_not_refine_what_is_certain(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = staged.frame()
@@ -351,7 +179,7 @@ def test_a_brief_search_leaves_care_out_where_it_is_sure(
     assert asked
 
 
-def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, detector: Detector) -> None:
+def test_a_mask_from_elsewhere_is_registered_like_a_candidate(staged: Staged, detector: Detector) -> None:
     frame, track_prior = staged.frame(), TrackPrior(T_cam_centre=staged.T_cam_centre)
     right = finished(detector.register_mask(frame, staged.buffers(frame), staged.mask(), track_prior=track_prior))[1]
     assert right.found is not None
@@ -360,3 +188,57 @@ def test_a_mask_from_elsewhere_is_examined_like_a_candidate(staged: Staged, dete
     assert (
         finished(detector.register_mask(frame, staged.buffers(frame), wall, track_prior=track_prior))[1].found is None
     )
+
+
+def same(a: DetectionResult, b: DetectionResult) -> bool:
+    """Whether two searches came to the same, bit by bit."""
+    return len(a.detections) == len(b.detections) and all(
+        np.array_equal(one.T_cam_centre, other.T_cam_centre)
+        and one.presence_probability == other.presence_probability
+        and one.features == other.features
+        for one, other in zip(a.detections, b.detections, strict=True)
+    )
+
+
+def test_two_searches_at_once_come_to_what_each_comes_to_alone(staged: Staged, detector: Detector) -> None:
+    """A detector keeps nothing of a search: other colours and another last place in one do not reach the other."""
+    frame = staged.frame()
+    buffers, away = staged.buffers(frame), staged.T_cam_centre.copy()
+    away[0, 3] += 0.5
+    foreign = np.full(region.BIN_COUNT, -3.0, dtype=np.float32)
+    priors = (
+        TrackPrior(T_cam_centre=staged.T_cam_centre, colour_log_odds=learned_log_odds(staged, frame)),
+        TrackPrior(T_cam_centre=away, colour_log_odds=foreign),
+        None,
+    )
+    alone = [detector.detect(frame, buffers, track_prior=prior) for prior in priors]
+    under_way = {i: detector.chunks(frame, buffers, track_prior=prior) for i, prior in enumerate(priors)}
+    results: dict[int, DetectionResult] = {}
+    while under_way:
+        for i, work in list(under_way.items()):
+            try:
+                next(work)
+            except StopIteration as done:
+                results[i] = done.value
+                del under_way[i]
+    assert alone[0].found is not None
+    assert alone[1].found is None
+    assert all(same(results[i], expected) for i, expected in enumerate(alone))
+
+
+def test_a_search_leaves_one_line_in_the_log(
+    staged: Staged, detector: Detector, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = staged.frame()
+    with caplog.at_level(logging.DEBUG, logger="storm_edge.pipeline.detect"):
+        detector.detect(frame, staged.buffers(frame))
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"{staged.bundle.object_id}, frame 0: ")
+    assert record.getMessage().endswith(": found")
+    caplog.clear()
+    empty = staged.frame(make_T(np.eye(3), [0.0, 0.0, -5.0]))
+    with caplog.at_level(logging.DEBUG, logger="storm_edge.pipeline.detect"):
+        detector.detect(empty, staged.buffers(empty))
+    [record] = caplog.records
+    assert "0 registered" in record.getMessage()
+    assert record.getMessage().endswith(": no candidate to register")

@@ -1,4 +1,4 @@
-"""What was turned down is known again while it looks as it did, and no longer."""
+"""What was rejected is left out while it is unchanged, and no longer."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ MASK = box(30, 20, 70, 50)
 
 
 @pytest.fixture
-def ends() -> RejectedRegions:
-    ends = RejectedRegions(CONFIG)
-    ends.add(picture(), MASK)
-    return ends
+def rejected() -> RejectedRegions:
+    rejected = RejectedRegions(CONFIG)
+    rejected.add(picture(), MASK)
+    return rejected
 
 
-def test_the_same_place_in_another_image_is_known(ends: RejectedRegions) -> None:
+def test_the_same_region_in_another_image_is_left_out(rejected: RejectedRegions) -> None:
     later = picture(noise_seed=1, stamp_s=0.5)
-    assert ends.contains(later, MASK)
-    assert ends.contains(later, box(32, 22, 70, 50)), "masks of one thing differ from image to image"
+    assert rejected.contains(later, MASK)
+    assert rejected.contains(later, box(32, 22, 70, 50)), "masks of one thing differ from image to image"
 
 
-def test_nothing_is_known_before_or_after(ends: RejectedRegions) -> None:
+def test_nothing_is_left_out_before_or_after(rejected: RejectedRegions) -> None:
     assert not RejectedRegions(CONFIG).contains(picture(), MASK)
-    ends.clear()
-    assert not ends.contains(picture(), MASK)
+    rejected.clear()
+    assert not rejected.contains(picture(), MASK)
 
 
-def test_a_place_is_looked_at_again_after_a_while(ends: RejectedRegions) -> None:
-    assert ends.contains(picture(stamp_s=CONFIG.memory_s), MASK)
-    assert not ends.contains(picture(stamp_s=CONFIG.memory_s + 0.1), MASK)
+def test_a_region_is_tried_again_after_a_while(rejected: RejectedRegions) -> None:
+    assert rejected.contains(picture(stamp_s=CONFIG.memory_s), MASK)
+    assert not rejected.contains(picture(stamp_s=CONFIG.memory_s + 0.1), MASK)
 
 
 @pytest.mark.parametrize(
@@ -66,46 +66,46 @@ def test_a_place_is_looked_at_again_after_a_while(ends: RejectedRegions) -> None
     [box(72, 20, 98, 50), box(30, 20, 45, 50), box(10, 0, 100, 80)],
     ids=["beside it", "a part of it", "much more than it"],
 )
-def test_another_place_is_not_known(ends: RejectedRegions, mask: NDArray[np.bool_]) -> None:
-    assert not ends.contains(picture(noise_seed=1), mask)
+def test_another_region_is_not_left_out(rejected: RejectedRegions, mask: NDArray[np.bool_]) -> None:
+    assert not rejected.contains(picture(noise_seed=1), mask)
 
 
-def test_what_came_nearer_is_not_known(ends: RejectedRegions) -> None:
+def test_what_came_nearer_is_not_left_out(rejected: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     depth = frame.depth_m.copy()
     depth[20:50, 30:70] -= np.float32(0.05) * (depth[20:50, 30:70] > 0.0)
-    assert not ends.contains(replace(frame, depth_m=depth), MASK)
+    assert not rejected.contains(replace(frame, depth_m=depth), MASK)
 
 
-def test_what_changed_its_colour_is_not_known(ends: RejectedRegions) -> None:
+def test_what_changed_its_colour_is_not_left_out(rejected: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     rgb = frame.rgb.copy()
     rgb[20:50, 30:70] = (30, 30, 200)
-    assert not ends.contains(replace(frame, rgb=rgb), MASK)
+    assert not rejected.contains(replace(frame, rgb=rgb), MASK)
 
 
-def test_something_else_in_a_quarter_of_the_place_makes_it_new(ends: RejectedRegions) -> None:
+def test_something_else_in_a_quarter_of_the_region_makes_it_new(rejected: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     rgb, depth = frame.rgb.copy(), frame.depth_m.copy()
     rgb[20:35, 30:50], depth[20:35, 30:50] = (20, 90, 20), 0.7
-    assert not ends.contains(replace(frame, rgb=rgb, depth_m=depth), MASK)
+    assert not rejected.contains(replace(frame, rgb=rgb, depth_m=depth), MASK)
 
 
-def test_where_a_camera_reads_no_depth_colour_decides(ends: RejectedRegions) -> None:
+def test_where_a_camera_reads_no_depth_colour_decides(rejected: RejectedRegions) -> None:
     frame = picture(noise_seed=1)
     blind = replace(frame, depth_m=np.where(MASK, np.float32(0.0), frame.depth_m))
-    assert ends.contains(blind, MASK)
+    assert rejected.contains(blind, MASK)
 
 
-def test_the_oldest_place_is_forgotten_first() -> None:
-    ends = RejectedRegions(RejectedRegionsConfig(max_count=2))
+def test_the_oldest_region_is_forgotten_first() -> None:
+    rejected = RejectedRegions(RejectedRegionsConfig(max_count=2))
     masks = [box(x, 0, x + 10, 10) for x in (0, 20, 40)]
     for mask in masks:
-        ends.add(picture(), mask)
-    assert [ends.contains(picture(), mask) for mask in masks] == [False, True, True]
+        rejected.add(picture(), mask)
+    assert [rejected.contains(picture(), mask) for mask in masks] == [False, True, True]
 
 
-def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) -> None:
+def test_later_images_do_not_change_what_is_remembered(rejected: RejectedRegions) -> None:
     """Callers may write to a mask again; what is kept is a copy."""
     mask = MASK.copy()
     other = RejectedRegions(CONFIG)
@@ -114,15 +114,15 @@ def test_later_images_do_not_change_what_is_remembered(ends: RejectedRegions) ->
     assert other.contains(picture(noise_seed=1), MASK)
 
 
-def test_an_empty_mask_and_an_image_of_another_size_are_no_error(ends: RejectedRegions) -> None:
-    ends.add(picture(), np.zeros((80, 100), dtype=bool))
+def test_an_empty_mask_and_an_image_of_another_size_are_no_error(rejected: RejectedRegions) -> None:
+    rejected.add(picture(), np.zeros((80, 100), dtype=bool))
     small = Frame(rgb=np.zeros((20, 20, 3), np.uint8), depth_m=np.ones((20, 20), np.float32), K=K, index=0)
-    assert not ends.contains(small, np.ones((20, 20), dtype=bool))
-    assert not ends.contains(picture(), np.zeros((80, 100), dtype=bool))
+    assert not rejected.contains(small, np.ones((20, 20), dtype=bool))
+    assert not rejected.contains(picture(), np.zeros((80, 100), dtype=bool))
 
 
 @pytest.mark.parametrize("scale", [1, 3, 8])
-def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
+def test_a_large_region_is_recognised_by_part_of_its_pixels(scale: int) -> None:
     """A close object in a large image; what is kept does not grow with it."""
     frame, later = (
         Frame(
@@ -134,8 +134,8 @@ def test_a_large_place_is_known_by_part_of_its_pixels(scale: int) -> None:
         for shot in (picture(), picture(noise_seed=1))
     )
     mask = np.kron(MASK, np.ones((scale, scale), bool))
-    ends = RejectedRegions(CONFIG)
-    ends.add(frame, mask)
-    assert ends.contains(later, mask)
-    assert not ends.contains(later, np.roll(mask, 25 * scale, axis=1))
-    assert ends._regions[0].mask.size <= CONFIG.max_px
+    rejected = RejectedRegions(CONFIG)
+    rejected.add(frame, mask)
+    assert rejected.contains(later, mask)
+    assert not rejected.contains(later, np.roll(mask, 25 * scale, axis=1))
+    assert rejected._regions[0].mask.size <= CONFIG.max_px

@@ -1,4 +1,4 @@
-"""Places that only their shape speaks for, on the staged mug: a map that says nothing must not hide it."""
+"""Proposals from depth alone, on the staged mug: a map that marks nothing must not hide it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_place_that_the_segmenter_found_is_not_repeated(staged: Staged, image:
 
 
 def test_things_much_larger_are_no_piece_of_the_object(staged: Staged, image: ImageFeatures) -> None:
-    """For an object of a fifth of its size the mug is cut into balls, none of which covers it."""
+    """For an object of a fifth of its size the mug is cut into spheres, none of which covers it."""
     found = depth_proposals(image, NOTHING, staged.bundle.diameter_m / 5.0, COLOUR, 8)
     assert found
     assert max(candidate.mask.sum() for candidate in found) < 0.4 * staged.mask().sum()

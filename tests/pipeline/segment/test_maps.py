@@ -56,9 +56,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_each_box_is_marked_in_image_pixels(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.encode_image(boxes.frame())
+    image = segmenter.encode_image(boxes.frame())
     for bundle, T in ((boxes.orange, boxes.T_orange), (boxes.blue, boxes.T_blue)):
-        found = segmenter.segment(look, segmenter.encode_object(ObjectOnDevice(bundle)))
+        found = segmenter.segment(image, segmenter.encode_object(ObjectOnDevice(bundle)))
         overlaps = [mask_iou(candidate.mask, boxes.mask(bundle, T)) for candidate in found.candidates]
         assert max(overlaps) > 0.95
         assert found.probability.shape == MASK_PX
@@ -68,10 +68,10 @@ def test_each_box_is_marked_in_image_pixels(boxes: Boxes, segmenter: Segmenter) 
 
 def test_an_image_is_encoded_once_for_all_objects(boxes: Boxes, networks: NetworkBundle, runs: list[str]) -> None:
     segmenter = Segmenter(networks, config=SAM2)
-    wanted = [segmenter.encode_object(ObjectOnDevice(bundle)) for bundle in (boxes.orange, boxes.blue)]
+    embeddings = [segmenter.encode_object(ObjectOnDevice(bundle)) for bundle in (boxes.orange, boxes.blue)]
     frame = boxes.frame()
-    for look in wanted:
-        segmenter.segment(segmenter.encode_image(frame), look)
+    for embedding in embeddings:
+        segmenter.segment(segmenter.encode_image(frame), embedding)
     assert runs.count("som_reference") == 2
     assert (runs.count("som_query"), runs.count("som_head")) == (1, 2)
     assert runs.count("sam2_encoder") == 1
@@ -167,14 +167,14 @@ def test_a_language_context_is_given_where_and_only_where_it_is_taken(
     with pytest.raises(ConfigError, match="it takes no language context"):
         segmenter.encode_object(boxes.orange_item, context=np.zeros(CONTEXT, dtype=np.float32))
     image = speaking.encode_image(boxes.frame())
-    sure = speaking.segment(
+    certain = speaking.segment(
         image, speaking.encode_object(boxes.orange_item, context=np.full(CONTEXT, 3.0, dtype=np.float32))
     )
-    unsure = speaking.segment(
+    uncertain = speaking.segment(
         image, speaking.encode_object(boxes.orange_item, context=np.full(CONTEXT, -30.0, dtype=np.float32))
     )
-    assert sure.score > 0.9
-    assert unsure.score == 0.0
+    assert certain.score > 0.9
+    assert uncertain.score == 0.0
 
 
 def test_a_graph_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -205,16 +205,16 @@ def test_a_checkpoint_in_the_official_layout_segments(checkpoint: Path, boxes: B
     write_manifest(tmp_path, name="small", size_px=80, preset="default", networks=files, tier="full")
     segmenter = Segmenter(NetworkBundle.load(tmp_path))
     frame = boxes.frame()
-    look = segmenter.encode_image(frame)
-    kept = segmenter.encode_object(boxes.orange_item)
-    image, views = square_image(frame.rgb), reference_views(boxes.orange.mesh)
+    image = segmenter.encode_image(frame)
+    embedding = segmenter.encode_object(boxes.orange_item)
+    square, views = square_image(frame.rgb), reference_views(boxes.orange.mesh)
     with torch.no_grad():
-        expected = net(torch.from_numpy(image), torch.from_numpy(views)).numpy()
+        expected = net(torch.from_numpy(square), torch.from_numpy(views)).numpy()
     head = NetworkBundle.load(tmp_path).open("som_head")
-    logits = head.run({**look.maps, **kept.tensors})["logits"]
+    logits = head.run({**image.maps, **embedding.tensors})["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     assert np.ptp(expected) > 0.01
-    assert segmenter.segment(look, kept).probability.shape == MASK_PX
+    assert segmenter.segment(image, embedding).probability.shape == MASK_PX
 
 
 def test_checkpoints_that_do_not_fit_are_refused_by_their_entry(checkpoint: Path, tmp_path: Path) -> None:

@@ -42,25 +42,25 @@ def folder(boxes: Boxes, segmenter: Segmenter, tmp_path: Path) -> Path:
     return tmp_path / "box"
 
 
-def test_a_look_survives_the_disk(boxes: Boxes, segmenter: Segmenter, folder: Path) -> None:
+def test_an_embedding_survives_the_disk(boxes: Boxes, segmenter: Segmenter, folder: Path) -> None:
     bundle = ObjectBundle.load(folder)
-    look = load_template_embedding(folder, segmenter, bundle)
-    assert look is not None
-    assert look.tensors.keys() == {"k0", "v0", "k1", "v1", "k2", "v2", "context"}
-    np.testing.assert_array_equal(look.tensors["context"], [np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)])
-    fresh = segmenter.encode_object(ObjectOnDevice(bundle), context=look.tensors["context"][0])
+    embedding = load_template_embedding(folder, segmenter, bundle)
+    assert embedding is not None
+    assert embedding.tensors.keys() == {"k0", "v0", "k1", "v1", "k2", "v2", "context"}
+    np.testing.assert_array_equal(embedding.tensors["context"], [np.linspace(0.1, 0.5, CONTEXT, dtype=np.float32)])
+    fresh = segmenter.encode_object(ObjectOnDevice(bundle), context=embedding.tensors["context"][0])
     image = segmenter.encode_image(boxes.frame())
-    mine, theirs = segmenter.segment(image, look), segmenter.segment(image, fresh)
+    mine, theirs = segmenter.segment(image, embedding), segmenter.segment(image, fresh)
     np.testing.assert_allclose(mine.probability, theirs.probability, atol=1e-6)
 
 
 def test_large_tensors_take_half_the_room_and_keep_three_digits(boxes: Boxes, segmenter: Segmenter) -> None:
-    look = segmenter.encode_object(boxes.orange_item, context=np.zeros(CONTEXT, dtype=np.float32))
+    embedding = segmenter.encode_object(boxes.orange_item, context=np.zeros(CONTEXT, dtype=np.float32))
     rng = np.random.default_rng(0)
-    large = replace(look, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
+    large = replace(embedding, tensors={"k0": rng.standard_normal((1, 8, 4096, 32), dtype=np.float32)})
     data = large.to_bytes()
     assert len(data) < 2.2 * 2**20  # 2 MiB of halves
-    again = type(look).from_bytes(data, what="embedding")
+    again = type(embedding).from_bytes(data, what="embedding")
     np.testing.assert_allclose(again.tensors["k0"], large.tensors["k0"], rtol=1e-3, atol=1e-6)
     assert again.tensors["k0"].dtype == np.float32
 
@@ -93,7 +93,7 @@ def test_where_nothing_is_needed_nothing_is_missed(boxes: Boxes, segmenter: Segm
     assert load_template_embedding(tmp_path / "model.ply", segmenter, boxes.orange) is None  # onboarded on the spot
 
 
-def test_an_edited_look_and_one_of_another_model_are_refused(
+def test_an_edited_embedding_and_one_of_another_model_are_refused(
     boxes: Boxes, segmenter: Segmenter, folder: Path, tmp_path: Path
 ) -> None:
     blue = make_template_embedding(segmenter, boxes.blue, name="full", context=np.zeros(CONTEXT, dtype=np.float32))

@@ -1,0 +1,90 @@
+"""Decisions of a search on made-up detections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from storm_edge.geometry.se3 import make_T
+from storm_edge.kernels import region
+from storm_edge.pipeline.detect import candidate_scoring as scoring
+from storm_edge.pipeline.detect.candidate_scoring import select_for_refinement
+from storm_edge.pipeline.detect.config import FULL, REACQUIRE, DetectConfig
+from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+from storm_edge.pipeline.detect.pose_features import CandidateFeatures
+from storm_edge.pipeline.segment.segmentation import Candidate
+
+CONFIG = DetectConfig()
+DIAMETER_M = 0.2
+
+
+def detection(probability: float, score: float = 0.0, *, residual: float = 0.2, x_m: float = 0.0) -> Detection:
+    """At ``x_m`` of the camera's axis; its contour term is the alignment residual."""
+    nothing = np.zeros((2, 2), dtype=bool)
+    features = CandidateFeatures(
+        visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=residual, depth=0.0
+    )
+    return Detection(
+        mask=nothing,
+        candidate=Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1)),
+        T_cam_centre=make_T(np.eye(3), [x_m, 0.0, 1.0]),
+        presence_probability=probability,
+        features=features,
+    )
+
+
+def test_a_detection_with_a_good_mask_is_refined_though_its_pose_looks_wrong_at_first() -> None:
+    tried = [detection(0.8, 0.0), detection(0.6, 0.1), detection(0.4, 0.2), detection(0.1, 0.9)]
+    assert select_for_refinement(tried, FULL, 0.3) == [0, 1, 3]
+    assert select_for_refinement(tried, REACQUIRE, 0.3) == [0]  # there is no time for a second one
+    assert select_for_refinement([detection(0.9, 0.9), detection(0.2, 0.3)], FULL, 0.3) == [0]
+    assert select_for_refinement([detection(0.01, 0.1)], FULL, 0.3) == []
+    assert select_for_refinement([], FULL, 0.3) == []
+
+
+def test_the_network_counts_half_of_its_logit_and_no_more_than_about_three_either_way() -> None:
+    presence = CONFIG.presence
+    assert scoring.prior_logit(None, presence) == 0.0
+    assert scoring.prior_logit(0.8, presence) == pytest.approx(0.5 * np.log(4.0))
+    assert scoring.prior_logit(1.0, presence) == pytest.approx(0.5 * np.log(19.0))
+    assert scoring.prior_logit(0.0, presence) == pytest.approx(-0.5 * np.log(19.0))
+
+
+def test_after_a_loss_more_is_asked_for() -> None:
+    colours = np.zeros(region.BIN_COUNT, dtype=np.float32)
+    followed = TrackPrior(T_cam_centre=np.eye(4), colour_log_odds=colours)
+    between = 0.5 * (CONFIG.min_probability + CONFIG.min_probability_after_loss)
+    assert scoring.is_object(detection(between), None, CONFIG)
+    assert scoring.is_object(detection(between), TrackPrior(T_cam_centre=np.eye(4)), CONFIG), "seen, but not followed"
+    assert not scoring.is_object(detection(between), followed, CONFIG)
+    assert scoring.is_object(detection(0.9), followed, CONFIG)
+    beyond = CONFIG.max_alignment_residual_after_loss + 0.01
+    assert not scoring.is_object(detection(0.9, residual=beyond), followed, CONFIG)
+    assert scoring.is_object(detection(0.9, residual=beyond), None, CONFIG)
+
+
+def test_of_two_poses_a_clear_gain_decides_and_else_the_alignment() -> None:
+    before = detection(0.5, residual=0.5)
+    assert scoring.is_better(detection(0.8, residual=0.9), before, CONFIG)
+    assert not scoring.is_better(detection(0.2, residual=0.1), before, CONFIG)
+    assert scoring.is_better(detection(0.4, residual=0.4), before, CONFIG)
+    assert not scoring.is_better(detection(0.6, residual=0.6), before, CONFIG)
+
+
+def test_the_last_place_wins_a_close_call_and_alone_ends_a_search() -> None:
+    last = make_T(np.eye(3), [0.0, 0.0, 1.0])
+    there, elsewhere = detection(0.9), detection(0.95, x_m=0.3)
+    assert scoring.rank(there, last, DIAMETER_M, CONFIG) > scoring.rank(elsewhere, last, DIAMETER_M, CONFIG)
+    assert scoring.rank(there, None, DIAMETER_M, CONFIG) < scoring.rank(elsewhere, None, DIAMETER_M, CONFIG)
+    assert scoring.ends_search(there, last, DIAMETER_M, CONFIG)
+    assert not scoring.ends_search(elsewhere, last, DIAMETER_M, CONFIG)
+    assert scoring.ends_search(elsewhere, None, DIAMETER_M, CONFIG)
+    assert not scoring.ends_search(detection(0.8), None, DIAMETER_M, CONFIG)
+
+
+@pytest.mark.parametrize(("turn_deg", "gap_m", "same"), [(7.9, 0.0, True), (8.1, 0.0, False), (0.0, 0.007, False)])
+def test_poses_that_hardly_differ_are_one(turn_deg: float, gap_m: float, same: bool) -> None:
+    a = np.deg2rad(turn_deg)
+    R = np.array([[np.cos(a), -np.sin(a), 0.0], [np.sin(a), np.cos(a), 0.0], [0.0, 0.0, 1.0]])
+    T, other = make_T(np.eye(3), [0.0, 0.0, 1.0]), make_T(R, [gap_m, 0.0, 1.0])
+    assert scoring.is_same_pose(T, other, DIAMETER_M, CONFIG) == same

@@ -1,0 +1,43 @@
+"""Features of a pose, and the probability they make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
+from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours, presence_probability
+
+GAIN_FLOOR = PoseFeatureConfig().gain_floor
+PRESENCE = PresenceConfig()
+NEUTRAL = CandidateFeatures(
+    visible=0.0, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.0, depth=0.0
+)
+
+
+def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
+    model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
+    imbalance, residual = compare_colours(model, model * np.float32(0.7), GAIN_FLOOR)
+    assert imbalance < 0.03
+    assert residual < 0.02  # the grey that is mixed in
+    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32), GAIN_FLOOR)
+    # log 2, less the grey that is mixed in
+    assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
+    assert compare_colours(model[:0], model[:0], GAIN_FLOOR) == (0.0, 0.0)
+
+
+def test_probability_is_the_logistic_of_weighted_features() -> None:
+    assert presence_probability(NEUTRAL, 0.0, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-PRESENCE.constant)))
+    for name in ("visible", "pattern", "colour", "imbalance", "residual", "contour", "depth"):
+        features = replace(NEUTRAL, **{name: 0.5})
+        logit = PRESENCE.constant + 0.5 * getattr(PRESENCE, name) - 0.3
+        assert presence_probability(features, -0.3, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+
+
+def test_what_is_hidden_is_not_there_whatever_its_features() -> None:
+    bound = 1.0 - PRESENCE.min_visible_share
+    seen = replace(NEUTRAL, visible=1.0, pattern=1.0, occluded=bound)
+    assert presence_probability(seen, 0.0, PRESENCE) > 0.0
+    assert presence_probability(replace(seen, occluded=bound + 0.01), 0.0, PRESENCE) == 0.0
