@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -53,3 +54,36 @@ def test_an_object_with_detector_and_verifier_is_uploaded_once(
     assert loop.can_search
     assert uploads.of(bundle) == {"mesh": 1, "mesh_lod": 1, "viewpoints": 1}
     assert len(uploads.all) == 3
+
+
+@pytest.mark.parametrize("tracker", TrackerKind)
+def test_every_stage_is_made_with_its_part_of_the_tree(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, tracker: TrackerKind
+) -> None:
+    """Searches and segmentation once had numbers of their own, which no profile reached."""
+    given: dict[str, list[dict[str, Any]]] = {}
+
+    def note(name: str) -> None:
+        make = getattr(assembly, name)
+
+        def noted(*arguments: Any, **options: Any) -> Any:
+            given.setdefault(name, []).append(options)
+            return make(*arguments, **options)
+
+        monkeypatch.setattr(assembly, name, noted)
+
+    for name in ("Segmenter", "Detector", "Registrar", "StepwiseTracker", "BatchedGroup", "open_verifier"):
+        note(name)
+    config = StormConfig(loop=SessionConfig(tracker=tracker))
+    config = replace(config, **{f.name: replace(getattr(config, f.name)) for f in fields(config)})  # parts of its own
+    make_object_sessions([staged.bundle], NetworkBundle.load("nano"), config=config)
+    assert given["Segmenter"][0]["config"] is config.segment
+    assert given["Detector"][0]["config"] is config.detect
+    assert given["Detector"][0]["geometry"] is config.refine
+    assert given["Registrar"][0]["config"] is config.register
+    assert given["Registrar"][0]["geometry"] is config.refine
+    assert given["open_verifier"][0]["config"] is config.verify
+    assert all(options["config"] is config.track.stepwise for options in given["StepwiseTracker"])
+    if tracker is TrackerKind.BATCHED:
+        assert given["BatchedGroup"][0]["config"] is config.track.batched
+        assert given["BatchedGroup"][0]["fallback"] is config.track.stepwise
