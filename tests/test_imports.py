@@ -1,4 +1,4 @@
-"""What a robot installs must import without the workshop, and importing must stay cheap."""
+"""What a robot runs must import without the packages of training and drawing, and importing must stay cheap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ROBOT_ROOMS = (
+PACKAGES_WITHOUT_TORCH = (
     "errors",
     "frame",
     "geometry",
@@ -34,7 +34,32 @@ class NotInstalled(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, NotInstalled())
 import storm_edge
 for module in pkgutil.walk_packages(storm_edge.__path__, "storm_edge."):
-    if module.name.split(".")[1] in {rooms!r}:
+    if module.name.split(".")[1] in {packages!r}:
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+
+
+RUN_BY_A_ROBOT = ("live", "pipeline", "objects", "engines", "kernels", "geometry")
+
+IMPORT_WHAT_A_ROBOT_RUNS = """
+import importlib, importlib.abc, pkgutil, sys
+
+LEFT_OUT = {{"torch", "onnx", "onnxscript", "matplotlib", "trimesh"}}
+OF_OURS = {{"replay", "bench", "synthetic", "bop", "train", "evaluate", "networks", "export", "calib", "cli"}}
+
+class NotInstalled(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        first, *rest = name.split(".")
+        if first in LEFT_OUT or (first == "storm_edge" and rest and rest[0] in OF_OURS):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+import storm_edge
+for name in {packages!r}:
+    package = importlib.import_module("storm_edge." + name)
+    print(package.__name__)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
         print(module.name)
 """
@@ -46,10 +71,17 @@ def python(code: str) -> str:
     return done.stdout
 
 
-def test_robot_rooms_need_no_torch() -> None:
-    imported = python(IMPORT_ALL_WITHOUT_TORCH.format(rooms=ROBOT_ROOMS))
-    for room in ROBOT_ROOMS:
-        assert f"storm_edge.{room}" in imported
+def test_only_training_and_export_need_torch() -> None:
+    imported = python(IMPORT_ALL_WITHOUT_TORCH.format(packages=PACKAGES_WITHOUT_TORCH))
+    for package in PACKAGES_WITHOUT_TORCH:
+        assert f"storm_edge.{package}" in imported
+
+
+def test_what_a_robot_runs_imports_without_training_recordings_and_drawing() -> None:
+    """Every module of it, in an interpreter where those packages and ours for them are not installed."""
+    imported = python(IMPORT_WHAT_A_ROBOT_RUNS.format(packages=RUN_BY_A_ROBOT)).split()
+    assert {f"storm_edge.{name}" for name in RUN_BY_A_ROBOT} <= set(imported)
+    assert "storm_edge.live.session" in imported
 
 
 @pytest.mark.parametrize("heavy", ["numpy", "warp", "onnxruntime", "torch", "cv2"])

@@ -1,4 +1,4 @@
-"""How right the poses are: held-out synthetic pictures and recordings, and real ones where they are at hand.
+"""How right the poses are: synthetic images and recordings, and real ones where they are at hand.
 
     python -m benchmarks run make_sets SETS
     python -m benchmarks run accuracy SETS [--real DATA] [--init mask|auto] [--bundle nano] [--jobs 2]

@@ -5,7 +5,7 @@
 The recipes of a tier are exported in FP32, a calibration set is collected with that bundle over generated recordings,
 and the bundle is exported again with INT8. Then: every graph x precision is built for SM86 and SM89, which needs no
 GPU; a second export and build, which must build nothing; one recipe changed, which must build its own engines only;
-and for the nano tier RefineNet's speed in INT8 against FP32, and tracking on held-out recordings with either.
+and for the nano tier RefineNet's speed in INT8 against FP32, and tracking on synthetic recordings with either.
 With ``--random-weights`` the graphs are tried without checkpoints, and only tensors are compared. The
 calibration manifest goes to ``calib/<tier>.json``.
 """
@@ -142,7 +142,7 @@ def refine_speed(bundle: Path) -> dict[str, Any]:
 
 
 def tracking(bundle: Path, count: int, frames: int, init: Init) -> dict[str, Any]:
-    """Track held-out recordings, RefineNet on every frame, with FP32 and with INT8."""
+    """Track synthetic recordings, RefineNet on every frame, with FP32 and with INT8."""
     scores: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for precision in (".", "int8"):

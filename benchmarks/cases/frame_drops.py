@@ -2,7 +2,7 @@
 
     python -m benchmarks run frame_drops SETS [--frames 2000] [--rate HZ] [--bundle nano]
 
-A held-out recording (made where it is missing) is played forwards and backwards as a camera would: frames come when
+A synthetic recording (made where it is missing) is played forwards and backwards as a camera would: frames come when
 they are due, the newest wins. The rate is the highest of 10, 15 and 30 Hz at which tracking alone takes at most 60 %
 of the period on average, measured first with nothing else running. Then runs alternate, three each, ``--frames`` of
 each kind in all: alone, and with the lane of `storm_edge.live.lanes.background` never idle: an object that is in no

@@ -4,7 +4,7 @@
 
 ``--real`` names the folder with the recording ``cup``: it is followed from its first labelled pose by the whole
 method, by the method without each of its parts, backwards, and thinned to every second and third frame. Synthetic
-held-out sequences are followed likewise. Then the residual of right and wrong poses, and the time of a batch as
+synthetic sequences are followed likewise. Then the residual of right and wrong poses, and the time of a batch as
 registration uses it.
 """
 
@@ -180,7 +180,7 @@ def load_cup(path: Path) -> tuple[Recording, float]:
 
 
 def load_synthetic(count: int) -> list[Recording]:
-    """Held-out sequences of 60 frames, centred."""
+    """Synthetic sequences of 60 frames, centred."""
     found = []
     for script in evaluation_sequences(count):
         mesh = script.target.mesh
@@ -202,7 +202,7 @@ def load_synthetic(count: int) -> list[Recording]:
 
 
 def turning_can(frame_count: int = 40, step_deg: float = 3.0) -> Recording:
-    """A printed can that stands in a held-out scene and turns about its own axis: only its print shows the motion."""
+    """A painted can in a synthetic scene that turns about its own axis: only its texture shows the motion."""
     can = make_object(OBJECTS_DEV.first, evaluation=True, family="can", paint_kind="clouds", diameter_m=0.14)
     script = evaluation_scene(SCENES_DEV.seed(3))
     turns = exp_so3(np.deg2rad(step_deg) * np.arange(frame_count)[:, None] * [0.0, 0.0, 1.0])
@@ -327,7 +327,7 @@ def geometric(options: GeometricOptions) -> Outcome:
             everything = list(range(len(sequence.frames)))
             rows[f"{number}"] = scores(sequence, follow(sequence, everything, FULL))
             rows[f"{number} every 3rd"] = scores(sequence, follow(sequence, everything[::3], FULL))
-        show(console, "held-out synthetic sequences, from the true first pose", rows)
+        show(console, "synthetic sequences, from the true first pose", rows)
         results["synthetic"] = rows
     return Outcome(summary=summarise(results), rows=rows_of(results))
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks run memory SETS [--frames 10000] [--bundle nano]
 
-One held-out recording is played again and again; its full occlusion, and the jump from its end to its beginning, are
+One synthetic recording is played again and again; its full occlusion, and the jump from its end to its beginning, are
 losses each time. Resident memory is read every 250 frames; what counts is its growth after the first 1000.
 """
 

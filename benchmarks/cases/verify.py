@@ -2,7 +2,7 @@
 
     python -m benchmarks run verify SETS [--count 20] [--first 0] [--bundle nano]
 
-takes the held-out recordings of `recovery` (made where they are missing). The memory holds crops at the true
+takes the recordings of `recovery` (made where they are missing). The memory holds crops at the true
 pose of the first frames, as the loop keeps them. Then every frame is a question or more: right is the true pose,
 moved by what a good track is off; lost is the pose held while the object is hidden, a pose that slid off, one that
 sits on another thing, one turned to a wrong side. Reported is the area under the ROC curve of each score and of both

@@ -69,7 +69,7 @@ class Clutter:
 def make_clutter(
     rng: np.random.Generator, pool: ObjectPool, size_px: tuple[int, int], config: ClutterConfig
 ) -> Clutter:
-    """Photograph a table with objects of ``pool``.
+    """Render a table with objects of ``pool``.
 
     Args:
         rng: Source of randomness.

@@ -40,7 +40,7 @@ class RecoverySequence:
     """A recording with one full occlusion."""
 
     script: SceneScript
-    """What is to be photographed."""
+    """What is to be rendered."""
     hidden: range
     """Frames in which nothing of the target is visible."""
     visible_share: Float64

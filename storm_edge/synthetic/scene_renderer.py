@@ -154,7 +154,7 @@ class SceneRenderer:
 
 
 def write_scene(path: Path, script: SceneScript) -> None:
-    """Photograph a stage and write it as a BOP scene with its model, target id `OBJECT_ID`.
+    """Render a script and write it as a BOP scene with its model, target id `OBJECT_ID`.
 
     Raises:
         OutputError: The folder exists or cannot be written.

@@ -63,7 +63,7 @@ def evaluation_scene(
         script = _crowded(_bare_script(np.random.default_rng([seed, attempt]), target, frame_count), max_occlusion)
         if script is not None:
             return replace(script, seed=seed)
-    raise RuntimeError(f"held-out stage {seed}: no view keeps the object inside the picture")
+    raise RuntimeError(f"evaluation scene {seed}: no view keeps the object inside the picture")
 
 
 def _bare_script(rng: np.random.Generator, target: SyntheticObject, frame_count: int) -> SceneScript:
