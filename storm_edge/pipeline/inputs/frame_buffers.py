@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import FrameError, mismatch
 from storm_edge.frame import Frame
+from storm_edge.geometry.camera import check_K
 from storm_edge.kernels.depth import DepthFilter, DepthFilterBuffers, Window
 from storm_edge.kernels.device import Device, HostSide, WpArray, ZeroCopyView, require_device
 from storm_edge.kernels.image_descriptor import ImageDescriptor
@@ -78,17 +79,18 @@ class FrameBuffers:
 
         Raises:
             FrameError: The frame has another size than these buffers.
+            CameraError: Its intrinsics are others than the last frame's, and no camera has them.
         """
         self._check_size(frame)
+        K_bytes = frame.K.tobytes()
+        if K_bytes != self._K_bytes:
+            self.K = np.array(check_K(frame.K, what=f"frame {frame.index} K"))
+            self._K_bytes = K_bytes
+            self._K_host.write(self.K[None])
         self._rgb.assign(frame.rgb)
         self._depth.assign(frame.depth_m)
         if self.descriptor is not None:
             self.descriptor.set_addresses(self._rgb.address, self._depth.address)
-        K_bytes = frame.K.tobytes()
-        if K_bytes != self._K_bytes:
-            self._K_bytes = K_bytes
-            self.K = np.array(frame.K, dtype=np.float64)
-            self._K_host.write(self.K[None])
         self.forget_filtered()
 
     def _check_size(self, frame: Frame) -> None:

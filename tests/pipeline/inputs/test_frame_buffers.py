@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from storm_edge.errors import FrameError
+from storm_edge.errors import CameraError, FrameError
 from storm_edge.frame import Frame
 from storm_edge.kernels.depth import UPSTREAM_FILTER
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -42,6 +42,14 @@ def test_an_upload_replaces_the_image(frame: Frame) -> None:
 def test_a_frame_of_another_size_is_refused_in_one_line(frame: Frame) -> None:
     with pytest.raises(FrameError, match="changes its resolution"):
         FrameBuffers(480, 640).upload(frame)
+
+
+def test_intrinsics_that_no_camera_has_are_refused_and_change_nothing(frame: Frame) -> None:
+    buffers = uploaded(frame)
+    with pytest.raises(CameraError, match="frame 5 K: got NaN or infinite entries"):
+        buffers.upload(replace(frame, K=np.full((3, 3), np.nan), rgb=255 - frame.rgb, index=5))
+    np.testing.assert_array_equal(buffers.K, frame.K)
+    np.testing.assert_array_equal(buffers.rgb.numpy(), frame.rgb)
 
 
 def test_filtering_a_growing_region_equals_filtering_all(frame: Frame) -> None:
