@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from storm_edge.percentiles import first_and_last, percentiles
 
 RANKS = (50, 95, 99)
-"""Percentiles that benchmarks state."""
+"""Percentiles of times that benchmarks state."""
+BOTH_TAILS = (1, 5, 50, 95, 99)
+"""Percentiles of values whose lower tail matters, too."""
 
 
 def spread(samples_ms: Sequence[float]) -> dict[str, float]:

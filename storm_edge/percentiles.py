@@ -10,18 +10,19 @@ PERCENTILES = (50, 90, 99)
 """The ones that reports state, beside the largest value."""
 
 
-def percentiles(values_ms: Sequence[float], ranks: Sequence[int] = PERCENTILES) -> dict[str, float]:
-    """``p50``, ``p90``, ``p99``, ``max`` [ms] and ``count`` of some latencies; empty for none.
+def percentiles(values: Sequence[float], ranks: Sequence[int] = PERCENTILES, digits: int = 3) -> dict[str, float]:
+    """``p50``, ``p90``, ``p99``, ``max`` and ``count`` of some latencies or other values; empty for none.
 
     Args:
-        values_ms: The latencies.
+        values: Latencies [ms], or what is to be summarised.
         ranks: The percentiles to state, where others are wanted.
+        digits: Places after the point that are kept.
     """
-    if not values_ms:
+    if not values:
         return {}
-    values = np.asarray(values_ms, dtype=np.float64)
-    found = {f"p{q}": round(float(np.percentile(values, q)), 3) for q in ranks}
-    return found | {"max": round(float(values.max()), 3), "count": len(values)}
+    array = np.asarray(values, dtype=np.float64)
+    found = {f"p{q}": round(float(np.percentile(array, q)), digits) for q in ranks}
+    return found | {"max": round(float(array.max()), digits), "count": len(array)}
 
 
 def first_and_last(values_ms: Sequence[float]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ import warp as wp
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.call_clock import CallClock, timed
 from benchmarks.cases.latency import make_script, onboarded
 from benchmarks.registry import NetworkOptions, Outcome, case
 from benchmarks.timing import RANKS, spread
@@ -45,42 +46,20 @@ from storm_edge.synthetic.scene_renderer import LabelledFrame, SceneRenderer
 _WARM_UP = 5
 
 
-class Elsewhere:
-    """CPU time of this thread [ms] in the wrapped functions: kernels on a CPU, the engine, waiting on CUDA."""
-
-    def __init__(self) -> None:
-        self.ms = 0.0
-
-    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time counted."""
-
-        def called(*args: Any, **kwargs: Any) -> Any:
-            start = time.thread_time()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.ms += 1e3 * (time.thread_time() - start)
-
-        return called
-
-    @contextmanager
-    def watching(self, engine: Any) -> Iterator[None]:
-        """Wrap what runs kernels on a CPU (Warp's own, there is no public name), the engine, and the wait."""
-        context = wp.launch.__globals__
-        places: list[tuple[Any, str]] = [(wp, "synchronize_stream")]
-        if engine is not None:
-            places.append((engine, "launch"))
-        kept = {name: context[name] for name in ("invoke", "invoke_cpu_blocks") if name in context}
-        methods = [(owner, name, getattr(owner, name)) for owner, name in places]
-        context.update({name: self.timed(function) for name, function in kept.items()})
-        for owner, name, method in methods:
-            setattr(owner, name, self.timed(method))
-        try:
+@contextmanager
+def timed_outside_the_host(clock: CallClock, engine: Any) -> Iterator[None]:
+    """Time what runs kernels on a CPU (Warp's own, there is no public name), the engine, and waiting for CUDA."""
+    context = wp.launch.__globals__
+    kept = {name: context[name] for name in ("invoke", "invoke_cpu_blocks") if name in context}
+    places: list[tuple[Any, str]] = [(wp, "synchronize_stream")]
+    if engine is not None:
+        places.append((engine, "launch"))
+    context.update({name: clock.timed(function) for name, function in kept.items()})
+    try:
+        with timed(clock, *places):
             yield
-        finally:
-            context.update(kept)
-            for owner, name, method in methods:
-                setattr(owner, name, method)
+    finally:
+        context.update(kept)
 
 
 @dataclass
@@ -92,12 +71,12 @@ class Samples:
     host: list[float] = field(default_factory=list)
 
     @contextmanager
-    def one(self, elsewhere: Elsewhere | None = None) -> Iterator[None]:
+    def one(self, outside: CallClock | None = None) -> Iterator[None]:
         """Time what happens inside."""
         wall, cpu, thread = time.perf_counter(), time.process_time(), time.thread_time()
         yield
-        if elsewhere is not None:
-            self.host.append(1e3 * (time.thread_time() - thread) - elsewhere.ms)
+        if outside is not None:
+            self.host.append(1e3 * (time.thread_time() - thread - outside.thread_s))
         self.cpu.append(1e3 * (time.process_time() - cpu))
         self.wall.append(1e3 * (time.perf_counter() - wall))
 
@@ -141,11 +120,11 @@ def run(
         tracks.start(frames[0].frame, frames[0].T_cam_obj @ centre, index)
     points = ModelPoints(bundle.mesh.vertices)
     samples, errors = Samples(), list[float]()
-    elsewhere = Elsewhere()
-    with elsewhere.watching(engine):
+    outside = CallClock()
+    with timed_outside_the_host(outside, engine):
         for item in forwards_and_backwards(frames):
-            elsewhere.ms = 0.0
-            with samples.one(elsewhere):
+            outside.reset()
+            with samples.one(outside):
                 found = tracks.update(item.frame)
             errors.extend(
                 points.add(item.T_cam_obj @ centre, step.T_cam_centre) for step in found if step is not None

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.registry import Outcome, RecordOptions, case
-from benchmarks.timing import measure, spread
+from benchmarks.timing import BOTH_TAILS, measure, spread
 from storm_edge.bop.scene import BopScene
 from storm_edge.evaluate.metrics import ModelPoints, auc, depth_residual_m, mask_iou, rotation_error_deg
 from storm_edge.frame import Frame
@@ -35,6 +35,7 @@ from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.viewpoints import SparseViewpoints, build_viewpoints
+from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig, GeometricStep
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -238,7 +239,7 @@ def residuals_by_error(sequence: Recording, seed: int = 0) -> dict[str, Any]:
             found.setdefault(f"{angle_deg} deg {1e3 * shift_m:.0f} mm", []).extend(
                 refiner.terms_at(buffers, poses).residual.tolist()
             )
-    return {name: np.round(np.percentile(r, [1, 10, 50, 90, 99]), 3).tolist() for name, r in found.items()}
+    return {name: percentiles(r, BOTH_TAILS) for name, r in found.items()}
 
 
 def batch_time(sequence: Recording) -> dict[str, Any]:
@@ -311,9 +312,9 @@ def geometric(options: GeometricOptions) -> Outcome:
         show(console, f"cup, from the first label (onboarding {seconds:.1f} s)", rows)
         results["cup"] = rows
         results["cup_onboarding_s"] = round(seconds, 2)
-        results["cup_residual_p1_p10_p50_p90_p99"] = residuals_by_error(cup)
+        results["cup_residual"] = residuals_by_error(cup)
         results["cup_batch"] = batch_time(cup)
-        console.print("residual p1 p10 p50 p90 p99 by error:", results["cup_residual_p1_p10_p50_p90_p99"])
+        console.print("residual by error:", results["cup_residual"])
         for count, row in results["cup_batch"].items():
             console.print(f"batch of {count}: p50 {row['cpu_ms']['p50']} ms CPU, {row['reach_5_deg']} within 5 deg")
     can = turning_can()

@@ -13,17 +13,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.progress import track
 
 from benchmarks.recordings import onboarded, recovery_scene
 from benchmarks.registry import Outcome, SetOptions, case
+from benchmarks.timing import BOTH_TAILS
 from storm_edge.bench.memory import resident_mib
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.live.factory import make_object_sessions
+from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 RECORDING = 10
@@ -69,7 +70,7 @@ def memory(options: MemoryOptions) -> Outcome:
         "states": dict(states),
         "growth_mib": growth,
         "largest_growth_mib": max(after) - after[0],
-        "resident_mib": {f"p{q}": float(np.percentile(after, q)) for q in (1, 50, 99)},
+        "resident_mib": percentiles(after, BOTH_TAILS),
     }
     rows = [{"frame": at, "resident_mib": mib} for at, mib in samples]
     return Outcome(summary=results, rows=rows)

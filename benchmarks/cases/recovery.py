@@ -109,7 +109,7 @@ def _followed(task: Task, path: Path, bundle: ObjectBundle) -> tuple[BopScene, d
         return scene, {frame.index: track for frame, (track,) in follow(scene, loop, init=Init.MASK, pacer=pacer)}
 
 
-def picture(records: list[FrameRecord]) -> str:
+def timeline(records: list[FrameRecord]) -> str:
     """A letter per frame: the state, small where the pose is wrong; and below it how much is visible."""
     states = "".join(_LETTER[r.state].lower() if r.wrong else _LETTER[r.state] for r in records)
     shares = "".join("_" if r.hidden else "," if r.visible_share < 0.5 else "#" for r in records)
@@ -144,7 +144,7 @@ def recovery(options: RecoveryOptions) -> Outcome:
     sequences = [records for records in done if records is not None]
     for task, records in zip(tasks, done, strict=True):
         said = "no depth to start from" if records is None else report_recovery([records]).sentence()
-        print(f"{task.number:06d}: {said}\n{picture(records or [])}")
+        print(f"{task.number:06d}: {said}\n{timeline(records or [])}")
     report = report_recovery(sequences)
     print(f"\nall: {report.sentence()}")
     summary = {

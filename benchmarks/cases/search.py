@@ -24,12 +24,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.registry import NetworkOptions, Outcome, case
+from benchmarks.timing import BOTH_TAILS
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
+from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -177,12 +179,10 @@ def search(options: SearchOptions) -> Outcome:
         table.add_row(name, f"{value:.3f}")
     Console().print(table)
     spread = {
-        name: {
-            f"p{q}": round(float(np.percentile([row["presence_probability"] for row in part], q)), 4)
-            for q in (1, 5, 50, 95, 99)
-        }
+        name: percentiles(
+            [row["presence_probability"] for row in rows if row["there"] is there], BOTH_TAILS, digits=4
+        )
         for name, there in (("there", True), ("absent", False))
-        for part in [[row for row in rows if row["there"] is there]]
     }
     source = "colour" if options.colour else options.bundle
     return Outcome(summary={"source": source, **figures, "presence_probability": spread}, rows=rows)

@@ -23,11 +23,13 @@ from rich.table import Table
 
 from benchmarks.recordings import FIRST_SEED, onboarded, recovery_scene
 from benchmarks.registry import Outcome, RecordingOptions, case
+from benchmarks.timing import BOTH_TAILS
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.recovery import CLEARLY_VISIBLE, auroc
 from storm_edge.geometry.se3 import exp_so3
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.verifier import open_verifier
 
@@ -134,9 +136,8 @@ def verify(options: RecordingOptions) -> Outcome:
     Console().print(table)
     spread = {
         kind: {
-            source: {f"p{q}": round(float(np.percentile(values, q)), 4) for q in (1, 5, 50, 95, 99)}
+            source: percentiles([row[source] for row in rows if row["kind"] == kind], BOTH_TAILS, digits=4)
             for source in ("geometry", "appearance", "score")
-            for values in [[row[source] for row in rows if row["kind"] == kind]]
         }
         for kind in sorted({row["kind"] for row in rows})
     }
