@@ -1,4 +1,4 @@
-"""Work in chunks, done at once: for callers that may wait."""
+"""Work in chunks, run to its end at once: for callers that may wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def run_to_completion(work: Generator[Any, None, Result]) -> Result:
-    """Do all chunks of ``work``, one after the other, and return what they came to."""
+    """Run all chunks of ``work``, one after the other, and return its result."""
     while True:
         try:
             next(work)

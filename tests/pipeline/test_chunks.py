@@ -1,4 +1,4 @@
-"""Work in chunks, done at once."""
+"""Work in chunks, run to its end."""
 
 from __future__ import annotations
 

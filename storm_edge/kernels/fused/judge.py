@@ -1,7 +1,6 @@
-"""A whole judgement of a pose in one launch, from its crop window to its scores: for CPUs, as
-`kernels.fused.descent`.
+"""The scores of a pose in one launch, from its crop window on: for CPUs, as `kernels.fused.descent`.
 
-Called by `pipeline.refine.judge`, whose `judge_sums` says in NumPy what becomes of the sums.
+Called by `pipeline.refine.judge`, whose `judge_sums` makes the scores of the sums in NumPy.
 """
 
 import warp as wp
@@ -19,7 +18,7 @@ wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 SCORE, VISIBLE, COLOUR, HIDDEN = range(4)
 SCORE_COUNT = 4
-"""Columns of the scores, see `pipeline.refine.judge.Judgement`."""
+"""Columns of the scores, see `pipeline.refine.judge.PoseScores`."""
 
 COLOUR_CONTRAST_FLOOR = 0.02**2
 """Colour variance [0, 1]^2 below which a pattern counts as noise and correlation fades to 0."""
