@@ -1,4 +1,4 @@
-"""A network bundle that remembers what its engines are given."""
+"""A network bundle that records what its engines are given, for calibration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recorder:
     def add(self, spec: EngineSpec, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Take in one call's inputs: row by row, or whole where the graph's sizes are fixed."""
         varies = any(None in t.shape for t in spec.inputs)
-        # A whole call of a large network is megabytes, and has as many pixels to learn from as many rows.
+        # A whole call of a large network is megabytes, and has as many pixels as many rows.
         limit = self._per_stratum if varies else 1
         rows = range(len(next(iter(inputs.values())))) if varies else [None]
         source = self.source

@@ -1,6 +1,6 @@
 """Runs the pipeline over recordings with every engine recorded, and keeps what the engines saw.
 
-Each object is registered, tracked with RefineNet on every frame, looked for in the whole image, and verified at its
+Each object is registered, tracked with RefineNet on every frame, searched for in the whole image, and verified at its
 pose and beside it: an engine must be calibrated for what it sees when things go wrong as well. What a bundle does not
 have is left out.
 """
@@ -56,7 +56,7 @@ _TRACKED_FRAMES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class CalibrationRecording:
     """A scene and the objects to follow in it."""
 
     scene: BopScene
@@ -68,7 +68,7 @@ class Recording:
 
 
 def collect(
-    recordings: Sequence[Recording],
+    recordings: Sequence[CalibrationRecording],
     networks: NetworkBundle,
     out: Path,
     *,
@@ -97,7 +97,7 @@ def collect(
     done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
     for recording in recordings:
         for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):
-            registered += _Run(recording, item, index, bundle, segmenter, sharpener).run()
+            registered += _ObjectRun(recording, item, index, bundle, segmenter, sharpener).run()
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -109,12 +109,12 @@ def collect(
     return write_set(out, bundle=networks.name, rows=rows, sources=sources, onnx_sha256=hashes)
 
 
-class _Run:
+class _ObjectRun:
     """One object in one recording."""
 
     def __init__(
         self,
-        recording: Recording,
+        recording: CalibrationRecording,
         item: ObjectBundle,
         index: int,
         bundle: RecordingBundle,
@@ -135,51 +135,55 @@ class _Run:
         """Whether the object could be registered."""
         scene = self._recording.scene
         first = scene.first_masked_frame(self._index)
-        ids = [i for i in scene.frame_ids if i >= first]
-        # A long recording is seen in stretches from its beginning to its end.
-        frames = [ids[0], *(ids[k] for k in np.unique(np.linspace(1, len(ids) - 1, _TRACKED_FRAMES).astype(int)))]
-        frames = list(dict.fromkeys(frames if len(ids) > 1 else ids))
         buffers = FrameBuffers(*scene.frame(first).size_px)
         embedding: TemplateEmbedding | None = None
         if self._segmenter is not None:
-            self._says("study")
+            self._label("encode")
             embedding = self._segmenter.encode_object(self._on_device)
-        for frame_id in frames:
+        for frame_id in _spread([i for i in scene.frame_ids if i >= first]):
             frame = scene.frame(frame_id)
             buffers.upload(frame)
             if frame_id == first:
-                self._says("register")
+                self._label("register")
                 try:
                     found = self._registrar.register(buffers, scene.mask_visib(first, self._index))
                 except (MaskError, UnitError):
-                    return False  # a speck or a wrong unit: no pose, nothing to learn from
+                    return False  # a speck or a wrong unit: no pose, nothing to calibrate on
                 pose = found.T_cam_centre
                 self._tracker.start(buffers, pose)
             else:
-                self._says("track", pose)
+                self._label("track", pose)
                 pose = self._tracker.update(buffers).T_cam_centre
             if self._segmenter is not None and embedding is not None:
-                self._says("search", pose)
+                self._label("search", pose)
                 self._segmenter.segment(self._segmenter.encode_image(frame), embedding)
             if self._sharpener is not None and scene.has_mask(frame_id, self._index):
-                self._says("sharpen", pose)
+                self._label("sharpen", pose)
                 self._sharpener.encode_image(frame.rgb)
                 self._sharpener.sharpen(scene.mask_visib(frame_id, self._index))
             if self._verifier is not None:
-                self._says("verify", pose)
+                self._label("verify", pose)
                 self._verifier.remember(buffers, pose)
                 self._verifier.verify(buffers, pose)
                 beside = pose.copy()
                 beside[0, 3] += _BESIDE * self._item.diameter_m
-                self._says("verify lost", beside)
+                self._label("verify lost", beside)
                 self._verifier.verify(buffers, beside)
         return True
 
-    def _says(self, state: str, pose: Float64 | None = None) -> None:
-        """Tell the recorder what the pipeline does now."""
+    def _label(self, state: str, pose: Float64 | None = None) -> None:
+        """Say where the rows that follow come from."""
         self._bundle.recorder.source = RowSource(
             scene=self._recording.name,
             object_id=self._item.object_id,
             state=state,
             distance_m=None if pose is None else round(float(np.linalg.norm(pose[:3, 3])), 3),
         )
+
+
+def _spread(ids: Sequence[int]) -> list[int]:
+    """The first frame, and some spread evenly over the others: a long recording is seen from beginning to end."""
+    if len(ids) == 1:
+        return list(ids)
+    places = np.unique(np.linspace(1, len(ids) - 1, _TRACKED_FRAMES).astype(int))
+    return list(dict.fromkeys([ids[0], *(ids[k] for k in places)]))

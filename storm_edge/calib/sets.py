@@ -25,8 +25,8 @@ from storm_edge.files import atomic_folder, sha256
 from storm_edge.strict_model import StrictModel
 
 MANIFEST = "manifest.json"
-_SMOOTH = 0.2  # correlation of neighbouring cells; noise has none, pictures have 0.8 and more
-PICTURES = frozenset({"rendered", "observed", "image", "views", "crop", "objects"})
+_LEAST_CORRELATION = 0.2  # of neighbouring cells; noise has none, images have 0.8 and more
+IMAGE_INPUTS = frozenset({"rendered", "observed", "image", "views", "crop", "objects"})
 """Inputs that are images or made of them."""
 _AGAIN = "collect it again with storm-edge calib collect"
 
@@ -39,9 +39,10 @@ class RowSource(StrictModel):
     scene: str
     """The recording."""
     object_id: str
-    """The object that was looked at or for."""
+    """The object that was followed or searched for."""
     state: str
-    """What the pipeline did: ``register``, ``track``, ``search``, ``verify``, ``encode``."""
+    """What the pipeline did: ``encode``, ``register``, ``track``, ``search``, ``sharpen``, ``verify``;
+    ``verify lost`` beside the object."""
     distance_m: float | None = None
     """Distance of the object [m], where its pose was known."""
 
@@ -184,10 +185,10 @@ def load_set(folder: Path) -> CalibrationSet:
 
 
 def check_rows(arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
-    """Refuse rows that nothing can be learned from; ranges read from them would be ranges of nothing.
+    """Refuse rows that say nothing about the ranges; ranges read from them would be ranges of nothing.
 
     Raises:
-        InputError: No rows, unequal counts, a value that is not finite, a tensor that is constant, or one of pictures
+        InputError: No rows, unequal counts, a value that is not finite, a tensor that is constant, or one of images
             whose neighbouring cells have nothing to do with each other: noise.
     """
     counts = {len(array) for array in arrays.values()}
@@ -199,11 +200,11 @@ def check_rows(arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
             raise InputError(mismatch(tensor, "a value that is not finite", "finite values", _AGAIN))
         if array.size and float(array.max()) == float(array.min()):
             raise InputError(mismatch(tensor, f"{float(array.min())} everywhere", "captured values", _AGAIN))
-        if name in PICTURES and _smoothness(array) < _SMOOTH:
-            raise InputError(mismatch(tensor, "noise, neighbours do not agree", "captured pictures", _AGAIN))
+        if name in IMAGE_INPUTS and _neighbour_correlation(array) < _LEAST_CORRELATION:
+            raise InputError(mismatch(tensor, "noise, neighbours do not agree", "captured images", _AGAIN))
 
 
-def _smoothness(array: NDArray[Any]) -> float:
+def _neighbour_correlation(array: NDArray[Any]) -> float:
     """Correlation of horizontally neighbouring cells."""
     x = array.astype(np.float64)
     x = x - x.mean(axis=(-2, -1), keepdims=True)

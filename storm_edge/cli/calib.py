@@ -13,7 +13,7 @@ from storm_edge.cli.options import NANO, UnitOption
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
-    from storm_edge.calib.collect import Recording
+    from storm_edge.calib.collect import CalibrationRecording
 
 app = typer.Typer(help="Calibration sets for INT8.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def collect(
     rows: Annotated[int, typer.Option(min=1, help="Rows kept of each graph.")] = 128,
 ) -> None:
     """Run the pipeline over recordings and keep what reaches the engines."""
-    from storm_edge.calib.collect import Recording
+    from storm_edge.calib.collect import CalibrationRecording
     from storm_edge.calib.collect import collect as run
     from storm_edge.calib.sets import MANIFEST
     from storm_edge.calib.synthetic import synthetic_recordings
@@ -52,10 +52,12 @@ def collect(
     check_replaceable(out, marker=MANIFEST)
     networks = NetworkBundle.load(bundle)
     with progress_bars() as report:
-        given: list[Recording] = []
+        given: list[CalibrationRecording] = []
         if scenes:
             items = [open_object(path, unit, report=report) for path in objects or []]
-            given = [Recording(scene=open_scene(path, None), objects=items, name=path.name) for path in scenes]
+            given = [
+                CalibrationRecording(scene=open_scene(path, None), objects=items, name=path.name) for path in scenes
+            ]
         with synthetic_recordings(synthetic) as made:
             found = run(
                 [*given, *made],

@@ -15,7 +15,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def fold_batchnorm(module: Module) -> Module:
     """A copy of ``module`` in eval mode whose BatchNorms sit in the convolutions declared just before them.
 
-    Only the order of declaration is looked at, which in the networks of this room is the order of execution; a test
+    Only the order of declaration counts, which in the networks of this package is the order of execution; a test
     compares the outputs. Weights that are used twice stay shared.
     """
     folded = copy.deepcopy(module).eval()

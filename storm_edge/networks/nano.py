@@ -11,7 +11,7 @@ pose from a flattened map, at equal time on the same 9000 pairs, rotations began
 move at all.
 
 3x3 convolutions, BatchNorm (folded at export) and ReLU: what ONNX Runtime and TensorRT both run fastest. Training is
-`storm_edge.train`, the ONNX files are written by `storm_edge.export.onnx`.
+`storm_edge.train`, the ONNX files are written by `storm_edge.export.networks`.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class NanoScoreFeatures(nn.Module):
 
 
 class NanoScoreAttention(nn.Module):
-    """Scores of a set of hypotheses that may look at each other; any count, down to one."""
+    """Scores of a set of hypotheses that attend to each other; any count, down to one."""
 
     def __init__(self, config: NanoConfig) -> None:
         super().__init__()

@@ -2,11 +2,11 @@
 
 Three parts, exported apart, so that nothing is computed twice:
 
-- `SomReference`, once per object: views to keys and values of every block;
-- `SomQuery`, once per image: feature maps at 1/2, 1/4 and 1/8 of the working size, whatever is looked for;
-- `SomHead`, once per image and object: the maps look at the object's keys and values, and become a mask.
+- `NanoSomReference`, once per object: views to keys and values of every block;
+- `NanoSomQuery`, once per image: feature maps at 1/2, 1/4 and 1/8 of the working size, for any object;
+- `NanoSomHead`, once per image and object: the maps attend to the object's keys and values, and become a mask.
 
-As in STORM's SOM, the reference branch never looks at the query. Beside the views the head reads five channels that
+As in STORM's SOM, the reference branch never sees the query. Beside the views the head reads five channels that
 need no learning: how well each colour fits the object, how large it would be there, how far each place stands out
 from the table; with them a network this small, trained on so little, finds things. All inputs are made by
 `kernels.segment_inputs`.
@@ -52,7 +52,7 @@ class NanoSomConfig:
     """Channels made of the object channels at half, a quarter and an eighth."""
 
 
-class SomReference(nn.Module):
+class NanoSomReference(nn.Module):
     """Views of an object to what the head attends to."""
 
     def __init__(self, config: NanoSomConfig) -> None:
@@ -78,7 +78,7 @@ class SomReference(nn.Module):
         return keys.transpose(1, 2), values.transpose(1, 2)
 
 
-class SomQuery(nn.Module):
+class NanoSomQuery(nn.Module):
     """An image to feature maps."""
 
     def __init__(self, config: NanoSomConfig) -> None:
@@ -95,8 +95,8 @@ class SomQuery(nn.Module):
         return half, quarter, self.to_eighth(quarter)
 
 
-class _LookAtViews(nn.Module):
-    """Cross-attention of the image's tokens to the object's, then a look around."""
+class _CrossAttention(nn.Module):
+    """Cross-attention of the image's tokens to the object's, then a convolution."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class _LookAtViews(nn.Module):
         return torch.as_tensor(self.around(x + seen.transpose(1, 2).reshape(n, dim, height, width)))
 
 
-class SomHead(nn.Module):
+class NanoSomHead(nn.Module):
     """Feature maps of an image and an object's cache to its mask there."""
 
     def __init__(self, config: NanoSomConfig) -> None:
@@ -128,7 +128,7 @@ class SomHead(nn.Module):
         self.fit_quarter = conv(c.fit[0], c.fit[1], stride=2)
         self.fit_eighth = conv(c.fit[1], c.fit[2], stride=2)
         self.tokens = conv(c.eighth + c.fit[2], c.dim, kernel=1)
-        self.blocks = nn.ModuleList(_LookAtViews(c.dim, c.heads) for _ in range(c.blocks))
+        self.blocks = nn.ModuleList(_CrossAttention(c.dim, c.heads) for _ in range(c.blocks))
         self.up_quarter = conv(c.dim, c.decoder[0], kernel=1)
         self.join_quarter = conv(c.decoder[0] + c.quarter + c.fit[1], c.decoder[0])
         self.up_half = conv(c.decoder[0], c.decoder[1], kernel=1)
@@ -145,15 +145,15 @@ class SomHead(nn.Module):
     def forward(
         self, half: Tensor, quarter: Tensor, eighth: Tensor, objects: Tensor, keys: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Look for one object in each image.
+        """Segment one object in each image.
 
         Args:
-            half: From `SomQuery`, shape ``(N, half, 60, 80)``.
-            quarter: From `SomQuery`, shape ``(N, quarter, 30, 40)``.
-            eighth: From `SomQuery`, shape ``(N, eighth, 15, 20)``.
+            half: From `NanoSomQuery`, shape ``(N, half, 60, 80)``.
+            quarter: From `NanoSomQuery`, shape ``(N, quarter, 30, 40)``.
+            eighth: From `NanoSomQuery`, shape ``(N, eighth, 15, 20)``.
             objects: Object channels, shape ``(N, 5, 60, 80)``.
-            keys: From `SomReference`, shape ``(N, blocks, L, dim)``.
-            values: From `SomReference`, shape ``(N, blocks, L, dim)``.
+            keys: From `NanoSomReference`, shape ``(N, blocks, L, dim)``.
+            values: From `NanoSomReference`, shape ``(N, blocks, L, dim)``.
 
         Returns:
             Logits of the mask ``(N, 60, 80)``, and of the object being there at all ``(N,)``.
@@ -192,12 +192,12 @@ class NanoSom(nn.Module):
     def __init__(self, config: NanoSomConfig | None = None) -> None:
         super().__init__()
         self.config = config or NanoSomConfig()
-        self.reference = SomReference(self.config)
-        self.query = SomQuery(self.config)
-        self.head = SomHead(self.config)
+        self.reference = NanoSomReference(self.config)
+        self.query = NanoSomQuery(self.config)
+        self.head = NanoSomHead(self.config)
 
     def forward(self, image: Tensor, objects: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Look for ``T`` objects in each image.
+        """Segment ``T`` objects in each image.
 
         Args:
             image: Image channels ``(N, 8, 120, 160)``.

@@ -133,7 +133,7 @@ def _plain(function: Callable[..., Any]) -> Callable[[Attributes], Operator]:
 
 
 def _padding(a: Attributes) -> tuple[int, int]:
-    """Rows and columns around a picture."""
+    """Rows and columns around an image."""
     if a.get("auto_pad", b"NOTSET") != b"NOTSET":
         raise _UnknownVariant(f"auto_pad {a['auto_pad'].decode()}")
     top, left, bottom, right = a.get("pads", (0, 0, 0, 0))

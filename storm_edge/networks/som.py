@@ -157,7 +157,7 @@ class _Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One block: the image's tokens look at each other and at the views', then the views' at each other.
+    """One block: the image's tokens attend to each other and to the views', then the views' to each other.
 
     Queries and keys are norms of tokens plus positions, values the bare tokens. The image's residuals are normed
     after the sum, the views' not at all.

@@ -9,7 +9,7 @@ import pytest
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
-from storm_edge.calib.collect import Recording, collect
+from storm_edge.calib.collect import CalibrationRecording, collect
 from storm_edge.calib.sets import RowSource
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.manifest import write_manifest
@@ -44,7 +44,7 @@ def box(scene: Path) -> ObjectBundle:
 def test_a_set_tells_of_every_row_where_it_came_from(
     networks: NetworkBundle, scene: Path, box: ObjectBundle, tmp_path: Path
 ) -> None:
-    recording = Recording(scene=BopScene(scene), objects=[box], name="scene")
+    recording = CalibrationRecording(scene=BopScene(scene), objects=[box], name="scene")
     found = collect([recording], networks, tmp_path / "set", most=10)
     assert set(found.onnx_sha256) == {"refine", "score_features", "score_attention"}
     states = [source.state for source in found.row_sources["refine"]]
@@ -66,7 +66,7 @@ def test_nothing_registered_is_refused(networks: NetworkBundle, box: ObjectBundl
         return one
 
     scene = write_tiny_scene(tmp_path / "scene", edit_mask=speck)
-    recording = Recording(scene=BopScene(scene), objects=[box], name="scene")
+    recording = CalibrationRecording(scene=BopScene(scene), objects=[box], name="scene")
     with pytest.raises(InputError, match="1 objects, none registered"):
         collect([recording], networks, tmp_path / "set")
     assert not (tmp_path / "set").exists()

@@ -14,7 +14,7 @@ from storm_edge.errors import InputError
 SHA = "a" * 64
 
 
-def pictures(rng: np.random.Generator, count: int = 4) -> np.ndarray:
+def smooth_images(rng: np.random.Generator, count: int = 4) -> np.ndarray:
     """Something with neighbours that agree, ``(count, 3, 16, 16)``."""
     noise = rng.random((count * 3, 16, 16))
     smooth = np.stack([cv2.GaussianBlur(x, (0, 0), 2.0) for x in noise])
@@ -29,7 +29,7 @@ def write(out: Path, array: np.ndarray, name: str = "image") -> None:
 
 
 def test_rows_come_back_spread_over_the_set(tmp_path: Path, rng: np.random.Generator) -> None:
-    array = pictures(rng, 9)
+    array = smooth_images(rng, 9)
     write(tmp_path / "set", array)
     found = load_set(tmp_path / "set")
     assert found.count("net") == 9
@@ -39,7 +39,7 @@ def test_rows_come_back_spread_over_the_set(tmp_path: Path, rng: np.random.Gener
 
 
 def test_the_set_of_another_bundle_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
-    write(tmp_path / "set", pictures(rng))
+    write(tmp_path / "set", smooth_images(rng))
     found = load_set(tmp_path / "set")
     with pytest.raises(InputError, match=r"captured with net a{12} of bundle b, expected net b{12}"):
         found.rows("net", "b" * 64, most=1)
@@ -58,7 +58,7 @@ def test_the_set_of_another_bundle_is_refused(tmp_path: Path, rng: np.random.Gen
 )
 def test_data_of_no_use_is_refused(tmp_path: Path, rng: np.random.Generator, spoil, message: str, name: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
-        write(tmp_path / "set", spoil(pictures(rng)), name)
+        write(tmp_path / "set", spoil(smooth_images(rng)), name)
     assert not (tmp_path / "set").exists()
 
 
@@ -69,7 +69,7 @@ def test_noise_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
 
 
 def test_a_set_that_was_changed_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
-    write(tmp_path / "set", pictures(rng))
+    write(tmp_path / "set", smooth_images(rng))
     path = tmp_path / "set" / "net.npz"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="got sha256"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from storm_edge.bop.scene import BopScene
-from storm_edge.calib.collect import Recording, collect
+from storm_edge.calib.collect import CalibrationRecording, collect
 from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.api import TensorRt
 from storm_edge.engines.backends.tensorrt.build import build_engine
@@ -72,7 +72,7 @@ def bundle(api: TensorRt, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ready += [without_sweep(recipe, out) for recipe in some]
     export_bundle(ready, folder / "fp32", name="nano", options=ExportOptions(held_out=4, tensors_only=True))
     scene = write_tiny_scene(folder / "scene")
-    recording = Recording(
+    recording = CalibrationRecording(
         scene=BopScene(scene), objects=[onboard(scene / MODEL, "mm", view_subdivisions=1)], name="scene"
     )
     rows = collect([recording], NetworkBundle.load(folder / "fp32"), folder / "set")

@@ -1,8 +1,8 @@
 """STORM's SOM: its inputs, and what its logits mean in the image (reference-networks 2).
 
-The engines are ``som_reference``, ``som_query`` and ``som_head`` of `storm_edge.export.som`. `pipeline.segment.maps`
-puts it beside the other ways to find an object. SOM was never taught to say that an object is absent: that is decided
-here, by how much of the image it marks and how probable its most probable pixel is.
+The engines are ``som_reference``, ``som_query`` and ``som_head`` of `storm_edge.export.networks.som`.
+`pipeline.segment.maps` puts it beside the other ways to find an object. SOM was never taught to say that an object is
+absent: that is decided here, by how much of the image it marks and how probable its most probable pixel is.
 """
 
 from __future__ import annotations
