@@ -1,8 +1,8 @@
 """The device kernels run on: start Warp quietly, name a device, refuse one that is not here.
 
-Called by all code that allocates kernel buffers. Every kernel is one source for CPU and CUDA; what differs is how much
-work one thread is given (`thread_span`): on a GPU a thread is cheap and takes one item, on a CPU Warp runs threads one
-after the other on one core, so that a thread takes all items of a row and keeps its pose in registers.
+Called by all code that allocates kernel buffers. Every kernel is one source for CPU and CUDA; what differs is how
+much work one thread is given (`thread_span`): on a GPU a thread is cheap and takes one item, on a CPU Warp runs
+threads one after the other on one core, so that a thread takes all items of a row and keeps its pose in registers.
 """
 
 import functools
