@@ -5,8 +5,9 @@ is. So every candidate is registered with a fast schedule and scored; the best o
 as found only where its presence probability is high. The highest wins, and a detection at the object's last place
 wins a close call, so that of two equal objects the same one is found every time.
 
-The work comes in chunks, as in `pipeline.register.registrar`, for loops that must not wait. Scores and decisions are
-in `pipeline.detect.candidate_scoring`; the state of a search is a `SearchState`, and a detector keeps none of it.
+The work comes in chunks, as in `pipeline.register.registrar`, for loops that must not wait. Here is what is tried in
+which order; `pipeline.detect.candidate_registrar` makes detections, and decisions between them are in
+`pipeline.detect.candidate_scoring`. The state of a search is a `SearchState`, and a detector keeps none of it.
 """
 
 from __future__ import annotations
@@ -19,25 +20,20 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
-from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect import candidate_scoring as scoring
+from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar
 from storm_edge.pipeline.detect.config import DetectConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, DetectionResult, SearchState, TrackPrior
-from storm_edge.pipeline.detect.mask_trimming import trim_mask
-from storm_edge.pipeline.detect.pose_features import PoseFeatureExtractor, presence_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
-from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
-
-Float64 = NDArray[np.float64]
 
 _log = logging.getLogger(__name__)
 
@@ -75,17 +71,14 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
-        self._fast, self._refined = (
-            Registrar(item, networks, config=schedule, geometry=geometry, options=options)
-            for schedule in (self._config.fast, self._config.refined)
+        self._registrar = CandidateRegistrar(
+            item, networks, self.embedding, self._config, geometry=geometry, options=options
         )
-        self._feature_extractor = PoseFeatureExtractor(item, self.embedding, self._config.features, geometry)
 
     @property
     def non_finite_count(self) -> dict[str, int]:
         """Answers so far that were no numbers, by network; see `Registrar.non_finite_count`."""
-        fast, refined = self._fast.non_finite_count, self._refined.non_finite_count
-        return {network: fast[network] + refined[network] for network in fast}
+        return self._registrar.non_finite_count
 
     def detect(
         self,
@@ -188,7 +181,7 @@ class Detector:
         """Register candidates with the fast schedule until one ends the search."""
         for candidate in candidates:
             search.registered.append(candidate)
-            detection = yield from self._detection(search, self._fast, candidate, candidate.mask)
+            detection = yield from self._registrar.register_fast(search, candidate)
             if detection is not None:
                 search.detections.append(detection)
                 if self._ends_search(search, detection):
@@ -201,66 +194,10 @@ class Detector:
         for index in scoring.select_for_refinement(detections, budget, self._config.refine_margin):
             if budget.accept_fast and scoring.needs_no_refinement(detections[index], self._config):
                 break
-            detections[index] = yield from self._refine(search, detections[index])
+            detections[index] = yield from self._registrar.refine(search, detections[index])
             if self._ends_search(search, detections[index]):
                 break
         self._sort(search)
-
-    def _refine(self, search: SearchState, first: Detection) -> Generator[str, None, Detection]:
-        """The same place again with the long schedule: which side the object shows is decided here.
-
-        No mask is always the right one: what speaks for the object may lack its handle or take in a hand, and both
-        turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
-        """
-        best, candidate = first, first.candidate
-        for mask in (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]:
-            if mask is None and best.features.alignment_residual < self._config.good_alignment_residual:
-                break
-            other = yield from self._detection(search, self._refined, candidate, best.mask if mask is None else mask)
-            if other is not None and scoring.is_better(other, best, self._config):
-                best = other
-        return best
-
-    def _detection(
-        self, search: SearchState, registrar: Registrar, candidate: Candidate, mask: NDArray[np.bool_]
-    ) -> Generator[str, None, Detection | None]:
-        """Register a mask for a candidate and score the pose; None if that is impossible."""
-        try:
-            registration = yield from registrar.chunks(search.buffers, mask)
-        except (MaskError, UnitError):
-            return None  # four pixels, or a speck: not worth a message, there may be others
-        T = registration.T_cam_centre
-        if registrar is self._refined:
-            T = yield from self._best_aligned(search.buffers, registration.ranked)
-        visible = self._feature_extractor.visible_model(search.frame, T)
-        features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
-        yield "judge"
-        config = self._config.presence
-        prior_logit = search.prior_logit + scoring.learned_colour_logit(
-            search.frame, visible.mask, search.colour_log_odds, config
-        )
-        return Detection(
-            mask=visible.mask,
-            candidate=candidate,
-            T_cam_centre=T,
-            presence_probability=presence_probability(features, prior_logit, config),
-            features=features,
-        )
-
-    def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
-        """The pose of a last ranking ``(N, 4, 4)`` with the smallest alignment residual."""
-        best: Float64 = ranked[0]
-        least = np.inf
-        apart: list[Float64] = []
-        for T in ranked:
-            if any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
-                continue
-            apart.append(T)
-            alignment_residual = self._feature_extractor.alignment_residual(buffers, T)
-            yield "judge"
-            if alignment_residual < least:
-                best, least = T, alignment_residual
-        return best
 
     def _ends_search(self, search: SearchState, detection: Detection) -> bool:
         return scoring.ends_search(detection, search.last_T_cam_centre, self._diameter_m, self._config)

@@ -169,8 +169,9 @@ def test_a_search_after_a_loss_does_not_refine_what_is_certain(
 ) -> None:
     frame = staged.frame()
     asked = []
-    refined = detector._refined.chunks
-    monkeypatch.setattr(detector._refined, "chunks", lambda *a, **k: (asked.append(1), refined(*a, **k))[1])
+    registrar = detector._registrar._refined
+    refined = registrar.chunks
+    monkeypatch.setattr(registrar, "chunks", lambda *a, **k: (asked.append(1), refined(*a, **k))[1])
     found = detector.detect(frame, staged.buffers(frame), budget=REACQUIRE).found
     assert found is not None
     assert not asked

@@ -1,0 +1,124 @@
+"""From one mask to one scored detection: registration, the choice among its last poses, features and probability.
+
+`pipeline.detect.detector` decides which masks are registered, and what becomes of the detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
+from storm_edge.errors import MaskError, UnitError
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect import candidate_scoring as scoring
+from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.detection import Detection, SearchState
+from storm_edge.pipeline.detect.mask_trimming import trim_mask
+from storm_edge.pipeline.detect.pose_features import PoseFeatureExtractor, presence_probability
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.config import GeometricConfig
+from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.segment.segmentation import Candidate
+from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
+
+Float64 = NDArray[np.float64]
+
+
+class CandidateRegistrar:
+    """Registers candidates of one object, by a fast and by a refined schedule; buffers are made here.
+
+    Args:
+        item: The object; its device is used.
+        networks: For registration, if its schedules ask networks.
+        embedding: The segmenter's embedding of the object.
+        config: Schedules and scores.
+        geometry: The geometric refinement of its registrations.
+        options: Where and how the engines run.
+    """
+
+    def __init__(
+        self,
+        item: ObjectOnDevice,
+        networks: NetworkBundle | None,
+        embedding: TemplateEmbedding,
+        config: DetectConfig,
+        *,
+        geometry: GeometricConfig | None,
+        options: EngineOptions | None,
+    ) -> None:
+        self._diameter_m, self._config = item.bundle.diameter_m, config
+        self._fast, self._refined = (
+            Registrar(item, networks, config=schedule, geometry=geometry, options=options)
+            for schedule in (config.fast, config.refined)
+        )
+        self._feature_extractor = PoseFeatureExtractor(item, embedding, config.features, geometry)
+
+    @property
+    def non_finite_count(self) -> dict[str, int]:
+        """Answers so far that were no numbers, by network; see `Registrar.non_finite_count`."""
+        fast, refined = self._fast.non_finite_count, self._refined.non_finite_count
+        return {network: fast[network] + refined[network] for network in fast}
+
+    def register_fast(self, search: SearchState, candidate: Candidate) -> Generator[str, None, Detection | None]:
+        """Register a candidate's mask with the fast schedule; None if that is impossible."""
+        return (yield from self._detection(search, self._fast, candidate, candidate.mask))
+
+    def refine(self, search: SearchState, first: Detection) -> Generator[str, None, Detection]:
+        """The same place again with the refined schedule: which side the object shows is decided here.
+
+        No mask is always the right one: what speaks for the object may lack its handle or take in a hand, and both
+        turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
+        """
+        best, candidate = first, first.candidate
+        for mask in (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]:
+            if mask is None and best.features.alignment_residual < self._config.good_alignment_residual:
+                break
+            other = yield from self._detection(search, self._refined, candidate, best.mask if mask is None else mask)
+            if other is not None and scoring.is_better(other, best, self._config):
+                best = other
+        return best
+
+    def _detection(
+        self, search: SearchState, registrar: Registrar, candidate: Candidate, mask: NDArray[np.bool_]
+    ) -> Generator[str, None, Detection | None]:
+        """Register a mask for a candidate and score the pose; None if that is impossible."""
+        try:
+            registration = yield from registrar.chunks(search.buffers, mask)
+        except (MaskError, UnitError):
+            return None  # four pixels, or a speck: not worth a message, there may be others
+        T = registration.T_cam_centre
+        if registrar is self._refined:
+            T = yield from self._best_aligned(search.buffers, registration.ranked)
+        visible = self._feature_extractor.visible_model(search.frame, T)
+        features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
+        yield "judge"
+        config = self._config.presence
+        prior_logit = search.prior_logit + scoring.learned_colour_logit(
+            search.frame, visible.mask, search.colour_log_odds, config
+        )
+        return Detection(
+            mask=visible.mask,
+            candidate=candidate,
+            T_cam_centre=T,
+            presence_probability=presence_probability(features, prior_logit, config),
+            features=features,
+        )
+
+    def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
+        """The pose of a last ranking ``(N, 4, 4)`` with the smallest alignment residual."""
+        best: Float64 = ranked[0]
+        least = np.inf
+        apart: list[Float64] = []
+        for T in ranked:
+            if any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
+                continue
+            apart.append(T)
+            alignment_residual = self._feature_extractor.alignment_residual(buffers, T)
+            yield "judge"
+            if alignment_residual < least:
+                best, least = T, alignment_residual
+        return best
