@@ -99,7 +99,7 @@ def run_one(task: Task) -> list[FrameRecord] | None:
 def _followed(task: Task, path: Path, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
     """What the loop said of every frame that it was given; one that was passed over is missing."""
     networks = None if task.bundle == "none" else NetworkBundle.load(task.bundle)
-    config = StormConfig(loop=SessionConfig(tracker=task.tracker))
+    config = StormConfig(session=SessionConfig(tracker=task.tracker))
     with ExitStack() as stack:
         lane, pacer, scene = None, None, BopScene(path)
         if task.rate_hz is not None:

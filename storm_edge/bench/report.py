@@ -19,10 +19,12 @@ from storm_edge.bench.player import END_TO_END, Phase
 from storm_edge.bench.plot import plot_record
 from storm_edge.bench.runner import BenchRun
 from storm_edge.choices import BenchMode
+from storm_edge.config.tree import differences
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.environment import command_line, machine, versions
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.files import atomic_folder
+from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import MachineProfile
 from storm_edge.percentiles import first_and_last, percentiles
 
@@ -56,6 +58,7 @@ def make_record(
         "rate_hz": plan.rate_hz,
         "locate": "beside" if plan.beside else "between",
         "tracker": run.tracker,
+        "config": {key: value for key, (value, _) in differences(plan.config, StormConfig()).items()},
         "device": describe_device(plan.device),
         "machine": machine(),
         "bundle": _describe_bundle(run.networks),
@@ -158,7 +161,6 @@ def _describe_profile(profile: MachineProfile, run: BenchRun) -> dict[str, Any]:
         "memory_mib": profile.memory_mib,
         "within_memory": None if peak_mib is None else peak_mib <= profile.memory_mib,
         "estimated_network_ms": estimate_ms,
-        "config": profile.config,
     }
 
 

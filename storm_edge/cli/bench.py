@@ -157,7 +157,7 @@ def _plan(options: BenchOptions, machine: MachineProfile | None) -> BenchPlan:
     Pacer(options.rate)
     config = open_config(None, options.settings) if machine is None else machine.config
     if options.tracker is not None:
-        config = replace(config, loop=replace(config.loop, tracker=options.tracker))
+        config = replace(config, session=replace(config.session, tracker=options.tracker))
     return BenchPlan(
         mode=options.mode,
         frame_count=FRAME_COUNTS[options.mode] if options.frames is None else options.frames,

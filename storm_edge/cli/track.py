@@ -74,7 +74,7 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     config = open_config(profile, settings)
     if tracker is not None:
-        config = replace(config, loop=replace(config.loop, tracker=tracker))
+        config = replace(config, session=replace(config.session, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
     recording = open_scene(scene, labels)

@@ -150,7 +150,7 @@ def as_markdown(default: Config) -> str:
         "",
         "```yaml",
         "config:",
-        "  loop: {verify_every: 5}",
+        "  session: {verify_every: 5}",
         "  state_machine.found_above: 0.7",
         "```",
         "",

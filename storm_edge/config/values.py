@@ -49,7 +49,7 @@ def with_settings(config: AnyConfig, settings: Sequence[str], *, source: object 
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
         if not (key and equals):
-            raise ConfigError(mismatch(source, repr(setting), "KEY=VALUE", "write it as in loop.verify_every=5"))
+            raise ConfigError(mismatch(source, repr(setting), "KEY=VALUE", "write it as in session.verify_every=5"))
         try:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError:

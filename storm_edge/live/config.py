@@ -19,9 +19,9 @@ class ScoreThresholds(Config):
     """How the scores of one source are read."""
 
     suspect_below: float = tuned(unit="1", low=0.0, high=1.0)
-    """A score that leaves the average below this is a doubt."""
+    """A track is suspect when the average of its scores falls below this."""
     trust_above: float = tuned(unit="1", low=0.0, high=1.0)
-    """An average from here on ends a doubt; a found pose needs at least this score."""
+    """A suspect track is trusted again when the average reaches this; a found pose needs at least this score."""
     newest_weight: float = tuned(0.5, unit="1", low=0.001, high=1.0)
     """Weight of the newest score in the exponential moving average."""
 
@@ -29,49 +29,48 @@ class ScoreThresholds(Config):
         super().__post_init__()
         if self.suspect_below > self.trust_above:
             got = f"suspect_below {self.suspect_below:g}, trust_above {self.trust_above:g}"
-            raise ConfigError(mismatch("vote", got, "suspect_below <= trust_above", "correct the thresholds"))
+            raise ConfigError(mismatch("scores", got, "suspect_below <= trust_above", "correct the thresholds"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateMachineConfig(Config):
-    """When a track is doubted and dropped, and how often the object is searched for."""
+    """When a track is suspect, trusted or lost, and how often the object is searched for."""
 
     geometry: ScoreThresholds = field(default_factory=lambda: ScoreThresholds(suspect_below=0.4, trust_above=0.5))
-    """How the geometric score is read."""
+    """How the geometric scores are read."""
     network: ScoreThresholds = field(default_factory=lambda: ScoreThresholds(suspect_below=0.5, trust_above=0.6))
-    """How the verifier network is read."""
-    lost_after: int = tuned(3, unit="frames", low=1, high=1000)
-    """Doubts of one source in a row after which the track is lost."""
+    """How the verifier's scores are read."""
+    lost_after: int = tuned(3, unit="scores", low=1, high=1000)
+    """The track is lost after so many low averages of one source in a row."""
     silence_s: float = tuned(0.5, unit="s", low=0.01, high=60.0)
-    """A source's score is forgotten after this time; when there is none of any source, that is a doubt."""
+    """A source's average is dropped after this time without a score; a track without any average is suspect."""
     found_above: float = tuned(0.65, unit="1", low=0.0, high=1.0, record="recovery")
-    """A found pose with a lower score is not worth tracking forward."""
-    propagated_above: float = tuned(0.6, unit="1", low=0.0, high=1.0, record="recovery")
-    """Geometric score from which a pose that was tracked forward is believed, more than a track needs to go on, where
-    the object was never followed or no network votes."""
+    """A found pose with a lower score is not propagated to the newest frame."""
+    propagated_above: float = tuned(0.6, unit="1", low=0.0, high=1.0)
+    """Geometric score from which a propagated pose is accepted where the object was never tracked or there is no
+    verifier: more than a track needs to go on."""
     propagated_mean_above: float = tuned(0.82, unit="1", low=0.0, high=1.0, record="recovery")
-    """Mean of both scores from which it is after a loss. Either alone takes wrong places for the object: a stone in
-    place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78. Wrong places came to
-    0.8, a twentieth of the right ones is below this bound and costs another attempt. Before the first track there is
-    no memory to compare with, and a search that was thorough."""
+    """Mean of both scores from which a propagated pose is accepted after a loss. Either alone takes wrong places for
+    the object: a stone in place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78.
+    Wrong places came to 0.8; a twentieth of the right ones is below this bound and costs another attempt."""
     propagation_slack: int = tuned(1, unit="frames", low=0, high=100)
-    """A forwarded pose counts as present when it is at most this many frames behind the newest."""
+    """A propagated pose counts as present when it is at most this many frames behind the newest."""
     local_search_for_s: float = tuned(10.0, unit="s", low=0.0, high=3600.0)
-    """For this long after the last trusted pose, search around it before the whole image; an occlusion of 40 frames
-    and its failed attempts must fit in."""
+    """For this long after the last trusted pose, a search begins around it; an occlusion of 40 frames and the
+    attempts that fail meanwhile must fit in."""
     local_search_attempts: int | None = tuned(1, unit="attempts", low=0, high=1000, record="recovery")
-    """How many attempts after the loss of a track that had settled begin there; none: all of them. What hides for
+    """How many attempts begin there after the loss of a track that had settled; none: all of them. What is hidden for
     longer comes back elsewhere, and the whole image holds the old place too."""
     cool_down_s: float = tuned(0.03, unit="s", low=0.001, high=60.0, record="recovery")
     """Wait after the first failed attempt, or after losing a track that had not settled; doubles each time."""
     longest_wait_s: float = tuned(0.07, unit="s", low=0.001, high=3600.0, record="recovery")
-    """The wait stops growing here."""
+    """The wait grows up to this."""
     settled_s: float = tuned(1.0, unit="s", low=0.001, high=3600.0)
-    """A track that lasted this long was a success: the wait starts anew."""
+    """A track that lasted this long has settled: the next wait is short again."""
     attempt_timeout_s: float = tuned(20.0, unit="s", low=0.1, high=3600.0)
-    """An attempt without an end after this time is given up."""
+    """An attempt without a result after this time is cancelled."""
     remember_every: int = tuned(10, unit="frames", low=1, high=10_000)
-    """Frames between crops that the verifier's memory is given."""
+    """Frames between crops that the verifier remembers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +88,8 @@ class ScheduleConfig(Config):
     verify_within: int = tuned(2, unit="frames", low=1, high=10_000)
     """While verifying waits, at least one chunk of it begins every so many frames."""
     locate_within: int = tuned(2, unit="frames", low=1, high=10_000)
-    """While locating waits, at least one chunk of it begins every so many frames. A catch-up tracker that follows 3
-    frames per chunk (``loop.frames_per_chunk``) never catches up if this is 3 or more and its chunks fit nowhere."""
+    """While locating waits, at least one chunk of it begins every so many frames. A catch-up tracker that tracks 3
+    frames per chunk (``session.frames_per_chunk``) never catches up if this is 3 or more and no chunk fits."""
     silence_s: float = tuned(0.5, unit="s", low=0.001, high=3600.0)
     """When no frame is tracked for this long after one was due, the frames have stopped: no deadline holds."""
 
@@ -113,7 +112,7 @@ class LanesConfig(Config):
     frame's p99 of waiting for one fell by a tenth to a half in each of four comparisons, its mean did not, and
     searches took as long. 10 was no better: who waits for a core may hold the interpreter."""
     poll_s: float = tuned(0.05, unit="s", low=0.001, high=10.0)
-    """Time between two checks of a chunk that somebody waits for."""
+    """Time between two checks of a chunk whose result is awaited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,7 @@ class SessionConfig(Config):
     """Frames that the catch-up tracker follows in one chunk."""
     kept_frames: int = tuned(60, unit="frames", low=1, high=10_000)
     """Frames kept for the catch-up tracker: 2 s at 30 Hz, 2 MiB each at 640x480."""
-    thorough_every: int = tuned(30, unit="attempts", low=1, high=10_000, record="recovery")
+    full_search_every: int = tuned(30, unit="attempts", low=1, high=10_000, record="recovery")
     """After a loss every so manieth attempt in a row has the full search budget; the others the small one."""
     verify_every: int = tuned(3, unit="frames", low=1, high=10_000)
     """Frames between questions to the verifier while the track is not suspect; a suspect one is verified on every
@@ -177,12 +176,12 @@ class StormConfig(PipelineConfig):
     """Every tuned number of the program: the pipeline's stages, and the loop around them."""
 
     state_machine: StateMachineConfig = field(default_factory=StateMachineConfig)
-    """When a pose is doubted, dropped and searched for."""
+    """When a track is suspect, trusted or lost, and when the object is searched for."""
     lanes: LanesConfig = field(default_factory=LanesConfig)
     """Work beside the frames."""
     frame_gate: FrameGateConfig = field(default_factory=FrameGateConfig)
     """Which frames of a camera are used, and by which clock."""
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
     """When a stage of the session hangs."""
-    loop: SessionConfig = field(default_factory=SessionConfig)
+    session: SessionConfig = field(default_factory=SessionConfig)
     """How much is done per frame, and how often."""

@@ -122,7 +122,7 @@ class ActionExecutor:
 
     def _register_mask(self, action: RegisterMask, state: ObjectState) -> None:
         prior = self.track_prior
-        is_brief = prior is not None and (state.failure_count + 1) % self._config.loop.thorough_every
+        is_brief = prior is not None and (state.failure_count + 1) % self._config.session.full_search_every
         budget = self._config.detect.reacquire if is_brief else self._config.detect.full
         self._set_work(action.attempt, self._task.register_candidates(action.attempt, prior, budget))
 

@@ -41,11 +41,11 @@ def with_chunks(config: StormConfig, *, beside: bool) -> StormConfig:
     """The same configuration with all registrations in chunks of the size asked for.
 
     Args:
-        config: Its ``loop.register_chunk``, if it has one, is the size.
+        config: Its ``session.register_chunk``, if it has one, is the size.
         beside: Whether they run on a lane beside the frames.
     """
-    loop = config.loop
-    chunk = loop.register_chunk or (loop.register_chunk_beside if beside else None)
+    session = config.session
+    chunk = session.register_chunk or (session.register_chunk_beside if beside else None)
     if chunk is None:
         return config
     detect = replace(
@@ -204,7 +204,7 @@ class ObjectFactory:
             self._segmenter = make_segmenter(
                 self._search_networks, config=config.segment, sam2=sam2, device=device, options=self._options
             )
-            if (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
+            if (config.session.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED:
                 self._group = make_batched_group(networks, config, device=device, options=self._options)
         self._config = with_chunks(config, beside=lane is not None)
 

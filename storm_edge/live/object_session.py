@@ -79,7 +79,7 @@ class ObjectSession:
         self.bundle: ObjectBundle = parts.item.bundle
         self.group = parts.group
         self.device: str = parts.item.device.alias
-        self._parts, self._config = parts, config.loop
+        self._parts, self._config = parts, config.session
         self._executor = ActionExecutor(parts, config)
         self._tracker, self._task, self._lane = parts.tracker, parts.recovery_task, parts.recovery_lane
         self._verification, self._engine_recovery = parts.verification, parts.engine_recovery

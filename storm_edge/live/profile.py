@@ -178,7 +178,7 @@ def _network_frame_ms(device: str, sustained_gmac_s: float | None, config: Storm
     track = config.track
     if sustained_gmac_s is None or track.stepwise.ask_network == "never":
         return None
-    is_batched = (config.loop.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED
+    is_batched = (config.session.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED
     iterations = track.batched.network_iterations if is_batched else track.stepwise.network_iterations
-    gmac = iterations * REFINE_GMAC + VERIFY_GMAC / config.loop.verify_every
+    gmac = iterations * REFINE_GMAC + VERIFY_GMAC / config.session.verify_every
     return round(1e3 * gmac / sustained_gmac_s, 2)

@@ -73,8 +73,8 @@ class RecoveryTask:
         self._registrar, self._tracker = stages.registrar, stages.tracker
         self._detector, self._verify = stages.detector, stages.verify
         self._local_search = config.reacquire.local_search
-        self._frames_per_chunk = config.loop.frames_per_chunk
-        self._frames: deque[Frame] = deque(maxlen=config.loop.kept_frames)
+        self._frames_per_chunk = config.session.frames_per_chunk
+        self._frames: deque[Frame] = deque(maxlen=config.session.kept_frames)
         self._buffers: FrameBuffers | None = None
         self._step: TrackStep | None = None  # of the catch-up tracker
         self._catch_up_index: int | None = None  # the frame that it has come to

@@ -22,7 +22,7 @@ class TrackConfig(Config):
     """Tracking from frame to frame, by either tracker."""
 
     stepwise: StepwiseTrackConfig = field(default_factory=StepwiseTrackConfig)
-    """Each object by itself; also what the batched tracker does again where it doubts a frame."""
+    """Each object by itself; also the fallback of the batched tracker, for frames that it does not trust."""
     batched: BatchedTrackConfig = field(default_factory=BatchedTrackConfig)
     """All objects in one step. RefineNet is part of it unless ``stepwise.ask_network`` is ``never``."""
 

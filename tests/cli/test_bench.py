@@ -149,7 +149,7 @@ def profile(folder: Path, **changes: object) -> Path:
         "camera": {"width_px": 96, "height_px": 72, "rate_hz": 20},
         "version": 2,
         "search": "between",
-        "config": {"loop": {"register_chunk": 8}},
+        "config": {"session": {"register_chunk": 8}},
         **changes,
     }
     path = folder / "profile.yaml"
@@ -165,7 +165,7 @@ def test_a_profile_is_timed(storm_edge: Command, options: list[object], tmp_path
     assert record["rate_hz"] == 20.0  # the profile's; the bundle is the option's
     assert record["bundle"]["name"] == "none"
     assert record["profile"]["machine"] == "here"
-    assert record["profile"]["config"]["loop"]["register_chunk"] == 8
+    assert record["config"] == {"session.register_chunk": 8}
 
 
 @pytest.mark.parametrize(

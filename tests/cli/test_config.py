@@ -11,7 +11,7 @@ PROFILE = ROOT / "runtime" / "cpu.yaml"
 
 def test_the_tree_is_printed_with_what_a_profile_and_settings_change(storm_edge: Command) -> None:
     ended = storm_edge(
-        "config", "show", "--profile", PROFILE, "--set", "loop.verify_every=7", "--set", "loop.tracker=none"
+        "config", "show", "--profile", PROFILE, "--set", "session.verify_every=7", "--set", "session.tracker=none"
     )
     assert (ended.status, ended.err) == (0, "")
     starred = [line.split()[1] for line in ended.out.splitlines() if line.startswith("*")]
@@ -21,22 +21,22 @@ def test_the_tree_is_printed_with_what_a_profile_and_settings_change(storm_edge:
 
 
 def test_json_lists_every_key(storm_edge: Command) -> None:
-    found = json.loads(storm_edge("config", "show", "--json", "--set", "loop.verify_every=7").out)
-    assert (found["loop.verify_every"]["value"], found["loop.verify_every"]["default"]) == (7, 3)
+    found = json.loads(storm_edge("config", "show", "--json", "--set", "session.verify_every=7").out)
+    assert (found["session.verify_every"]["value"], found["session.verify_every"]["default"]) == (7, 3)
 
 
 def test_a_profile_is_checked(storm_edge: Command, tmp_path: Path) -> None:
     ended = storm_edge("config", "check", PROFILE)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == f"{PROFILE}: right, for machine cpu"
-    assert "loop.register_chunk: 12 (default none)" in ended.out.splitlines()
+    assert "session.register_chunk: 12 (default none)" in ended.out.splitlines()
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(PROFILE.read_text().replace("register_chunk", "register_chnk"))
     refused = storm_edge("config", "check", wrong)
     assert (refused.status, refused.out) == (1, "")
     assert refused.err == (
-        f"error: {wrong}: got unknown key 'loop.register_chnk', expected a key of the configuration; "
-        "did you mean 'loop.register_chunk'?\n"
+        f"error: {wrong}: got unknown key 'session.register_chnk', expected a key of the configuration; "
+        "did you mean 'session.register_chunk'?\n"
     )
 
 
@@ -45,10 +45,10 @@ def test_a_wrong_setting_is_refused_in_one_line(storm_edge: Command, tmp_path: P
         ("track", tmp_path, "--object", "x", "--out", tmp_path / "out"),
         ("demo", "--out", tmp_path / "out"),
     ):
-        ended = storm_edge(*command, "--set", "loop.verify_every=0")
+        ended = storm_edge(*command, "--set", "session.verify_every=0")
         assert (ended.status, ended.out) == (1, "")
         assert ended.err == (
-            "error: --set: loop.verify_every: got 0, expected 1 to 10000 [frames]; correct that value\n"
+            "error: --set: session.verify_every: got 0, expected 1 to 10000 [frames]; correct that value\n"
         )
     assert not (tmp_path / "out").exists()
     assert storm_edge("config", "show", "--markdown", "--json").status == 1

@@ -31,7 +31,7 @@ from tests.live.test_session import Starting, at, named, two_mugs
 from tests.pipeline.track.test_batched import two_objects
 from tests.staged import Staged
 
-BATCHED = StormConfig(loop=SessionConfig(tracker=TrackerKind.BATCHED))
+BATCHED = StormConfig(session=SessionConfig(tracker=TrackerKind.BATCHED))
 
 
 def error_m(staged: Staged, track: Track, T: np.ndarray) -> float:

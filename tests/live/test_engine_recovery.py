@@ -104,7 +104,7 @@ def test_a_tracked_frame_survives_one_fault_and_the_second_is_the_end(
 ) -> None:
     networks = FaultyBundle.nano()
     (loop,) = make_object_sessions(
-        [staged.bundle], networks, config=replace(ALWAYS, loop=SessionConfig(verify_every=1))
+        [staged.bundle], networks, config=replace(ALWAYS, session=SessionConfig(verify_every=1))
     )
     player = Player(staged, loop)
     assert {track.state for track in player.play(3)} == {TrackState.TRACKING}

@@ -34,7 +34,7 @@ def test_every_registration_works_in_chunks_of_the_size_asked_for(
     monkeypatch.setattr(assembly, "Detector", Noted)
     lane = BackgroundLane() if beside else None
     (loop,) = make_object_sessions(
-        [staged.bundle], None, config=StormConfig(loop=SessionConfig(register_chunk=asked)), lane=lane
+        [staged.bundle], None, config=StormConfig(session=SessionConfig(register_chunk=asked)), lane=lane
     )
     assert [*seen, loop._parts.registrar._config.chunk] == [expected] * 3
 
@@ -49,7 +49,7 @@ def test_an_object_with_detector_and_verifier_is_uploaded_once(
 ) -> None:
     """Registrars, judges, refiners, trackers and verifiers used to upload it for themselves, eleven times."""
     bundle = replace(staged.bundle, mesh_lod=replace(staged.bundle.mesh_lod))
-    config = StormConfig(loop=SessionConfig(tracker=tracker))
+    config = StormConfig(session=SessionConfig(tracker=tracker))
     (loop,) = make_object_sessions([bundle], NetworkBundle.load("nano"), config=config)
     assert loop.can_search
     assert uploads.of(bundle) == {"mesh": 1, "mesh_lod": 1, "viewpoints": 1}
@@ -74,7 +74,7 @@ def test_every_stage_is_made_with_its_part_of_the_tree(
 
     for name in ("Segmenter", "Detector", "Registrar", "StepwiseTracker", "BatchedGroup", "open_verifier"):
         note(name)
-    config = StormConfig(loop=SessionConfig(tracker=tracker))
+    config = StormConfig(session=SessionConfig(tracker=tracker))
     config = replace(config, **{f.name: replace(getattr(config, f.name)) for f in fields(config)})  # parts of its own
     make_object_sessions([staged.bundle], NetworkBundle.load("nano"), config=config)
     assert given["Segmenter"][0]["config"] is config.segment

@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
     "camera": {"width_px": 640, "height_px": 480, "rate_hz": 25},
     "search": "beside",
     "config": {
-        "loop": {"tracker": "batched", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
+        "session": {"tracker": "batched", "chunks_per_frame": 7, "register_chunk": 21, "verify_every": 4},
         "track": {"stepwise": {"ask_network": "always", "network_iterations": 3}, "batched.zero_copy": True},
     },
     "sustained_gmac_s": 3000.0,
@@ -56,28 +56,29 @@ def test_a_profile_becomes_values_once(tmp_path: Path) -> None:
     assert (profile.device, profile.bundle, profile.size_px, profile.rate_hz) == ("cpu", "nano", (480, 640), 25.0)
     assert profile.period_ms == 40.0
     assert profile.beside
-    loop, track = profile.config.loop, profile.config.track
-    assert (loop.chunks_per_frame, loop.register_chunk, loop.verify_every, loop.frames_per_chunk) == (7, 21, 4, 3)
+    session, track = profile.config.session, profile.config.track
+    assert (session.chunks_per_frame, session.register_chunk, session.verify_every) == (7, 21, 4)
+    assert session.frames_per_chunk == 3
     assert (track.stepwise.ask_network, track.stepwise.network_iterations) == ("always", 3)
-    assert (loop.tracker, track.batched.network_iterations, track.batched.zero_copy) == (
+    assert (session.tracker, track.batched.network_iterations, track.batched.zero_copy) == (
         TrackerKind.BATCHED,
         1,
         True,
     )
-    assert read_profile(write(tmp_path, changed("config.loop.tracker", None))).config.loop.tracker is None
+    assert read_profile(write(tmp_path, changed("config.session.tracker", None))).config.session.tracker is None
 
 
 def test_settings_go_before_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
-    settings = ["loop.verify_every=5", "loop.verify_every=6", "track.stepwise.ask_network=in doubt"]
+    settings = ["session.verify_every=5", "session.verify_every=6", "track.stepwise.ask_network=in doubt"]
     config = read_profile(path, settings).config
-    assert (config.loop.verify_every, config.loop.register_chunk) == (6, 21)
+    assert (config.session.verify_every, config.session.register_chunk) == (6, 21)
     assert config.track.stepwise.ask_network == "in doubt"
-    for settings in (["loop.verify_every"], ["=5"], [""]):
+    for settings in (["session.verify_every"], ["=5"], [""]):
         with pytest.raises(ConfigError, match=r"--set: got .*, expected KEY=VALUE"):
             read_profile(path, settings)
-    with pytest.raises(ConfigError, match=r"--set: loop.verify_every: got 0, expected 1 to 10000"):
-        read_profile(path, ["loop.verify_every=0"])
+    with pytest.raises(ConfigError, match=r"--set: session.verify_every: got 0, expected 1 to 10000"):
+        read_profile(path, ["session.verify_every=0"])
 
 
 def test_every_key_of_the_tree_may_stand_in_a_profile(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
     for path in SHIPPED:
         shipped = read_profile(path)
         assert shipped.backend.runs_engines == (shipped.device == "cuda")
-        assert shipped.config.loop.tracker is TrackerKind.on(shipped.device)
+        assert shipped.config.session.tracker is TrackerKind.on(shipped.device)
 
 
 @pytest.mark.parametrize(
@@ -120,17 +121,17 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
         ("camera.rate", 30, "unknown key 'camera.rate', expected a key of a profile; did you mean 'rate_hz'?"),
         ("qqq", 1, "known keys are ['backend'"),
         ("config.detect.candidtaes", 1, "unknown key 'detect.candidtaes', expected a key of the configuration;"),
-        ("config.loop.verify_evry", 1, "did you mean 'loop.verify_every'?"),
-        ("config.verify_every", 1, "did you mean 'loop.verify_every'?"),
-        ("config.state_machine.lost_after", 0, "state_machine.lost_after: got 0, expected 1 to 1000 [frames];"),
-        ("config.state_machine.geometry.trust_above", 0.1, "state_machine.geometry: vote: got suspect_below 0.4"),
+        ("config.session.verify_evry", 1, "did you mean 'session.verify_every'?"),
+        ("config.verify_every", 1, "did you mean 'session.verify_every'?"),
+        ("config.state_machine.lost_after", 0, "state_machine.lost_after: got 0, expected 1 to 1000 [scores];"),
+        ("config.state_machine.geometry.trust_above", 0.1, "state_machine.geometry: scores: got suspect_below 0.4"),
         ("precision", "fp61", "precision: 'fp61'"),
         ("device", "tpu", "device: 'tpu'"),
-        ("config.loop.tracker", "psychic", "loop.tracker: got 'psychic', expected one of 'batched', 'stepwise'"),
+        ("config.session.tracker", "psychic", "session.tracker: got 'psychic', expected one of 'batched', 'step"),
         ("backend", "tensorflow", "backend: 'tensorflow'"),
         ("camera.rate_hz", 0, "camera.rate_hz: 0"),
         ("camera.rate_hz", float("nan"), "camera.rate_hz: nan"),
-        ("config.loop.register_chunk", 0, "loop.register_chunk: got 0, expected 1 to 252 [hypotheses]"),
+        ("config.session.register_chunk", 0, "session.register_chunk: got 0, expected 1 to 252 [hypotheses]"),
         ("cores", "two", "cores: 'two'"),
     ],
 )

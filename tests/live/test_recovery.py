@@ -38,7 +38,7 @@ def recovery_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
         detector=detector,
         verify=lambda buffers, T: None,
     )
-    return RecoveryTask(staged.item, stages, StormConfig(loop=SessionConfig(kept_frames=10)))
+    return RecoveryTask(staged.item, stages, StormConfig(session=SessionConfig(kept_frames=10)))
 
 
 def known_to(staged: Staged, task: RecoveryTask) -> TrackPrior:
