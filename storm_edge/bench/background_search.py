@@ -36,7 +36,7 @@ class BackgroundSearch:
         """Of the searches that ended; as seen at the end of a frame, so up to one frame too long."""
 
     def after(self, played: PlayedFrame) -> None:
-        """Called after each frame: hear the search under way, or begin one."""
+        """Called after each frame: take the result of the search that ended, and begin another."""
         if self._future is not None and not self._future.done():
             return
         self._take_result()

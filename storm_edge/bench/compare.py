@@ -1,15 +1,17 @@
-"""What two records of `storm-edge bench` differ in, beyond the noise of each.
+"""Which percentiles differ between two records of `storm-edge bench`, beyond the noise of each.
 
-Frames of a run are no independent draws: a slow spell lasts. So each run is resampled by the moving-block bootstrap
-(Künsch, Annals of Statistics 17, 1989) in blocks of a twentieth of the run, which keep such spells whole. The 99 %
-interval of the difference of a percentile comes from there, widened as Student's t is for so few blocks. A percentile
-has changed if the interval leaves out zero *and* the difference is at least 5 % of the earlier value and 0.05 ms:
-what differs between two starts of one program (where memory lies, what else the machine does) is in neither record,
-and no bootstrap sees it. For the same reason a change is a reason to run both again, in turns.
-Of 600 judgements of equal made-up runs of 1000 frames 0.3 % said changed where frames were independent, 0.8 % where
-each resembled the one before (correlation 0.8).
+Latencies of neighbouring frames are correlated, since a slow period lasts several frames. So each run is resampled by
+the moving-block bootstrap (Künsch, Annals of Statistics 17, 1989) in blocks of a twentieth of the run, which keep
+slow periods whole. The bootstrap gives a 99 % interval for the difference of each percentile, widened as Student's t
+is for so few blocks.
 
-A percentile with fewer than ten samples beyond it is not judged (p99 asks for 1000 frames), and the maximum never is.
+A percentile has changed if this interval excludes zero *and* the difference is at least 5 % of the earlier value and
+0.05 ms. The second condition is there because two starts of the same program also differ (memory layout, other
+load), which no bootstrap over one run can see. For the same reason a reported change should be confirmed by running
+both again, in turns. Of 600 judgements of equal simulated runs of 1000 frames, 0.3 % said changed where frames were
+independent, 0.8 % where each was correlated with the one before (0.8).
+
+A percentile with fewer than ten samples beyond it is not judged (p99 needs 1000 frames), and the maximum never is.
 """
 
 from __future__ import annotations

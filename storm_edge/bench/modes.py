@@ -1,6 +1,6 @@
 """What each mode of `storm-edge bench` does with a frame.
 
-Mode by mode: which sessions or detectors are made, which passes of frames are played, and what is counted beside the
+Mode by mode: which sessions or detectors are made, which passes of frames are played, and what is counted besides the
 times. `storm_edge.bench.runner` chooses the mode.
 """
 
@@ -40,8 +40,8 @@ from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
-SEARCH = "search beside"
-"""A whole search on the lane, from handing it in to its answer."""
+SEARCH = "background search"
+"""A whole search on the lane, from its submission to its result."""
 ROUNDS = 3
 """Phases that are compared within a run are played in so many turns, so that a drift of the machine meets both."""
 
@@ -59,14 +59,14 @@ class Setup:
     plan: BenchPlan
     """What is timed."""
     streams: LaneStreams
-    """Of the frames, and of what runs beside them."""
+    """Of the frames, and of background work."""
     player: FramePlayer
     """Plays the frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModeResult:
-    """What a mode found beside the times."""
+    """What a mode found, without the times."""
 
     start: str
     """Where the first pose came from: label, mask, or search."""
@@ -98,10 +98,9 @@ def time_recovery(setup: Setup) -> ModeResult:
     """Mode recover: follow the object, lose it and find it again."""
     losses = LossCounter()
     with ExitStack() as stack:
-        beside = setup.plan.beside
         lane = (
             stack.enter_context(BackgroundLane(setup.plan.config.lanes, stream=setup.streams.background))
-            if beside
+            if setup.plan.background_search
             else None
         )
         item, session = _make_session(setup, lane)
@@ -143,15 +142,15 @@ def time_search(setup: Setup) -> ModeResult:
             object_id=setup.bundle.object_id,
             state=TrackState.SEARCHING if found is None else TrackState.TRACKING,
             T_cam_obj=None if found is None else found.T_cam_centre @ invert(setup.bundle.T_obj_centre),
-            latency_ms={"segment": (segmented - began) * 1e3, "examine": (ended - segmented) * 1e3},
+            latency_ms={"segment": (segmented - began) * 1e3, "register": (ended - segmented) * 1e3},
         )
 
     setup.player.play(Pass(phase=setup.plan.mode.value, frame_count=setup.plan.frame_count, step=step))
     return ModeResult(start="search")
 
 
-def time_tracking_beside_search(setup: Setup) -> ModeResult:
-    """Mode track-while-locating: passes alone, and passes beside a lane that is never idle, in turns."""
+def time_tracking_while_searching(setup: Setup) -> ModeResult:
+    """Mode track-while-locating: passes alone, and passes with a background lane that is never idle, in turns."""
     detector = _make_detector(setup)
     item, session = _make_session(setup, lane=None)
     share, left = -(-setup.plan.frame_count // ROUNDS), setup.plan.frame_count
@@ -163,7 +162,7 @@ def time_tracking_beside_search(setup: Setup) -> ModeResult:
         setup.player.play(Pass(phase="alone", frame_count=count, step=alone, group=session.group))
         with BackgroundLane(setup.plan.config.lanes, stream=setup.streams.background) as lane:
             search = BackgroundSearch(lane, detector, setup.recording.size_px, setup.plan.device)
-            beside = Pass(
+            searching = Pass(
                 phase="while locating",
                 frame_count=count,
                 step=TrackingStep(item),
@@ -171,7 +170,7 @@ def time_tracking_beside_search(setup: Setup) -> ModeResult:
                 lane=lane,
                 after=search.after,
             )
-            phase = setup.player.play(beside)
+            phase = setup.player.play(searching)
             search.finish()
         for seconds in search.durations_s:
             phase.add(SEARCH, 1e3 * seconds)
@@ -205,7 +204,7 @@ class TrackingStep:
             return self._item.register(frame, buffers, recorded.mask)
         if not self._item.can_search:
             remedy = "give a scene with labels or masks, or a bundle with a segmenter"
-            raise ConfigError(mismatch("start", "no label, no mask and no finder", "one of them", remedy))
+            raise ConfigError(mismatch("start", "no label, no mask and no segmenter", "one of them", remedy))
         self.start = "search"
         return self._item.track(frame, buffers)
 

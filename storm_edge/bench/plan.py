@@ -40,8 +40,8 @@ class BenchPlan:
     """Frame rate at which the recording is played [Hz]; None hands on the next frame at once."""
     device: str = "cpu"
     """``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``."""
-    beside: bool = False
-    """Whether searches of mode recover run on a lane beside the frames, not in between."""
+    background_search: bool = False
+    """Whether searches of mode recover run on a background lane, not between the frames."""
     config: StormConfig = field(default_factory=StormConfig)
     """Schedules and thresholds."""
 

@@ -56,7 +56,7 @@ def make_record(
         "command": command_line("storm-edge", arguments),
         "mode": plan.mode.value,
         "rate_hz": plan.rate_hz,
-        "locate": "beside" if plan.beside else "between",
+        "locate": "beside" if plan.background_search else "between",
         "tracker": run.tracker,
         "config": {key: value for key, (value, _) in differences(plan.config, StormConfig()).items()},
         "device": describe_device(plan.device),

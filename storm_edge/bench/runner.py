@@ -26,7 +26,7 @@ _MODES: Mapping[BenchMode, Callable[[Setup], ModeResult]] = {
     BenchMode.REGISTER: modes.time_registration,
     BenchMode.LOCATE: modes.time_search,
     BenchMode.RECOVER: modes.time_recovery,
-    BenchMode.TRACK_WHILE_LOCATING: modes.time_tracking_beside_search,
+    BenchMode.TRACK_WHILE_LOCATING: modes.time_tracking_while_searching,
 }
 
 

@@ -46,9 +46,9 @@ def bench_sentences(record: Mapping[str, Any]) -> list[str]:
                 f"{phase['name']}: warm-up p50 {warm['p50']:.2f} ms, max {warm['max']:.2f} ms, not counted above"
             )
     if len(record["phases"]) == 2:
-        alone, beside = (phase["stages"][END_TO_END]["p99"] for phase in record["phases"])
+        first, second = (phase["stages"][END_TO_END]["p99"] for phase in record["phases"])
         lines.append(
-            f"p99 {record['phases'][1]['name']} is {beside / alone:.2f} times p99 {record['phases'][0]['name']}"
+            f"p99 {record['phases'][1]['name']} is {second / first:.2f} times p99 {record['phases'][0]['name']}"
         )
     if record["counts"]:
         lines.append(", ".join(f"{what}: {count}" for what, count in record["counts"].items()))

@@ -164,7 +164,7 @@ def _plan(options: BenchOptions, machine: MachineProfile | None) -> BenchPlan:
         warm_up_count=WARM_UP_COUNTS[options.mode] if options.warm_up is None else options.warm_up,
         rate_hz=options.rate,
         device=options.device or "cpu",
-        beside=options.rate is not None if machine is None else machine.beside,
+        background_search=options.rate is not None if machine is None else machine.beside,
         config=config,
     )
 
