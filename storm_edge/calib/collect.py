@@ -37,7 +37,7 @@ from storm_edge.replay.follow import label_indices
 
 Float64 = NDArray[np.float64]
 
-SAM2 = ("sam2_encoder", "sam2_decoder")
+_SAM2 = ("sam2_encoder", "sam2_decoder")
 MOST_ROWS = 128
 """Rows that a set keeps of each graph."""
 _REGISTER = RegisterConfig(
@@ -93,7 +93,9 @@ def collect(
     bundle = RecordingBundle.around(networks, recorder)
     has = networks.networks.keys()
     segmenter = Segmenter(bundle) if has >= set(NETWORKS) else None
-    sharpener = Sharpener(bundle.open(SAM2[0]), bundle.open(SAM2[1]), SharpenConfig()) if has >= set(SAM2) else None
+    sharpener = (
+        Sharpener(bundle.open(_SAM2[0]), bundle.open(_SAM2[1]), SharpenConfig()) if has >= set(_SAM2) else None
+    )
     done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
     for recording in recordings:
         for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from storm_edge.engines.manifest import Layout, Tier
 from storm_edge.files import sha256
 from storm_edge.strict_model import StrictModel
 from storm_edge.yaml_file import read_yaml
@@ -34,7 +35,7 @@ class Source(StrictModel):
     """Checkpoint of ``storm-edge train``, or the official one of the full tier."""
     onnx: dict[str, Path] | None = None
     """ONNX files as others publish them, by graph."""
-    layout: Literal["nchw", "nhwc"] = "nchw"
+    layout: Layout = "nchw"
     """How published files lay out images."""
     tensors: dict[str, dict[str, str]] = Field(default_factory=dict)
     """By graph: the published file's name of a tensor, by ours."""
@@ -130,7 +131,7 @@ class Recipe(StrictModel):
 
     network: Literal["refine", "score", "som", "tom", "sam2"]
     """Which network."""
-    tier: Literal["nano", "full"]
+    tier: Tier
     """Whose network."""
     source: Source
     """Where its weights are."""

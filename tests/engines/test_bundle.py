@@ -159,18 +159,6 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
         NetworkBundle.load(tmp_path).open("refine")
 
 
-def test_the_tier_says_whose_networks_they_are(tmp_path: Path) -> None:
-    (tmp_path / "any.onnx").write_bytes(b"")
-    options = {"name": "mine", "size_px": 80, "preset": "default"}
-    write_manifest(tmp_path, networks={"sam2_encoder": "any.onnx"}, **options)  # type: ignore[arg-type]
-    assert NetworkBundle.load(tmp_path).tier == "nano"
-    write_manifest(tmp_path, networks={"similarity": "any.onnx"}, tier="full", **options)  # type: ignore[arg-type]
-    assert NetworkBundle.load(tmp_path).tier == "full"
-    _edit(tmp_path, lambda m: m.update(tier="nano"))
-    with pytest.raises(EngineError, match="tier nano: got similarity"):
-        NetworkBundle.load(tmp_path)
-
-
 def test_what_is_required_is_missed_in_one_line(folder: Path) -> None:
     with pytest.raises(EngineError, match="bundle tiny: got no SAM2, expected sam2_encoder; export it") as caught:
         NetworkBundle.load(folder).require(["sam2_encoder"], what="SAM2", remedy="export it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from storm_edge.engines import cache as module
-from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.api import TensorRt
 from storm_edge.engines.backends.tensorrt.build import Built
 from storm_edge.engines.cache import CacheState, EngineCache
-from storm_edge.engines.engine_file import check_fits, read_engine
+from storm_edge.engines.engine_file import read_engine
 from storm_edge.errors import EngineError, OutputError
 from tests.engines.tensorrt import SM86, doubled, exported
 
@@ -158,13 +157,26 @@ def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[
     assert calls == ["refine"]
 
 
-def test_engines_of_another_tensorrt_or_gpu_are_refused(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+def test_what_is_stale_and_what_is_built_is_logged(
+    tmp_path: Path, graphs: list[Any], calls: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     cache = EngineCache(tmp_path / "engines", "nano")
-    (status, _) = cache.build(graphs, API, SM86)
-    path = cache.engine_path(status.key)
-    key = json.loads(path.with_suffix(".json").read_text())["key"]
-    check_fits(path, key, TensorRt(flavour="tensorrt_lean", module=Ten), None)
-    with pytest.raises(EngineError, match=r"an engine of tensorrt 10\.3\.0, expected one of tensorrt_rtx 10\.3\.0"):
-        check_fits(path, key, TensorRt(flavour="tensorrt_rtx", module=Ten), None)
-    with pytest.raises(EngineError, match=r"an engine for sm86 \(any\), expected one for sm87 \(Orin\)"):
-        check_fits(path, key, API, GpuTarget(sm="sm87", gpu="Orin", system="driver 13"))
+    cache.build(graphs, API, SM86)
+    changed = [replace(graphs[0], recipe_sha256="b" * 64), graphs[1]]
+    with caplog.at_level(logging.INFO, logger="storm_edge"):
+        cache.build(changed, API, SM86)
+    stale, built = (record.getMessage() for record in caplog.records)
+    assert stale == f"engine of refine in fp16 is stale: recipe changed from {'a' * 12} to {'b' * 12}"
+    assert built.startswith("built engine ")
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="storm_edge"), pytest.raises(EngineError, match="a stale one"):
+        cache.find(replace(graphs[0], sha256="c" * 64), API, SM86)
+    (line,) = caplog.records
+    assert "is stale: network changed from" in line.getMessage()
+
+
+def test_int8_for_onnx_runtime_is_not_built(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
+    cache = EngineCache(tmp_path / "engines", "nano")
+    with pytest.raises(EngineError, match="INT8 as ONNX Runtime wants it, expected int8-fp16"):
+        cache.build([replace(graphs[0], precision="int8")], API, SM86)
+    assert calls == []
