@@ -59,12 +59,11 @@ def show(
 @app.command("check")
 def check(profile: Annotated[Path, typer.Argument(help="Machine profile.", show_default=False)]) -> None:
     """Read a profile and say what it changes; a wrong one is refused in one line."""
-    from storm_edge.config.render import word
-    from storm_edge.config.tree import differences
+    from storm_edge.config.render import changes
     from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import read_profile
 
     read = read_profile(profile)
-    for key, (value, default) in differences(read.config, StormConfig()).items():
-        typer.echo(f"{key}: {word(value)} (default {word(default)})")
+    for line in changes(read.config, StormConfig()):
+        typer.echo(line)
     typer.echo(f"{profile}: right, for machine {read.machine}")

@@ -116,10 +116,10 @@ def check_value(name: str, value: object, hint: Any, tuning: Tuning | None) -> N
             continue
         low, high = (None, None) if tuning is None else (tuning.low, tuning.high)
         if (
-            math.isnan(number)
+            number != number  # not a number; math.isnan() takes no large integers
             or (low is not None and number < low)
             or (high is not None and number > high)
-            or (math.isinf(number) and high is not None)
+            or (abs(number) == math.inf and high is not None)
         ):
             expected = "a number" if tuning is None else f"{tuning.allowed} [{tuning.unit}]"
             raise ConfigError(mismatch(name, number, expected, "correct that value"))
@@ -153,6 +153,11 @@ def _type_words(hint: Any) -> str:
         return " or ".join(_type_words(part) for part in get_args(hint))
     if origin is Literal:
         return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
+    if origin is tuple:
+        parts = get_args(hint)
+        if parts[1:] == (Ellipsis,):
+            return f"a list, each {_type_words(parts[0])}"
+        return f"a list of {len(parts)}: {', '.join(_type_words(part) for part in parts)}"
     if hint is NoneType:
         return "nothing"
     if isinstance(hint, type) and issubclass(hint, Enum):

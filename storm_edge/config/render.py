@@ -79,17 +79,35 @@ def as_text(config: Config, default: Config) -> str:
         default: What it is compared with.
     """
     defaults = {entry.key: entry.value for entry in _shown(default)}
+    lists = {s.key: {name: [entry.value for entry in row] for name, row in s.rows.items()} for s in sections(default)}
     lines: list[str] = []
     for section in sections(config):
         lines += ["", section.key] if lines else [section.key] if section.key else []
         for name, values in section.rows.items():
-            is_list = section.key.endswith(".N")
-            lines += _listed(values, name, defaults) if is_list else _row(values[0], name, defaults)
-    changed = differences(config, default)
-    gone = [key for key in changed if key not in leaves(config)]
-    lines += ["", *(f"* {key} is not there, default {word(changed[key][1])}" for key in gone)] if gone else []
-    lines += ["", f"{len(changed)} values differ from the defaults (*)" if changed else "all values are the defaults"]
+            if section.key.endswith(".N"):
+                found = [entry.value for entry in values]
+                lines += _listed(found, name, is_changed=found != lists.get(section.key, {}).get(name))
+            else:
+                lines += _row(values[0], name, defaults)
+    count = len(differences(config, default))
+    differ = "1 value differs" if count == 1 else f"{count} values differ"
+    lines += ["", f"{differ} from the defaults (*)" if count else "all values are the defaults"]
     return "\n".join(lines)
+
+
+def changes(config: Config, default: Config) -> list[str]:
+    """What differs from the default, a line each."""
+    values = {entry.key: entry.value for entry in _shown(config)}
+    defaults = {entry.key: entry.value for entry in _shown(default)}
+    lines = []
+    for key, value in values.items():
+        if key not in defaults:
+            lines.append(f"{key}: {word(value)}")
+        elif value != defaults[key]:
+            lines.append(f"{key}: {word(value)} (default {word(defaults[key])})")
+    gone = [key for key in defaults if key not in values and not any(ours.startswith(f"{key}.") for ours in values)]
+    parts = dict.fromkeys(key.rpartition(".")[0] for key in gone)
+    return [*lines, *(f"{part}: left out" for part in parts)]
 
 
 def _shown(config: Config) -> Iterator[Entry]:
@@ -109,10 +127,9 @@ def _row(entry: Entry, name: str, defaults: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _listed(values: list[Entry], name: str, defaults: dict[str, Any]) -> list[str]:
-    star = "*" if any(defaults.get(entry.key, _NOT_SHOWN) != entry.value for entry in values) else " "
-    rows = textwrap.wrap(", ".join(word(entry.value) for entry in values), WIDTH - 35) or [""]
-    return [f"{star} {name:<32} {rows[0]}", *(" " * 35 + row for row in rows[1:])]
+def _listed(values: list[Any], name: str, *, is_changed: bool) -> list[str]:
+    rows = textwrap.wrap(", ".join(word(value) for value in values), WIDTH - 35) or [""]
+    return [f"{'*' if is_changed else ' '} {name:<32} {rows[0]}", *(" " * 35 + row for row in rows[1:])]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -131,6 +131,8 @@ class _Reader:
 
     def _parts(self, kind: type[Config], current: Sequence[Config], value: Any, key: str) -> tuple[Config, ...]:
         if isinstance(value, (list, tuple)):
+            if not value:
+                raise ConfigError(mismatch(self._at(key), "[]", "a list of one or more", "leave it out, or fill it"))
             return tuple(self._part(kind, None, item, f"{key}.{i}") for i, item in enumerate(value))
         if not isinstance(value, Mapping):
             raise ConfigError(mismatch(self._at(key), repr(value), "a list", f"give all of {key} in one list"))
@@ -174,7 +176,7 @@ def coerced(value: Any, hint: Any) -> Any:
     if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         try:
             return float(value)  # YAML takes 1e-3 for a word
-        except ValueError:
+        except (ValueError, OverflowError):
             return value
     return value
 

@@ -11,7 +11,7 @@ measurement.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +109,9 @@ def read_profile(path: Path, settings: Sequence[str] = ()) -> MachineProfile:
         got = f"version: {content['version']!r}" if "version" in content else "no version"
         remedy = f"write 'version: {VERSION}' and what that has, as in runtime/cpu.yaml"
         raise ConfigError(mismatch(path, got, f"version: {VERSION}", remedy))
+    for key in set(content) & {item.name for item in fields(StormConfig)}:
+        remedy = f"write it inside config, as in 'config: {{{key}: ...}}'"
+        raise ConfigError(mismatch(path, f"unknown key '{key}'", "a key of a profile", remedy))
     file = check_content(path, content, _File, what="a profile")
     config = with_settings(with_values(StormConfig(), file.config, source=path), settings)
     return MachineProfile(

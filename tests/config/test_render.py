@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from storm_edge.config.render import WIDTH, as_json, as_markdown, as_text, sections, word
+from storm_edge.config.render import WIDTH, as_json, as_markdown, as_text, changes, sections, word
 from storm_edge.config.tree import leaves
 from storm_edge.config.values import with_value, with_values
 from storm_edge.live.config import StormConfig
@@ -28,6 +28,26 @@ def test_a_list_of_presets_is_a_line_with_their_names() -> None:
     assert "search.steps.N" not in lines
     at = lines.index("* steps")
     assert [line.strip() for line in lines[at + 1 : at + 3]] == ["[fine, fine]", "default [coarse, fine]"]
+
+
+def test_a_list_that_became_shorter_has_a_star() -> None:
+    unnamed = with_value(Root(), "search.steps", [{"scale_px": 7}, {"scale_px": 8}])
+    shorter = with_value(Root(), "search.steps", [{"scale_px": 7}])
+    assert any(line.split() == ["*", "scale_px", "7"] for line in as_text(shorter, unnamed).splitlines())
+
+
+def test_changes_are_listed_a_line_each() -> None:
+    values = {"count": 5, "search.steps": ["fine"], "search.limit": 2, "pair.low": 0.15}
+    assert changes(with_values(Root(), values, source="test"), Root()) == [
+        "count: 5 (default 3)",
+        "search.limit: 2 (default none)",
+        "search.steps: [fine] (default [coarse, fine])",
+        "pair.low: 0.15 (default 0.1)",
+    ]
+    shorter = with_value(Root(), "search.steps", [{"scale_px": 7}])
+    assert changes(shorter, Root()) == ["search.steps.0.scale_px: 7", "search.steps.0.every: 1"]
+    assert changes(Root(), shorter) == ["search.steps: [coarse, fine]", "search.steps.0: left out"]
+    assert changes(Root(), Root()) == []
 
 
 def test_a_tree_of_defaults_has_no_star_and_says_so() -> None:

@@ -119,6 +119,7 @@ def test_the_backend_is_named_and_its_engines_lie_beside_the_bundles(tmp_path: P
         ("version", "two", "got version: 'two', expected version: 2"),
         ("memory_mb", 5, "unknown key 'memory_mb', expected a key of a profile; did you mean 'memory_mib'?"),
         ("camera.rate", 30, "unknown key 'camera.rate', expected a key of a profile; did you mean 'rate_hz'?"),
+        ("lanes.locate", "beside", "unknown key 'lanes', expected a key of a profile; write it inside config"),
         ("qqq", 1, "known keys are ['backend'"),
         ("config.detect.candidtaes", 1, "unknown key 'detect.candidtaes', expected a key of the configuration;"),
         ("config.session.verify_evry", 1, "did you mean 'session.verify_every'?"),
