@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.segment_inputs.object_views import ObjectViews
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.segment.colour_map import colour_probability
 from storm_edge.pipeline.segment.config import ColourMapConfig, FullSomConfig, SegmentConfig
 from storm_edge.pipeline.segment.full_som import FullSom
 from storm_edge.pipeline.segment.sigmoid import sigmoid
@@ -241,17 +241,3 @@ def make_maps(
     if networks.tier == "nano":
         return NanoMaps(networks, options)
     return FullMaps(networks, config.full_som, options, device)
-
-
-def colour_probability(channels: Float32, config: ColourMapConfig) -> Float32:
-    """A guess without learning, ``(60, 80)``: colours that are the object's rather than the scene's, off the planes.
-
-    Args:
-        channels: Object channels ``(5, 60, 80)``.
-        config: Weights.
-    """
-    colour_bits = config.contrast_weight * channels[1] + config.chroma_weight * channels[2]
-    bits = cv2.blur(colour_bits, (config.smooth_px, config.smooth_px))
-    distance = channels[4] / np.float32(config.plane_distance_diameters)
-    off_plane = np.clip(distance, 0.0, 1.0)  # 0 on a table or wall
-    return sigmoid(config.slope * (bits - config.even_bits) - config.plane_penalty * (1.0 - off_plane))

@@ -23,7 +23,8 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.config import FullSomConfig, SegmentConfig, SharpenConfig, Source
-from storm_edge.pipeline.segment.full_som import reference_views, square_image
+from storm_edge.pipeline.segment.full_som_framing import square_image
+from storm_edge.pipeline.segment.full_som_views import reference_views
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.full_tier import CONTEXT, SIZE_PX, Boxes, load_full, stage_boxes, write_full_bundle
 from tests.networks.weights import randomised
