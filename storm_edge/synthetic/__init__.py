@@ -3,7 +3,7 @@
 From the bottom:
 
 * `splits`: which seeds are for training, development, validation and test.
-* `fields` (smooth random fields), `shapes` and `textures` (one object), `objects` (a seed to an object).
+* `fields` (smooth randomness), `primitives`, `shapes`, `textures` (one object), `objects` (a seed to an object).
 * `hands` and `rooms`: what is around an object.
 * `layers` (what hides what), `sensor` and `appearance` (what the cameras make of it), `motion`.
 * `scene_script` (what is to be rendered), `scene_renderer` (frames of it); scripts: `scenes`, `occlusions`, `demo`.

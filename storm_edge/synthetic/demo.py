@@ -97,7 +97,7 @@ def _mug_path(rng: np.random.Generator, floor_m: float) -> Float64:
 
 def _board(T_mug: Float64, T_cam_world: Float64) -> MovingMesh:
     """A board that passes between camera and mug and stays in front of it during `HIDDEN_FRAMES`."""
-    from storm_edge.synthetic.shapes import box
+    from storm_edge.synthetic.primitives import box
 
     vertices, faces = box((0.2, 0.3, 0.01), 0.02)
     colours = np.tile([0.55, 0.36, 0.2], (len(vertices), 1))

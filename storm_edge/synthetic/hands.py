@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 
 from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.synthetic.shapes import moved, rounded, tube, union
+from storm_edge.synthetic.primitives import moved, rounded, tube, union
 from storm_edge.synthetic.textures import random_colour
 
 _STEP_M = 0.012  # about 1500 triangles

@@ -16,10 +16,10 @@ from scipy.interpolate import PchipInterpolator
 from storm_edge.geometry.mesh import make_mesh, vertex_normals
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.synthetic.motion import MotionConfig, random_motion
+from storm_edge.synthetic.primitives import box
 from storm_edge.synthetic.scene_renderer import RATE_HZ, SceneRenderer
 from storm_edge.synthetic.scene_script import MovingMesh, SceneScript
 from storm_edge.synthetic.scenes import evaluation_scene
-from storm_edge.synthetic.shapes import box
 from storm_edge.synthetic.textures import paint
 
 Float64 = NDArray[np.float64]
