@@ -250,6 +250,23 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
+def _first_changed(recipes: list[Recipe]) -> list[Recipe]:
+    """The recipes with other profiles of the first one's first graph."""
+    first = recipes[0]
+    graph = next(iter(first.graphs))
+    wider = first.graphs[graph].model_copy(update={"profiles": {"track": (1, 1, 4)}})
+    return [first.model_copy(update={"graphs": {**first.graphs, graph: wider}}), *recipes[1:]]
+
+
+def _print_engines(title: str, built: list[dict[str, Any]]) -> None:
+    table = Table("graph", "precision", "engine SM86 [MiB]", "build [s]", "peak [MiB]", title=title)
+    for row in built:
+        if row["sm"] == TARGETS[0]:
+            sizes = f"{row['engine_bytes'] / 2**20:.1f}", f"{row['build_seconds']:.1f}"
+            table.add_row(row["graph"], row["precision"], *sizes, f"{row['build_peak_bytes'] / 2**20:.0f}")
+    Console().print(table)
+
+
 def export_and_build(options: ExportCaseOptions, work: Path) -> dict[str, Any]:
     """Export, calibrate, build; what `build_summary` summarises."""
     started, untrained = time.perf_counter(), options.random_weights is not None
@@ -309,9 +326,7 @@ def export_and_build(options: ExportCaseOptions, work: Path) -> dict[str, Any]:
     if not untrained:
         export_to(taken, rows)
         results["rebuilt_after_nothing_changed"] = build_all(bundle, engines)[1]
-        graph = next(iter(taken[0].graphs))
-        wider = taken[0].graphs[graph].model_copy(update={"profiles": {"track": (1, 1, 4)}})
-        export_to([taken[0].model_copy(update={"graphs": {**taken[0].graphs, graph: wider}}), *taken[1:]], rows)
+        export_to(_first_changed(taken), rows)
         results["rebuilt_after_one_recipe_changed"] = {
             "recipe": taken[0].network,
             "its_engines": len(taken[0].graphs) * len(TARGETS) * len(PRECISIONS),
@@ -319,10 +334,5 @@ def export_and_build(options: ExportCaseOptions, work: Path) -> dict[str, Any]:
         }
         results["refine_speed"] = refine_speed(bundle)
         results["tracking"] = tracking(bundle, options.sequences, 30, Init.MASK)
-    table = Table("graph", "precision", "engine SM86 [MiB]", "build [s]", "peak [MiB]", title=options.tier.value)
-    for row in built:
-        if row["sm"] == TARGETS[0]:
-            sizes = f"{row['engine_bytes'] / 2**20:.1f}", f"{row['build_seconds']:.1f}"
-            table.add_row(row["graph"], row["precision"], *sizes, f"{row['build_peak_bytes'] / 2**20:.0f}")
-    Console().print(table)
+    _print_engines(options.tier.value, built)
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,16 @@ def test_what_is_written_for_people_is_the_same_json(value: object) -> None:
     text = dumps(value)
     assert json.loads(text) == value
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_every_record_that_is_named_is_there() -> None:
+    root = RECORDS.parents[1]
+    texts = [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    texts += [path for folder in ("storm_edge", "benchmarks") for path in root.glob(f"{folder}/**/*.[pm][yd]")]
+    named = {
+        (path.relative_to(root).as_posix(), name)
+        for path in texts
+        for name in re.findall(r"benchmarks/records/([\w-]+\.jsonl?)", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert not {(path, name) for path, name in named if not (RECORDS / name).is_file()}
