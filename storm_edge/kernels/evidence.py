@@ -7,7 +7,9 @@ same.
 
 import warp as wp
 
+from storm_edge.kernels.descent_structs import ContourModel, PoseBuffers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.region import colour_bin, is_hidden, is_inside
 
 wp.set_module_options({"enable_backward": False})
@@ -24,64 +26,44 @@ LINE_PX = 8
 
 @wp.func
 def surface_evidence(
-    n: int,
-    p: int,
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    tones: wp.array2d(dtype=wp.float32),
-    axis: wp.vec3,
-    gate_m: float,
-    occlusion_m: float,
-    sums: wp.array2d(dtype=wp.float32),
+    n: int, p: int, image: RgbdImage, surface: SurfaceModel, buffers: PoseBuffers, sums: wp.array2d(dtype=wp.float32)
 ):
     """Depth and colours at one surface point, added to ``sums``, which start as 0.
 
     Args:
         n: Hypothesis.
         p: Which point.
-        rgb: Colour image, ``(H, W, 3)``.
-        depth: z-depth [m], 0 = no reading, ``(H, W)``.
-        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
-        poses: ``T_cam_centre``, ``(N,)``.
-        views: View of each hypothesis, ``(N,)``.
-        points: Surface points [m], centre frame, ``(V, P)``.
-        normals: Their outward unit normals, ``(V, P)``.
-        tones: Their colour along ``axis``, ``(V, P)``.
-        axis: Direction in RGB in which the object's colours differ most, unit.
-        gate_m: Plane distance at which a point counts as wholly wrong [m].
-        occlusion_m: A reading this far in front of a point hides it [m].
+        image: The image.
+        surface: The object's surface.
+        buffers: The poses.
         sums: Output, ``(N, SUM_COUNT)``.
     """
-    T = poses[n]
+    rgb = image.rgb
+    T = buffers.poses[n]
     R = rotation_of(T)
-    view = views[n]
-    X = R * points[view, p] + translation_of(T)
+    view = buffers.views[n]
+    X = R * surface.points[view, p] + translation_of(T)
     if not X[2] > NEAR_M:
         return
-    cam = camera[0]
+    cam = buffers.camera[0]
     x = int(wp.floor(X[0] / X[2] * cam[0] + cam[2] + 0.5))
     y = int(wp.floor(X[1] / X[2] * cam[1] + cam[3] + 0.5))
     if x < 0 or y < 0 or x >= rgb.shape[1] or y >= rgb.shape[0]:
         return
-    z = depth[y, x]
+    z = image.depth[y, x]
     if not z > 0.0:
         return
-    if z < X[2] - occlusion_m:
+    if z < X[2] - surface.occlusion_m:
         wp.atomic_add(sums, n, HIDDEN, 1.0)
         return
     # The reading on the point's own ray, and its distance from the tangent plane.
-    ratio = wp.abs(wp.dot(R * normals[view, p], X)) * wp.abs(z / X[2] - 1.0) / gate_m
+    ratio = wp.abs(wp.dot(R * surface.normals[view, p], X)) * wp.abs(z / X[2] - 1.0) / surface.gate_m
     wp.atomic_add(sums, n, JUDGED, 1.0)
     wp.atomic_add(sums, n, PLANE_DISTANCE, wp.min(ratio, 1.0))
     if ratio >= 1.0:
         return
-    m = tones[view, p]
-    o = wp.dot(axis, wp.vec3(float(rgb[y, x, 0]), float(rgb[y, x, 1]), float(rgb[y, x, 2]))) / 255.0
+    m = surface.tones[view, p]
+    o = wp.dot(surface.axis, wp.vec3(float(rgb[y, x, 0]), float(rgb[y, x, 1]), float(rgb[y, x, 2]))) / 255.0
     wp.atomic_add(sums, n, INLIERS, 1.0)
     wp.atomic_add(sums, n, MODEL_SUM, m)
     wp.atomic_add(sums, n, IMAGE_SUM, o)
@@ -92,64 +74,42 @@ def surface_evidence(
 
 @wp.kernel
 def surface_evidence_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    tones: wp.array2d(dtype=wp.float32),
-    axis: wp.vec3,
-    gate_m: float,
-    occlusion_m: float,
-    sums: wp.array2d(dtype=wp.float32),
+    image: RgbdImage, surface: SurfaceModel, buffers: PoseBuffers, sums: wp.array2d(dtype=wp.float32)
 ):
     """`surface_evidence`, one thread per hypothesis and surface point."""
     n, p = wp.tid()
-    surface_evidence(
-        n, p, rgb, depth, camera, poses, views, points, normals, tones, axis, gate_m, occlusion_m, sums
-    )  # fmt: skip
+    surface_evidence(n, p, image, surface, buffers, sums)
 
 
 @wp.func
 def contour_evidence(
-    n: int,
-    p: int,
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    log_odds: wp.array(dtype=wp.float32),
-    occlusion_m: float,
-    sums: wp.array2d(dtype=wp.float32),
+    n: int, p: int, image: RgbdImage, contour: ContourModel, buffers: PoseBuffers, sums: wp.array2d(dtype=wp.float32)
 ):
     """Sides of the contour at one line, added to ``sums``.
 
     A line's score is the mean probability that its pixels are on the side of the contour where the pose puts them.
-    The arguments are those of `kernels.region.region_row`, ``sums`` is ``(N, SUM_COUNT)``.
+    Arguments as `surface_evidence`; ``p`` is the line, ``contour`` the
+    object's contour.
     """
-    T = poses[n]
+    rgb = image.rgb
+    log_odds = contour.log_odds
+    T = buffers.poses[n]
     R = rotation_of(T)
-    view = views[n]
-    X = R * points[view, p] + translation_of(T)
+    view = buffers.views[n]
+    X = R * contour.points[view, p] + translation_of(T)
     if not X[2] > NEAR_M:
         return
-    cam = camera[0]
+    cam = buffers.camera[0]
     pixels_per_m = cam[0] / X[2]
     u = X[0] * pixels_per_m + cam[2]
     v = X[1] / X[2] * cam[1] + cam[3]
     if not is_inside(u, v, float(LINE_PX + 1), rgb.shape[1], rgb.shape[0]):
         return
-    if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - occlusion_m):
+    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - contour.occlusion_m):
         return
-    direction = R * normals[view, p]
+    direction = R * contour.normals[view, p]
     normal = wp.normalize(wp.vec2(direction[0], direction[1]))
-    reach = distances[view, p] * pixels_per_m
+    reach = contour.distances[view, p] * pixels_per_m
     score = float(0.0)
     count = float(0.0)
     for k in range(-LINE_PX, LINE_PX):
@@ -166,23 +126,11 @@ def contour_evidence(
 
 @wp.kernel
 def contour_evidence_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    log_odds: wp.array(dtype=wp.float32),
-    occlusion_m: float,
-    sums: wp.array2d(dtype=wp.float32),
+    image: RgbdImage, contour: ContourModel, buffers: PoseBuffers, sums: wp.array2d(dtype=wp.float32)
 ):
     """`contour_evidence`, one thread per hypothesis and line."""
     n, p = wp.tid()
-    contour_evidence(
-        n, p, rgb, depth, camera, poses, views, points, normals, distances, log_odds, occlusion_m, sums
-    )  # fmt: skip
+    contour_evidence(n, p, image, contour, buffers, sums)
 
 
 RESIDUAL, DEPTH_TERM, CONTOUR_TERM, COLOUR_TERM, INLIER_SHARE, HIDDEN_SHARE = range(6)

@@ -1,7 +1,7 @@
-"""Colour modality: the model's own print at its surface points against the image, as a direct alignment.
+"""Colour modality: the model's own texture at its surface points against the image, as a direct alignment.
 
-Depth and contour do not hold a mug about its axis, its print does. Colours are compared as *tones*: along the one
-direction in RGB in which the object's colours differ most, so that a green print on a red ground counts although
+Depth and contour do not hold a mug about its axis, its texture does. Colours are compared as *tones*: along the one
+direction in RGB in which the object's colours differ most, so that a green pattern on a red ground counts although
 both are equally bright. The image is taken to be ``gain * model + bias`` in tone; both numbers are learned at
 trusted poses (`update_exposure_kernel`), so that lamp and exposure do not count as an error. Called by
 `pipeline.refine.descent`.
@@ -10,7 +10,9 @@ trusted poses (`update_exposure_kernel`), so that lamp and exposure do not count
 import warp as wp
 
 from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.descent_structs import PoseBuffers, StepNumbers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.point_to_plane import write_row
 from storm_edge.kernels.region import is_inside
 
@@ -42,101 +44,68 @@ def tone(rgb: wp.array3d(dtype=wp.uint8), axis: wp.vec3, v: float, u: float) -> 
 def photometric_row(
     n: int,
     row: int,
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    tones: wp.array2d(dtype=wp.float32),
-    axis: wp.vec3,
-    exposure: wp.array(dtype=wp.vec2),
-    every: int,
+    image: RgbdImage,
+    surface: SurfaceModel,
+    step: StepNumbers,
     first_row: int,
-    blur_px: float,
-    deviation: float,
-    agreement_m: float,
-    rows: wp.array3d(dtype=wp.float32),
+    buffers: PoseBuffers,
 ):
     """The row of one surface point.
 
     Args:
         n: Hypothesis.
         row: Which of the points used.
-        rgb: Colour image, ``(H, W, 3)``.
-        depth: z-depth [m], 0 = no reading, ``(H, W)``.
-        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
-        poses: ``T_cam_centre``, ``(N,)``.
-        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
-        points: Surface points [m], centre frame, ``(V, P)``.
-        tones: Their colour along ``axis``, ``(V, P)``.
-        axis: Direction in RGB in which the object's colours differ most, unit.
-        exposure: Gain and bias of the image over the model, ``(1,)``.
-        every: Use each ``every``-th point.
-        first_row: Where this modality's rows begin.
-        blur_px: Distance of the four samples around the projection that smooth the image and give its slope [px].
-        deviation: Standard deviation of the tone; residuals beyond two of it count less and less (Cauchy).
-        agreement_m: Points whose reading is farther than this from the model are hidden or misplaced: no row [m].
-        rows: Output, ``(N, at least first_row + P, 8)``.
+        image: The image.
+        surface: The object's surface.
+        step: The step.
+        first_row: Where this term's rows begin.
+        buffers: The poses; ``rows`` is written.
     """
-    p = row * every
+    p = row * step.every
+    rgb = image.rgb
+    axis = surface.axis
+    blur_px = step.blur_px
+    deviation = step.texture_deviation
     into = row + first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, into, zero, zero, 0.0, 0.0)
-    T = poses[n]
+    write_row(buffers.rows, n, into, zero, zero, 0.0, 0.0)
+    T = buffers.poses[n]
     R = rotation_of(T)
-    arm = R * points[views[n], p]
+    arm = R * surface.points[buffers.views[n], p]
     X = arm + translation_of(T)
     if not X[2] > NEAR_M:
         return
-    cam = camera[0]
+    cam = buffers.camera[0]
     inv_z = 1.0 / X[2]
     u = X[0] * inv_z * cam[0] + cam[2]
     v = X[1] * inv_z * cam[1] + cam[3]
     if not is_inside(u, v, blur_px + 2.0, rgb.shape[1], rgb.shape[0]):
         return
-    z = depth[int(v + 0.5), int(u + 0.5)]
-    if z > 0.0 and wp.abs(z - X[2]) > agreement_m:
+    z = image.depth[int(v + 0.5), int(u + 0.5)]
+    if z > 0.0 and wp.abs(z - X[2]) > surface.agreement_m:
         return
     right = tone(rgb, axis, v, u + blur_px)
     left = tone(rgb, axis, v, u - blur_px)
     below = tone(rgb, axis, v + blur_px, u)
     above = tone(rgb, axis, v - blur_px, u)
-    image = 0.5 * tone(rgb, axis, v, u) + 0.125 * (right + left + below + above)
-    model = exposure[0][0] * tones[views[n], p] + exposure[0][1]
+    seen = 0.5 * tone(rgb, axis, v, u) + 0.125 * (right + left + below + above)
+    model = surface.exposure[0][0] * surface.tones[buffers.views[n], p] + surface.exposure[0][1]
 
-    r = (image - model) / deviation
+    r = (seen - model) / deviation
     weight = 1.0 / wp.sqrt(1.0 + 0.25 * r * r)
     slope_x = (right - left) / (2.0 * blur_px) * cam[0] * inv_z
     slope_y = (below - above) / (2.0 * blur_px) * cam[1] * inv_z
     g = wp.vec3(slope_x, slope_y, -(slope_x * X[0] + slope_y * X[1]) * inv_z) * (weight / deviation)
-    write_row(rows, n, into, wp.cross(arm, g), g, r * weight, 1.0)
+    write_row(buffers.rows, n, into, wp.cross(arm, g), g, r * weight, 1.0)
 
 
 @wp.kernel
 def photometric_rows_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    tones: wp.array2d(dtype=wp.float32),
-    axis: wp.vec3,
-    exposure: wp.array(dtype=wp.vec2),
-    every: int,
-    first_row: int,
-    blur_px: float,
-    deviation: float,
-    agreement_m: float,
-    rows: wp.array3d(dtype=wp.float32),
+    image: RgbdImage, surface: SurfaceModel, step: StepNumbers, first_row: int, buffers: PoseBuffers
 ):
     """`photometric_row`, one thread per hypothesis and surface point used."""
     n, row = wp.tid()
-    photometric_row(
-        n, row, rgb, depth, camera, poses, views, points, tones, axis, exposure, every, first_row, blur_px, deviation,
-        agreement_m, rows,
-    )  # fmt: skip
+    photometric_row(n, row, image, surface, step, first_row, buffers)
 
 
 @wp.func

@@ -7,7 +7,9 @@ images are read as they come: 0 and NaN are no reading. Called by `pipeline.refi
 
 import warp as wp
 
+from storm_edge.kernels.descent_structs import PoseBuffers, StepNumbers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
+from storm_edge.kernels.image_descriptor import RgbdImage
 
 wp.set_module_options({"enable_backward": False})
 
@@ -27,65 +29,43 @@ def write_row(rows: wp.array3d(dtype=wp.float32), n: int, p: int, J_w: wp.vec3, 
 
 @wp.func
 def point_to_plane_row(
-    n: int,
-    row: int,
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    every: int,
-    first_row: int,
-    reach_m: float,
-    stride_m: float,
-    deviation: float,
-    occlusion_m: float,
-    rows: wp.array3d(dtype=wp.float32),
+    n: int, row: int, image: RgbdImage, surface: SurfaceModel, step: StepNumbers, buffers: PoseBuffers
 ):
-    """The row of one surface point.
+    """The row of one surface point; those of this term come first.
 
     Args:
         n: Hypothesis.
         row: Which of the points used.
-        depth: z-depth [m], 0 = no reading, ``(H, W)``.
-        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
-        poses: ``T_cam_centre``, ``(N,)``.
-        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
-        points: Surface points [m], centre frame, ``(V, P)``.
-        normals: Their outward unit normals, ``(V, P)``.
-        every: Use each ``every``-th point.
-        first_row: Where this modality's rows begin.
-        reach_m: Farthest measured point that may belong to a model point [m].
-        stride_m: Spacing of the search [m]; never finer than one pixel.
-        deviation: Standard deviation of the plane distance, as a fraction of the depth.
-        occlusion_m: A reading this far in front of the model at its own pixel means the point is hidden [m].
-        rows: Output, ``(N, at least first_row + P, 8)``.
+        image: The image; only its depth is read.
+        surface: The object's surface.
+        step: The step.
+        buffers: The poses; ``rows`` is written.
     """
-    p = row * every
-    into = row + first_row
+    p = row * step.every
+    reach_m = step.reach_m
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, into, zero, zero, 0.0, 0.0)
-    T = poses[n]
+    write_row(buffers.rows, n, row, zero, zero, 0.0, 0.0)
+    T = buffers.poses[n]
     R = rotation_of(T)
-    arm = R * points[views[n], p]
+    arm = R * surface.points[buffers.views[n], p]
     X = arm + translation_of(T)
     if not X[2] > reach_m + NEAR_M:
         return
-    cam = camera[0]
+    cam = buffers.camera[0]
     inv_z = 1.0 / X[2]
     u = X[0] * inv_z * cam[0] + cam[2]
     v = X[1] * inv_z * cam[1] + cam[3]
     ui = int(wp.floor(u + 0.5))
     vi = int(wp.floor(v + 0.5))
+    depth = image.depth
     height = depth.shape[0]
     width = depth.shape[1]
     if ui < 0 or vi < 0 or ui >= width or vi >= height:
         return
     here = depth[vi, ui]
-    if here > 0.0 and here < X[2] - occlusion_m:
+    if here > 0.0 and here < X[2] - reach_m:
         return
-    stride = wp.max(int(stride_m * inv_z * cam[0]), 1)
+    stride = wp.max(int(step.stride_m * inv_z * cam[0]), 1)
     steps = int(reach_m * inv_z * cam[0]) / stride
     inv_fx = 1.0 / cam[0]
     inv_fy = 1.0 / cam[1]
@@ -107,31 +87,14 @@ def point_to_plane_row(
                     P = Q
     if P[2] == 0.0:
         return
-    normal = R * normals[views[n], p]
-    weight = 1.0 / (deviation * X[2])
+    normal = R * surface.normals[buffers.views[n], p]
+    weight = 1.0 / (step.depth_deviation * X[2])
     r = wp.dot(normal, X - P)
-    write_row(rows, n, into, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)
+    write_row(buffers.rows, n, row, wp.cross(arm, normal) * weight, normal * weight, r * weight, 1.0)
 
 
 @wp.kernel
-def point_to_plane_rows_kernel(
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    every: int,
-    first_row: int,
-    reach_m: float,
-    stride_m: float,
-    deviation: float,
-    occlusion_m: float,
-    rows: wp.array3d(dtype=wp.float32),
-):
+def point_to_plane_rows_kernel(image: RgbdImage, surface: SurfaceModel, step: StepNumbers, buffers: PoseBuffers):
     """`point_to_plane_row`, one thread per hypothesis and surface point used."""
     n, row = wp.tid()
-    point_to_plane_row(
-        n, row, depth, camera, poses, views, points, normals, every, first_row, reach_m, stride_m, deviation,
-        occlusion_m, rows,
-    )  # fmt: skip
+    point_to_plane_row(n, row, image, surface, step, buffers)

@@ -10,7 +10,9 @@ Called by `pipeline.refine.geometric`.
 import numpy as np
 import warp as wp
 
+from storm_edge.kernels.descent_structs import ColourUpdate, ContourModel, PoseBuffers, SparseObject, StepNumbers
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.point_to_plane import write_row
 
 wp.set_module_options({"enable_backward": False})
@@ -109,74 +111,55 @@ def is_hidden(depth: wp.array2d(dtype=wp.float32), y: int, x: int, radius_px: in
 def region_row(
     n: int,
     row: int,
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    log_odds: wp.array(dtype=wp.float32),
-    every: int,
+    image: RgbdImage,
+    contour: ContourModel,
+    step: StepNumbers,
     first_row: int,
-    scale_px: int,
-    deviation_px: float,
-    variance_floor: float,
-    occlusion_m: float,
-    rows: wp.array3d(dtype=wp.float32),
+    buffers: PoseBuffers,
 ):
     """The row of one line.
 
     Args:
         n: Hypothesis.
         row: Which of the lines used.
-        rgb: Colour image, ``(H, W, 3)``.
-        depth: z-depth [m], 0 = no reading, ``(H, W)``; only asked whether something stands before the contour.
-        camera: ``(fx, fy, cx, cy)`` [px], ``(1,)``.
-        poses: ``T_cam_centre``, ``(N,)``.
-        views: Row of ``points`` that each hypothesis uses, ``(N,)``.
-        points: Contour points [m], centre frame, ``(V, P)``.
-        normals: Outward contour normals, unit, perpendicular to the viewing direction, ``(V, P)``.
-        distances: Unbroken foreground inwards and background outwards along the normal [m], ``(V, P)``.
-        log_odds: Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``.
-        every: Use each ``every``-th line.
-        first_row: Where this modality's rows begin.
-        scale_px: Pixels per segment.
-        deviation_px: Standard deviation [px] of the contour on a line with perfect colours.
-        variance_floor: `ideal_variance` [segments^2].
-        occlusion_m: A reading this far in front of the contour hides the line [m].
-        rows: Output, ``(N, at least first_row + P, 8)``.
+        image: The image; depth is only asked whether something stands before the contour.
+        contour: The object's contour.
+        step: The step.
+        first_row: Where this term's rows begin.
+        buffers: The poses; ``rows`` is written.
     """
-    p = row * every
+    p = row * step.every
     into = row + first_row
     zero = wp.vec3(0.0, 0.0, 0.0)
-    write_row(rows, n, into, zero, zero, 0.0, 0.0)
-    T = poses[n]
+    write_row(buffers.rows, n, into, zero, zero, 0.0, 0.0)
+    T = buffers.poses[n]
     R = rotation_of(T)
-    view = views[n]
-    arm = R * points[view, p]
+    view = buffers.views[n]
+    arm = R * contour.points[view, p]
     X = arm + translation_of(T)
     if not X[2] > NEAR_M:
         return
-    cam = camera[0]
+    cam = buffers.camera[0]
     inv_z = 1.0 / X[2]
     u = X[0] * inv_z * cam[0] + cam[2]
     v = X[1] * inv_z * cam[1] + cam[3]
-    direction = R * normals[view, p]
+    direction = R * contour.normals[view, p]
     normal = wp.normalize(wp.vec2(direction[0], direction[1]))
-    scale = float(scale_px)
+    scale = float(step.scale_px)
     # A line is of use if its own side is seen for three segments; else it meets another part of the contour.
-    side = distances[view, p] * (cam[0] * inv_z / scale)
+    side = contour.distances[view, p] * (cam[0] * inv_z / scale)
     if side[0] < 3.0 or side[1] < 3.0:
         return
     half = 0.5 * float(wp.static(SEGMENT_COUNT)) * scale + 1.0
-    if not is_inside(u, v, half, rgb.shape[1], rgb.shape[0]):
+    if not is_inside(u, v, half, image.rgb.shape[1], image.rgb.shape[0]):
         return
     radius_px = int(0.01 * cam[0] * inv_z)
-    if is_hidden(depth, int(v + 0.5), int(u + 0.5), radius_px, X[2] - occlusion_m):
+    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), radius_px, X[2] - contour.occlusion_m):
         return
 
+    rgb = image.rgb
+    log_odds = contour.log_odds
+    scale_px = step.scale_px
     foreground = _vec_segments()
     offset = -0.5 * float(wp.static(SEGMENT_COUNT)) * scale + 0.5
     for j in range(wp.static(SEGMENT_COUNT)):
@@ -188,7 +171,7 @@ def region_row(
             offset += 1.0
         foreground[j] = 1.0 / (1.0 + wp.exp(-odds))
 
-    step = wp.static(_vec_support(*smoothed_step().tolist()))
+    smooth = wp.static(_vec_support(*smoothed_step().tolist()))
     total = float(0.0)
     mean = float(0.0)
     square = float(0.0)
@@ -196,13 +179,13 @@ def region_row(
         likelihood = float(1.0)
         for j in range(wp.static(SUPPORT)):
             pf = foreground[i + j]
-            likelihood *= step[j] * pf + (1.0 - step[j]) * (1.0 - pf)
+            likelihood *= smooth[j] * pf + (1.0 - smooth[j]) * (1.0 - pf)
         d = float(i) - wp.static(0.5 * (DISPLACEMENT_COUNT - 1))
         total += likelihood
         mean += likelihood * d
         square += likelihood * d * d
     mean /= total
-    variance = wp.max(square / total - mean * mean, variance_floor)
+    variance = wp.max(square / total - mean * mean, contour.variance_floor)
 
     # d(contour along the line)/d(point) [px/m], and the residual: where the contour is minus where colours put it.
     g = wp.vec3(
@@ -210,129 +193,79 @@ def region_row(
         normal[1] * cam[1] * inv_z,
         -(normal[0] * cam[0] * X[0] + normal[1] * cam[1] * X[1]) * inv_z * inv_z,
     )
-    weight = wp.sqrt(variance_floor / variance) / deviation_px
-    write_row(rows, n, into, wp.cross(arm, g) * weight, g * weight, -mean * scale * weight, 1.0)
+    weight = wp.sqrt(contour.variance_floor / variance) / step.contour_px
+    write_row(buffers.rows, n, into, wp.cross(arm, g) * weight, g * weight, -mean * scale * weight, 1.0)
 
 
 @wp.kernel
 def region_rows_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    log_odds: wp.array(dtype=wp.float32),
-    every: int,
-    first_row: int,
-    scale_px: int,
-    deviation_px: float,
-    variance_floor: float,
-    occlusion_m: float,
-    rows: wp.array3d(dtype=wp.float32),
+    image: RgbdImage, contour: ContourModel, step: StepNumbers, first_row: int, buffers: PoseBuffers
 ):
     """`region_row`, one thread per hypothesis and line used."""
     n, row = wp.tid()
-    region_row(
-        n, row, rgb, depth, camera, poses, views, points, normals, distances, log_odds, every, first_row, scale_px,
-        deviation_px, variance_floor, occlusion_m, rows,
-    )  # fmt: skip
+    region_row(n, row, image, contour, step, first_row, buffers)
 
 
 @wp.func
-def count_colours(
-    p: int,
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    surface: wp.array2d(dtype=wp.vec3),
-    gap_px: float,
-    length_px: float,
-    agreement_m: float,
-    counts: wp.array2d(dtype=wp.float32),
-):
+def count_colours(p: int, image: RgbdImage, known: SparseObject, buffers: PoseBuffers, update: ColourUpdate):
     """Count the colours of object and surroundings at one line and one surface point of hypothesis 0.
 
     The background comes from the outer half of the lines. The foreground does not come from their inner half, as in
     SRT3D: where a hand covers the object, that half shows the hand, and once its colour counts as the object's the
-    pose is drawn under it. It comes from 3x3 patches around surface points where measured depth agrees with the pose.
+    pose is drawn under it. It comes from 3x3 patches around surface points where measured depth agrees with the pose;
+    no reading agrees too.
 
     Args:
         p: Which line and point.
-        surface: Surface points [m], centre frame, ``(V, P)``.
-        gap_px: Pixels left out next to the contour, where colours mix.
-        length_px: Pixels used at most on a line.
-        agreement_m: Largest difference of measured and model depth on the object [m]; no reading agrees too.
-        counts: Foreground and background counts, added to, ``(2, BIN_COUNT + 1)``; the last entry is the total.
-
-    The other arguments are those of `region_row`.
+        image: The image.
+        known: The object.
+        buffers: The poses.
+        update: ``counts`` are added to.
     """
-    T = poses[0]
+    T = buffers.poses[0]
     R = rotation_of(T)
-    view = views[0]
-    cam = camera[0]
-    height = rgb.shape[0]
-    width = rgb.shape[1]
+    view = buffers.views[0]
+    cam = buffers.camera[0]
+    height = image.rgb.shape[0]
+    width = image.rgb.shape[1]
 
-    Y = R * surface[view, p] + translation_of(T)
+    Y = R * known.surface.points[view, p] + translation_of(T)
     if Y[2] > NEAR_M:
         x = int(wp.floor(Y[0] / Y[2] * cam[0] + cam[2] + 0.5))
         y = int(wp.floor(Y[1] / Y[2] * cam[1] + cam[3] + 0.5))
         if x > 0 and y > 0 and x < width - 1 and y < height - 1:
-            z = depth[y, x]
-            if not (z > 0.0 and wp.abs(z - Y[2]) > agreement_m):
+            z = image.depth[y, x]
+            if not (z > 0.0 and wp.abs(z - Y[2]) > known.surface.agreement_m):
                 for a in range(-1, 2):
                     for b in range(-1, 2):
-                        wp.atomic_add(counts, 0, colour_bin(rgb, y + a, x + b), 1.0)
-                wp.atomic_add(counts, 0, BIN_COUNT, 9.0)
+                        wp.atomic_add(update.counts, 0, colour_bin(image.rgb, y + a, x + b), 1.0)
+                wp.atomic_add(update.counts, 0, BIN_COUNT, 9.0)
 
-    X = R * points[view, p] + translation_of(T)
+    X = R * known.contour.points[view, p] + translation_of(T)
     if X[2] > NEAR_M:
         pixels_per_m = cam[0] / X[2]
         u = X[0] / X[2] * cam[0] + cam[2]
         v = X[1] / X[2] * cam[1] + cam[3]
-        direction = R * normals[view, p]
+        direction = R * known.contour.normals[view, p]
         normal = wp.normalize(wp.vec2(direction[0], direction[1]))
-        end = wp.min(distances[view, p][1] * pixels_per_m - gap_px, length_px + gap_px)
-        offset = gap_px + 0.5
+        end = wp.min(
+            known.contour.distances[view, p][1] * pixels_per_m - update.gap_px, update.line_px + update.gap_px
+        )
+        offset = update.gap_px + 0.5
         while offset < end:
             x = int(wp.floor(u + offset * normal[0] + 0.5))
             y = int(wp.floor(v + offset * normal[1] + 0.5))
             if x >= 0 and y >= 0 and x < width and y < height:
-                wp.atomic_add(counts, 1, colour_bin(rgb, y, x), 1.0)
-                wp.atomic_add(counts, 1, BIN_COUNT, 1.0)
+                wp.atomic_add(update.counts, 1, colour_bin(image.rgb, y, x), 1.0)
+                wp.atomic_add(update.counts, 1, BIN_COUNT, 1.0)
             offset += 1.0
 
 
 @wp.kernel
-def count_colours_kernel(
-    rgb: wp.array3d(dtype=wp.uint8),
-    depth: wp.array2d(dtype=wp.float32),
-    camera: wp.array(dtype=wp.vec4),
-    poses: wp.array(dtype=wp.mat44),
-    views: wp.array(dtype=wp.int32),
-    points: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    distances: wp.array2d(dtype=wp.vec2),
-    surface: wp.array2d(dtype=wp.vec3),
-    gap_px: float,
-    length_px: float,
-    agreement_m: float,
-    counts: wp.array2d(dtype=wp.float32),
-):
+def count_colours_kernel(image: RgbdImage, known: SparseObject, buffers: PoseBuffers, update: ColourUpdate):
     """`count_colours`, one thread per line and surface point."""
     p = wp.tid()
-    count_colours(
-        p, rgb, depth, camera, poses, views, points, normals, distances, surface, gap_px, length_px, agreement_m,
-        counts,
-    )  # fmt: skip
+    count_colours(p, image, known, buffers, update)
 
 
 @wp.kernel

@@ -10,7 +10,16 @@ from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import exp_so3, make_T, transform
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import photometric, point_to_plane, region
+from storm_edge.kernels.descent_structs import (
+    ColourUpdate,
+    ContourModel,
+    PoseBuffers,
+    SparseObject,
+    StepNumbers,
+    SurfaceModel,
+)
 from storm_edge.kernels.device import require_device
+from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.reference import evidence as evidence_reference
 from storm_edge.kernels.reference import gauss_newton as step_reference
 from storm_edge.kernels.reference import photometric as photometric_reference
@@ -36,20 +45,24 @@ class Setting:
         self.device = require_device(device)
         self.model = views()
         self.k = step_reference.closest_view(T, self.model.directions)
-        up = self.upload
-        camera = [[K_CAMERA[0, 0], K_CAMERA[1, 1], K_CAMERA[0, 2], K_CAMERA[1, 2]]]
-        self.rgb, self.depth = up(shot.rgb, wp.uint8), up(shot.depth, wp.float32)
-        self.seen = [up(camera, wp.vec4), up(T[None], wp.mat44), up([self.k], wp.int32)]
-        m = self.model
-        self.contour = [
-            up(m.contour_points, wp.vec3),
-            up(m.contour_normals, wp.vec3),
-            up(m.contour_distances, wp.vec2),
-        ]
-        self.surface = [up(m.surface_points, wp.vec3), up(m.surface_normals, wp.vec3)]
-        self.axis, tones = principal_tones(m.surface_colours)
-        self.tones, self.tones_here = up(tones, wp.float32), tones[self.k]
+        up, m = self.upload, self.model
         self.point_count = m.contour_points.shape[1]
+        self.image = RgbdImage()
+        self.image.rgb, self.image.depth = up(shot.rgb, wp.uint8), up(shot.depth, wp.float32)
+        self.buffers = buffers = PoseBuffers()
+        buffers.camera = up([[K_CAMERA[0, 0], K_CAMERA[1, 1], K_CAMERA[0, 2], K_CAMERA[1, 2]]], wp.vec4)
+        buffers.poses, buffers.views = up(T[None], wp.mat44), up([self.k], wp.int32)
+        buffers.rows = wp.zeros((1, self.point_count, 8), dtype=wp.float32, device=self.device)
+        self.contour = contour = ContourModel()
+        contour.points, contour.normals = up(m.contour_points, wp.vec3), up(m.contour_normals, wp.vec3)
+        contour.distances = up(m.contour_distances, wp.vec2)
+        contour.variance_floor, contour.occlusion_m = LINES["variance_floor"], LINES["occlusion_m"]
+        self.surface = surface = SurfaceModel()
+        surface.points, surface.normals = up(m.surface_points, wp.vec3), up(m.surface_normals, wp.vec3)
+        self.axis, tones = principal_tones(m.surface_colours)
+        surface.tones, surface.axis, self.tones_here = up(tones, wp.float32), wp.vec3(*self.axis), tones[self.k]
+        surface.gate_m, surface.occlusion_m = 0.01, LINES["occlusion_m"]
+        surface.agreement_m = COLOURS["agreement_m"]
 
     def upload(self, array, dtype):
         scalar = {wp.uint8: np.uint8, wp.int32: np.int32}.get(dtype, np.float32)
@@ -58,37 +71,49 @@ class Setting:
     def view(self, name):
         return getattr(self.model, name)[self.k]
 
-    def rows(self, kernel, inputs):
-        rows = wp.zeros((1, self.point_count, 8), dtype=wp.float32, device=self.device)
-        wp.launch(kernel, dim=(1, self.point_count), inputs=[*inputs, rows], device=self.device)
-        return rows.numpy()[0].astype(np.float64)
+    def rows(self, kernel, model, step, *first_row):
+        self.buffers.rows.zero_()
+        inputs = [self.image, model, step, *first_row, self.buffers]
+        wp.launch(kernel, dim=(1, self.point_count), inputs=inputs, device=self.device)
+        return self.buffers.rows.numpy()[0].astype(np.float64)
 
     def plane_rows(self, every=1):
-        inputs = [self.depth, *self.seen, *self.surface, every, 0, *PLANE.values()]
-        return self.rows(point_to_plane.point_to_plane_rows_kernel, inputs)
+        step = StepNumbers()
+        step.every, step.reach_m, step.stride_m = every, PLANE["reach_m"], PLANE["stride_m"]
+        step.depth_deviation = PLANE["deviation"]
+        return self.rows(point_to_plane.point_to_plane_rows_kernel, self.surface, step)
 
-    def region_rows(self, log_odds, **changes):
-        inputs = [self.rgb, self.depth, *self.seen, *self.contour, self.upload(log_odds, wp.float32), 1, 0]
-        return self.rows(region.region_rows_kernel, [*inputs, *(LINES | changes).values()])
+    def region_rows(self, log_odds):
+        self.contour.log_odds = self.upload(log_odds, wp.float32)
+        step = StepNumbers()
+        step.every, step.scale_px, step.contour_px = 1, LINES["scale_px"], LINES["deviation_px"]
+        return self.rows(region.region_rows_kernel, self.contour, step, 0)
 
-    def photometric_rows(self, gain, bias, **changes):
-        exposure = self.upload([[gain, bias]], wp.vec2)
-        inputs = [self.rgb, self.depth, *self.seen, self.surface[0], self.tones, wp.vec3(*self.axis), exposure, 1, 0]
-        return self.rows(photometric.photometric_rows_kernel, [*inputs, *(COLOURS | changes).values()])
+    def photometric_rows(self, gain, bias, *, deviation=None):
+        self.surface.exposure = self.upload([[gain, bias]], wp.vec2)
+        step = StepNumbers()
+        step.every, step.blur_px = 1, COLOURS["blur_px"]
+        step.texture_deviation = COLOURS["deviation"] if deviation is None else deviation
+        return self.rows(photometric.photometric_rows_kernel, self.surface, step, 0)
 
     def counts(self):
-        counts = wp.zeros((2, region.BIN_COUNT + 1), dtype=wp.float32, device=self.device)
-        inputs = [self.rgb, self.depth, *self.seen, *self.contour, self.surface[0], 1.0, 20.0, 0.015, counts]
+        update, known = ColourUpdate(), SparseObject()
+        known.contour, known.surface = self.contour, self.surface
+        update.counts = wp.zeros((2, region.BIN_COUNT + 1), dtype=wp.float32, device=self.device)
+        update.gap_px, update.line_px = 1.0, 20.0
+        inputs = [self.image, known, self.buffers, update]
         wp.launch(region.count_colours_kernel, dim=self.point_count, inputs=inputs, device=self.device)
-        return counts
+        return update.counts
 
     def evidence(self, log_odds):
+        self.contour.log_odds = self.upload(log_odds, wp.float32)
         sums = wp.zeros((1, ev.SUM_COUNT), dtype=wp.float32, device=self.device)
-        head, dim = [self.rgb, self.depth, *self.seen], (1, self.point_count)
-        inputs = [*head, *self.surface, self.tones, wp.vec3(*self.axis), 0.01, 0.03, sums]
-        wp.launch(ev.surface_evidence_kernel, dim=dim, inputs=inputs, device=self.device)
-        inputs = [*head, *self.contour, self.upload(log_odds, wp.float32), 0.03, sums]
-        wp.launch(ev.contour_evidence_kernel, dim=dim, inputs=inputs, device=self.device)
+        dim = (1, self.point_count)
+        for kernel, model in (
+            (ev.surface_evidence_kernel, self.surface),
+            (ev.contour_evidence_kernel, self.contour),
+        ):
+            wp.launch(kernel, dim=dim, inputs=[self.image, model, self.buffers, sums], device=self.device)
         return sums.numpy()[0]
 
 
@@ -216,7 +241,7 @@ def test_colour_rows_are_derivatives_of_the_tone(shot, T):
     v, u = np.mgrid[: SIZE_PX[0], : SIZE_PX[1]]
     ramp = (0.3 * u + 0.5 * v + 10.0)[..., None].repeat(3, axis=2)
     setting = Setting(T, shot)
-    setting.rgb = setting.upload(np.floor(ramp + 0.5), wp.uint8)
+    setting.image.rgb = setting.upload(np.floor(ramp + 0.5), wp.uint8)
     rows = setting.photometric_rows(1.0, 0.0, deviation=1e3)
     valid = rows[:, 7] > 0
 

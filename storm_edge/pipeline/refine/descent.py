@@ -19,7 +19,14 @@ from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.config import AppearanceConfig, GeometricConfig, GeometricStep
 from storm_edge.pipeline.refine.descent_buffers import DescentBuffers
-from storm_edge.pipeline.refine.launches import DescentLaunches, FusedLaunches, RgbdBuffers, SeparateLaunches
+from storm_edge.pipeline.refine.launches import (
+    DescentLaunches,
+    FusedLaunches,
+    RgbdBuffers,
+    SeparateLaunches,
+    colour_update,
+    sparse_object,
+)
 from storm_edge.pipeline.refine.schedule import Schedule, make_schedule
 
 Float64 = NDArray[np.float64]
@@ -73,7 +80,8 @@ class Descents:
         self._viewpoints, self._config = viewpoints, config
         self.appearance = AppearanceModel(viewpoints.device)
         self.buffers = DescentBuffers(viewpoints, capacity)
-        parts = (viewpoints, self.buffers, self.appearance, config)
+        known, update = sparse_object(viewpoints, self.appearance, config), colour_update(self.appearance, config)
+        parts = (known, update, self.buffers, self.appearance)
         self.separate = SeparateLaunches(*parts)
         is_fused = fused_kernels.is_preferred(viewpoints.device) if fused is None else fused
         self._launches: DescentLaunches = FusedLaunches(*parts) if is_fused else self.separate

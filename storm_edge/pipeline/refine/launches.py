@@ -14,9 +14,10 @@ import warp as wp
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels import region
+from storm_edge.kernels.descent_structs import ColourUpdate, ContourModel, SparseObject, SurfaceModel
 from storm_edge.kernels.device import WpArray
 from storm_edge.kernels.fused import descent as fused
-from storm_edge.kernels.image_descriptor import ImageDescriptor
+from storm_edge.kernels.image_descriptor import ImageDescriptor, RgbdImage
 from storm_edge.kernels.launch_cache import RecordedLaunches
 from storm_edge.kernels.photometric import photometric_rows_kernel, update_exposure_kernel
 from storm_edge.kernels.point_to_plane import point_to_plane_rows_kernel
@@ -60,26 +61,18 @@ class SeparateLaunches:
     """`DescentLaunches` part by part; the parts are there for those who capture them.
 
     Args:
-        viewpoints: The object.
+        known: The object and what is known of its colours, `kernels.descent_structs.SparseObject`.
+        update: Where its colours are counted, `kernels.descent_structs.ColourUpdate`.
         buffers: The poses.
-        appearance: What is known of its colours.
-        config: Limits.
+        appearance: Says what is known.
     """
 
-    def __init__(
-        self,
-        viewpoints: ViewpointBuffers,
-        buffers: DescentBuffers,
-        appearance: AppearanceModel,
-        config: GeometricConfig,
-    ) -> None:
-        self._viewpoints, self._buffers, self._appearance, self._config = viewpoints, buffers, appearance, config
-        self._contour = [viewpoints.contour_points, viewpoints.contour_normals, viewpoints.contour_distances]
-        self._surface = [viewpoints.surface_points, viewpoints.surface_normals]
-        self._tone_axis = wp.vec3(*viewpoints.tone_axis)
-        self._variance_floor = region.ideal_variance()
-        self._recorded = RecordedLaunches(viewpoints.device)
+    def __init__(self, known: Any, update: Any, buffers: DescentBuffers, appearance: AppearanceModel) -> None:
+        self._known, self._update, self._buffers, self._appearance = known, update, buffers, appearance
+        self._point_count = int(known.contour.points.shape[1])
+        self._recorded = RecordedLaunches(buffers.poses.device)
         self._frame: RgbdBuffers | None = None
+        self._image: Any = RgbdImage()
         self._images: tuple[WpArray, WpArray] = (None, None)  # a frame that is uploaded again has others
 
     def set_frame(self, frame: RgbdBuffers) -> None:
@@ -114,38 +107,30 @@ class SeparateLaunches:
     def find_views(self, count: int) -> None:
         """Stored views of the first ``count`` poses."""
         buffers = self._buffers
-        inputs = [buffers.poses, self._viewpoints.directions, buffers.views]
-        self._launches().launch("views", gn.find_views_kernel, count, lambda: inputs)
+        self._launches().launch(
+            "views", gn.find_views_kernel, count, lambda: [buffers.poses, self._known.directions, buffers.views]
+        )
 
     def step(self, count: int, scheduled: ScheduledStep) -> None:
         """Move the first ``count`` poses by one Gauss-Newton step."""
-        frame, buffers, appearance = self.frame, self._buffers, self._appearance
-        launches = self._launches()
+        appearance, buffers = self._appearance, self._buffers
+        known, arrays = self._known, buffers.arrays
         name, step = scheduled.step, scheduled.numbers
-        used = self._viewpoints.point_count // name.every
+        launches = self._launches()
+        image = self._image
+        used = self._point_count // name.every
         dim = (count, used)
-        place = [buffers.camera, buffers.poses, buffers.views]
         launches.launch(
-            ("depth", name),
-            point_to_plane_rows_kernel,
-            dim,
-            lambda: (
-                [frame.depth, *place, *self._surface, step.every, 0]
-                + [step.reach_m, step.stride_m, step.depth_deviation, step.reach_m, buffers.rows]
-            ),
+            ("depth", name), point_to_plane_rows_kernel, dim, lambda: [image, known.surface, step, arrays]
         )
         row_count = used
         if appearance.colours_known:
-            first_row = row_count
+            contour_row = row_count
             launches.launch(
                 ("contour", name),
                 region.region_rows_kernel,
                 dim,
-                lambda: (
-                    [frame.rgb, frame.depth, *place, *self._contour, appearance.log_odds_buffer, step.every]
-                    + [first_row, step.scale_px, step.contour_px, self._variance_floor]
-                    + [self._config.occlusion_m, buffers.rows]
-                ),
+                lambda: [image, known.contour, step, contour_row, arrays],
             )
             row_count += used
         if appearance.exposure_known and step.uses_texture:
@@ -154,11 +139,7 @@ class SeparateLaunches:
                 ("texture", name),
                 photometric_rows_kernel,
                 dim,
-                lambda: (
-                    [frame.rgb, frame.depth, *place, self._viewpoints.surface_points, self._viewpoints.tones]
-                    + [self._tone_axis, appearance.exposure, step.every, texture_row, step.blur_px]
-                    + [step.texture_deviation, self._config.appearance.agreement_m, buffers.rows]
-                ),
+                lambda: [image, known.surface, step, texture_row, arrays],
             )
             row_count += used
         launches.launch(
@@ -173,60 +154,52 @@ class SeparateLaunches:
             count,
             lambda: (
                 [buffers.sums, step.tikhonov_rotation, step.tikhonov_translation]
-                + [self._viewpoints.directions, buffers.poses, buffers.views]
+                + [known.directions, buffers.poses, buffers.views]
             ),
         )
 
     def sum_evidence(self, count: int) -> None:
         """Sums of `kernels.evidence` at the first ``count`` poses."""
-        frame, buffers, appearance = self.frame, self._buffers, self._appearance
-        dim = (count, self._viewpoints.point_count)
-        place = [buffers.camera, buffers.poses, buffers.views]
+        dim = (count, self._point_count)
+        launches = self._launches()
+        image, known, buffers = self._image, self._known, self._buffers
         buffers.evidence.zero_()
-        self._launches().launch(
+        launches.launch(
             "surface evidence",
             ev.surface_evidence_kernel,
             dim,
-            lambda: (
-                [frame.rgb, frame.depth, *place, *self._surface, self._viewpoints.tones, self._tone_axis]
-                + [self._config.gate_m, self._config.occlusion_m, buffers.evidence]
-            ),
+            lambda: [image, known.surface, buffers.arrays, buffers.evidence],
         )
-        if appearance.colours_known:
-            self._launches().launch(
+        if self._appearance.colours_known:
+            launches.launch(
                 "contour evidence",
                 ev.contour_evidence_kernel,
                 dim,
-                lambda: (
-                    [frame.rgb, frame.depth, *place, *self._contour, appearance.log_odds_buffer]
-                    + [self._config.occlusion_m, buffers.evidence]
-                ),
+                lambda: [image, known.contour, buffers.arrays, buffers.evidence],
             )
 
     def fuse(self, count: int) -> None:
         """Terms of those sums."""
-        inputs = [self._buffers.evidence, self._appearance.colours_known, self._buffers.terms]
-        self._launches().launch(("fuse", inputs[1]), ev.fuse_terms_kernel, count, lambda: inputs)
+        buffers, colours_known = self._buffers, self._appearance.colours_known
+        self._launches().launch(
+            ("fuse", colours_known),
+            ev.fuse_terms_kernel,
+            count,
+            lambda: [buffers.evidence, colours_known, buffers.terms],
+        )
 
     def learn(self, rate: float) -> None:
         """Blend colours and exposure at the first pose, whose sums are there, into what is known."""
-        frame, buffers, appearance = self.frame, self._buffers, self._appearance
-        config = self._config.appearance
-        self._launches().launch(
-            ("exposure", rate),
-            update_exposure_kernel,
-            1,
-            lambda: [rate, buffers.evidence, appearance.exposure],
+        buffers, appearance = self._buffers, self._appearance
+        launches = self._launches()
+        launches.launch(
+            ("exposure", rate), update_exposure_kernel, 1, lambda: [rate, buffers.evidence, appearance.exposure]
         )
-        self._launches().launch(
+        launches.launch(
             "count",
             region.count_colours_kernel,
-            self._viewpoints.point_count,
-            lambda: (
-                [frame.rgb, frame.depth, buffers.camera, buffers.poses, buffers.views, *self._contour]
-                + [self._viewpoints.surface_points, config.gap_px, config.line_px, config.agreement_m]
-                + [appearance.colour_counts]
-            ),
+            self._point_count,
+            lambda: [self._image, self._known, buffers.arrays, self._update],
         )
         self._blend(rate)
         appearance.exposure_known = True
@@ -239,7 +212,7 @@ class SeparateLaunches:
             dim=(rows.stop - rows.start, columns.stop - columns.start),
             inputs=[self.frame.rgb, mask, rows.start, columns.start],
             outputs=[self._appearance.colour_counts],
-            device=self._viewpoints.device,
+            device=self._buffers.poses.device,
         )
         self._blend(1.0)
         self._appearance.exposure_known = False
@@ -260,6 +233,8 @@ class SeparateLaunches:
         rgb, depth = self.frame.rgb, self.frame.depth
         if rgb is not self._images[0] or depth is not self._images[1]:
             self._images = rgb, depth
+            self._image = RgbdImage()
+            self._image.rgb, self._image.depth = rgb, depth
             self._recorded.clear()
         return self._recorded
 
@@ -267,31 +242,12 @@ class SeparateLaunches:
 class FusedLaunches:
     """`DescentLaunches` at once, for CPUs. Arguments as `SeparateLaunches`."""
 
-    def __init__(
-        self,
-        viewpoints: ViewpointBuffers,
-        buffers: DescentBuffers,
-        appearance: AppearanceModel,
-        config: GeometricConfig,
-    ) -> None:
-        self._buffers, self._appearance, self._config = buffers, appearance, config.appearance
-        self._own_descriptor = ImageDescriptor(viewpoints.device)
+    def __init__(self, known: Any, update: Any, buffers: DescentBuffers, appearance: AppearanceModel) -> None:
+        self._known, self._update, self._buffers, self._appearance = known, update, buffers, appearance
+        device = buffers.poses.device
+        self._own_descriptor = ImageDescriptor(device)
         self._descriptor = self._own_descriptor
-        self._recorded = RecordedLaunches(viewpoints.device)
-        known = fused.SparseObject()
-        known.directions, known.tones, known.axis = (
-            viewpoints.directions,
-            viewpoints.tones,
-            wp.vec3(*viewpoints.tone_axis),
-        )
-        known.contour_points, known.contour_normals = viewpoints.contour_points, viewpoints.contour_normals
-        known.contour_distances = viewpoints.contour_distances
-        known.surface_points, known.surface_normals = viewpoints.surface_points, viewpoints.surface_normals
-        known.exposure, known.log_odds = appearance.exposure, appearance.log_odds_buffer
-        known.variance_floor = region.ideal_variance()
-        known.occlusion_m, known.gate_m = config.occlusion_m, config.gate_m
-        known.agreement_m = config.appearance.agreement_m
-        self._known: Any = known
+        self._recorded = RecordedLaunches(device)
 
     def set_frame(self, frame: RgbdBuffers) -> None:
         """See `DescentLaunches.set_frame`."""
@@ -303,51 +259,54 @@ class FusedLaunches:
 
     def descend(self, count: int, schedule: Schedule) -> None:
         """See `DescentLaunches.descend`."""
-        buffers, descriptor = self._buffers, self._descriptor
+        descriptor = self._descriptor
         colours_known, exposure_known = self._appearance.colours_known, self._appearance.exposure_known
+        appearance = colours_known * fused.COLOURS_KNOWN + exposure_known * fused.EXPOSURE_KNOWN
         self._recorded.launch(
-            ("descend", descriptor, schedule, colours_known, exposure_known),
+            ("descend", descriptor, schedule, appearance),
             fused.descend_kernel,
             count,
-            lambda: [
-                descriptor.array,
-                buffers.camera,
-                self._known,
-                schedule.numbers,
-                len(schedule.steps),
-                colours_known,
-                exposure_known,
-                buffers.poses,
-                buffers.views,
-                buffers.rows,
-                buffers.sums,
-                buffers.evidence,
-                buffers.terms,
-            ],
+            lambda: (
+                [descriptor.array, self._known, schedule.numbers, len(schedule.steps)]
+                + [appearance, self._buffers.arrays, self._buffers.results]
+            ),
         )
 
     def update_appearance(self, rate: float) -> None:
         """See `DescentLaunches.update_appearance`."""
-        buffers, descriptor, appearance = self._buffers, self._descriptor, self._appearance
+        descriptor, appearance = self._descriptor, self._appearance
         colours_known = appearance.colours_known
         self._recorded.launch(
             ("update", descriptor, rate, colours_known),
             fused.update_appearance_kernel,
             1,
-            lambda: [
-                descriptor.array,
-                buffers.camera,
-                self._known,
-                rate,
-                self._config.gap_px,
-                self._config.line_px,
-                colours_known,
-                buffers.poses,
-                buffers.views,
-                appearance.colour_counts,
-                appearance.histograms,
-                buffers.evidence,
-                buffers.terms,
-            ],
+            lambda: (
+                [descriptor.array, self._known, self._update, rate, colours_known]
+                + [self._buffers.arrays, self._buffers.results]
+            ),
         )
         appearance.colours_known = appearance.exposure_known = True
+
+
+def sparse_object(viewpoints: ViewpointBuffers, appearance: AppearanceModel, config: GeometricConfig) -> Any:
+    """The object as kernels take it, `kernels.descent_structs.SparseObject`."""
+    contour: Any = ContourModel()
+    contour.points, contour.normals = viewpoints.contour_points, viewpoints.contour_normals
+    contour.distances, contour.log_odds = viewpoints.contour_distances, appearance.log_odds_buffer
+    contour.variance_floor, contour.occlusion_m = region.ideal_variance(), config.occlusion_m
+    surface: Any = SurfaceModel()
+    surface.points, surface.normals = viewpoints.surface_points, viewpoints.surface_normals
+    surface.tones, surface.axis = viewpoints.tones, wp.vec3(*viewpoints.tone_axis)
+    surface.exposure, surface.occlusion_m = appearance.exposure, config.occlusion_m
+    surface.gate_m, surface.agreement_m = config.gate_m, config.appearance.agreement_m
+    known: Any = SparseObject()
+    known.directions, known.contour, known.surface = viewpoints.directions, contour, surface
+    return known
+
+
+def colour_update(appearance: AppearanceModel, config: GeometricConfig) -> Any:
+    """Where colours are counted as kernels take it, `kernels.descent_structs.ColourUpdate`."""
+    update: Any = ColourUpdate()
+    update.counts, update.histograms = appearance.colour_counts, appearance.histograms
+    update.gap_px, update.line_px = config.appearance.gap_px, config.appearance.line_px
+    return update

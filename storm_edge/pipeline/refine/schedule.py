@@ -8,8 +8,8 @@ from typing import Any
 
 import warp as wp
 
+from storm_edge.kernels.descent_structs import StepNumbers
 from storm_edge.kernels.device import WpArray
-from storm_edge.kernels.fused.descent import StepNumbers
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig, GeometricStep
 
@@ -21,7 +21,7 @@ class ScheduledStep:
     step: GeometricStep
     """Names it."""
     numbers: Any
-    """The same as kernels take it, `kernels.fused.descent.StepNumbers`."""
+    """The same as kernels take it, `kernels.descent_structs.StepNumbers`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +48,7 @@ def make_schedule(steps: Sequence[GeometricStep], viewpoints: ViewpointBuffers, 
 
 
 def step_numbers(step: GeometricStep, viewpoints: ViewpointBuffers, config: GeometricConfig) -> Any:
-    """One step as kernels take it, `kernels.fused.descent.StepNumbers`; arguments as `make_schedule`."""
+    """One step as kernels take it, `kernels.descent_structs.StepNumbers`; arguments as `make_schedule`."""
     contrast = viewpoints.tone_deviation
     numbers = StepNumbers()
     numbers.every, numbers.scale_px, numbers.contour_px = step.every, step.scale_px, step.contour_px
