@@ -189,7 +189,7 @@ class ExportCaseOptions(RecordOptions):
     ] = None
 
 
-@case(record="export-*", timing=True)
+@case(record="export-*")  # what it times is CPU time, of two precisions in turns: a busy machine does not spoil it
 def export(options: ExportCaseOptions) -> Outcome:
     """Export, calibrate, build and compare a tier."""
     if options.track is not None:
