@@ -23,10 +23,10 @@ PRIMITIVES = {
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_primitives_are_closed_and_hold_theirvolume(name: str) -> None:
-    surface, volume, error = PRIMITIVES[name]
+def test_primitives_are_closed_and_hold_their_volume(name: str) -> None:
+    surface, exact, error = PRIMITIVES[name]
     assert is_closed(surface)
-    assert volume(surface) == pytest.approx(volume, rel=error)
+    assert volume(surface) == pytest.approx(exact, rel=error)
 
 
 def test_a_tube_keeps_its_radius_around_a_bend() -> None:
