@@ -3,4 +3,4 @@
 Importing this package needs no GPU, no torch and no TensorRT.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
