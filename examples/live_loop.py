@@ -15,9 +15,7 @@ import numpy as np
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import checked_frame
-from storm_edge.live import Session, TrackState
-from storm_edge.live.factory import make_object_sessions
-from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live import TrackState, open_session
 from storm_edge.objects.onboard import onboard
 
 
@@ -32,9 +30,8 @@ def camera(scene: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, in
 
 def main(scene: Path, model: Path) -> None:
     """Print a line per frame."""
-    thing = onboard(model, "mm")
-    with BackgroundLane() as lane:  # searches for lost objects beside the frames
-        session = Session(make_object_sessions([thing], NetworkBundle.load("nano"), lane=lane), lane=lane)
+    thing, networks = onboard(model, "mm"), NetworkBundle.load("nano")
+    with open_session([thing], networks, background=True) as session:  # searches run on a second core
         for index, (bgr, depth_mm, K, stamp_ns) in enumerate(camera(scene)):
             rgb = np.ascontiguousarray(bgr[..., ::-1])
             depth_m = depth_mm.astype(np.float32) * 1e-3
