@@ -10,6 +10,7 @@ Where is what:
 `backends`           the runtimes: ONNX Runtime, TensorRT, PyTorch
 `exported_graphs`    what an export says of its graphs, for those who build engines of them
 `cache`              built engines on disk, found by what they were built from; which are fresh, building the rest
+`engine_key`         everything a built engine depends on
 `engine_file`        one built engine on disk: its file with its manifest
 `cache_report`       a page on the engines of a bundle
 ===================  ================================================================================================

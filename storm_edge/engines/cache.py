@@ -5,8 +5,8 @@
                                       timing.cache                  makes the next build quicker
     ENGINES/<bundle>/.lock                                          held during a build
 
-A key is everything an engine depends on. Engines of older keys stay: after a change that is taken back, or another
-JetPack, they are fresh again.
+A key is everything an engine depends on, see `engine_key`. Engines of older keys stay: after a change that is taken
+back, or another JetPack, they are fresh again.
 """
 
 from __future__ import annotations
@@ -25,68 +25,14 @@ from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.api import Report, TensorRt
 from storm_edge.engines.backends.tensorrt.build import DEFAULT_WORKSPACE_MIB, BuildOptions, Built, build_engine
 from storm_edge.engines.engine_file import REBUILD, SUFFIX, read_engine, write_engine
+from storm_edge.engines.engine_key import EngineKey, as_json, changes, key_of
 from storm_edge.engines.exported_graphs import ExportedGraph
 from storm_edge.errors import EngineError, OutputError, mismatch
-from storm_edge.files import sha256, write_atomically
+from storm_edge.files import write_atomically
 
 _log = logging.getLogger(__name__)
 
 _TIMING = "timing.cache"
-_KEY_WORDS = {
-    "onnx_sha256": "network",
-    "recipe_sha256": "recipe",
-    "calibration_sha256": "calibration set",
-    "profiles": "profiles",
-    "flavour": "TensorRT package",
-    "version": "TensorRT version",
-    "sm": "compute capability",
-    "gpu": "GPU",
-    "system": "driver or L4T",
-    "workspace_mib": "workspace",
-    "flags": "builder flags",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineKey:
-    """Everything an engine depends on."""
-
-    graph: str
-    """The graph."""
-    precision: str
-    """What it computes in."""
-    onnx_sha256: str
-    """Of the ONNX file."""
-    recipe_sha256: str
-    """Of the recipe."""
-    calibration_sha256: str | None
-    """Of the calibration set, for INT8."""
-    profiles: dict[str, tuple[int, int, int]]
-    """Batch sizes by use."""
-    flavour: str
-    """TensorRT package."""
-    version: str
-    """Its full version."""
-    sm: str
-    """Compute capability."""
-    gpu: str
-    """Name of the GPU, or ``any``."""
-    system: str
-    """Driver and L4T, or ``any``."""
-    workspace_mib: int
-    """Scratch memory a kernel may take [MiB]."""
-    flags: tuple[str, ...] = ("STRONGLY_TYPED", "max_aux_streams=0")
-    """How it is built."""
-
-    @property
-    def digest(self) -> str:
-        """Hash of all of it."""
-        return sha256(json.dumps(asdict(self), sort_keys=True).encode())
-
-    @property
-    def stem(self) -> str:
-        """Name of its files."""
-        return f"{self.graph}-{self.digest[:12]}"
 
 
 class CacheState(str, Enum):
@@ -114,24 +60,6 @@ class EngineStatus:
     """Whether it can be used."""
     reason: str
     """Why not; empty if it is fresh."""
-
-
-def key_of(graph: ExportedGraph, api: TensorRt, target: GpuTarget, *, workspace_mib: int) -> EngineKey:
-    """The key of the engine that a graph becomes."""
-    return EngineKey(
-        graph=graph.graph,
-        precision=graph.precision,
-        onnx_sha256=graph.sha256,
-        recipe_sha256=graph.recipe_sha256,
-        calibration_sha256=graph.calibration_sha256,
-        profiles=dict(graph.profiles),
-        flavour=api.flavour,
-        version=api.version,
-        sm=target.sm,
-        gpu=target.gpu,
-        system=target.system,
-        workspace_mib=workspace_mib,
-    )
 
 
 class EngineCache:
@@ -188,7 +116,7 @@ class EngineCache:
         others, damaged = self._manifests(self.folder(key), key.graph)
         if not others:
             return (CacheState.MISSING, "never built") if damaged is None else (CacheState.BROKEN, str(damaged))
-        return CacheState.STALE, _changes(others[-1][1], asdict(key))
+        return CacheState.STALE, changes(others[-1][1], asdict(key))
 
     def find(self, graph: ExportedGraph, api: TensorRt, here: GpuTarget) -> Path:
         """The engine that was built of a graph and runs here; of several the newest.
@@ -208,9 +136,9 @@ class EngineCache:
         for path, key in kept[::-1]:
             alike = {name: key.get(name) for name in ("gpu", "system") if key.get(name) == "any"}
             like_it = {**wanted, **alike, "workspace_mib": key.get("workspace_mib")}
-            if _plain(key) == _plain(like_it):
+            if as_json(key) == as_json(like_it):
                 return path.with_suffix(SUFFIX)
-            stale = stale or _changes(key, like_it)
+            stale = stale or changes(key, like_it)
         if stale:
             _log.info("%s is stale: %s", what, stale)
             raise EngineError(
@@ -324,21 +252,3 @@ def _refuse_int8(graph: ExportedGraph) -> None:
     if graph.precision == "int8":
         what, remedy = f"engine of {graph.graph} in int8", "use the bundle's int8-fp16 graphs"
         raise EngineError(mismatch(what, "INT8 as ONNX Runtime wants it", "int8-fp16", remedy))
-
-
-def _plain(key: dict[str, Any]) -> dict[str, Any]:
-    """A key as JSON gives it back: lists for tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(key))
-    return plain
-
-
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """What differs between the key an engine has and the one it needs."""
-    old, new = _plain(old), _plain(new)
-    lines = []
-    for field, word in _KEY_WORDS.items():
-        if old.get(field) != new[field]:
-            short = field.endswith("sha256")
-            was, now = (str(key.get(field))[:12] if short else str(key.get(field)) for key in (old, new))
-            lines.append(f"{word} changed from {was} to {now}")
-    return "; ".join(lines) or "built by an older version of this program"

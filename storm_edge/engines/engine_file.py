@@ -1,7 +1,7 @@
 """One built engine on disk: its file, and the manifest beside it that says what it was built from.
 
     refine-1f00c0ffee00.engine
-    refine-1f00c0ffee00.json      its key (`engines.cache.EngineKey`), hash and size, and what building it took
+    refine-1f00c0ffee00.json      its key (`engines.engine_key.EngineKey`), hash and size, and what building it took
 
 The manifest is written last, so that an engine without one is none.
 """

@@ -77,21 +77,7 @@ def quantise(
         chunk: Rows per call; None for a graph of fixed sizes, whose every row is a whole call.
         progress: Called with the finished share of the sweep.
     """
-    model = onnx.load(str(fp32))
-    weighted = has_weights(model)
-    nodes = [node for node in model.graph.node if node.name in weighted]
-    excluded = {name for pattern in plan.keep_nodes for name in matching(pattern, weighted)}
-    candidates = [n.name for n in nodes if n.op_type in plan.ops and n.name not in excluded]
-    layers = {
-        n.name: LayerChoice(
-            layer=n.name,
-            op=n.op_type,
-            int8=n.name in candidates,
-            error=None,
-            reason="the recipe keeps it" if n.name in excluded else f"no candidate: {n.op_type} is not in int8.ops",
-        )
-        for n in nodes
-    }
+    layers, candidates = _candidates(fp32, plan)
     cpu, gpu = folder / f"{fp32.stem}.cpu.onnx", folder / f"{fp32.stem}.gpu.onnx"
     writer = QdqWriter(fp32, rows, plan, folder, chunk)
     if plan.sweep:
@@ -119,3 +105,23 @@ def quantise(
     for name in left:
         layers[name] = replace(layers[name], reason="the gate passes with it")
     return QuantisedGraph(cpu=cpu, gpu=gpu, layers=tuple(layers.values()), attempts=attempts)
+
+
+def _candidates(fp32: Path, plan: Int8Plan) -> tuple[dict[str, LayerChoice], list[str]]:
+    """Every layer with weights by its name, and the names of those that may become INT8."""
+    model = onnx.load(str(fp32))
+    weighted = has_weights(model)
+    nodes = [node for node in model.graph.node if node.name in weighted]
+    excluded = {name for pattern in plan.keep_nodes for name in matching(pattern, weighted)}
+    candidates = [n.name for n in nodes if n.op_type in plan.ops and n.name not in excluded]
+    layers = {
+        n.name: LayerChoice(
+            layer=n.name,
+            op=n.op_type,
+            int8=n.name in candidates,
+            error=None,
+            reason="the recipe keeps it" if n.name in excluded else f"no candidate: {n.op_type} is not in int8.ops",
+        )
+        for n in nodes
+    }
+    return layers, candidates

@@ -78,29 +78,12 @@ def build_engine(
     options, trt = options or BuildOptions(), api.module
     data = onnx.read_bytes()
     estimate = build_memory_bytes(onnx, profiles, workspace_mib=options.workspace_mib)
-    available = available_bytes()
-    if available is not None and estimate > available:
-        got = f"{available // _MIB} MiB of memory free"
-        remedy = "close other programs, or lower the profiles' most or --workspace-mib"
-        raise BackendError(mismatch(f"build of {onnx.name}", got, f"about {estimate // _MIB} MiB", remedy))
-
+    _check_memory(onnx, estimate)
     logger = api.logger()
     builder = trt.Builder(logger)
     network = builder.create_network(api.network_flags)
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(data):
-        first = _first_error(parser, logger)
-        remedy = "keep that layer in FP32 in the recipe, or export the network anew"
-        raise EngineError(mismatch(onnx, first, f"a graph {api.flavour} {api.version} accepts", remedy))
-    config = builder.create_builder_config()
-    # TensorRT's own streams would run at default priority, beside a loop that asked for another.
-    config.max_aux_streams = 0
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
-    if api.keeps_timings:
-        editable = getattr(trt.BuilderFlag, "EDITABLE_TIMING_CACHE", None)
-        if editable is not None:
-            config.set_flag(editable)
-        config.set_timing_cache(config.create_timing_cache(options.timing_cache), False)
+    parser = _parse(api, network, onnx, data, logger)  # the network borrows its weights from it
+    config = _config(api, builder, options)
     monitor = None if progress is None else api.progress_monitor(progress, onnx.stem)
     if monitor is not None:
         config.progress_monitor = monitor
@@ -116,6 +99,7 @@ def build_engine(
     _reset_peak()
     started = time.perf_counter()
     plan = builder.build_serialized_network(network, config)
+    del parser
     if monitor is not None and monitor.interruption is not None:
         raise monitor.interruption
     if plan is None:
@@ -132,6 +116,39 @@ def build_engine(
         peak_bytes=_peak_bytes(),
         estimate_bytes=estimate,
     )
+
+
+def _check_memory(onnx: Path, estimate: int) -> None:
+    available = available_bytes()
+    if available is not None and estimate > available:
+        got = f"{available // _MIB} MiB of memory free"
+        remedy = "close other programs, or lower the profiles' most or --workspace-mib"
+        raise BackendError(mismatch(f"build of {onnx.name}", got, f"about {estimate // _MIB} MiB", remedy))
+
+
+def _parse(api: TensorRt, network: Any, onnx: Path, data: bytes, logger: Any) -> Any:
+    """The parser; it must live until the engine is built."""
+    parser = api.module.OnnxParser(network, logger)
+    if not parser.parse(data):
+        first = _first_error(parser, logger)
+        remedy = "keep that layer in FP32 in the recipe, or export the network anew"
+        raise EngineError(mismatch(onnx, first, f"a graph {api.flavour} {api.version} accepts", remedy))
+    return parser
+
+
+def _config(api: TensorRt, builder: Any, options: BuildOptions) -> Any:
+    """How any engine is built: one stream, scratch memory, timings of earlier builds."""
+    trt = api.module
+    config = builder.create_builder_config()
+    # TensorRT's own streams would run at default priority, beside a loop that asked for another.
+    config.max_aux_streams = 0
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
+    if api.keeps_timings:
+        editable = getattr(trt.BuilderFlag, "EDITABLE_TIMING_CACHE", None)
+        if editable is not None:
+            config.set_flag(editable)
+        config.set_timing_cache(config.create_timing_cache(options.timing_cache), False)
+    return config
 
 
 def _first_error(parser: Any, logger: Any) -> str:

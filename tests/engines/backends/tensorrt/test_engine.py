@@ -243,7 +243,7 @@ def _only_refine(engines: Path) -> Path:
 
 def _edit_key(engines: Path, **change: object) -> None:
     """Another key, its digest kept right: an engine that was built elsewhere and copied here."""
-    from storm_edge.engines.cache import EngineKey
+    from storm_edge.engines.engine_key import EngineKey
 
     path = _only_refine(engines)
     manifest = json.loads(path.with_suffix(".json").read_text())
