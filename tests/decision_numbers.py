@@ -1,8 +1,8 @@
-"""Finds numbers that somebody chose, in code where none may stand: they belong into a ``config.py``.
+"""Finds decision numbers outside a ``config.py``: thresholds, weights, counts, sizes and durations in code.
 
 ``python -m tests.decision_numbers [FILE...]`` lists those of the pipeline and the loop, a line each.
 
-A number is no decision where it is
+A number is not a decision where it is
 
 * 0, 1, 2, one of them negative, or a half;
 * a conversion of units: 10 to the power of 3, 6 or 9 either way, 100, 180, 255 and 360;
@@ -39,7 +39,7 @@ _FIXED = re.compile(r"#\s*fixed:\s*\S")
 
 @dataclass(frozen=True)
 class Number:
-    """A number that somebody chose."""
+    """A decision number in code."""
 
     path: str
     line: int

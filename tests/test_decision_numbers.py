@@ -1,4 +1,4 @@
-"""No number that somebody chose stands in the pipeline or the loop outside the configuration tree."""
+"""Every threshold, weight, count, size and duration of the pipeline and the loop is in the configuration tree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_pipeline_and_the_loop_have_no_decision_numbers() -> None:
         "x = 5  # because",
     ],
 )
-def test_what_somebody_chose_is_found(line: str) -> None:
+def test_a_decision_number_is_found(line: str) -> None:
     assert decision_numbers(line)
 
 
@@ -61,5 +61,5 @@ def test_what_somebody_chose_is_found(line: str) -> None:
         '"""5"""',
     ],
 )
-def test_what_nobody_chose_is_left_alone(line: str) -> None:
+def test_other_numbers_are_left_alone(line: str) -> None:
     assert not decision_numbers(line)

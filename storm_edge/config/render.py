@@ -12,8 +12,8 @@ from storm_edge.config.tree import Entry, differences, entries, leaves, plain, p
 
 WIDTH = 80
 """Columns of a terminal that a tree fits in."""
-_FEW = 10
 _NOT_SHOWN = object()
+_TABLE = ("| key | default | unit | range | meaning | record |", "| --- | --- | --- | --- | --- | --- |")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ def as_markdown(default: Config) -> str:
     for section in sections(default):
         lines += ["", f"## `{section.key}`" if section.key else "## At the top", ""]
         lines += [section.meaning, ""] if section.meaning else []
-        lines += ["| key | default | unit | range | meaning | record |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += _TABLE
         lines += [_table_row(name, values) for name, values in section.rows.items()]
     return "\n".join([*lines, *_preset_tables(default)]) + "\n"
 
@@ -198,25 +198,38 @@ def _table_row(name: str, values: list[Entry]) -> str:
 
 
 def _preset_tables(default: Config) -> Iterator[str]:
-    """A table per class with presets: what each of them has, or has other than the first."""
+    """Tables per class with presets: its keys, where they are listed nowhere else, and what each preset has."""
+    shown = {entry.key for entry in _shown(default)}
     kinds: dict[type[Config], list[str]] = {}
     for entry in entries(default):
         for part in entry.value if isinstance(entry.value, tuple) else (entry.value,):
             if isinstance(part, Config) and part.presets() and entry.key not in kinds.setdefault(type(part), []):
                 kinds[type(part)].append(entry.key)
     for kind, keys in kinds.items():
+        yield from ("", f"## Presets of `{kind.__name__}`", "", f"For {', '.join(f'`{key}`' for key in keys)}.")
         presets = kind.presets()
-        first = next(iter(presets))
-        yield from ("", f"## Presets of {', '.join(f'`{key}`' for key in keys)}", "")
-        yield from ("| preset | values |", "| --- | --- |")
+        first, *_ = presets
+        if shown >= set(keys):
+            yield from (
+                "",
+                "| key | default | unit | range | meaning | record |",
+                "| --- | --- | --- | --- | --- | --- |",
+            )
+            yield from (
+                _table_row(name, [replace(entry, value="")]) for name, entry in leaves(presets[first]).items()
+            )
+        yield from ("", "| preset | values |", "| --- | --- |")
+        base = _row_words(presets[first])
         for name, preset in presets.items():
-            values = {key: entry.value for key, entry in leaves(preset).items()}
-            if name != first and len(values) > _FEW:
-                values = {key: value for key, (value, _) in differences(preset, presets[first]).items()}
-                yield f"| `{name}` | as `{first}`, but {_in_words(values)} |"
-            else:
-                yield f"| `{name}` | {_in_words(values) if len(values) <= _FEW else 'the defaults'} |"
+            words = {key: text for key, text in _row_words(preset).items() if shown >= set(keys) or text != base[key]}
+            listed = "; ".join(f"`{key}` {text}" for key, text in words.items())
+            yield f"| `{name}` | {listed or 'the defaults'} |"
 
 
-def _in_words(values: dict[str, Any]) -> str:
-    return ", ".join(f"`{key}` {word(value)}" for key, value in values.items())
+def _row_words(config: Config) -> dict[str, str]:
+    """The values of a part by key, those of a list together."""
+    return {
+        f"{section.key}.{name}" if section.key else name: ", ".join(word(entry.value) for entry in row)
+        for section in sections(config)
+        for name, row in section.rows.items()
+    }

@@ -84,7 +84,7 @@ def test_values_are_written_as_set_takes_them() -> None:
 
 def test_a_page_lists_every_key_once() -> None:
     rows = [line for line in as_markdown(Root()).splitlines() if line.startswith("| `")]
-    assert len(rows) == 11 + 2 + 2  # the two steps are one, and both classes have two presets
+    assert len(rows) == 11 + 2 + 2 + 2  # the two steps are one row; their keys, and the presets of both classes
     assert "| `steps` | [coarse, fine] |  |  | In order. |  |" in rows
-    assert "| `fine` | `scale_px` 2, `every` 1 |" in rows
+    assert "| `fine` | `scale_px` 2; `every` 1 |" in rows
     assert "| `reach_m` | 0.5 | m | 0 to 2 | How far, in every direction. | reach |" in rows

@@ -6,18 +6,7 @@ from dataclasses import dataclass, field
 
 from storm_edge.config import Config, tuned
 from storm_edge.pipeline.refine.config import JudgeConfig
-from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, RegistrationStage
-
-FAST = RegisterConfig(
-    stages=(
-        RegistrationStage(keep=64),
-        RegistrationStage(geometry=3, keep=16),
-        RegistrationStage(geometry=6, keep=4),
-        RegistrationStage(geometry=6),
-    ),
-    network_weight=0.0,
-)
-"""A registration that is just good enough to tell right from wrong."""
+from storm_edge.pipeline.register.config import DEFAULT, FAST, RegisterConfig
 
 
 @dataclass(frozen=True, kw_only=True)

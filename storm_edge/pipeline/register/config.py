@@ -43,7 +43,7 @@ class PlacementConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterConfig(Config):
-    """The schedule of a registration. Its presets are `DEFAULT`, `REFINE_FIRST` and `UPSTREAM`."""
+    """The schedule of a registration. Its presets are `DEFAULT`, `FAST`, `REFINE_FIRST` and `UPSTREAM`."""
 
     stages: tuple[RegistrationStage, ...] = field(
         default_factory=lambda: (
@@ -80,7 +80,7 @@ class RegisterConfig(Config):
     @classmethod
     def presets(cls) -> Mapping[str, Config]:
         """Schedules by name."""
-        return {"default": DEFAULT, "refine-first": REFINE_FIRST, "upstream": UPSTREAM}
+        return {"default": DEFAULT, "fast": FAST, "refine-first": REFINE_FIRST, "upstream": UPSTREAM}
 
 
 DEFAULT = RegisterConfig()
@@ -98,5 +98,15 @@ REFINE_FIRST = RegisterConfig(
 )
 """One RefineNet iteration for what the first judging leaves, and ScoreNet in the last ranking: for stronger
 networks."""
+FAST = RegisterConfig(
+    stages=(
+        RegistrationStage(keep=64),
+        RegistrationStage(geometry=3, keep=16),
+        RegistrationStage(geometry=6, keep=4),
+        RegistrationStage(geometry=6),
+    ),
+    network_weight=0.0,
+)
+"""A registration that is just good enough to tell right from wrong."""
 UPSTREAM = RegisterConfig(stages=(RegistrationStage(network=5),), judge_weight=0.0, network_weight=1.0)
 """FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
