@@ -28,7 +28,6 @@ from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.graph_recording import GraphRecording
-from storm_edge.kernels.staging import Staging
 from storm_edge.kernels.streams import on_stream
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
@@ -37,6 +36,7 @@ from storm_edge.pipeline.refine.judge import PoseScores, judge_sums
 from storm_edge.pipeline.refine.motion import continued
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import (
+    AppearanceLaunches,
     RefineLaunches,
     RefineNetwork,
     StagedFrame,
@@ -110,7 +110,7 @@ class BatchedTracker:
         self._config = config = config or BatchedTrackConfig()
         iterations = 0 if networks is None else config.network_iterations
         self._hypotheses = config.hypothesis_count(with_network=networks is not None)
-        if not objects or iterations < 0 or config.geometry_starts not in (0, 1, 2) or self._hypotheses == 0:
+        if not objects or self._hypotheses == 0:
             got = f"{len(objects)} objects, {iterations} iterations, {config.geometry_starts} starts"
             expected = "an object or more, and a network or 1 to 2 starts"
             raise InputError(mismatch("batched tracker", got, expected, "correct its configuration"))
@@ -123,39 +123,25 @@ class BatchedTracker:
         self._starts = max(config.geometry_starts, 1)
         with self._lane():
             zero_copy = config.zero_copy
-            self.objects = tuple(
-                item if isinstance(item, BatchedObject) else make_object(item, config, networks) for item in objects
-            )
-            if any(item.launches.hypothesis_count != self._hypotheses for item in self.objects):
-                counts = [item.launches.hypothesis_count for item in self.objects]
-                remedy = "make the objects with this configuration"
-                raise InputError(
-                    mismatch("batched tracker", f"hypotheses {counts}", f"{self._hypotheses} each", remedy)
-                )
+            self.objects = _made(objects, config, networks)
             count = len(self.objects)
             self.frame = StagedFrame(*size_px, start_count=count * self._starts, device=target, zero_copy=zero_copy)
             self._results = result_staging(count * self._hypotheses, target, zero_copy=zero_copy)
             self._refine: RefineLaunches | None = None
             if networks is not None and iterations > 0:
+                engine = engine or networks.open("refine", options)
                 network = RefineNetwork(
-                    engine=engine or networks.open("refine", options),
+                    engine=engine,
                     preset=PARITY if networks.preset == "parity" else DEFAULT,
                     size_px=networks.size_px,
                     iterations=iterations,
                 )
-                meshes = [item.mesh for item in self.objects]
-                diameters_m = [item.bundle.diameter_m for item in self.objects]
-                self._refine = RefineLaunches(meshes, diameters_m, network, stream=self._stream)
-                engine = network.engine
+                self._refine = RefineLaunches(self.objects, network, stream=self._stream)
             launches = _launches(target.is_cuda, config.graph, engine if iterations > 0 else None)
-            as_graph = launches == "graph"
-            self._step = GraphRecording(self._enqueue, stream=self._stream, as_graph=as_graph)
-            self._learned = [Staging({"pose": (wp.mat44f, (1,))}, target, zero_copy=zero_copy) for _ in self.objects]
-            # Learning has no network in it, so it is captured even where the step is not.
-            self._learn = [
-                GraphRecording(learning, stream=self._stream, as_graph=target.is_cuda and config.graph)
-                for learning in map(self._learning, range(count))
-            ]
+            self._step = GraphRecording(self._enqueue, stream=self._stream, as_graph=launches == "graph")
+            self._learn = AppearanceLaunches(
+                self.objects, self.frame, config, stream=self._stream, as_graph=target.is_cuda and config.graph
+            )
         if target.is_cuda:
             wp.synchronize_device(target)  # objects may have been made on another stream
         self.report = BatchedReport(
@@ -188,6 +174,7 @@ class BatchedTracker:
             residual = float(fuse_terms(descents.evidence(1), colours_known=True).residual[0])
             judged = judge.judge(self.frame, T[None], mask=None)
         item.begin(T, residual)
+        self._stepped = None
         return self._track_step(T, residual, judged, network_used=False)
 
     def pause(self, index: int = 0) -> None:
@@ -269,15 +256,6 @@ class BatchedTracker:
             item.launches.enqueue(self.frame, sources, self._results, index * self._hypotheses)
         self._results.fetch()
 
-    def _learning(self, index: int) -> Any:
-        def enqueue() -> None:
-            staging = self._learned[index]
-            staging.send()
-            rate = self._config.geometry.learning_rate
-            self.objects[index].launches.enqueue_appearance_update(self.frame, staging.there["pose"], rate)
-
-        return enqueue
-
     def _read(self, index: int, item: BatchedObject) -> TrackStep:
         """Pick a hypothesis; where it is not in doubt, have its colours learned: that runs on while nobody waits."""
         rows = slice(index * self._hypotheses, (index + 1) * self._hypotheses)
@@ -296,8 +274,7 @@ class BatchedTracker:
         pose = nearest_symmetric(poses[best], item.last, item.bundle.symmetries)
         uses_fallback = item.has_fallback and item.geometry.baseline.is_doubtful(residual)
         if item.geometry.baseline.is_trusted(residual) and not uses_fallback:
-            self._learned[index].host["pose"][0] = pose
-            self._learn[index].run()
+            self._learn.run(index, pose)
             item.geometry.baseline.update(residual)
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
@@ -338,6 +315,23 @@ class BatchedTracker:
     def _wait(self) -> None:
         if self._stream is not None:
             wp.synchronize_stream(self._stream)
+
+
+def _made(
+    objects: Sequence[ObjectOnDevice | BatchedObject], config: BatchedTrackConfig, networks: NetworkBundle | None
+) -> tuple[BatchedObject, ...]:
+    """The objects, made where they are not yet.
+
+    Raises:
+        InputError: One was made for another schedule.
+    """
+    made = tuple(item if isinstance(item, BatchedObject) else make_object(item, config, networks) for item in objects)
+    wanted = config.hypothesis_count(with_network=networks is not None)
+    counts = [item.launches.hypothesis_count for item in made]
+    if any(count != wanted for count in counts):
+        remedy = "make the objects with this configuration"
+        raise InputError(mismatch("batched tracker", f"hypotheses {counts}", f"{wanted} each", remedy))
+    return made
 
 
 def make_object(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import warp as wp
@@ -19,6 +20,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels.device import Device, WpArray
+from storm_edge.kernels.graph_recording import GraphRecording
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.pose_update import update_poses
 from storm_edge.kernels.staging import Staging
@@ -28,6 +30,7 @@ from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.config import GeometricStep
 from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.refine.judge import PoseJudge
+from storm_edge.pipeline.track.config import BatchedTrackConfig
 
 Float64 = NDArray[np.float64]
 
@@ -106,12 +109,23 @@ class RefineNetwork:
     """Corrections per frame."""
 
 
+class HasMesh(Protocol):
+    """The part of `batched_object.BatchedObject` that RefineNet needs."""
+
+    @property
+    def mesh(self) -> MeshBuffers:
+        """Its mesh, in its centred frame."""
+
+    @property
+    def diameter_m(self) -> float:
+        """Its diameter [m]."""
+
+
 class RefineLaunches:
     """RefineNet on one pose of each object, all objects in one batch.
 
     Args:
-        meshes: The objects, in their centred frames.
-        diameters_m: Their diameters.
+        objects: The objects.
         network: The network.
         stream: CUDA stream of the engine, None on a CPU.
 
@@ -119,9 +133,8 @@ class RefineLaunches:
         poses: In: the poses to correct; out: the corrected poses; ``(N,)`` mat44f.
     """
 
-    def __init__(
-        self, meshes: Sequence[MeshBuffers], diameters_m: Sequence[float], network: RefineNetwork, *, stream: Any
-    ) -> None:
+    def __init__(self, objects: Sequence[HasMesh], network: RefineNetwork, *, stream: Any) -> None:
+        meshes, diameters_m = [item.mesh for item in objects], [item.diameter_m for item in objects]
         count, size_px, device = len(meshes), network.size_px, meshes[0].device
         shape = (count, 6, size_px, size_px)
         rendered = wp.zeros(shape, dtype=wp.float32, device=device)
@@ -231,6 +244,59 @@ class ObjectLaunches:
         launches.find_views(1)
         launches.sum_evidence(1)
         launches.learn(rate)
+
+
+class HasLaunches(Protocol):
+    """The part of `batched_object.BatchedObject` whose appearance is learned."""
+
+    @property
+    def launches(self) -> ObjectLaunches:
+        """What a step does with it."""
+
+
+class AppearanceLaunches:
+    """Learns the appearance of objects at poses of the host, an object at a time: a launch sequence each.
+
+    There is no network in it, so it is captured even where the step is not.
+
+    Args:
+        objects: The objects.
+        frame: The image.
+        config: How much is learned.
+        stream: CUDA stream it runs on, None on a CPU.
+        as_graph: Whether it is captured.
+
+    Attributes:
+        recordings: A launch sequence per object.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[HasLaunches],
+        frame: StagedFrame,
+        config: BatchedTrackConfig,
+        *,
+        stream: Any,
+        as_graph: bool,
+    ) -> None:
+        form = {"pose": (wp.mat44f, (1,))}
+        self._poses = [Staging(form, frame.device, zero_copy=config.zero_copy) for _ in objects]
+        self._objects, self._frame, self._rate = objects, frame, config.geometry.learning_rate
+        self.recordings = [
+            GraphRecording(partial(self.enqueue, index), stream=stream, as_graph=as_graph)
+            for index in range(len(objects))
+        ]
+
+    def enqueue(self, index: int) -> None:
+        """The launches of one object, at the pose that is in the host's half. Enqueues only."""
+        staging = self._poses[index]
+        staging.send()
+        self._objects[index].launches.enqueue_appearance_update(self._frame, staging.there["pose"], self._rate)
+
+    def run(self, index: int, T_cam_centre: Float64) -> None:
+        """Learn the appearance of one object at a pose ``(4, 4)``. Enqueues only."""
+        self._poses[index].host["pose"][0] = T_cam_centre
+        self.recordings[index].run()
 
 
 def result_staging(row_count: int, device: Device, *, zero_copy: bool) -> Staging:

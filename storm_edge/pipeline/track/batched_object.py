@@ -88,6 +88,11 @@ class BatchedObject:
         return self.geometry.appearance
 
     @property
+    def diameter_m(self) -> float:
+        """Its diameter [m]."""
+        return self.bundle.diameter_m
+
+    @property
     def device(self) -> Device:
         """Where it is."""
         return self.mesh.device

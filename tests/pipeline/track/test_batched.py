@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -507,7 +508,8 @@ def test_all_of_a_step_is_in_its_graph(staged, carton, nano, known):
     eager, replayed = followers
     try:
         replayed._step = Replayed(replayed._enqueue)  # type: ignore[assignment]
-        replayed._learn = [Replayed(replayed._learning(index)) for index in range(2)]  # type: ignore[misc]
+        learn = replayed._learn
+        learn.recordings = [Replayed(partial(learn.enqueue, index)) for index in range(2)]  # type: ignore[misc]
     except RuntimeError as error:  # older Warp captures on CUDA only
         pytest.skip(f"this Warp does not capture on a CPU: {error}")
     for step in range(1, 6):
