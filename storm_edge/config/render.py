@@ -221,7 +221,8 @@ def _preset_tables(default: Config) -> Iterator[str]:
         yield from ("", "| preset | values |", "| --- | --- |")
         base = _row_words(presets[first])
         for name, preset in presets.items():
-            words = {key: text for key, text in _row_words(preset).items() if shown >= set(keys) or text != base[key]}
+            rows = _row_words(preset).items()
+            words = {key: text for key, text in rows if shown >= set(keys) or text != base.get(key)}
             listed = "; ".join(f"`{key}` {text}" for key, text in words.items())
             yield f"| `{name}` | {listed or 'the defaults'} |"
 
