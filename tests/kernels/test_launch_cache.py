@@ -7,7 +7,7 @@ import warp as wp
 
 from storm_edge.kernels import launch_cache as module
 from storm_edge.kernels.device import require_device
-from storm_edge.kernels.launch_cache import LaunchCache
+from storm_edge.kernels.launch_cache import LaunchCache, RecordedLaunches
 
 
 @wp.kernel
@@ -69,3 +69,21 @@ def test_a_number_that_changes_every_time_is_one_launch() -> None:
         cache.launch(keep_below, (2, 3), [depth(3.0), far_m, out], changing=(0, 1))
         np.testing.assert_array_equal(out.numpy(), np.float32(expected))
     assert len(cache._recorded) == 1
+
+
+def test_a_recorded_launch_lists_its_arguments_once_per_name_and_size() -> None:
+    launches = RecordedLaunches(require_device("cpu"))
+    source, out, listed = depth(1.0), depth(0.0), []
+
+    def inputs() -> list[object]:
+        listed.append(None)
+        return [source, 9.0, out]
+
+    for value, dim in ((3.0, (2, 3)), (4.0, (2, 3)), (5.0, (1, 3))):
+        source.fill_(value)
+        launches.launch("keep", keep_below, dim, inputs)
+        np.testing.assert_array_equal(out.numpy()[0], np.float32(value))
+    assert len(listed) == 2
+    launches.clear()
+    launches.launch("keep", keep_below, (2, 3), inputs)
+    assert len(listed) == 3

@@ -1,4 +1,4 @@
-"""Descents at once, as CPUs do them, against their parts, as CUDA launches them: the same numbers."""
+"""Fused launches, as CPUs have them, against separate ones, as CUDA has them: the same numbers."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def spy_on_launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_at_once_is_one_launch_each(
-    buffers: FrameBuffers, starts: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fused_is_one_launch_each(buffers: FrameBuffers, starts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     descents = made(fused=True)
     descents.set_frame(shown(buffers))
     names = spy_on_launches(monkeypatch)
@@ -57,7 +55,7 @@ def test_at_once_is_one_launch_each(
 
 
 @pytest.mark.parametrize("steps", [(), SCHEDULE])
-def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
+def test_fused_and_separate_launches_agree(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
     """Before anything was learned, after one update of the appearance, and after another one elsewhere."""
     whole, parts = made(fused=True), made(fused=False)
     frame = shown(buffers)
@@ -81,7 +79,7 @@ def test_at_once_is_what_the_parts_are(buffers: FrameBuffers, starts: np.ndarray
             assert np.abs(found[0][1] - starts).max() > 1e-3  # they moved
 
 
-def test_terms_are_what_weigh_makes_of_the_sums(buffers: FrameBuffers, starts: np.ndarray) -> None:
+def test_terms_on_the_device_are_those_of_the_host(buffers: FrameBuffers, starts: np.ndarray) -> None:
     descents = made(fused=True)
     descents.set_frame(shown(buffers))
     for _ in range(2):

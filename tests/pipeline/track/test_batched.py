@@ -199,7 +199,7 @@ def test_a_slot_that_is_not_followed_changes_nothing_and_begins_when_it_is_found
 
 
 def test_objects_go_on_in_other_tracks_as_they_were(staged, recording):
-    """The camera halves its size and the mug gets company: poses, colours and the usual residual are carried on."""
+    """The camera halves its size and the mug gets company: poses, appearance and residual baseline are carried on."""
     before = tracks([staged.bundle], None)
     before.start(*recording[0])
     for frame, _ in recording[1:3]:
