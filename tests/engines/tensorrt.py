@@ -40,6 +40,17 @@ def package(flavour: str) -> TensorRt:
         pytest.skip(f"{flavour} is not installed: {error}")
 
 
+def missing_names(module: object, api: dict[str, tuple[str, ...]]) -> list[str]:
+    """Names of ``api`` that a package lacks."""
+    missing = []
+    for path, names in api.items():
+        owner = module
+        for part in path.split("."):
+            owner = getattr(owner, part, None)
+        missing += [f"{path}.{name}" for name in names if not hasattr(owner, name)]
+    return missing
+
+
 @dataclass(frozen=True)
 class StandIn:
     """The stand-in, installed."""

@@ -1,4 +1,4 @@
-"""The graphs of a small TOM: any number of crops, and the verdict they give together."""
+"""The graphs of a small TOM: any number of crops, and the logit they give together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.networks.weights import randomised
 ENCODER = Dinov2Config(width=16, heads=2, depth=1)
 
 
-def test_graphs_together_give_the_verdict(tmp_path: Path) -> None:
+def test_graphs_together_give_the_logit(tmp_path: Path) -> None:
     net = randomised(Tom(2, ENCODER), seed=0)
     assert isinstance(net, Tom)
     parity = export_tom(net, tmp_path)

@@ -143,17 +143,6 @@ def load_tensorrt(flavour: str) -> TensorRt:
     return TensorRt(flavour=flavour, module=module)
 
 
-def missing_names(module: Any, api: dict[str, tuple[str, ...]]) -> list[str]:
-    """Names of ``api`` that a package lacks."""
-    missing = []
-    for path, names in api.items():
-        owner = module
-        for part in path.split("."):
-            owner = getattr(owner, part, None)
-        missing += [f"{path}.{name}" for name in names if not hasattr(owner, name)]
-    return missing
-
-
 def _logger_of(module: Any) -> Any:
     class Logger(module.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

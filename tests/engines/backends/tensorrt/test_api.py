@@ -10,10 +10,10 @@ import pytest
 
 from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt import build, engine
-from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API, TensorRt, load_tensorrt, missing_names
+from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API, TensorRt, load_tensorrt
 from storm_edge.engines.backends.tensorrt.target import resolve_target
 from storm_edge.errors import BackendError, ConfigError
-from tests.engines.tensorrt import package
+from tests.engines.tensorrt import missing_names, package
 
 
 @pytest.mark.parametrize("flavour", ["tensorrt_lean", "tensorrt_rtx"])

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API, missing_names
+from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API
 from storm_edge.engines.backends.tensorrt.build import build_engine
 from tests.engines import stand_in
-from tests.engines.tensorrt import SM86, StandIn, doubled, package
+from tests.engines.tensorrt import SM86, StandIn, doubled, missing_names, package
 
 PUBLIC = {
     name: kind
