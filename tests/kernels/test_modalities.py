@@ -25,6 +25,7 @@ from storm_edge.kernels.reference import gauss_newton as step_reference
 from storm_edge.kernels.reference import photometric as photometric_reference
 from storm_edge.kernels.reference import point_to_plane as plane_reference
 from storm_edge.kernels.reference import region as region_reference
+from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage, SurfacePoints
 from storm_edge.objects.on_device import principal_tones
 from tests.kernels.tracking import K_CAMERA, SIZE_PX, T_TRUE, moved, picture, views
 
@@ -70,6 +71,14 @@ class Setting:
 
     def view(self, name):
         return getattr(self.model, name)[self.k]
+
+    @property
+    def contour_points(self):
+        return ContourPoints(*(self.view(f"contour_{name}") for name in ("points", "normals", "distances")))
+
+    @property
+    def surface_points(self):
+        return SurfacePoints(self.view("surface_points"), self.view("surface_normals"), self.tones_here, self.axis)
 
     def rows(self, kernel, model, step, *first_row):
         self.buffers.rows.zero_()
@@ -169,15 +178,13 @@ def T(rng):
 
 
 def reference_rows(kind, setting, shot, T, odds):
+    image = PosedImage(shot.rgb, shot.depth, K_CAMERA, T)
     if kind == "depth":
         view = setting.view("surface_points"), setting.view("surface_normals")
-        return plane_reference.point_to_plane_rows(shot.depth, K_CAMERA, T, *view, **PLANE)
+        return plane_reference.point_to_plane_rows(image, *view, **PLANE)
     if kind == "region":
-        view = [setting.view(f"contour_{name}") for name in ("points", "normals", "distances")]
-        return region_reference.region_rows(shot.rgb, shot.depth, K_CAMERA, T, *view, odds, **LINES)
-    view = setting.view("surface_points"), setting.tones_here, setting.axis
-    images = shot.rgb, shot.depth
-    return photometric_reference.photometric_rows(*images, K_CAMERA, T, *view, gain=0.9, bias=0.05, **COLOURS)
+        return region_reference.region_rows(image, setting.contour_points, odds, **LINES)
+    return photometric_reference.photometric_rows(image, setting.surface_points, gain=0.9, bias=0.05, **COLOURS)
 
 
 def kernel_rows(kind, setting, odds):
@@ -278,13 +285,9 @@ def test_an_edge_without_contrast_says_nothing():
 
 def test_colour_counts_match_the_reference(shot, T):
     setting = Setting(T, shot)
-    view = [setting.view(f"contour_{name}") for name in ("points", "normals", "distances")]
     expected = region_reference.count_colours(
-        shot.rgb,
-        shot.depth,
-        K_CAMERA,
-        T,
-        *view,
+        PosedImage(shot.rgb, shot.depth, K_CAMERA, T),
+        setting.contour_points,
         setting.view("surface_points"),
         gap_px=1.0,
         length_px=20.0,
@@ -323,11 +326,9 @@ def test_histograms_blend_and_forget():
 
 def test_evidence_matches_the_reference(shot, odds, T):
     setting = Setting(T, shot)
-    surface = [setting.view("surface_points"), setting.view("surface_normals"), setting.tones_here, setting.axis]
-    contour = [setting.view(f"contour_{name}") for name in ("points", "normals", "distances")]
-    images = (shot.rgb, shot.depth, K_CAMERA, T)
-    expected = evidence_reference.surface_evidence(*images, *surface, gate_m=0.01, occlusion_m=0.03)
-    expected += evidence_reference.contour_evidence(*images, *contour, odds, occlusion_m=0.03)
+    image = PosedImage(shot.rgb, shot.depth, K_CAMERA, T)
+    expected = evidence_reference.surface_evidence(image, setting.surface_points, gate_m=0.01, occlusion_m=0.03)
+    expected += evidence_reference.contour_evidence(image, setting.contour_points, odds, occlusion_m=0.03)
     assert expected[ev.JUDGED] > 150
     assert expected[ev.LINES] > 150
     np.testing.assert_allclose(setting.evidence(odds), expected, rtol=SUM_TOLERANCE, atol=2e-3)

@@ -8,26 +8,17 @@ from numpy.typing import NDArray
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage, SurfacePoints
 from storm_edge.kernels.reference.region import is_hidden
 from storm_edge.kernels.region import colour_bins
 
 Float64 = NDArray[np.float64]
 
 
-def surface_evidence(
-    rgb: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
-    points: NDArray[np.float32],
-    normals: NDArray[np.float32],
-    tones: NDArray[np.float32],
-    axis: Float64,
-    *,
-    gate_m: float,
-    occlusion_m: float,
-) -> Float64:
+def surface_evidence(image: PosedImage, surface: SurfacePoints, *, gate_m: float, occlusion_m: float) -> Float64:
     """Depth and tone columns of the sums ``(SUM_COUNT,)``; the others are 0."""
+    rgb, depth, K, T = image
+    points, normals, tones, axis = surface
     sums = np.zeros(ev.SUM_COUNT)
     X = transform(T, points)
     x, y = np.floor(project(K, X) + 0.5).astype(int).T
@@ -47,19 +38,10 @@ def surface_evidence(
     return sums
 
 
-def contour_evidence(
-    rgb: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
-    points: NDArray[np.float32],
-    normals: NDArray[np.float32],
-    distances: NDArray[np.float32],
-    log_odds: Float64,
-    *,
-    occlusion_m: float,
-) -> Float64:
+def contour_evidence(image: PosedImage, contour: ContourPoints, log_odds: Float64, *, occlusion_m: float) -> Float64:
     """Line columns of the sums ``(SUM_COUNT,)``; the others are 0."""
+    rgb, depth, K, T = image
+    points, normals, distances = contour
     sums = np.zeros(ev.SUM_COUNT)
     foreground = 1.0 / (1.0 + np.exp(-log_odds[colour_bins(rgb)]))
     t = np.arange(-ev.LINE_PX, ev.LINE_PX) + 0.5

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
+from storm_edge.kernels.reference.posed_image import PosedImage, SurfacePoints
 
 Float64 = NDArray[np.float64]
 
@@ -20,13 +21,8 @@ def tone(rgb: NDArray[np.uint8], axis: Float64, v: float, u: float) -> float:
 
 
 def photometric_rows(
-    rgb: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
-    points: NDArray[np.float32],
-    tones: NDArray[np.float32],
-    axis: Float64,
+    image: PosedImage,
+    surface: SurfacePoints,
     *,
     gain: float,
     bias: float,
@@ -35,6 +31,8 @@ def photometric_rows(
     agreement_m: float,
 ) -> Float64:
     """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the surface points of its view."""
+    rgb, depth, K, T = image
+    points, _, tones, axis = surface
     rows = np.zeros((len(points), 8))
     pixels = project(K, transform(T, points))
     for p, (u, v) in enumerate(pixels):

@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import back_project, project
 from storm_edge.geometry.se3 import transform
+from storm_edge.kernels.reference.posed_image import PosedImage
 
 Float64 = NDArray[np.float64]
 
 
 def point_to_plane_rows(
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
+    image: PosedImage,
     points: NDArray[np.float32],
     normals: NDArray[np.float32],
     *,
@@ -24,6 +23,7 @@ def point_to_plane_rows(
     occlusion_m: float,
 ) -> Float64:
     """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the points and normals ``(P, 3)`` of its view."""
+    _, depth, K, T = image
     rows = np.zeros((len(points), 8))
     pixels = np.floor(project(K, transform(T, points)) + 0.5).astype(int)
     for p, (u, v) in enumerate(pixels):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
+from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage
 from storm_edge.kernels.region import (
     BIN_COUNT,
     DISPLACEMENT_COUNT,
@@ -41,13 +42,8 @@ def displacement(foreground: Float64) -> tuple[float, float]:
 
 
 def region_rows(
-    rgb: UInt8,
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
-    points: NDArray[np.float32],
-    normals: NDArray[np.float32],
-    distances: NDArray[np.float32],
+    image: PosedImage,
+    contour: ContourPoints,
     log_odds: Float64,
     *,
     scale_px: int,
@@ -56,6 +52,8 @@ def region_rows(
     occlusion_m: float,
 ) -> Float64:
     """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the lines of its view."""
+    rgb, depth, K, T = image
+    points, normals, distances = contour
     rows = np.zeros((len(points), 8))
     odds = log_odds[colour_bins(rgb)]
     half = 0.5 * SEGMENT_COUNT * scale_px
@@ -84,13 +82,8 @@ def region_rows(
 
 
 def count_colours(
-    rgb: UInt8,
-    depth: NDArray[np.float32],
-    K: Float64,
-    T: Float64,
-    points: NDArray[np.float32],
-    normals: NDArray[np.float32],
-    distances: NDArray[np.float32],
+    image: PosedImage,
+    contour: ContourPoints,
     surface: NDArray[np.float32],
     *,
     gap_px: float,
@@ -98,6 +91,8 @@ def count_colours(
     agreement_m: float,
 ) -> Float64:
     """Foreground and background counts ``(2, BIN_COUNT)`` at one pose."""
+    rgb, depth, K, T = image
+    points, normals, distances = contour
     counts = np.zeros((2, BIN_COUNT))
     bins = colour_bins(rgb)
     height, width = depth.shape
