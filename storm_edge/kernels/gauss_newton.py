@@ -5,7 +5,7 @@ where the pose moves as ``R <- Exp(w) R``, ``t <- t + v``: camera axes, rotation
 the two regularisers mean what they say. A row is ``[J_w (3), J_v (3), r, valid]``; rows that are not valid are zero.
 
 The step minimises ``sum (r + J x)^2 + tikhonov_w |w|^2 + tikhonov_v |v|^2``. No modality is known here.
-Called by `pipeline.refine.geometric`.
+Called by `pipeline.refine.launches`.
 """
 
 import warp as wp

@@ -4,7 +4,7 @@ Depth and contour do not hold a mug about its axis, its texture does. Colours ar
 direction in RGB in which the object's colours differ most, so that a green pattern on a red ground counts although
 both are equally bright. The image is taken to be ``gain * model + bias`` in tone; both numbers are learned at
 trusted poses (`update_exposure_kernel`), so that lamp and exposure do not count as an error. Called by
-`pipeline.refine.descent`.
+`pipeline.refine.launches`.
 """
 
 import warp as wp

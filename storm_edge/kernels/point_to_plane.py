@@ -2,7 +2,7 @@
 
 For every surface point of the hypothesis' view the measured point nearest in space is searched in a window around its
 projection. The row is the distance along the model's normal, whitened by a deviation that grows with depth. Depth
-images are read as they come: 0 and NaN are no reading. Called by `pipeline.refine.geometric`.
+images are read as they come: 0 and NaN are no reading. Called by `pipeline.refine.launches`.
 """
 
 import warp as wp

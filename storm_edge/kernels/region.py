@@ -4,7 +4,7 @@ A *line* crosses the contour of the hypothesis' view along its outward normal. P
 ``scale_px``; a table holds ``log(p_foreground / p_background)`` of every colour bin. For twelve displacements ``d``
 of the contour the posterior multiplies, over eight segments around ``d``, a smoothed step times the segment's
 probabilities. Its mean and variance make one Gauss-Newton row. The table is learned once a pose is trusted.
-Called by `pipeline.refine.geometric`.
+Called by `pipeline.refine.launches`.
 """
 
 import numpy as np

@@ -76,8 +76,8 @@ class BatchedGroup:
     @property
     def report(self) -> dict[str, object]:
         """How steps are run, for reports; JSON types."""
-        looks = self._fallback_count_of_others + sum(slot.item.fallback_count for slot in self._slots)
-        found: dict[str, object] = {"kind": TrackerKind.BATCHED.value, "fallback_count": looks}
+        count = self._fallback_count_of_others + sum(slot.item.fallback_count for slot in self._slots)
+        found: dict[str, object] = {"kind": TrackerKind.BATCHED.value, "fallback_count": count}
         report = self._report
         if report is None:
             return found | {"launches": "none: there was no frame"}

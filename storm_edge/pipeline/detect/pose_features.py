@@ -48,7 +48,7 @@ class CandidateFeatures:
     residual: float
     """Root mean square of what those gains leave, of colours in [0, 1]."""
     contour: float
-    """Contour term of `pipeline.refine.geometric` with colours learned at this very pose, 0 where inside and outside
+    """Contour term of `pipeline.refine.alignment` with colours learned at this very pose, 0 where inside and outside
     of the outline differ, to 1."""
     depth: float
     """Its depth term, 0 (agrees) to 1."""
