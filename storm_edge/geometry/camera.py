@@ -9,12 +9,15 @@ from storm_edge.errors import CameraError, mismatch
 
 Float64 = NDArray[np.float64]
 
+_MOST_SKEW_PX = 0.01  # fixed: rounding of a calibration; no pixel of an image moves by more
+
 
 def check_K(K: ArrayLike, *, what: str = "K") -> Float64:
     """Return ``K`` as float64 ``(3, 3)`` or say why no camera has it.
 
     Raises:
-        CameraError: Wrong shape, not finite, focal length not positive, or last row not ``0 0 1``.
+        CameraError: Wrong shape, not finite, focal length not positive, last row not ``0 0 1``, or axes not at right
+            angles: all that projects takes ``fx fy cx cy`` alone.
     """
     matrix = np.asarray(K, dtype=np.float64)
     remedy = "check the intrinsics of this image (fx 0 cx / 0 fy cy / 0 0 1, in pixels)"
@@ -27,6 +30,12 @@ def check_K(K: ArrayLike, *, what: str = "K") -> Float64:
         raise CameraError(mismatch(what, f"focal lengths fx={fx:g}, fy={fy:g}", "both > 0 px", remedy))
     if not np.allclose(matrix[2], [0.0, 0.0, 1.0]):
         raise CameraError(mismatch(what, f"last row {matrix[2].tolist()}", "[0, 0, 1]", remedy))
+    skew, below = float(matrix[0, 1]), float(matrix[1, 0])
+    if abs(skew) > _MOST_SKEW_PX or abs(below) > _MOST_SKEW_PX:
+        remedy = (
+            "rectify colour and depth to a K without skew (cv2.initUndistortRectifyMap, cv2.remap; nearest for depth)"
+        )
+        raise CameraError(mismatch(what, f"skew K[0,1]={skew:g}, K[1,0]={below:g}", "both 0", remedy))
     return matrix
 
 

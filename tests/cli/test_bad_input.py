@@ -109,6 +109,7 @@ SCENE_DAMAGES = [
     Damage("mask of 3 pixels", lambda s: clear_mask(s / "mask_visib" / "000000_000000.png", keep=3), "mask"),
     Damage("no depth under the mask", lambda s: blank_depth(s / "depth" / "000000.png", keep=5), "mask"),
     Damage("focal length 0", camera_entry("cam_K", [0, 0, 48, 0, 100, 36, 0, 0, 1]), "focal lengths fx=0"),
+    Damage("skew in K", camera_entry("cam_K", [100, 5, 48, 0, 100, 36, 0, 0, 1]), r"skew K[0,1]=5"),
     Damage("NaN in K", camera_entry("cam_K", [float("nan"), 0, 48, 0, 100, 36, 0, 0, 1]), "NaN or infinite"),
     Damage("NaN as depth scale", camera_entry("depth_scale", float("nan")), "depth_scale nan"),
     Damage("depth 100 times too far", camera_entry("depth_scale", 10.0), "object size: got a model of 0.2638 m"),

@@ -35,6 +35,8 @@ def test_crop_K_projects_into_the_crop(rng: np.random.Generator) -> None:
         (np.diag([600.0, -1.0, 1.0]), "fy=-1"),
         (np.full((3, 3), np.nan), "NaN"),
         (np.diag([600.0, 600.0, 2.0]), "last row"),
+        (K + 30.0 * np.eye(3)[[0]].T @ np.eye(3)[[1]], r"skew K\[0,1\]=30.*initUndistortRectifyMap"),
+        (K + 0.5 * np.eye(3)[[1]].T @ np.eye(3)[[0]], r"K\[1,0\]=0.5"),
     ],
 )
 def test_no_such_camera(matrix: np.ndarray, words: str) -> None:
@@ -42,3 +44,10 @@ def test_no_such_camera(matrix: np.ndarray, words: str) -> None:
         camera.check_K(matrix, what="scene_camera.json cam_K of image 3")
     assert "image 3" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_skew_of_rounding_is_none() -> None:
+    """Calibrations print a skew of rounding errors; no pixel moves by it."""
+    matrix = K.copy()
+    matrix[0, 1] = 1e-7
+    np.testing.assert_array_equal(camera.check_K(matrix), matrix)
