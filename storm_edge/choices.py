@@ -1,12 +1,16 @@
 """The closed choices that a user makes by name, on the command line, in a profile or in Python.
 
 They stand here, and not beside what they choose, so that the command line can offer them without loading numpy, Warp
-or a network. `storm_edge.engines.backend` holds one more, `Backend`, with what each needs. Nothing is imported here.
+or a network. Nothing is imported here.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
+
+ENGINE_FOLDER = Path("engines/built")
+"""Folder of all built engines, where none is named; no bundle's own, since an export replaces that as a whole."""
 
 
 class LengthUnit(str, Enum):
@@ -104,3 +108,21 @@ class Network(str, Enum):
     """The segmenter: which pixels show the object, told by views of it."""
     TOM = "tom"
     """The verifier: whether two crops show the same object."""
+
+
+class Backend(str, Enum):
+    """Runtimes that open a network."""
+
+    ONNXRUNTIME = "onnxruntime"
+    """The ONNX file, on a CPU or by CUDA."""
+    TENSORRT = "tensorrt"
+    """The engine that `storm-edge build` made of it, on a GPU."""
+    TENSORRT_RTX = "tensorrt_rtx"
+    """The same by TensorRT-RTX."""
+    TORCH = "torch"
+    """The ONNX file operator by operator in PyTorch, for development machines with neither."""
+
+    @property
+    def runs_engines(self) -> bool:
+        """Whether it runs built engines, not ONNX files."""
+        return self in (Backend.TENSORRT, Backend.TENSORRT_RTX)

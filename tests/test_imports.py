@@ -89,7 +89,7 @@ def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
     assert python(f"import sys, storm_edge; print({heavy!r} in sys.modules)").strip() == "False"
 
 
-@pytest.mark.parametrize("heavy", ["warp", "onnxruntime", "torch", "cv2", "trimesh", "matplotlib", "scipy"])
+@pytest.mark.parametrize("heavy", ["numpy", "warp", "onnxruntime", "torch", "cv2", "trimesh", "matplotlib", "scipy"])
 def test_the_command_line_starts_light(heavy: str) -> None:
     """Heavy imports sit inside the commands, so that --help answers at once on a robot."""
     assert python(f"import sys, storm_edge.cli.main; print({heavy!r} in sys.modules)").strip() == "False"

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.registry import Outcome, RecordOptions, case
 from benchmarks.timing import RANKS, spread
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
+from storm_edge.choices import ENGINE_FOLDER, Backend
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.engines.exported_graphs import exported_graphs

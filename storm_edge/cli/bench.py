@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from storm_edge.choices import BenchMode
+from storm_edge.choices import ENGINE_FOLDER, Backend, BenchMode
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
 from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, SetOption, TrackerOption, UnitOption
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 

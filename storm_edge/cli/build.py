@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from storm_edge.choices import Precision
+from storm_edge.choices import ENGINE_FOLDER, Backend, Precision
 from storm_edge.cli.console import progress_bars, say
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 
 

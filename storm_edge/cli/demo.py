@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import Init
+from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import print_table, progress_bars
 from storm_edge.cli.inputs import open_networks
 from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption, SetOption
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storm_edge.choices import LengthUnit
+from storm_edge.choices import ENGINE_FOLDER, Backend, LengthUnit
 from storm_edge.cli.console import Report, say
 from storm_edge.cli.options import LABELS, NO_NETWORKS, PSEUDO_LABELS
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:

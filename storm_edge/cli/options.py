@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from storm_edge.choices import LengthUnit, TrackerKind
-from storm_edge.engines.backend import Backend
+from storm_edge.choices import Backend, LengthUnit, TrackerKind
 
 LABELS = "scene_gt.json"
 """Name of a scene's label file, where none is named."""

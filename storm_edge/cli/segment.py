@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import Framing
+from storm_edge.choices import ENGINE_FOLDER, Backend, Framing
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
@@ -25,7 +25,6 @@ from storm_edge.cli.options import (
     SetOption,
     UnitOption,
 )
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import check_replaceable
 

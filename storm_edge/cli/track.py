@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import Init
+from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
@@ -27,7 +27,6 @@ from storm_edge.cli.options import (
     TrackerOption,
     UnitOption,
 )
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:

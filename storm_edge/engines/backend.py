@@ -1,7 +1,7 @@
 """Which runtime opens a network. The choice is the user's and is kept: what is not here is an error.
 
-**To add a backend**: write its engine in `engines.backends`, then name it in `Backend`, in `require_backend` (is it
-here?) and in `open_network` (open one). Imports of a runtime stay inside these functions, so that none is loaded that
+**To add a backend**: write its engine in `engines.backends`, then name it in `choices.Backend`, in `require_backend`
+(is it here?) and in `open_network` (open one). A runtime is imported inside these functions only: none is loaded that
 nobody asked for.
 """
 
@@ -10,33 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
+from storm_edge.choices import ENGINE_FOLDER, Backend
 from storm_edge.engines.contract import Engine, EngineOptions
 
 _log = logging.getLogger(__name__)
-
-ENGINE_FOLDER = Path("engines/built")
-"""Folder of all built engines, where none is named; no bundle's own, since an export replaces that as a whole."""
-
-
-class Backend(str, Enum):
-    """Runtimes that open a network."""
-
-    ONNXRUNTIME = "onnxruntime"
-    """The ONNX file, on a CPU or by CUDA."""
-    TENSORRT = "tensorrt"
-    """The engine that `storm-edge build` made of it, on a GPU."""
-    TENSORRT_RTX = "tensorrt_rtx"
-    """The same by TensorRT-RTX."""
-    TORCH = "torch"
-    """The ONNX file operator by operator in PyTorch, for development machines with neither."""
-
-    @property
-    def runs_engines(self) -> bool:
-        """Whether it runs built engines, not ONNX files."""
-        return self in (Backend.TENSORRT, Backend.TENSORRT_RTX)
 
 
 @dataclass(frozen=True, kw_only=True)

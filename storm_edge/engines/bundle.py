@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from storm_edge.engines.backend import ENGINE_FOLDER, Backend, NetworkFile, open_network
+from storm_edge.choices import ENGINE_FOLDER, Backend
+from storm_edge.engines.backend import NetworkFile, open_network
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.engines.manifest import (
     MANIFEST,

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from storm_edge.choices import TrackerKind
-from storm_edge.engines.backend import Backend
+from storm_edge.choices import Backend, TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, synchronise

@@ -17,9 +17,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from storm_edge.choices import TrackerKind
+from storm_edge.choices import Backend, TrackerKind
 from storm_edge.config.values import with_settings, with_values
-from storm_edge.engines.backend import Backend
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.config import StormConfig
 from storm_edge.strict_model import StrictModel

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.engines.backend import Backend, NetworkFile, open_network, require_backend
+from storm_edge.choices import Backend
+from storm_edge.engines.backend import NetworkFile, open_network, require_backend
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.engines.manifest import file_sha256
 from tests.engines.tensorrt import doubled

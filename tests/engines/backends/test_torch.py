@@ -11,7 +11,8 @@ import pytest
 import warp as wp
 from onnx import helper
 
-from storm_edge.engines.backend import Backend, require_backend
+from storm_edge.choices import Backend
+from storm_edge.engines.backend import require_backend
 from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
 from storm_edge.engines.backends.torch import TorchEngine
 from storm_edge.engines.bundle import NetworkBundle

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import warp as wp
 
-from storm_edge.engines.backend import Backend, require_backend
+from storm_edge.choices import Backend
+from storm_edge.engines.backend import require_backend
 from storm_edge.engines.backends import gpu
 from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.engine import TensorRtEngine
