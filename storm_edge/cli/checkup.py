@@ -24,6 +24,7 @@ LIBRARIES = (
     "onnxruntime",
     "trimesh",
     "fast-simplification",
+    "mapbox-earcut",
     "pydantic",
 )
 

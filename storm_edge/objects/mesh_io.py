@@ -1,11 +1,14 @@
 """Model files to `Mesh` values: PLY, OBJ, GLB and STL, with vertex colours or one texture, in metres.
 
+`ply_file`, `obj_file` and `glb_file` read what a file says; here it becomes one surface, checked and of bounded size.
+
 The file's unit is stated by the user and checked against the size of things a hand or a robot holds. The axes are
 taken as they are: a y-up model stays y-up. Centring, symmetries and the rest of onboarding are `onboard`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +18,10 @@ from numpy.typing import NDArray
 from storm_edge.choices import LengthUnit
 from storm_edge.errors import MeshError, UnitError, mismatch
 from storm_edge.geometry.mesh import Mesh
+from storm_edge.objects.colour_values import GREY
+from storm_edge.objects.glb_file import CompressedModel, read_glb
+from storm_edge.objects.obj_file import read_obj
+from storm_edge.objects.ply_file import read_ply
 from storm_edge.objects.surface import (
     Float64,
     Say,
@@ -34,12 +41,10 @@ Unit = LengthUnit | Literal["mm", "m"]
 METRES_PER_UNIT = {LengthUnit.MM: 1e-3, LengthUnit.M: 1.0}
 FORMATS = (".ply", ".obj", ".glb", ".stl")
 MAX_FACES = 20_000
-MAX_TEXTURE_PX = 1024
-"""Longer side of a kept texture: crops are rendered at 80 to 160 px, where finer texels only alias."""
 PLAUSIBLE_M = (0.005, 3.0)
 """Longest sides of the bounding box [m] that we believe; their ratio is below 1000, so only one unit can be right."""
-
-_GREY = 128.0 / 255.0
+POSSIBLE_M = (0.001, 10.0)
+"""Longest sides [m] outside of which a model is refused: a depth camera sees no such object whole."""
 
 
 def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: Say = silent) -> Mesh:
@@ -53,17 +58,16 @@ def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: 
 
     Raises:
         MeshError: The file is missing, unreadable, or holds no usable surface.
-        UnitError: No such unit, or the size is implausible in ``unit`` and plausible in the other one.
+        UnitError: No such unit, or the size is implausible in ``unit`` and plausible in the other one, or impossible.
     """
     path, stated = Path(path), _checked_unit(unit)
     surface = clean(_read(path, say), what=path.name, say=say)
     surface = _in_metres(surface, stated, what=path.name, say=say)
     if len(surface.faces) > max_faces:
         before = len(surface.faces)
-        textured = surface.texture is not None
+        carried = "vertex colours were" if surface.texture is None else "its texture was"
         surface = clean(decimate(surface, max_faces), what=f"{path.name} after decimation", say=say)
-        carried = "its texture became vertex colours" if textured else "vertex colours were carried over"
-        say(f"{path.name}: decimated from {before} to {len(surface.faces)} faces; {carried}")
+        say(f"{path.name}: decimated from {before} to {len(surface.faces)} faces; {carried} carried over")
     return to_mesh(face_outwards(surface, what=path.name, say=say))
 
 
@@ -86,6 +90,10 @@ def _in_metres(surface: Surface, unit: LengthUnit, *, what: str, say: Say) -> Su
         if low <= size * other_scale <= high:
             remedy = f"state the unit as {other.value}, which makes it {size * other_scale:.3g} m"
             raise UnitError(mismatch(what, got, f"{low:g} to {high:g} m", remedy))
+        if not POSSIBLE_M[0] <= size * scale <= POSSIBLE_M[1]:
+            expected = f"{POSSIBLE_M[0]:g} to {POSSIBLE_M[1]:g} m"
+            remedy = "the unit is neither mm nor m; scale the model to one of them"
+            raise UnitError(mismatch(what, got, expected, remedy))
         say(f"{what}: {got} is unusual (expected {low:g} to {high:g} m); check the model's scale")
     return Surface(
         vertices=surface.vertices * scale,
@@ -99,72 +107,51 @@ def _in_metres(surface: Surface, unit: LengthUnit, *, what: str, say: Say) -> Su
 def _read(path: Path, say: Say) -> Surface:
     """All triangles of a file in its own unit, scene graphs flattened."""
     remedy = "give a " + ", ".join(f.lstrip(".").upper() for f in FORMATS) + " file"
-    if path.suffix.lower() not in FORMATS:
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
         raise MeshError(mismatch(path, f"a '{path.suffix}' file", "a 3D model", remedy))
     if not path.is_file():
         raise MeshError(mismatch(path, "no such file", "a 3D model", remedy))
-    import trimesh
-
     try:
-        # process=False: cleaning drops NaN vertices in silence, and we refuse them.
-        scene: Any = trimesh.load(path, force="scene", process=False)
-        placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
-        parts = [
-            _part(scene.geometry[name], np.asarray(T, dtype=np.float64))
-            for T, name in placed
-            if isinstance(scene.geometry[name], trimesh.Trimesh)
-        ]
-    except Exception as error:  # its parsers raise whatever broken bytes lead them to
-        reason = str(error) or type(error).__name__
+        if path.stat().st_size == 0:
+            raise MeshError(mismatch(path, "an empty file", "a 3D model", "export or copy the model again"))
+        parts = _READERS[suffix](path, say)
+    except MeshError:
+        raise
+    except CompressedModel as error:
+        again = "export the model again without compression"
+        got = f"geometry compressed with {error}"
+        raise MeshError(mismatch(path, got, "geometry as it is", again)) from error
+    except Exception as error:  # parsers raise whatever broken bytes lead them to
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise MeshError(mismatch(path, f"an unreadable file ({reason[:120]})", "a 3D model", remedy)) from error
-    parts = [part for part in parts if len(part.faces)]
+    points = sum(len(part.vertices) for part in parts)
+    parts = [replace(part, vertices=part.vertices + 0.0) for part in parts if len(part.faces)]  # no negative zeros
     if not parts:
-        raise MeshError(mismatch(path, "no faces", "a triangle mesh", "export the model as triangles, not as points"))
+        got = f"a point cloud of {points} points and no faces" if points else "no faces"
+        make = "make a surface of the points first, such as with MeshLab" if points else "export triangles"
+        raise MeshError(mismatch(path, got, "a triangle mesh", make))
     for part in parts:
         if part.texture is not None and not np.ptp(part.texture.reshape(-1, 3), axis=0).any():
             say(f"{path.name}: the texture is a single colour; its image file may be missing")
     return _joined(parts, what=path.name, say=say)
 
 
-def _part(geometry: Any, T_scene_part: Float64) -> Surface:
-    """One mesh of a scene graph, moved to its place, with whatever colour it carries."""
-    vertices = np.asarray(geometry.vertices, dtype=np.float64) @ T_scene_part[:3, :3].T + T_scene_part[:3, 3]
-    faces = np.asarray(geometry.faces, dtype=np.int64)
-    if np.linalg.det(T_scene_part[:3, :3]) < 0.0:  # a mirrored node turns its faces inside out
-        faces = faces[:, ::-1]
-    colours = np.full((len(vertices), 3), _GREY, dtype=np.float32)
-    visual = geometry.visual
-    uv = texture = None
-    if visual.kind == "texture":
-        image = _material_image(visual.material)
-        if image is not None and visual.uv is not None and len(visual.uv) == len(vertices):
-            uv, texture = np.asarray(visual.uv, dtype=np.float64), _as_texture(image)
-        else:
-            colours[:] = np.asarray(visual.material.main_color, dtype=np.float32)[:3] / np.float32(255.0)
-    elif visual.kind in ("vertex", "face"):
-        colours[:] = np.asarray(visual.vertex_colors, dtype=np.float32)[:, :3] / np.float32(255.0)
-    return Surface(vertices=vertices, faces=faces, colours=colours, uv=uv, texture=texture)
+def _read_stl(path: Path, say: Say) -> list[Surface]:
+    """The solids of an STL file, which has no colours."""
+    import trimesh
+
+    # process=False: cleaning drops NaN vertices in silence, and we refuse them.
+    scene: Any = trimesh.load(path, force="scene", process=False)
+    parts = []
+    for solid in scene.geometry.values():
+        vertices = np.asarray(solid.vertices, dtype=np.float64)
+        colours = np.full((len(vertices), 3), GREY, dtype=np.float32)
+        parts.append(Surface(vertices=vertices, faces=np.asarray(solid.faces, dtype=np.int64), colours=colours))
+    return parts
 
 
-def _material_image(material: Any) -> Any:
-    """The colour image of a trimesh material, or None.
-
-    A colour factor beside a texture is not applied: exporters leave a stray grey there far more often than a tint.
-    """
-    image = getattr(material, "baseColorTexture", None)  # glTF
-    return image if image is not None else getattr(material, "image", None)
-
-
-def _as_texture(image: Any) -> UInt8:
-    """RGB array of a PIL image, at most `MAX_TEXTURE_PX` long."""
-    from PIL import Image
-
-    rgb = image.convert("RGB")
-    longest = max(rgb.size)
-    if longest > MAX_TEXTURE_PX:
-        size = [max(1, round(side * MAX_TEXTURE_PX / longest)) for side in rgb.size]
-        rgb = rgb.resize((size[0], size[1]), Image.Resampling.BOX)
-    return np.asarray(rgb, dtype=np.uint8)
+_READERS = {".ply": read_ply, ".obj": read_obj, ".glb": read_glb, ".stl": _read_stl}
 
 
 def _joined(parts: list[Surface], *, what: str, say: Say) -> Surface:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from storm_edge.choices import LengthUnit
 from storm_edge.errors import MeshError, UnitError
-from storm_edge.objects.mesh_io import MAX_FACES, MAX_TEXTURE_PX, load_mesh
+from storm_edge.objects.mesh_io import MAX_FACES, load_mesh
 from storm_edge.objects.surface import bake_texture, from_mesh
+from storm_edge.objects.texture_files import MAX_TEXTURE_PX
 
 SIZE_M = (0.1, 0.2, 0.3)
 

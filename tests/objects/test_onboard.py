@@ -48,7 +48,7 @@ def test_symmetries_of_the_file_are_moved_into_the_centred_frame(tmp_path: Path)
     bundle = quick_onboard(path, "m", symmetries=Symmetries(discrete=(half_turn,)), say=said.append)
     np.testing.assert_allclose(bundle.symmetries[1], np.diag([-1.0, -1.0, 1.0, 1.0]), atol=1e-7)
     assert len(bundle.rotation_grid) == 126
-    assert not said
+    assert not any("symmetry" in note for note in said)
 
 
 def test_an_axis_of_revolution_is_moved_too(tmp_path: Path) -> None:
@@ -79,8 +79,19 @@ def test_a_wrong_axis_is_doubted(tmp_path: Path) -> None:
     path = write(tmp_path / "can.ply", trimesh.creation.cylinder(0.02, 0.2))
     said: list[str] = []
     quick_onboard(path, "m", symmetries=symmetry_about("x"), say=said.append)
-    assert len(said) == 1
-    assert "check the axis" in said[0]
+    assert sum("check the axis" in note for note in said) == 1
+
+
+def test_a_model_without_colours_is_told_that_finding_it_is_unreliable(tmp_path: Path) -> None:
+    plain = trimesh.creation.box((0.1, 0.2, 0.3))
+    coloured = trimesh.creation.box((0.1, 0.2, 0.3))
+    coloured.visual.vertex_colors = np.tile([[255, 0, 0, 255], [0, 255, 0, 255]], (4, 1))
+    uniform = trimesh.creation.box((0.1, 0.2, 0.3))
+    uniform.visual.vertex_colors = np.tile([200, 30, 30, 255], (8, 1))
+    for solid, suffix, expected in ((plain, "stl", 1), (uniform, "ply", 1), (coloured, "ply", 0)):
+        said: list[str] = []
+        quick_onboard(write(tmp_path / f"box.{suffix}", solid), "m", say=said.append)
+        assert sum("--init auto) is unreliable" in note for note in said) == len(said) == expected
 
 
 def test_the_coarse_mesh_has_few_faces_and_the_same_shape(tmp_path: Path) -> None:
