@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.bop.completeness import check_complete
 from storm_edge.bop.images import mask_path, numbered_images, read_depth, read_mask, read_rgb
 from storm_edge.bop.json_file import MM_PER_M, read_json
 from storm_edge.bop.labels import GroundTruth, read_labels, read_visible_shares
@@ -47,6 +48,7 @@ class BopScene:
         self._rate_hz = rate_hz
         if not self.path.is_dir():
             raise SceneError(mismatch(self.path, "no such folder", "a BOP scene folder", "check the path"))
+        check_complete(self.path)
         self._rgb_files = numbered_images(self.path / "rgb")
         self.frame_ids = sorted(self._rgb_files)
         self._K, self._depth_scale = _read_cameras(self.path / "scene_camera.json", self.frame_ids)
@@ -111,7 +113,7 @@ class BopScene:
         self._check_id(frame_id)
         if self._labels is None:
             raise SceneError(
-                mismatch(self.labels_path, "no such file", "labels of this scene", "name the label file of the scene")
+                mismatch(self.labels_path, "no such file", "labels of this scene", "name its label file (--labels)")
             )
         return self._labels.get(frame_id, [])
 
@@ -169,7 +171,7 @@ class BopScene:
                 self.path / "mask_visib",
                 f"no mask NNNNNN_{label_index:06d}.png",
                 "a mask for at least one image",
-                "provide a mask or start from ground truth",
+                "use --init auto, which needs none, or provide a mask",
             )
         )
 

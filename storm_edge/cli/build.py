@@ -19,19 +19,22 @@ def command(
     target: Annotated[
         str | None, typer.Option(help="Compute capability (sm86, sm87, sm89); this machine's GPU by default.")
     ] = None,
-    backend: Annotated[Backend, typer.Option(help="TensorRT package: tensorrt or tensorrt_rtx.")] = Backend.TENSORRT,
+    backend: Annotated[
+        Backend | None,
+        typer.Option(help="TensorRT package: tensorrt or tensorrt_rtx. The one that is installed by default."),
+    ] = None,
     workspace_mib: Annotated[int, typer.Option(min=16, help="Scratch memory a kernel may take [MiB].")] = 1024,
     check: Annotated[bool, typer.Option("--check", help="Say what is stale and why; build nothing.")] = False,
 ) -> None:
     """Build what is not built yet, or not from this. With --check, exit status 1 if anything is to be built."""
-    from storm_edge.engines.backends.tensorrt.api import load_tensorrt
+    from storm_edge.engines.backends.tensorrt.api import load_installed_builder, load_tensorrt
     from storm_edge.engines.backends.tensorrt.target import resolve_target
     from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.engines.cache import CacheState, EngineCache
     from storm_edge.engines.cache_report import write_engine_report
     from storm_edge.engines.exported_graphs import exported_graphs
 
-    if not backend.runs_engines:
+    if backend is not None and not backend.runs_engines:
         expected = "tensorrt or tensorrt_rtx"
         raise ConfigError(mismatch("--backend", backend.value, expected, "name the package that builds engines"))
     if not precision.builds_engines:
@@ -39,7 +42,7 @@ def command(
         raise ConfigError(mismatch("--precision", precision.value, "fp32, fp16 or int8-fp16", remedy))
     graphs = exported_graphs(bundle, precision.value)
     cache = EngineCache(out, NetworkBundle.load(bundle).name)
-    api = load_tensorrt(backend.value)
+    api = load_installed_builder() if backend is None else load_tensorrt(backend.value)
     board = resolve_target(api, target)
     if check:
         statuses = cache.check(graphs, api, board, workspace_mib=workspace_mib)
@@ -61,4 +64,5 @@ def command(
         typer.echo(f"{behind} of {len(statuses)} engines to build for {board.sm}, {api.flavour} {api.version}")
         raise typer.Exit(1 if behind else 0)
     report_page = write_engine_report(cache.root)
-    typer.echo(f"{behind} engines built, {len(statuses) - behind} were fresh: {out}; {report_page}")
+    made = f"{behind} engines built, {len(statuses) - behind} were fresh"
+    typer.echo(f"{made}: {out}, for {board.sm}, {api.flavour} {api.version}; {report_page}")

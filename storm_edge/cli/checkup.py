@@ -52,7 +52,7 @@ def examine() -> list[Finding]:
         _tried("network bundle nano", True, _run_the_networks),
         _tried("MP4 video", False, _write_a_video),
         _tried("CUDA", False, _find_cuda),
-        _installed("TensorRT", ("tensorrt", "tensorrt_rtx"), "for engines on NVIDIA; JetPack brings it"),
+        _tried("TensorRT", False, _find_tensorrt),
         _installed("PyTorch", ("torch",), "for training and export only: pip install 'storm-edge[train]'"),
     ]
 
@@ -113,6 +113,16 @@ def _write_a_video() -> str:
     with tempfile.TemporaryDirectory() as folder, Video(Path(folder) / "v.mp4", (16, 16)) as video:
         video.write(np.zeros((16, 16, 3), dtype=np.uint8))
     return "written by OpenCV"
+
+
+def _find_tensorrt() -> str:
+    """Load the package that `storm-edge build` would take."""
+    from storm_edge.engines.backends.tensorrt.api import load_installed_builder
+
+    api = load_installed_builder()
+    if not api.builds:
+        raise RuntimeError(f"{api.flavour} {api.version} runs engines but builds none")
+    return f"{api.flavour} {api.version}, for engines on NVIDIA"
 
 
 def _find_cuda() -> str:

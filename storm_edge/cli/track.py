@@ -43,7 +43,7 @@ def command(
         typer.Option(
             help="First pose: found by the model alone, by the mask of the first frame that has one, or its label."
         ),
-    ] = Init.MASK,
+    ] = Init.AUTO,
     labels: LabelsOption = None,
     bundle: BundleOption = NANO,
     sam2: Sam2Option = False,

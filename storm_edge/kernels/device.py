@@ -35,10 +35,36 @@ def require_device(name: str) -> Device:
         return wp.get_device("cuda")
     available = [device.alias for device in wp.get_devices()]
     if name not in available:
-        raise BackendError(
-            mismatch("device", repr(name), "one of " + ", ".join(available), "choose one of these (cpu always works)")
-        )
+        got, remedy = repr(name), "choose one of these (cpu always works)"
+        if name.startswith("cuda") and not wp.is_cuda_available():
+            cause, remedy = _no_cuda()
+            got = f"{got}, but {cause}"
+        raise BackendError(mismatch("device", got, "one of " + ", ".join(available), remedy))
     return wp.get_device(name)
+
+
+def _no_cuda() -> tuple[str, str]:
+    """Why there is no CUDA device, and what to do about it."""
+    toolkit, driver = wp.get_cuda_toolkit_version(), wp.get_cuda_driver_version()
+    if toolkit is None:
+        return "this warp-lang is built without CUDA", "install warp-lang for a platform with CUDA, or use cpu"
+    if driver is None:
+        return "no NVIDIA driver was found", "install the driver until nvidia-smi lists the GPU, or use cpu"
+    versions = f"driver for CUDA {_version(driver)}, warp-lang built with CUDA {_version(toolkit)}"
+    if driver[0] < toolkit[0]:
+        return (
+            f"the NVIDIA driver is too old ({versions})",
+            "update it, install an older warp-lang, or use cpu",
+        )
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        remedy = "unset CUDA_VISIBLE_DEVICES or name a GPU in it, or use cpu"
+        return f"the NVIDIA driver shows no GPU (CUDA_VISIBLE_DEVICES={hidden!r})", remedy
+    return f"the NVIDIA driver shows no GPU ({versions})", "check that nvidia-smi lists it, or use cpu"
+
+
+def _version(numbers: tuple[int, ...]) -> str:
+    return ".".join(str(number) for number in numbers)
 
 
 @functools.cache

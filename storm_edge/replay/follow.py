@@ -144,7 +144,7 @@ class _Start:
 def _require_searches(objects: Sequence[ObjectSession]) -> None:
     for item in objects:
         if not item.can_search:
-            remedy = "use a bundle with som_reference, som_query and som_head, or start with a mask or a label"
+            remedy = "use a bundle with som_reference, som_query and som_head, or --init mask or gt"
             raise ConfigError(
                 mismatch("init auto", f"no detector for {item.bundle.object_id}", "a segmenter", remedy)
             )
@@ -157,5 +157,5 @@ def _first_frame(scene: BopScene, label_index: int, init: Init) -> int:
     for frame_id in scene.frame_ids:
         if scene.has_ground_truth and len(scene.ground_truth(frame_id)) > label_index:
             return frame_id
-    remedy = "use --init mask, or give the scene labels (--labels for another file name)"
+    remedy = "use --init auto, which needs none, or --labels for another file name"
     raise SceneError(mismatch(scene.path, "no frame with a pose label", "scene_gt.json", remedy))

@@ -41,7 +41,7 @@ Followed = tuple[Frame, list[Track]]
 class TrackSceneOptions:
     """How a scene is tracked."""
 
-    init: Init = Init.MASK
+    init: Init = Init.AUTO
     """Where first poses come from."""
     device: str = "cpu"
     """``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``."""
@@ -99,7 +99,7 @@ def track_scene(
         bundles: Objects to follow.
         networks: The network bundle; None runs on geometry alone.
         out: Result folder; an older result there is replaced.
-        options: How; the defaults start at the first mask, on the CPU.
+        options: How; the defaults find the objects by their models, on the CPU.
         hooks: Who is told what.
         paths: Folder of each object's bundle, where its template embeddings are stored; None for none.
 

@@ -47,7 +47,7 @@ def test_a_whole_track_on_engines_equals_that_on_onnx_runtime(
     built = storm_edge("build", bundle, "--precision", "fp32", "--out", engines)
     assert "8 engines built, 0 were fresh" in built.out, built.err
     for backend in ("onnxruntime", "tensorrt"):
-        options = ["--bundle", bundle, "--backend", backend, "--engines", engines, "--no-pictures"]
+        options = ["--init", "mask", "--bundle", bundle, "--backend", backend, "--engines", engines, "--no-pictures"]
         ended = storm_edge("track", scene, "--object", thing, *options, "--out", tmp_path / backend)
         assert (ended.status, ended.err) == (0, "")
         assert json.loads((tmp_path / backend / "summary.json").read_text())["backend"] == backend
@@ -70,7 +70,17 @@ def test_pytorch_tracks_as_onnx_runtime_does(
     asked, compute = [], OnnxGraph.__call__
     monkeypatch.setattr(OnnxGraph, "__call__", lambda self, inputs: asked.append(1) or compute(self, inputs))
     for backend in ("onnxruntime", "torch"):
-        options = ["--bundle", "nano", "--backend", backend, "--no-pictures", "--out", tmp_path / backend]
+        options = [
+            "--init",
+            "mask",
+            "--bundle",
+            "nano",
+            "--backend",
+            backend,
+            "--no-pictures",
+            "--out",
+            tmp_path / backend,
+        ]
         ended = storm_edge("track", scene, "--object", thing, *options)
         assert (ended.status, ended.err) == (0, "")
         assert bool(asked) == (backend == "torch")
@@ -103,7 +113,7 @@ def test_an_engine_that_is_not_there_as_it_was_built(
     standing_in.build(bundle, engines)
     spoil(engines)
     before = snapshot(tmp_path)
-    options = ["--bundle", bundle, "--backend", "tensorrt", "--engines", engines]
+    options = ["--init", "mask", "--bundle", bundle, "--backend", "tensorrt", "--engines", engines]
     assert_refused(storm_edge("track", scene, "--object", thing, *options, "--out", tmp_path / "out"), names)
     assert snapshot(tmp_path) == before
 
@@ -124,7 +134,7 @@ def test_an_engine_of_another_tensorrt(
     options = ["--bundle", bundle, "--backend", "tensorrt", "--engines", engines, "--out", tmp_path / "out"]
     before = snapshot(tmp_path)
     names = "a stale one (TensorRT version changed from 10.3.0.26 to 10.16.2)"
-    assert_refused(storm_edge("track", scene, "--object", thing, *options), names)
+    assert_refused(storm_edge("track", scene, "--object", thing, "--init", "mask", *options), names)
     assert_refused(storm_edge("segment", scene, "--object", thing, *options), "mine")  # a bundle without segmenter
     assert snapshot(tmp_path) == before
 
@@ -134,7 +144,7 @@ def test_a_profile_that_does_not_admit_the_batch(
 ) -> None:
     small = as_exported(networks, tmp_path / "small", {"refine": {"register": (16, 42, 64)}})
     standing_in.build(small, tmp_path / "engines")
-    options = ["--bundle", small, "--backend", "tensorrt", "--engines", tmp_path / "engines"]
+    options = ["--init", "mask", "--bundle", small, "--backend", "tensorrt", "--engines", tmp_path / "engines"]
     ended = storm_edge("track", scene, "--object", thing, *options, "--out", tmp_path / "out")
     assert_refused(ended, "expected 16 to 64; use smaller chunks, or widen the recipe's profiles and build again")
     assert not (tmp_path / "out").exists()

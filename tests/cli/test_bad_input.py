@@ -80,9 +80,9 @@ def camera_entry(key: str, value: object) -> Callable[[Path], object]:
 
 SCENE_DAMAGES = [
     Damage("no scene folder", shutil.rmtree, "scene: got no such folder"),
-    Damage("no colour images", lambda s: shutil.rmtree(s / "rgb"), "rgb: got no such folder"),
+    Damage("no colour images", lambda s: shutil.rmtree(s / "rgb"), "scene: got no rgb/, expected rgb/000000.png"),
     Damage("no depth image", lambda s: (s / "depth" / "000000.png").unlink(), "depth/000000.png: got no such file"),
-    Damage("no cameras", lambda s: (s / "scene_camera.json").unlink(), "scene_camera.json"),
+    Damage("no cameras", lambda s: (s / "scene_camera.json").unlink(), "no scene_camera.json, expected rgb/"),
     Damage("cameras cut short", lambda s: cut_short(s / "scene_camera.json"), "scene_camera.json: got no JSON"),
     Damage("no masks", lambda s: shutil.rmtree(s / "mask_visib"), "mask_visib: got no mask"),
     Damage("no labels", lambda s: (s / "scene_gt.json").unlink(), "no frame with a pose label", init="gt"),
@@ -164,7 +164,9 @@ def test_a_damaged_object(
     copy = shutil.copytree(thing, tmp_path / "object")
     spoil(copy)
     before = snapshot(tmp_path)
-    ended = storm_edge("track", scene, "--object", copy, "--bundle", networks, "--out", tmp_path / "out")
+    ended = storm_edge(
+        "track", scene, "--object", copy, "--bundle", networks, "--init", "mask", "--out", tmp_path / "out"
+    )
     assert_refused(ended, names)
     assert snapshot(tmp_path) == before
 
@@ -191,7 +193,9 @@ def test_a_damaged_network_bundle(
     copy = shutil.copytree(networks, tmp_path / "networks")
     spoil(copy)
     before = snapshot(tmp_path)
-    ended = storm_edge("track", scene, "--object", thing, "--bundle", copy, "--out", tmp_path / "out")
+    ended = storm_edge(
+        "track", scene, "--object", thing, "--bundle", copy, "--init", "mask", "--out", tmp_path / "out"
+    )
     assert_refused(ended, names)
     assert snapshot(tmp_path) == before
 
@@ -228,7 +232,7 @@ def test_an_output_folder_with_other_files_is_left_alone(
     (out / "one.png").write_bytes(b"")
     before = snapshot(tmp_path)
     commands: list[list[object]] = [
-        ["track", scene, "--object", thing, "--bundle", networks, "--out", out],
+        ["track", scene, "--object", thing, "--bundle", networks, "--init", "mask", "--out", out],
         ["segment", scene, "--object", thing, "--colour", "--out", out],
         ["eval", "masks", scene, "--scene", scene, "--object", thing, "--out", out],
         ["eval", "poses", predictions, "--scene", scene, "--object", thing, "--out", out],
@@ -266,7 +270,9 @@ def test_a_model_in_the_other_unit(storm_edge: Command, model: Path, tmp_path: P
 def test_a_model_without_a_unit(
     storm_edge: Command, scene: Path, model: Path, networks: Path, tmp_path: Path
 ) -> None:
-    ended = storm_edge("track", scene, "--object", model, "--bundle", networks, "--out", tmp_path / "out")
+    ended = storm_edge(
+        "track", scene, "--object", model, "--bundle", networks, "--init", "mask", "--out", tmp_path / "out"
+    )
     assert_refused(ended, "--unit mm or --unit m")
     assert not (tmp_path / "out").exists()
 
@@ -281,7 +287,18 @@ def test_objects_that_are_not_there(storm_edge: Command, scene: Path, networks: 
 def test_options_that_are_wrong(
     storm_edge: Command, scene: Path, model: Path, thing: Path, networks: Path, tmp_path: Path
 ) -> None:
-    track: list[object] = ["track", scene, "--object", thing, "--bundle", networks, "--out", tmp_path / "out"]
+    track: list[object] = [
+        "track",
+        scene,
+        "--object",
+        thing,
+        "--bundle",
+        networks,
+        "--init",
+        "mask",
+        "--out",
+        tmp_path / "out",
+    ]
     assert_refused(storm_edge(*track, "--device", "abacus"), "'abacus'")
     onboard: list[object] = ["onboard", model, "--unit", "mm", "--out", tmp_path / "out"]
     assert_refused(storm_edge(*onboard, "--symmetry", "q"), "symmetry 'q'")

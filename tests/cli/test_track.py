@@ -148,3 +148,24 @@ def test_two_objects_are_followed_together(storm_edge: Command, thing: Path, tmp
     for line in lines:
         T = poses[int(line["object"][-6:])]
         np.testing.assert_allclose(np.array(line["T_cam_obj"])[:3, 3], T[:3, 3], atol=0.005)
+
+
+def test_nothing_but_images_cameras_and_a_model_is_needed(
+    storm_edge: Command, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    """What a new user has: no labels, no masks, and no option named. Where a mask is asked for, the line says how to
+    do without."""
+    scene = write_tiny_scene(tmp_path / "scene", frame_count=2)
+    for name in ("mask", "mask_visib"):
+        shutil.rmtree(scene / name)
+    for name in ("scene_gt.json", "scene_gt_info.json"):
+        (scene / name).unlink()
+    options = ["--object", thing, "--bundle", "none", "--no-pictures", "--out", tmp_path / "out"]
+    ended = storm_edge("track", scene, *options)
+    assert (ended.status, ended.err) == (0, "")
+    assert "TRACKING 2" in ended.out
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["init"] == "auto"
+    for init in ("mask", "gt"):
+        ended = storm_edge("track", scene, *options, "--init", init)
+        assert ended.status == 1
+        assert "use --init auto, which needs none" in ended.err

@@ -31,8 +31,36 @@ def test_the_cpu_is_always_there():
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", ""])
 def test_a_device_that_is_not_here_is_refused(name):
-    with pytest.raises(BackendError, match="cpu always works"):
+    with pytest.raises(BackendError, match=r"cpu always works|or use cpu"):
         require_device(name)
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "driver", "hidden", "cause"),
+    [
+        (None, None, None, "this warp-lang is built without CUDA"),
+        ((13, 0), None, None, "no NVIDIA driver was found"),
+        (
+            (13, 0),
+            (12, 2),
+            None,
+            "the NVIDIA driver is too old \\(driver for CUDA 12.2, warp-lang built with CUDA 13.0",
+        ),
+        ((13, 0), (13, 0), None, "the NVIDIA driver shows no GPU"),
+        ((13, 0), (13, 0), "", "CUDA_VISIBLE_DEVICES=''"),
+    ],
+)
+def test_without_cuda_the_line_says_why(monkeypatch, toolkit, driver, hidden, cause):
+    monkeypatch.setattr(wp, "is_cuda_available", lambda: False)
+    monkeypatch.setattr(wp, "get_devices", lambda: [wp.get_device("cpu")])
+    monkeypatch.setattr(wp, "get_cuda_toolkit_version", lambda: toolkit)
+    monkeypatch.setattr(wp, "get_cuda_driver_version", lambda: driver)
+    if hidden is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    with pytest.raises(BackendError, match=f"got 'cuda', but {cause}" if hidden is None else cause):
+        require_device("cuda")
 
 
 def test_a_cpu_thread_takes_all_items():

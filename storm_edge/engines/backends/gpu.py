@@ -65,8 +65,7 @@ def open_gpu(name: str) -> Gpu:
 
 def device_target(name: str = "cuda:0") -> GpuTarget | None:
     """A GPU of this machine, None without one."""
-    wp.config.quiet = True
-    wp.init()
+    require_device("cpu")  # starts Warp without its greeting
     if not wp.is_cuda_available():
         return None
     device = wp.get_device(name)

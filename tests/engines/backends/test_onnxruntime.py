@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +191,12 @@ def test_a_cuda_launch_enqueues_on_its_stream_and_answers_as_the_cpu(
     np.testing.assert_allclose(buffers["trans"].numpy(), _expected(arrays), atol=1e-5)
     found = engine.run({name: arrays[name] for name in ("rendered", "observed")})
     np.testing.assert_allclose(found["trans"], _expected(arrays), atol=1e-5)
+
+
+def test_nothing_is_left_in_the_home_folder(tmp_path: Path) -> None:
+    """ONNX Runtime 1.32 keeps a device identifier and a database for usage data there, unless it is told not to."""
+    code = "from storm_edge.engines.bundle import NetworkBundle; NetworkBundle.load('nano').open('refine')"
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    home.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=home, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and "warp" not in path.parts] == []

@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from storm_edge.errors import BackendError, mismatch
@@ -79,6 +80,8 @@ _PACKAGES = {
 }
 FLAVOURS = tuple(_PACKAGES)
 """Packages that can be loaded."""
+BUILDERS = ("tensorrt", "tensorrt_rtx")
+"""Those that build engines, the first that is installed is taken where none is named."""
 
 Report = Callable[[str, float], None]
 
@@ -141,6 +144,19 @@ def load_tensorrt(flavour: str) -> TensorRt:
     except (ImportError, OSError) as error:  # missing libraries show as either
         raise BackendError(mismatch(flavour, error, "an installed package", _PACKAGES[flavour])) from error
     return TensorRt(flavour=flavour, module=module)
+
+
+def load_installed_builder() -> TensorRt:
+    """The first of `BUILDERS` that is installed.
+
+    Raises:
+        BackendError: None is, or that one's libraries do not load.
+    """
+    for flavour in BUILDERS:
+        if find_spec(flavour) is not None:
+            return load_tensorrt(flavour)
+    remedy = "; ".join(f"{flavour}: {_PACKAGES[flavour]}" for flavour in BUILDERS)
+    raise BackendError(mismatch("TensorRT", "no package that builds engines", " or ".join(BUILDERS), remedy))
 
 
 def _logger_of(module: Any) -> Any:

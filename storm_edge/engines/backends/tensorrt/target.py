@@ -32,6 +32,8 @@ def resolve_target(api: TensorRt, wanted: str | None) -> GpuTarget:
     here = gpu.device_target()
     if here is None:
         remedy = "build on the machine with that GPU, or name a target of tensorrt_rtx"
+        if api.builds_without_gpu:
+            remedy = "name the GPU that the engines are for, as in --target sm89"
         raise BackendError(mismatch("build", "no CUDA device", wanted or "one", remedy))
     if wanted is not None and wanted != here.sm:
         remedy = f"build on a machine with a GPU of {wanted}"

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from storm_edge.engines.backends.gpu import GpuTarget
-from storm_edge.engines.backends.tensorrt import build, engine
-from storm_edge.engines.backends.tensorrt.api import BUILDER_API, RUNTIME_API, TensorRt, load_tensorrt
+from storm_edge.engines.backends.tensorrt import api, build, engine
+from storm_edge.engines.backends.tensorrt.api import (
+    BUILDER_API,
+    RUNTIME_API,
+    TensorRt,
+    load_installed_builder,
+    load_tensorrt,
+)
 from storm_edge.engines.backends.tensorrt.target import resolve_target
 from storm_edge.errors import BackendError, ConfigError
 from tests.engines.tensorrt import missing_names, package
@@ -76,3 +82,20 @@ def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
         load_tensorrt("tensorrt")
     with pytest.raises(BackendError, match="name one of these"):
         load_tensorrt("tensorflow")
+
+
+@pytest.mark.parametrize(("installed", "taken"), [(("tensorrt",), "tensorrt"), (("tensorrt_rtx",), "tensorrt_rtx")])
+def test_the_builder_that_is_installed_is_taken(
+    monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], taken: str
+) -> None:
+    monkeypatch.setattr(api, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(api, "load_tensorrt", lambda name: TensorRt(flavour=name, module=None))
+    assert load_installed_builder().flavour == taken
+
+
+def test_without_a_builder_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendError, match=r"no package that builds engines.*pip install 'storm-edge\[tensorrt-rtx\]'"
+    ):
+        load_installed_builder()
