@@ -23,7 +23,7 @@ class ContourModel:
     log_odds: wp.array(dtype=wp.float32)
     """Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``."""
     variance_floor: float
-    """`kernels.region.ideal_variance` [segments^2]."""
+    """`kernels.contour_region.ideal_variance` [segments^2]."""
     occlusion_m: float
     """A reading this far in front of a line hides it [m]."""
 

@@ -7,10 +7,10 @@ same.
 
 import warp as wp
 
+from storm_edge.kernels.contour_region import colour_bin, is_hidden, is_inside
 from storm_edge.kernels.descent_structs import ContourModel, PoseBuffers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
-from storm_edge.kernels.region import colour_bin, is_hidden, is_inside
 
 wp.set_module_options({"enable_backward": False})
 

@@ -10,11 +10,11 @@ trusted poses (`update_exposure_kernel`), so that lamp and exposure do not count
 import warp as wp
 
 from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.contour_region import is_inside
 from storm_edge.kernels.descent_structs import PoseBuffers, StepNumbers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.point_to_plane import write_row
-from storm_edge.kernels.region import is_inside
 
 wp.set_module_options({"enable_backward": False})
 

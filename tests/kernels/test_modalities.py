@@ -8,8 +8,8 @@ import warp as wp
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import exp_so3, make_T, transform
+from storm_edge.kernels import contour_region, photometric, point_to_plane
 from storm_edge.kernels import evidence as ev
-from storm_edge.kernels import photometric, point_to_plane, region
 from storm_edge.kernels.descent_structs import (
     ColourUpdate,
     ContourModel,
@@ -20,11 +20,11 @@ from storm_edge.kernels.descent_structs import (
 )
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.image_descriptor import RgbdImage
+from storm_edge.kernels.reference import contour_region as region_reference
 from storm_edge.kernels.reference import evidence as evidence_reference
 from storm_edge.kernels.reference import gauss_newton as step_reference
 from storm_edge.kernels.reference import photometric as photometric_reference
 from storm_edge.kernels.reference import point_to_plane as plane_reference
-from storm_edge.kernels.reference import region as region_reference
 from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage, SurfacePoints
 from storm_edge.objects.on_device import principal_tones
 from tests.kernels.tracking import K_CAMERA, SIZE_PX, T_TRUE, moved, picture, views
@@ -33,7 +33,7 @@ ROW_TOLERANCE = 2e-4  # of the largest entry of a column; worst seen 1e-5 on an 
 DERIVATIVE_TOLERANCE = 1e-3  # relative; worst seen 2e-5 (float32 rows against float64 differences)
 SUM_TOLERANCE = 1e-4  # relative; worst seen 2e-6 on an x86-64 CPU
 STRAY_ROWS = 2  # rows where float32 puts a sample on the other side of a pixel's border
-VARIANCE = region.ideal_variance()
+VARIANCE = contour_region.ideal_variance()
 PLANE = {"reach_m": 0.02, "stride_m": 0.007, "deviation": 0.02, "occlusion_m": 0.02}
 LINES = {"scale_px": 2, "deviation_px": 3.5, "variance_floor": VARIANCE, "occlusion_m": 0.03}
 COLOURS = {"blur_px": 2.0, "deviation": 0.2, "agreement_m": 0.015}
@@ -96,7 +96,7 @@ class Setting:
         self.contour.log_odds = self.upload(log_odds, wp.float32)
         step = StepNumbers()
         step.every, step.scale_px, step.contour_px = 1, LINES["scale_px"], LINES["deviation_px"]
-        return self.rows(region.region_rows_kernel, self.contour, step, 0)
+        return self.rows(contour_region.region_rows_kernel, self.contour, step, 0)
 
     def photometric_rows(self, gain, bias, *, deviation=None):
         self.surface.exposure = self.upload([[gain, bias]], wp.vec2)
@@ -108,10 +108,10 @@ class Setting:
     def counts(self):
         update, known = ColourUpdate(), SparseObject()
         known.contour, known.surface = self.contour, self.surface
-        update.counts = wp.zeros((2, region.BIN_COUNT + 1), dtype=wp.float32, device=self.device)
+        update.counts = wp.zeros((2, contour_region.BIN_COUNT + 1), dtype=wp.float32, device=self.device)
         update.gap_px, update.line_px = 1.0, 20.0
         inputs = [self.image, known, self.buffers, update]
-        wp.launch(region.count_colours_kernel, dim=self.point_count, inputs=inputs, device=self.device)
+        wp.launch(contour_region.count_colours_kernel, dim=self.point_count, inputs=inputs, device=self.device)
         return update.counts
 
     def evidence(self, log_odds):
@@ -135,11 +135,11 @@ def learned_odds(shot):
 def learn(counts, rate=1.0, histograms=None):
     """Histograms and table after blending counts; on the CPU."""
     if histograms is None:
-        histograms = np.zeros((2, region.BIN_COUNT), np.float32)
+        histograms = np.zeros((2, contour_region.BIN_COUNT), np.float32)
     histograms = wp.array(histograms, dtype=wp.float32, device="cpu")
-    log_odds = wp.zeros(region.BIN_COUNT, dtype=wp.float32, device="cpu")
+    log_odds = wp.zeros(contour_region.BIN_COUNT, dtype=wp.float32, device="cpu")
     inputs = [rate, counts, histograms, log_odds]
-    wp.launch(region.update_colours_kernel, dim=region.BIN_COUNT, inputs=inputs, device="cpu")
+    wp.launch(contour_region.update_colours_kernel, dim=contour_region.BIN_COUNT, inputs=inputs, device="cpu")
     return histograms.numpy(), log_odds.numpy()
 
 
@@ -265,10 +265,10 @@ def test_colour_rows_are_derivatives_of_the_tone(shot, T):
 @pytest.mark.parametrize("shift_px", [-6.0, -3.0, 0.0, 4.0, 7.0])
 def test_a_straight_edge_is_measured_where_it_is(shift_px):
     """An edge ``shift_px`` outside the contour pulls it outwards by that much, at every scale that sees it."""
-    foreground = np.zeros(region.SEGMENT_COUNT)
+    foreground = np.zeros(contour_region.SEGMENT_COUNT)
     for scale_px in (1, 2, 4):
-        middle = 0.5 * region.SEGMENT_COUNT
-        foreground = (np.arange(region.SEGMENT_COUNT) + 0.5 < middle + shift_px / scale_px).astype(np.float64)
+        middle = 0.5 * contour_region.SEGMENT_COUNT
+        foreground = (np.arange(contour_region.SEGMENT_COUNT) + 0.5 < middle + shift_px / scale_px).astype(np.float64)
         if abs(shift_px) / scale_px > 4.0:
             continue
         mean, variance = region_reference.displacement(0.02 + 0.96 * foreground)
@@ -278,7 +278,7 @@ def test_a_straight_edge_is_measured_where_it_is(shift_px):
 
 def test_an_edge_without_contrast_says_nothing():
     """Even posterior: mean in the middle, variance of twelve equal displacements (143/12)."""
-    mean, variance = region_reference.displacement(np.full(region.SEGMENT_COUNT, 0.5))
+    mean, variance = region_reference.displacement(np.full(contour_region.SEGMENT_COUNT, 0.5))
     assert mean == pytest.approx(0.0)
     assert variance == pytest.approx(143.0 / 12.0)
 
@@ -311,10 +311,10 @@ def test_what_covers_the_object_is_not_learned_as_its_colour(shot):
 
 
 def test_histograms_blend_and_forget():
-    counts = np.zeros((2, region.BIN_COUNT + 1), np.float32)
+    counts = np.zeros((2, contour_region.BIN_COUNT + 1), np.float32)
     counts[0, 5], counts[0, -1] = 40.0, 40.0
     counts[1, 5], counts[1, 9], counts[1, -1] = 10.0, 10.0, 20.0
-    old = np.zeros((2, region.BIN_COUNT), np.float32)
+    old = np.zeros((2, contour_region.BIN_COUNT), np.float32)
     old[:, 7] = 1.0
     histograms, odds = learn(wp.array(counts, dtype=wp.float32, device="cpu"), 0.25, old)
     np.testing.assert_allclose(histograms[:, [5, 7, 9]], [[0.25, 0.75, 0.0], [0.125, 0.75, 0.125]])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from tests.staged import Staged
 
 Result = TypeVar("Result")
@@ -28,6 +28,6 @@ def finished(work: Generator[str, None, Result]) -> tuple[list[str], Result]:
 def learned_log_odds(staged: Staged, frame: Frame) -> NDArray[np.float32]:
     """Log odds of colours as tracking learns them: in favour where the mug has more of a colour than the wall."""
     mask = staged.mask()
-    bins = region.colour_bins(frame.rgb)
-    inside, outside = (np.bincount(bins[where], minlength=region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
+    bins = contour_region.colour_bins(frame.rgb)
+    inside, outside = (np.bincount(bins[where], minlength=contour_region.BIN_COUNT) + 1.0 for where in (mask, ~mask))
     return np.log(inside / inside.sum() / (outside / outside.sum())).astype(np.float32)

@@ -10,7 +10,7 @@ fused                                 the same as, one after the other
                                       `photometric` rows, `gauss_newton.sum_rows_kernel` and ``step_kernel``;
                                       then the kernels of `evidence`
 `descent.update_appearance_kernel`    the kernels of `evidence`, `photometric.update_exposure_kernel`,
-                                      `region.count_colours_kernel` and ``update_colours_kernel``
+                                      `contour_region.count_colours_kernel` and ``update_colours_kernel``
 `judge.judge_kernel`                  `crop_window`, `raster` and `agreement`, and `judge_sums` on the host
 ====================================  ======================================================================
 

@@ -12,13 +12,13 @@ import warp as wp
 
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
+from storm_edge.kernels.contour_region import BIN_COUNT, count_colours, region_row, update_colour
 from storm_edge.kernels.descent_structs import ColourUpdate, PoseBuffers, PoseResults, SparseObject, StepNumbers
 from storm_edge.kernels.evidence import contour_evidence, fuse_sums, surface_evidence
 from storm_edge.kernels.gauss_newton import closest_view, sum_rows, take_step
 from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.photometric import photometric_row, update_exposure
 from storm_edge.kernels.point_to_plane import point_to_plane_row
-from storm_edge.kernels.region import BIN_COUNT, count_colours, region_row, update_colour
 
 wp.set_module_options({"enable_backward": False})
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
 from storm_edge.kernels import evidence as ev
+from storm_edge.kernels.contour_region import colour_bins
+from storm_edge.kernels.reference.contour_region import is_hidden
 from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage, SurfacePoints
-from storm_edge.kernels.reference.region import is_hidden
-from storm_edge.kernels.region import colour_bins
 
 Float64 = NDArray[np.float64]
 

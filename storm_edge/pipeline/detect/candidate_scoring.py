@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.kernels.region import log_odds_of
+from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.pipeline.detect.config import DetectConfig, PresenceConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, TrackPrior
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
-from storm_edge.kernels.region import log_odds_of
+from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.config import LocalSearchConfig
 
@@ -32,7 +32,7 @@ def local_search_mask(
     Args:
         frame: The image.
         colour_log_odds: Log of foreground over background probability per colour bin, ``(BIN_COUNT,)``, see
-            `kernels.region`.
+            `kernels.contour_region`.
         T_cam_centre: The last trusted pose, ``(4, 4)``.
         diameter_m: Of the object.
         config: Where to search.

@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from storm_edge.kernels.device import Device, WpArray
 
 
@@ -33,9 +33,9 @@ class AppearanceModel:
     def __init__(self, device: Device) -> None:
         self.colours_known = False
         self.exposure_known = False
-        self.colour_counts: WpArray = wp.zeros((2, region.BIN_COUNT + 1), dtype=wp.float32, device=device)
-        self.histograms: WpArray = wp.zeros((2, region.BIN_COUNT), dtype=wp.float32, device=device)
-        self.log_odds_buffer: WpArray = wp.zeros(region.BIN_COUNT, dtype=wp.float32, device=device)
+        self.colour_counts: WpArray = wp.zeros((2, contour_region.BIN_COUNT + 1), dtype=wp.float32, device=device)
+        self.histograms: WpArray = wp.zeros((2, contour_region.BIN_COUNT), dtype=wp.float32, device=device)
+        self.log_odds_buffer: WpArray = wp.zeros(contour_region.BIN_COUNT, dtype=wp.float32, device=device)
         self.exposure: WpArray = wp.zeros(1, dtype=wp.vec2, device=device)
 
     def copy_from(self, other: AppearanceModel) -> None:

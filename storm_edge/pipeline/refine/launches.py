@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import warp as wp
 
+from storm_edge.kernels import contour_region
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels import gauss_newton as gn
-from storm_edge.kernels import region
 from storm_edge.kernels.descent_structs import ColourUpdate, ContourModel, SparseObject, SurfaceModel
 from storm_edge.kernels.device import WpArray
 from storm_edge.kernels.fused import descent as fused
@@ -128,7 +128,7 @@ class SeparateLaunches:
             contour_row = row_count
             launches.launch(
                 ("contour", name),
-                region.region_rows_kernel,
+                contour_region.region_rows_kernel,
                 dim,
                 lambda: [image, known.contour, step, contour_row, arrays],
             )
@@ -197,7 +197,7 @@ class SeparateLaunches:
         )
         launches.launch(
             "count",
-            region.count_colours_kernel,
+            contour_region.count_colours_kernel,
             self._point_count,
             lambda: [self._image, self._known, buffers.arrays, self._update],
         )
@@ -208,7 +208,7 @@ class SeparateLaunches:
         """Replace the colours by those inside and outside a mask ``(H, W)`` uint8, in a window of the image."""
         rows, columns = window
         wp.launch(
-            region.count_masked_colours_kernel,
+            contour_region.count_masked_colours_kernel,
             dim=(rows.stop - rows.start, columns.stop - columns.start),
             inputs=[self.frame.rgb, mask, rows.start, columns.start],
             outputs=[self._appearance.colour_counts],
@@ -221,8 +221,8 @@ class SeparateLaunches:
         appearance = self._appearance
         self._launches().launch(
             ("blend", rate),
-            region.update_colours_kernel,
-            region.BIN_COUNT,
+            contour_region.update_colours_kernel,
+            contour_region.BIN_COUNT,
             lambda: [rate, appearance.colour_counts, appearance.histograms, appearance.log_odds_buffer],
         )
         appearance.colour_counts.zero_()
@@ -293,7 +293,7 @@ def sparse_object(viewpoints: ViewpointBuffers, appearance: AppearanceModel, con
     contour: Any = ContourModel()
     contour.points, contour.normals = viewpoints.contour_points, viewpoints.contour_normals
     contour.distances, contour.log_odds = viewpoints.contour_distances, appearance.log_odds_buffer
-    contour.variance_floor, contour.occlusion_m = region.ideal_variance(), config.occlusion_m
+    contour.variance_floor, contour.occlusion_m = contour_region.ideal_variance(), config.occlusion_m
     surface: Any = SurfaceModel()
     surface.points, surface.normals = viewpoints.surface_points, viewpoints.surface_normals
     surface.tones, surface.axis = viewpoints.tones, wp.vec3(*viewpoints.tone_axis)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.kernels.region import log_odds_of
+from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.segment.config import LearnedColourConfig, ProposalConfig
 from storm_edge.pipeline.segment.image_features import ImageFeatures

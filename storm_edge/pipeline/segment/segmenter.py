@@ -132,8 +132,8 @@ class Segmenter:
         Args:
             image: The frame, from `encode_image`.
             embedding: The object, from `encode_object`.
-            colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of `kernels.region`;
-                they count in candidates, not in the map that is returned.
+            colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of
+            `kernels.contour_region`; they count in candidates, not in the map that is returned.
         """
         frame, letterbox = image.frame, image.small.letterbox
         found, presence = self._probability_map(image, embedding)

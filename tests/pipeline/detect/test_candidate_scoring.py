@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.candidate_scoring import select_for_refinement
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, DetectConfig
@@ -51,7 +51,7 @@ def test_the_network_counts_half_of_its_logit_and_no_more_than_about_three_eithe
 
 
 def test_after_a_loss_more_is_asked_for() -> None:
-    colours = np.zeros(region.BIN_COUNT, dtype=np.float32)
+    colours = np.zeros(contour_region.BIN_COUNT, dtype=np.float32)
     followed = TrackPrior(T_cam_centre=np.eye(4), colour_log_odds=colours)
     between = 0.5 * (CONFIG.min_probability + CONFIG.min_probability_after_loss)
     assert scoring.is_object(detection(between), None, CONFIG)

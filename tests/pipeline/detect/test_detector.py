@@ -11,7 +11,7 @@ import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.geometry.se3 import make_T
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, SearchBudget
 from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
@@ -89,7 +89,7 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
     image, segmentation = finished(detector.segment(frame))[1]
     probabilities = []
     for odds in (None, 2.0, -0.2, -3.0):
-        colours = None if odds is None else np.full(region.BIN_COUNT, odds, dtype=np.float32)
+        colours = None if odds is None else np.full(contour_region.BIN_COUNT, odds, dtype=np.float32)
         track_prior = TrackPrior(T_cam_centre=at_first.T_cam_centre, colour_log_odds=colours)
         search = finished(
             detector.register_candidates(image, segmentation, staged.buffers(frame), track_prior=track_prior)
@@ -206,7 +206,7 @@ def test_two_searches_at_once_come_to_what_each_comes_to_alone(staged: Staged, d
     frame = staged.frame()
     buffers, away = staged.buffers(frame), staged.T_cam_centre.copy()
     away[0, 3] += 0.5
-    foreign = np.full(region.BIN_COUNT, -3.0, dtype=np.float32)
+    foreign = np.full(contour_region.BIN_COUNT, -3.0, dtype=np.float32)
     priors = (
         TrackPrior(T_cam_centre=staged.T_cam_centre, colour_log_odds=learned_log_odds(staged, frame)),
         TrackPrior(T_cam_centre=away, colour_log_odds=foreign),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from storm_edge.pipeline.reacquire.config import LocalSearchConfig
 from storm_edge.pipeline.reacquire.local_search import local_search_mask
 from tests.pipeline.searching import learned_log_odds
@@ -39,6 +39,6 @@ def test_out_of_reach_there_is_nothing(staged: Staged, shift_m: list[float]) -> 
 
 
 def test_where_no_colour_speaks_for_it_there_is_nothing(staged: Staged) -> None:
-    odds = np.full(region.BIN_COUNT, -1.0, dtype=np.float32)
+    odds = np.full(contour_region.BIN_COUNT, -1.0, dtype=np.float32)
     buffers, diameter_m = staged.buffers(), staged.bundle.diameter_m
     assert local_search_mask(buffers, odds, staged.T_cam_centre, diameter_m, config=CONFIG) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.kernels import region
+from storm_edge.kernels import contour_region
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.proposals import add_colour_log_odds, mean_shift_seeds, propose_candidates
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -28,10 +28,10 @@ def test_learned_colours_mark_what_the_map_says_nothing_of(staged: Staged) -> No
 def test_learned_colours_add_to_a_map_as_evidence_does(staged: Staged) -> None:
     """Bayes' rule: odds 1 to 4 before, evidence of 2 to 1 for every colour, odds 1 to 2 after."""
     frame = staged.frame()
-    odds = np.full(region.BIN_COUNT, np.log(2.0), dtype=np.float32)
+    odds = np.full(contour_region.BIN_COUNT, np.log(2.0), dtype=np.float32)
     before = np.full(frame.size_px, 0.2, dtype=np.float32)
     assert add_colour_log_odds(before, frame, odds, LEARNED) == pytest.approx(1.0 / 3.0, abs=1e-5)
-    overwhelming = np.full(region.BIN_COUNT, 50.0, dtype=np.float32)
+    overwhelming = np.full(contour_region.BIN_COUNT, 50.0, dtype=np.float32)
     assert add_colour_log_odds(before, frame, overwhelming, LEARNED).max() < 0.9, "no colour decides by itself"
 
 

@@ -1,4 +1,4 @@
-"""Rows and colour statistics of the region modality in NumPy, see `storm_edge.kernels.region`."""
+"""Rows and colour statistics of the region modality in NumPy, see `storm_edge.kernels.contour_region`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
-from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage
-from storm_edge.kernels.region import (
+from storm_edge.kernels.contour_region import (
     BIN_COUNT,
     DISPLACEMENT_COUNT,
     SEGMENT_COUNT,
@@ -16,6 +15,7 @@ from storm_edge.kernels.region import (
     colour_bins,
     smoothed_step,
 )
+from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]

@@ -1,4 +1,6 @@
-"""Region modality: colour statistics along lines across the projected contour (SRT3D, Stoiber et al., IJCV 2022).
+"""The contour term, or region modality: colour statistics along lines across the projected contour.
+
+After SRT3D (Stoiber et al., IJCV 2022).
 
 A *line* crosses the contour of the hypothesis' view along its outward normal. Pixels are grouped into segments of
 ``scale_px``; a table holds ``log(p_foreground / p_background)`` of every colour bin. For twelve displacements ``d``
