@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
         *(_library(name) for name in LIBRARIES),
         _tried("CPU kernels", True, _render_a_box),
         _tried("network bundle nano", True, _run_the_networks),
-        _tried("MP4 video", False, _write_a_video),
+        _tried("video", False, _write_a_video),
         _tried("CUDA", False, _find_cuda),
         _tried("TensorRT", False, _find_tensorrt),
         _installed("PyTorch", ("torch",), "for training and export only: pip install 'storm-edge[train]'"),
@@ -110,9 +110,9 @@ def _run_the_networks() -> str:
 def _write_a_video() -> str:
     from storm_edge.replay.drawing.video import Video
 
-    with tempfile.TemporaryDirectory() as folder, Video(Path(folder) / "v.mp4", (16, 16)) as video:
+    with tempfile.TemporaryDirectory() as folder, Video(Path(folder) / "v.webm", (16, 16)) as video:
         video.write(np.zeros((16, 16, 3), dtype=np.uint8))
-    return "written by OpenCV"
+    return "VP8 in WebM, written by OpenCV"
 
 
 def _find_tensorrt() -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from storm_edge.objects.bundle import ObjectBundle
 
 PLOT = "plot.png"
+SCENE = "scene"
+"""Folder of the recording, the model in it."""
 
 
 def command(
@@ -68,6 +73,7 @@ def command(
                 | {"ADD-S": {j.frame_id: j.add_s_m for j in evaluations}},
                 limit_m=0.1 * thing.diameter_m,
             )
+            shutil.move(scene.path, folder / SCENE)
 
         run = track_scene(
             scene,
@@ -78,7 +84,30 @@ def command(
             hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), finish=finish),
         )
     print_table(_table(run.tracks, evaluations))
-    typer.echo(f"{out / SHEET}, {out / VIDEO}, {out / PLOT}")
+    typer.echo(f"{out / SHEET}, {out / VIDEO}, {out / PLOT}, {out / SCENE}")
+    typer.echo("\nthe same by hand; then with a model and a scene of your own:")
+    for line in _next_commands(out, model.name):
+        typer.echo(f"  {line}")
+
+
+def _next_commands(out: Path, model: str) -> list[str]:
+    """The three commands that do by hand what the demo did, to be typed as they are; results beside ``out``."""
+    scene, thing, result, report = out / SCENE, out.parent / "mug", out.parent / "result", out.parent / "report"
+    options = (
+        ("onboard", scene / "models" / model, "--unit", "mm", "--out", thing),
+        ("track", scene, "--object", thing, "--out", result),
+        ("eval", "tracking", result, "--scene", scene, "--object", thing, "--out", report),
+    )
+    return [f"{_program()} {shlex.join(map(str, given))}" for given in options]
+
+
+def _program() -> str:
+    """How this program was started, so that it is found again: `.venv/bin/storm-edge`, or the bare name in a PATH."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m storm_edge"
+    found = shutil.which(started.name)
+    return started.name if found is not None and Path(found) == started else shlex.quote(str(started))
 
 
 def _judge(scene: BopScene, tracks: Sequence[Track], thing: ObjectBundle) -> list[PoseEvaluation]:

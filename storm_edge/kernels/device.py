@@ -7,8 +7,6 @@ threads one after the other on one core, so that a thread takes all items of a r
 
 import functools
 import os
-import sys
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.errors import BackendError, mismatch
+from storm_edge.native_stderr import without_lines
 
 WpArray = Any
 """A ``wp.array``; its dtype and shape are given in the docstring, since type checkers cannot read Warp's."""
@@ -74,21 +73,8 @@ def _start_warp() -> None:
     That line goes to file descriptor 2 past any setting, on every start of a machine that never had a GPU.
     """
     wp.config.log_level = wp.LOG_ERROR
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as said:
-            os.dup2(said.fileno(), 2)
-            try:
-                wp.init()
-            finally:
-                os.dup2(stderr, 2)
-            said.seek(0)
-            for line in said.read().decode(errors="replace").splitlines(keepends=True):
-                if "CUDA driver" not in line:
-                    sys.stderr.write(line)
-    finally:
-        os.close(stderr)
+    with without_lines(containing="CUDA driver"):
+        wp.init()
 
 
 def thread_span(device: Device, item_count: int) -> int:

@@ -36,7 +36,7 @@ def test_a_run_leaves_poses_summary_results_and_pictures(
     assert [e.object_id for e in read_bop_csv(out / "bop_results.csv")] == [OBJECT_ID] * 2
     assert json.loads((out / "summary.json").read_text())["bundle"] == "tiny"
     assert sorted(p.name for p in (out / "overlays").iterdir()) == ["000000.png", "000001.png"]
-    assert (out / "overlay.mp4").stat().st_size > 0
+    assert (out / "overlay.webm").stat().st_size > 0
 
 
 def test_pictures_can_be_left_out_and_an_older_run_is_replaced(

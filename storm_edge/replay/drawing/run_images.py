@@ -15,7 +15,7 @@ from storm_edge.replay.drawing.video import Video
 
 OVERLAYS = "overlays"
 """Folder of the overlays."""
-VIDEO = "overlay.mp4"
+VIDEO = "overlay.webm"
 SHEET = "overlay_sheet.png"
 SHEET_COUNT = 12
 """Most images on a contact sheet."""

@@ -78,12 +78,16 @@ def test_contact_sheet_is_filled_row_by_row() -> None:
     assert [int(sheet[r, c, 0]) for r, c in [(5, 5), (5, 45), (25, 5), (25, 45)]] == [10, 20, 30, 0]
 
 
-def test_a_video_is_read_back_with_its_pictures(tmp_path: Path) -> None:
+def test_a_video_is_read_back_with_its_pictures(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a codec and a container that browsers play."""
     colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
-    with Video(tmp_path / "v.mp4", (48, 64), rate_hz=10.0) as video:
+    with Video(tmp_path / "v.webm", (48, 64), rate_hz=10.0) as video:
         for colour in colours:
             video.write(np.full((48, 64, 3), colour, dtype=np.uint8))
-    reader = cv2.VideoCapture(str(tmp_path / "v.mp4"))
+    reader = cv2.VideoCapture(str(tmp_path / "v.webm"))
+    assert int(reader.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little") == b"VP80"
+    assert (tmp_path / "v.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML: WebM, not another container
+    assert capfd.readouterr().err == ""
     for colour in colours:
         found, picture = reader.read()
         assert found
@@ -93,11 +97,11 @@ def test_a_video_is_read_back_with_its_pictures(tmp_path: Path) -> None:
 
 
 def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="keep one size"), Video(tmp_path / "v.mp4", (48, 64)) as video:
+    with pytest.raises(OutputError, match="keep one size"), Video(tmp_path / "v.webm", (48, 64)) as video:
         video.write(np.zeros((10, 10, 3), dtype=np.uint8))
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OutputError, match=r"v\.mp4"):
-        Video(tmp_path / "missing" / "v.mp4", (48, 64))
+    with pytest.raises(OutputError, match=r"v\.webm"):
+        Video(tmp_path / "missing" / "v.webm", (48, 64))
 
 
 @pytest.mark.parametrize("with_errors", [True, False])
