@@ -16,7 +16,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.errors import SceneError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.replay.follow import label_indices
+from storm_edge.replay.labels import labelled_objects
 
 Float64 = NDArray[np.float64]
 
@@ -89,11 +89,12 @@ def load_recording(
     Raises:
         SceneError: No frame is left, or one cannot be read.
     """
-    (index,) = label_indices(scene, [bundle])
+    (own,) = labelled_objects(scene, [bundle])
     chosen: list[int] = []
     for frame_id in scene.frame_ids:
-        share = scene.visible_share(frame_id, index) if clear else None
-        if masked and not scene.has_mask(frame_id, index):
+        index = own.index(frame_id)
+        share = scene.visible_share(frame_id, index) if clear and index is not None else None
+        if masked and own.masked_index(frame_id) is None:
             continue
         if share is not None and share < CLEARLY_VISIBLE:
             if chosen:
@@ -114,12 +115,12 @@ def load_recording(
         if frames and frame.size_px != frames[0].frame.size_px:
             got, expected = f"{frame.size_px} at image {frame_id}", f"{frames[0].frame.size_px} [px] in all images"
             raise SceneError(mismatch(scene.path, got, expected, "time one size at a time"))
-        labels = scene.ground_truth(frame_id) if scene.has_ground_truth else []
+        labelled, masked_index = own.labelled_index(frame_id), own.masked_index(frame_id)
         frames.append(
             RecordedFrame(
                 frame=frame,
-                T_cam_obj=labels[index].T_cam_obj if index < len(labels) else None,
-                mask=scene.mask_visib(frame_id, index) if scene.has_mask(frame_id, index) else None,
+                T_cam_obj=None if labelled is None else scene.ground_truth(frame_id)[labelled].T_cam_obj,
+                mask=None if masked_index is None else scene.mask_visib(frame_id, masked_index),
             )
         )
         if progress is not None:

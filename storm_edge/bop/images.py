@@ -8,13 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from storm_edge.errors import FrameError, OutputError, SceneError, mismatch
 
 BoolImage = NDArray[np.bool_]
 
-_RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_DEPTH_SUFFIXES = (".png", ".tif", ".tiff")
+_DEPTH_FORMS = "16-bit PNG or TIFF of z-depth"
+_SHOWN = 5  # names in a message
 
 
 def mask_name(frame_id: int, index: int) -> str:
@@ -48,17 +51,42 @@ def write_mask(path: Path, mask: BoolImage) -> None:
 
 def numbered_images(folder: Path) -> dict[int, Path]:
     """Images of a folder by the number that is their name."""
-    expected = "images named NNNNNN.png or NNNNNN.jpg"
+    expected = "images named NNNNNN.png, .jpg or .tif"
     if not folder.is_dir():
-        raise SceneError(mismatch(folder, "no such folder", expected, "check that this is a BOP scene"))
+        got = f"no such folder beside {listed(folder.parent)}" if folder.parent.is_dir() else "no such folder"
+        raise SceneError(mismatch(folder, got, expected, "check that this is a BOP scene"))
     found = {
         int(path.stem): path
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in _RGB_SUFFIXES and path.stem.isdecimal()
+        if path.suffix.lower() in _SUFFIXES and path.stem.isdecimal()
     }
     if not found:
-        raise SceneError(mismatch(folder, "no image", expected, "check that this is a BOP scene"))
+        got = f"no image among {listed(folder)}"
+        raise SceneError(mismatch(folder, got, expected, "check that this is a BOP scene"))
     return found
+
+
+def listed(folder: Path) -> str:
+    """The first names in a folder, for messages."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more if names else "no files"
+
+
+def depth_path(folder: Path, frame_id: int) -> Path:
+    """The depth image of a number, by the suffix that is there; ``.png`` where none is.
+
+    Raises:
+        SceneError: There is a file of that number, of a kind that is not read.
+    """
+    name = f"{frame_id:06d}"
+    paths = [folder / (name + suffix) for suffix in _DEPTH_SUFFIXES]
+    found = next((path for path in paths if path.exists()), None)
+    other = next(folder.glob(f"{name}.*"), None) if found is None else None
+    if other is not None:
+        got = f"{other.name}, which is not read"
+        raise SceneError(mismatch(paths[0], got, f"a {_DEPTH_FORMS}", "store depth as one of these"))
+    return found or paths[0]
 
 
 def _open_image(path: Path) -> NDArray[Any]:
@@ -68,15 +96,21 @@ def _open_image(path: Path) -> NDArray[Any]:
             return np.asarray(image)
     except FileNotFoundError as error:
         raise SceneError(mismatch(path, "no such file", "an image", "check that the folder is complete")) from error
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise SceneError(
-            mismatch(path, f"unreadable image ({error})", "a whole image", "copy the file again")
-        ) from error
+    except Exception as error:  # of damaged files Pillow raises nearly anything
+        got = f"unreadable image ({error or type(error).__name__})"
+        raise SceneError(mismatch(path, got, "a whole image", "copy the file again")) from error
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A colour image, uint8 ``(H, W, 3)``; raises as `read_mask`."""
+def read_rgb(path: Path, *, is_grey: bool = False) -> NDArray[np.uint8]:
+    """A colour image, uint8 ``(H, W, 3)``; raises as `read_mask`.
+
+    Args:
+        path: The file.
+        is_grey: Whether it may be a grey image, which becomes three equal channels.
+    """
     image = _open_image(path)
+    if is_grey and image.dtype == np.uint8 and image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 4:  # opaque by convention
         image = image[..., :3]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -89,13 +123,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_depth(path: Path) -> NDArray[np.uint16]:
     """A depth image as stored, uint16 ``(H, W)``; raises as `read_mask`."""
     image = _open_image(path)
-    if image.dtype != np.uint16 or image.ndim != 2:
-        raise FrameError(
-            mismatch(
-                path, f"{image.dtype} {image.shape}", "16-bit grey (H, W)", "store depth as 16-bit PNG of z-depth"
-            )
-        )
-    return image
+    if image.dtype.kind != "u" or image.dtype.itemsize != 2 or image.ndim != 2:
+        got = f"{image.dtype} {image.shape}"
+        raise FrameError(mismatch(path, got, "16-bit grey (H, W)", f"store depth as {_DEPTH_FORMS}"))
+    return image.astype(np.uint16, copy=False)  # TIFF may be of the other byte order
 
 
 def mask_path(root: Path, kind: str, frame_id: int, label_index: int) -> Path:

@@ -1,7 +1,8 @@
 """Read a BOP scene folder lazily: millimetres on disk and metres inside.
 
-A scene is `rgb/` (png or jpg), `depth/` (16-bit png times ``depth_scale`` = mm), `scene_camera.json`, and, where
-there are labels, `scene_gt.json`, `mask/` and `mask_visib/`. Models may lie in `models/` beside them with their
+A scene is `rgb/` (png, jpg or tif), `depth/` (16-bit png or tif times ``depth_scale`` = mm), `scene_camera.json`,
+and, where there are labels, `scene_gt.json`, `mask/` and `mask_visib/`. Grey images in `gray/` become three equal
+channels; `layout` says where several cameras have their files. Models may lie in `models/` beside them with their
 `models_info.json`. The format is that of the BOP challenge (bop_toolkit, `docs/bop_datasets_format.md`); this package
 is the only place where its millimetres and file names are known. It does not read meshes (`objects` does).
 """
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.bop.completeness import check_complete
-from storm_edge.bop.images import mask_path, numbered_images, read_depth, read_mask, read_rgb
+from storm_edge.bop.images import depth_path, mask_name, numbered_images, read_depth, read_mask, read_rgb
 from storm_edge.bop.json_file import MM_PER_M, read_json
 from storm_edge.bop.labels import GroundTruth, read_labels, read_visible_shares
+from storm_edge.bop.layout import find_layout
 from storm_edge.errors import CameraError, FrameError, SceneError, mismatch
 from storm_edge.frame import Frame, checked_frame
 from storm_edge.geometry.camera import check_K
@@ -25,6 +27,8 @@ from storm_edge.geometry.camera import check_K
 Float64 = NDArray[np.float64]
 BoolImage = NDArray[np.bool_]
 
+LABELS = "scene_gt.json"
+"""Name of the label file."""
 DEFAULT_RATE_HZ = 30.0
 """Frame rate that stamps are made of, since BOP stores none [Hz]."""
 
@@ -32,13 +36,22 @@ DEFAULT_RATE_HZ = 30.0
 class BopScene:
     """One recording on disk. Opening it reads the JSON files; images are read when asked for."""
 
-    def __init__(self, path: str | Path, *, labels: str = "scene_gt.json", rate_hz: float = DEFAULT_RATE_HZ) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        labels: str | None = None,
+        rate_hz: float = DEFAULT_RATE_HZ,
+        camera: str | None = None,
+    ) -> None:
         """Open the scene folder ``path``.
 
         Args:
             path: Folder with `rgb/`, `depth/` and `scene_camera.json`.
-            labels: Name of the label file inside it; the file may be absent, then there is no ground truth.
+            labels: Name of the label file inside it, `scene_gt.json` (of the camera) if None; the file may be absent,
+                then there is no ground truth.
             rate_hz: Frame rate that stamps are made of, since BOP stores none [Hz].
+            camera: Which of several cameras, ``cam1`` for `rgb_cam1/`; None where there is one.
 
         Raises:
             SceneError: Folder or file missing or unreadable, no images, or an image without intrinsics.
@@ -49,12 +62,13 @@ class BopScene:
         if not self.path.is_dir():
             raise SceneError(mismatch(self.path, "no such folder", "a BOP scene folder", "check the path"))
         check_complete(self.path)
-        self._rgb_files = numbered_images(self.path / "rgb")
+        self._layout = find_layout(self.path, camera)
+        self._rgb_files = numbered_images(self._layout.colour)
         self.frame_ids = sorted(self._rgb_files)
-        self._K, self._depth_scale = _read_cameras(self.path / "scene_camera.json", self.frame_ids)
-        self.labels_path = self.path / labels
+        self._K, self._depth_scale = _read_cameras(self._layout.cameras, self.frame_ids)
+        self.labels_path = self._layout.file(LABELS) if labels is None else self.path / labels
         self._labels = read_labels(self.labels_path) if self.labels_path.is_file() else None
-        self._visible_shares = read_visible_shares(self.path / "scene_gt_info.json")
+        self._visible_shares = read_visible_shares(self._layout.file("scene_gt_info.json"))
 
     def __len__(self) -> int:
         return len(self.frame_ids)
@@ -72,6 +86,11 @@ class BopScene:
         """Folder of the models when they lie inside the scene (standard BOP keeps them beside the split)."""
         return self.path / "models"
 
+    def colour_path(self, frame_id: int) -> Path:
+        """File of the colour image."""
+        self._check_id(frame_id)
+        return self._rgb_files[frame_id]
+
     def K(self, frame_id: int) -> Float64:
         """Intrinsics of one image [px], ``(3, 3)``."""
         self._check_id(frame_id)
@@ -86,13 +105,13 @@ class BopScene:
             DepthError: No pixel has a reading.
         """
         self._check_id(frame_id)
-        rgb = read_rgb(self._rgb_files[frame_id])
-        depth_path = self.path / "depth" / f"{frame_id:06d}.png"
-        raw = read_depth(depth_path)
+        rgb = read_rgb(self._rgb_files[frame_id], is_grey=self._layout.is_grey)
+        path = depth_path(self._layout.depth, frame_id)
+        raw = read_depth(path)
         if raw.shape != rgb.shape[:2]:
             raise FrameError(
                 mismatch(
-                    depth_path,
+                    path,
                     f"size {raw.shape}",
                     f"{rgb.shape[:2]} like {self._rgb_files[frame_id].name}",
                     "align depth to colour and store both at one size",
@@ -124,7 +143,7 @@ class BopScene:
 
     def has_mask(self, frame_id: int, label_index: int = 0) -> bool:
         """Whether `mask_visib/` has the mask of this label."""
-        return mask_path(self.path, "mask_visib", frame_id, label_index).is_file()
+        return self._mask_path("mask_visib", frame_id, label_index).is_file()
 
     def mask_visib(self, frame_id: int, label_index: int = 0) -> BoolImage:
         """Visible part of label ``label_index`` in image ``frame_id``, bool ``(H, W)``.
@@ -152,7 +171,7 @@ class BopScene:
         shares = self._visible_shares.get(frame_id, [])
         if label_index < len(shares):
             return shares[label_index]
-        if not all(mask_path(self.path, k, frame_id, label_index).is_file() for k in ("mask", "mask_visib")):
+        if not all(self._mask_path(kind, frame_id, label_index).is_file() for kind in ("mask", "mask_visib")):
             return None
         whole = int(np.count_nonzero(self.mask(frame_id, label_index)))
         return int(np.count_nonzero(self.mask_visib(frame_id, label_index))) / whole if whole else 0.0
@@ -168,7 +187,7 @@ class BopScene:
                 return frame_id
         raise SceneError(
             mismatch(
-                self.path / "mask_visib",
+                self._layout.folder("mask_visib"),
                 f"no mask NNNNNN_{label_index:06d}.png",
                 "a mask for at least one image",
                 "use --init auto, which needs none, or provide a mask",
@@ -177,7 +196,10 @@ class BopScene:
 
     def _mask(self, kind: str, frame_id: int, label_index: int) -> BoolImage:
         self._check_id(frame_id)
-        return read_mask(mask_path(self.path, kind, frame_id, label_index))
+        return read_mask(self._mask_path(kind, frame_id, label_index))
+
+    def _mask_path(self, kind: str, frame_id: int, label_index: int) -> Path:
+        return self._layout.folder(kind) / mask_name(frame_id, label_index)
 
     def _check_id(self, frame_id: int) -> None:
         if frame_id not in self._K:

@@ -18,7 +18,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import InputError, MaskError, UnitError, mismatch
+from storm_edge.errors import InputError, MaskError, SceneError, UnitError, mismatch
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -33,7 +33,7 @@ from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.pipeline.verify.verifier import open_verifier
-from storm_edge.replay.follow import label_indices
+from storm_edge.replay.labels import LabelledObject, labelled_objects
 
 Float64 = NDArray[np.float64]
 
@@ -98,8 +98,8 @@ def collect(
     )
     done, total, registered = 0, sum(len(r.objects) for r in recordings), 0
     for recording in recordings:
-        for item, index in zip(recording.objects, label_indices(recording.scene, recording.objects), strict=True):
-            registered += _ObjectRun(recording, item, index, bundle, segmenter, sharpener).run()
+        for item, own in zip(recording.objects, labelled_objects(recording.scene, recording.objects), strict=True):
+            registered += _ObjectRun(recording, item, own, bundle, segmenter, sharpener).run()
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -118,12 +118,12 @@ class _ObjectRun:
         self,
         recording: CalibrationRecording,
         item: ObjectBundle,
-        index: int,
+        own: LabelledObject,
         bundle: RecordingBundle,
         segmenter: Segmenter | None,
         sharpener: Sharpener | None,
     ) -> None:
-        self._recording, self._item, self._index = recording, item, index
+        self._recording, self._item, self._own = recording, item, own
         self._bundle, self._segmenter, self._sharpener = bundle, segmenter, sharpener
         self._on_device = on_device = ObjectOnDevice(item)
         schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
@@ -136,7 +136,12 @@ class _ObjectRun:
     def run(self) -> bool:
         """Whether the object could be registered."""
         scene = self._recording.scene
-        first = scene.first_masked_frame(self._index)
+        indices = {frame_id: self._own.masked_index(frame_id) for frame_id in scene.frame_ids}
+        masked = {frame_id: index for frame_id, index in indices.items() if index is not None}
+        if not masked:
+            got, remedy = f"no mask of {self._item.object_id}", "give recordings with masks of the objects"
+            raise SceneError(mismatch(scene.path / "mask_visib", got, "a mask for at least one image", remedy))
+        first = min(masked)
         buffers = FrameBuffers(*scene.frame(first).size_px)
         embedding: TemplateEmbedding | None = None
         if self._segmenter is not None:
@@ -148,7 +153,7 @@ class _ObjectRun:
             if frame_id == first:
                 self._label("register")
                 try:
-                    found = self._registrar.register(buffers, scene.mask_visib(first, self._index))
+                    found = self._registrar.register(buffers, scene.mask_visib(first, masked[first]))
                 except (MaskError, UnitError):
                     return False  # a speck or a wrong unit: no pose, nothing to calibrate on
                 pose = found.T_cam_centre
@@ -159,10 +164,10 @@ class _ObjectRun:
             if self._segmenter is not None and embedding is not None:
                 self._label("search", pose)
                 self._segmenter.segment(self._segmenter.encode_image(frame), embedding)
-            if self._sharpener is not None and scene.has_mask(frame_id, self._index):
+            if self._sharpener is not None and frame_id in masked:
                 self._label("sharpen", pose)
                 self._sharpener.encode_image(frame.rgb)
-                self._sharpener.sharpen(scene.mask_visib(frame_id, self._index))
+                self._sharpener.sharpen(scene.mask_visib(frame_id, masked[frame_id]))
             if self._verifier is not None:
                 self._label("verify", pose)
                 self._verifier.remember(buffers, pose)

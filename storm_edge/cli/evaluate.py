@@ -10,7 +10,7 @@ import typer
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import print_table, progress_bars, say
 from storm_edge.cli.inputs import open_object, open_scene
-from storm_edge.cli.options import LabelsOption, ObjectsOption, UnitOption
+from storm_edge.cli.options import CameraOption, LabelsOption, ObjectsOption, UnitOption
 from storm_edge.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def masks(
     objects: ObjectsOption,
     out: Out,
     labels: LabelsOption = None,
+    camera: CameraOption = None,
     unit: UnitOption = None,
 ) -> None:
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
@@ -42,7 +43,7 @@ def masks(
 
     check_replaceable(out, marker=REPORT)
     found = read_mask_results(predictions)
-    recording = open_scene(scene, labels)
+    recording = open_scene(scene, labels, camera)
     with progress_bars() as report:
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
         judged = evaluate_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
@@ -60,13 +61,14 @@ def poses(
     objects: ObjectsOption,
     out: Out,
     labels: LabelsOption = None,
+    camera: CameraOption = None,
     unit: UnitOption = None,
 ) -> None:
     """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
     from storm_edge.evaluate.poses import score_poses
     from storm_edge.evaluate.report import score_table, write_report
 
-    evaluations = _judge(predictions, scene, objects, out, labels, unit)
+    evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
     scores = score_poses(evaluations)
     write_report(out, {"scores": scores, "labels": evaluations})
     print_table(score_table(scores, title=f"{scene.name}: {len(evaluations)} labels"))
@@ -79,13 +81,14 @@ def tracking(
     objects: ObjectsOption,
     out: Out,
     labels: LabelsOption = None,
+    camera: CameraOption = None,
     unit: UnitOption = None,
 ) -> None:
     """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
     from storm_edge.evaluate.report import score_table, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
-    evaluations = _judge(predictions, scene, objects, out, labels, unit)
+    evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
     names = list(dict.fromkeys(j.object_id for j in evaluations))
     reports = [report_tracking([j for j in evaluations if j.object_id == name]) for name in names]
     write_report(out, {"objects": reports, "labels": evaluations})
@@ -97,7 +100,12 @@ def tracking(
 
 
 def _judge(
-    predictions: Path, scene: Path, objects: list[Path], out: Path, labels: str | None, unit: LengthUnit | None
+    predictions: Path,
+    scene: Path,
+    objects: list[Path],
+    out: Path,
+    files: tuple[str | None, str | None],
+    unit: LengthUnit | None,
 ) -> list[PoseEvaluation]:
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
@@ -105,7 +113,7 @@ def _judge(
 
     check_replaceable(out, marker=REPORT)
     found = read_predictions(predictions)
-    recording = open_scene(scene, labels)
+    recording = open_scene(scene, *files)
     with progress_bars() as report:
         # Sparse views are for tracking; judging needs the mesh alone.
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]

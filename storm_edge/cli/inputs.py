@@ -21,16 +21,16 @@ NO_SYMMETRY = "none"
 """Value of `--symmetry` that ignores what a `models_info.json` says."""
 
 
-def open_scene(path: Path, labels: str | None) -> BopScene:
+def open_scene(path: Path, labels: str | None, camera: str | None = None) -> BopScene:
     """A BOP scene with the named label file, or `scene_gt.json`; where only pseudo labels are there, those, and it
-    says so.
+    says so. ``camera`` is one of several.
     """
     from storm_edge.bop.scene import BopScene
 
     if labels is None and not (path / LABELS).is_file() and (path / PSEUDO_LABELS).is_file():
         say(f"{path}: no {LABELS}, so the labels of {PSEUDO_LABELS} are used; they are estimates, not measurements")
         labels = PSEUDO_LABELS
-    return BopScene(path, labels=labels or LABELS)
+    return BopScene(path, labels=labels, camera=camera)
 
 
 def open_networks(

@@ -28,6 +28,10 @@ ObjectsOption = Annotated[
 ]
 UnitOption = Annotated[LengthUnit | None, typer.Option("--unit", help="Unit of length of model files.")]
 LabelsOption = Annotated[str | None, typer.Option("--labels", help=f"Name of the label file; {LABELS} by default.")]
+CameraOption = Annotated[
+    str | None,
+    typer.Option("--camera", help="Which of a scene's cameras, such as cam1 for rgb_cam1.", show_default=False),
+]
 BundleOption = Annotated[
     str,
     typer.Option("--bundle", help=f"Network bundle: a name or a folder; '{NO_NETWORKS}' runs on geometry alone."),

@@ -16,6 +16,7 @@ from storm_edge.cli.options import (
     LABELS,
     NANO,
     BackendOption,
+    CameraOption,
     ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
@@ -37,6 +38,7 @@ def command(
     objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
     unit: UnitOption = None,
+    camera: CameraOption = None,
     bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = NANO,
     colour: Annotated[
         bool, typer.Option("--colour", help="Segment by colours and depth alone; needs no network.")
@@ -70,7 +72,7 @@ def command(
     check_replaceable(out, marker=SUMMARY)
     tree = open_config(profile, settings)
     require_device(device)
-    recording = open_scene(scene, LABELS)
+    recording = open_scene(scene, LABELS, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
     if framing is not None and (colour or networks is None or networks.tier != "full"):
         remedy = "leave it out, or use a bundle of tier full"
@@ -95,7 +97,13 @@ def command(
             segmenter,
             out,
             SegmentSceneOptions(
-                verified=not raw, config=tree, embeddings=stored, every=every, device=device, pictures=pictures
+                verified=not raw,
+                config=tree,
+                frame_gate=tree.frame_gate,
+                embeddings=stored,
+                every=every,
+                device=device,
+                pictures=pictures,
             ),
             networks=networks,
             progress=lambda done, total: report("segment", done / total),
@@ -104,11 +112,17 @@ def command(
 
 
 def describe(run: SegmentRun) -> str:
-    """A line per object: in how many images it was found, and how long that took."""
+    """A line per object: in how many images it was found, and how long that took; one of images passed over."""
+    from storm_edge.replay.summary import describe_frames
+
     summary = run.summary
     spent = summary["latency_ms"]["object"]
     times = f"; p50 {spent['p50']:.0f} ms per object and image" if spent else ""
-    return "\n".join(
+    lines = [
         f"{run.folder}: {name}, found in {summary['found_count'][name]} of {summary['frame_count']} images{times}"
         for name in summary["objects"]
-    )
+    ]
+    frames = describe_frames(summary["faults"]["frames"])
+    if frames is not None:
+        lines.append(f"{run.folder}: {frames}")
+    return "\n".join(lines)

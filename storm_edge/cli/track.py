@@ -16,6 +16,7 @@ from storm_edge.cli.options import (
     NANO,
     BackendOption,
     BundleOption,
+    CameraOption,
     ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
@@ -45,6 +46,7 @@ def command(
         ),
     ] = Init.AUTO,
     labels: LabelsOption = None,
+    camera: CameraOption = None,
     bundle: BundleOption = NANO,
     sam2: Sam2Option = False,
     device: DeviceOption = "cpu",
@@ -76,7 +78,7 @@ def command(
         config = replace(config, session=replace(config.session, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
-    recording = open_scene(scene, labels)
+    recording = open_scene(scene, labels, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with progress_bars() as report:
         run = track_scene(

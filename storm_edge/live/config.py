@@ -126,6 +126,10 @@ class FrameGateConfig(Config):
     """So many frames below the newest number, each after the one before, are a camera that counts anew."""
     nominal_period_ns: int = tuned(33_333_333, unit="ns", low=1)
     """Time between two frames until it is known."""
+    black_level: int = tuned(3, unit="grey levels", low=0, high=254)
+    """A picture without any brighter value is black: a covered lens, or a camera that sends no picture."""
+    sampled_every: int = tuned(8, unit="px", low=1, high=1000)
+    """Pixels along either side that are looked at first for whether a frame has a picture and depth."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which frames of a camera a session uses: each once, in order, on a clock that never jumps.
+"""Which frames of a camera a session uses: each once, in order, on a clock that never jumps, and none that is empty.
 
 `admit` is pure, a `Gate` and a frame in, the next `Gate` and the frame to use out. Frames go by their numbers; a
 number that was there before is skipped, and so is a picture that comes again under another number. A camera that was
@@ -9,12 +9,16 @@ all. Then the session's time goes on as if the camera had kept its rate; a secon
 the same and is taken the same way. What is reported of a frame has the camera's own stamp and number; after a restart
 numbers come again.
 
+A frame without a picture or without depth says nothing of any object, and would end every track: it is skipped, and
+the next one goes on from the one before.
+
 Nothing of a camera is kept across frames but its buffers' size, so that another K needs no more than to be noticed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -30,6 +34,34 @@ class SkipReason(str, Enum):
     """Its number, or its picture with its stamp, was there before."""
     OUT_OF_ORDER = "out of order"
     """A newer frame was there before it."""
+    UNREADABLE = "unreadable"
+    """Its source could not read it: a file is missing, cut short or no image."""
+    WRONG_FORM = "wrong form"
+    """Its source has colour or depth of another type or size than they must have."""
+    NO_DEPTH = "no depth"
+    """No pixel has a reading."""
+    WRONG_UNIT = "wrong unit"
+    """Its depth cannot be in metres."""
+    BLACK = "black"
+    """No pixel of its picture is brighter than black."""
+    NO_CAMERA = "no camera"
+    """Its intrinsics are not finite, or its focal length is not above 0."""
+
+    @property
+    def key(self) -> str:
+        """Its name in reports."""
+        return self.value.replace(" ", "_")
+
+
+UNUSABLE = (
+    SkipReason.UNREADABLE,
+    SkipReason.WRONG_FORM,
+    SkipReason.NO_DEPTH,
+    SkipReason.WRONG_UNIT,
+    SkipReason.BLACK,
+    SkipReason.NO_CAMERA,
+)
+"""Reasons that lie in the frame itself, not in when it came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +90,8 @@ class Gate:
     """Stamps that the session's time did not follow."""
     camera_changes: int = 0
     """Frames with other intrinsics or of another size than the one before."""
+    unusable: Mapping[SkipReason, int] = field(default_factory=lambda: dict.fromkeys(UNUSABLE, 0))
+    """Frames that were skipped for what they lack, by reason."""
     skipped_reason: SkipReason | None = None
     """Why the newest frame was skipped; None if it was admitted."""
 
@@ -70,11 +104,35 @@ class Gate:
             "restarts": self.restarts,
             "clock_jumps": self.clock_jumps,
             "camera_changes": self.camera_changes,
+            **{reason.key: count for reason, count in self.unusable.items()},
         }
+
+
+def find_fault(frame: Frame, config: FrameGateConfig) -> SkipReason | None:
+    """What a frame lacks that nothing can be seen without; None where nothing is amiss."""
+    step = config.sampled_every
+    # A sample of a sound frame settles it; only one that looks empty is read whole.
+    if not (frame.depth_m[::step, ::step] > 0.0).any() and not (frame.depth_m > 0.0).any():
+        return SkipReason.NO_DEPTH
+    black = config.black_level
+    if frame.rgb[::step, ::step].max(initial=0) <= black and frame.rgb.max(initial=0) <= black:
+        return SkipReason.BLACK
+    if not (np.isfinite(frame.K).all() and frame.K[0, 0] > 0.0 and frame.K[1, 1] > 0.0):
+        return SkipReason.NO_CAMERA
+    return None
+
+
+def refuse(gate: Gate, reason: SkipReason) -> Gate:
+    """The next gate after a frame that cannot be used, whether it came or its source could not make it."""
+    unusable = {**gate.unusable, reason: gate.unusable[reason] + 1}
+    return replace(gate, unusable=unusable, skipped_reason=reason)
 
 
 def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Frame | None]:
     """The frame by the session's number and time, or None where it is to be skipped; and the next gate."""
+    fault = find_fault(frame, config)
+    if fault is not None:
+        return refuse(gate, fault), None
     last = gate.last
     if last is None:
         return replace(gate, last=frame, skipped_reason=None), frame

@@ -22,12 +22,12 @@ from storm_edge.errors import ConfigError, FrameError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.streams import on_stream
-from storm_edge.live.arbiter import RecoveryRequest, next_request
 from storm_edge.live.batched_group import BatchedGroup, common_group
 from storm_edge.live.config import StormConfig
-from storm_edge.live.frame_gate import Gate, admit
+from storm_edge.live.frame_gate import Gate, SkipReason, admit, refuse
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.object_session import ObjectSession
+from storm_edge.live.recovery_turns import RecoveryTurns
 from storm_edge.live.track_report import TOTAL, FrameResult, Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
@@ -71,7 +71,7 @@ class Session:
         self._objects: list[ObjectSession] = []
         self._gate = Gate()
         self._buffers: FrameBuffers | None = None
-        self._last_served: tuple[ObjectSession, int] | None = None  # by the arbiter; with the number of its attempt
+        self._turns = RecoveryTurns()
         self._removed_non_finite: Counter[str] = Counter()  # of objects that were removed
         self._is_closed = False
         self._group: BatchedGroup | None = None
@@ -88,6 +88,11 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def config(self) -> StormConfig:
+        """The configuration."""
+        return self._config
 
     @property
     def group(self) -> BatchedGroup | None:
@@ -187,10 +192,8 @@ class Session:
         self._check_open()
         _check_frame(frame)
         self._gate, admitted = admit(self._gate, frame, self._config.frame_gate)
-        reason = self._gate.skipped_reason
         if admitted is None:
-            _log.info("frame %d skipped: %s", frame.index, "" if reason is None else reason.value)
-            return FrameResult(skipped_reason=reason)
+            return self._skipped(frame.index)
         if self._lane is not None:
             # While nothing is tracked there is nothing to keep out of the way of: held to a frame's deadline, the
             # first search, whose chunks were never timed, would begin one chunk every other frame.
@@ -200,6 +203,12 @@ class Session:
         with watched, on_stream(self._stream):
             tracks = self._step(admitted, initialize)
         return FrameResult(tracks=[replace(track, frame=frame.index, stamp_ns=frame.stamp_ns) for track in tracks])
+
+    def skip(self, index: int, reason: SkipReason) -> FrameResult:
+        """A frame that its source could not make, such as one from a file that is cut short: counted, and skipped."""
+        self._check_open()
+        self._gate = refuse(self._gate, reason)
+        return self._skipped(index)
 
     def close(self) -> None:
         """End what is in progress, and the lane. Closing twice is harmless.
@@ -217,6 +226,11 @@ class Session:
             if self._lane is not None:
                 self._lane.close()
 
+    def _skipped(self, index: int) -> FrameResult:
+        reason = self._gate.skipped_reason
+        _log.info("frame %d skipped: %s", index, "" if reason is None else reason.value)
+        return FrameResult(skipped_reason=reason)
+
     def _step(self, frame: Frame, initialize: Initialize | None) -> list[Track]:
         with nullcontext() if self._lane is None else self._lane.tracking():
             began = time.perf_counter()
@@ -230,35 +244,12 @@ class Session:
                     spent_ms[place] = item.update(frame, buffers)
                 else:
                     given[place] = track
-        self._run_recovery(spent_ms)
+        self._turns.run(self._objects, spent_ms)
         tracks = [
             given[place] if place in given else item.report(frame, spent_ms[place])
             for place, item in enumerate(self._objects)
         ]
         return [_with_upload(track, upload_ms) for track in tracks]
-
-    def _run_recovery(self, spent_ms: dict[int, dict[str, float]]) -> None:
-        """Let the recovery of one object go on."""
-        requests = [self._request_of(item) if place in spent_ms else None for place, item in enumerate(self._objects)]
-        place = next_request(requests)
-        if place is not None:
-            item = self._objects[place]
-            attempt = item.state.attempt
-            self._last_served = None if attempt is None else (item, attempt.number)
-            began = time.perf_counter()
-            item.run_recovery()
-            spent_ms[place]["locate"] = spent_ms[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
-
-    def _request_of(self, item: ObjectSession) -> RecoveryRequest | None:
-        priority, attempt = item.recovery_priority, item.state.attempt
-        if priority is None or attempt is None:
-            return None
-        return RecoveryRequest(
-            priority=priority,
-            since_s=attempt.started_s,
-            was_served_last=self._last_served == (item, attempt.number),
-            is_submitted=item.is_recovery_submitted,
-        )
 
     def _upload(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         if self._group is not None and self._objects:

@@ -20,6 +20,8 @@ from storm_edge.environment import versions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
+from storm_edge.live.config import FrameGateConfig
+from storm_edge.live.frame_gate import SkipReason
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.percentiles import percentiles
@@ -30,6 +32,7 @@ from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.replay.drawing.images import UInt8, contact_sheet, write_picture
 from storm_edge.replay.drawing.mask_overlay import DrawnMask, paint_masks
 from storm_edge.replay.drawing.run_images import OVERLAYS, SHEET, sheet_step
+from storm_edge.replay.frame_reader import FrameReader
 from storm_edge.replay.mask_search import (
     MASKS,
     FoundObject,
@@ -52,6 +55,8 @@ class SegmentSceneOptions:
     """Whether masks are verified by registration; the segmenter's best one counts otherwise."""
     config: PipelineConfig = field(default_factory=PipelineConfig)
     """Of the search; the segmenter has its own already."""
+    frame_gate: FrameGateConfig = field(default_factory=FrameGateConfig)
+    """What a frame must have to be used."""
     embeddings: Sequence[TemplateEmbedding | None] | None = None
     """Of each object, stored at onboarding; None where it is to be encoded now."""
     every: int = 1
@@ -95,7 +100,8 @@ def segment_scene(
 
     Raises:
         ConfigError: Two objects have one name, or ``every`` is less than 1.
-        StormEdgeError: An image cannot be read, an embedding is of another network, the folder cannot be written.
+        StormEdgeError: No image can be used (single bad ones are passed over), an embedding is of another network, or
+            the folder cannot be written.
     """
     options = options or SegmentSceneOptions()
     names = [bundle.object_id for bundle in bundles]
@@ -108,12 +114,15 @@ def segment_scene(
         searches = _make_searches(bundles, segmenter, networks, options)
         images = _MaskImages(folder, len(frame_ids), drawn=options.pictures)
         results: list[FoundObject] = []
-        encode_ms: list[float] = []
+        encode_ms: dict[int, float] = {}
+        reader = FrameReader(scene, options.frame_gate)
         for done, frame_id in enumerate(frame_ids, start=1):
-            frame = scene.frame(frame_id)
+            frame = reader.read(frame_id)
+            if isinstance(frame, SkipReason):
+                continue
             started = time.perf_counter()
             segmenter.encode_image(frame)
-            encode_ms.append((time.perf_counter() - started) * 1e3)
+            encode_ms[frame_id] = (time.perf_counter() - started) * 1e3
             found = [
                 search_image(search, frame, name, i)
                 for i, (search, name) in enumerate(zip(searches, names, strict=True))
@@ -122,19 +131,24 @@ def segment_scene(
             images.add(frame, found)
             if progress is not None:
                 progress(done, len(frame_ids))
+        reader.check_used()
         images.write_sheet()
         summary = {
             "scene": scene.path.name,
             "objects": names,
-            "frame_count": len(frame_ids),
+            "frame_count": reader.used,
             "found_count": {n: sum(r.mask is not None for r in results if r.object_id == n) for n in names},
             "verified": options.verified,
             **segmenter.report,
             "bundle": "none" if networks is None else networks.name,
             "backend": None if networks is None else networks.backend.value,
             "device": options.device,
-            "latency_ms": {"encode": percentiles(encode_ms), "object": percentiles([r.time_ms for r in results])},
-            "encode_ms": {str(i): round(ms, 3) for i, ms in zip(frame_ids, encode_ms, strict=True)},
+            "latency_ms": {
+                "encode": percentiles(list(encode_ms.values())),
+                "object": percentiles([r.time_ms for r in results]),
+            },
+            "encode_ms": {str(i): round(ms, 3) for i, ms in encode_ms.items()},
+            "faults": {"frames": reader.report},
             "versions": versions(),
             "results": [item.entry() for item in results],
         }

@@ -1,6 +1,7 @@
 """Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and images in a folder.
 
-A run that a device or an engine ends for good leaves what it has up to there, and `summary.json` says why it ended.
+A run that a device, an engine or an input ends for good leaves the poses that it has up to there, and `summary.json`
+says why it ended.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.errors import RunFault
+from storm_edge.errors import RunFault, StormEdgeError
 from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.live.config import StormConfig
@@ -105,7 +106,7 @@ def track_scene(
 
     Raises:
         RunFault: A lane failed for good; the folder is there, with all up to then.
-        StormEdgeError: As `follow.follow`; or the folder cannot be written.
+        StormEdgeError: As `follow.follow`; the folder is there if it has a pose. Or the folder cannot be written.
     """
     options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
     with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
@@ -165,15 +166,21 @@ class _Reported:
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
-        self.fault: RunFault | None = None
+        self.fault: StormEdgeError | None = None
 
     def of(self, followed: Iterator[Followed]) -> Iterator[Followed]:
-        """The same frames and tracks, kept; a fault that ends the run ends the iteration, and is kept."""
+        """The same frames and tracks, kept; a fault that ends the run ends the iteration, and is kept.
+
+        Raises:
+            StormEdgeError: Something given is wrong, and there is no pose yet that could be lost.
+        """
         try:
             for frame, found in followed:
                 self.tracks += found
                 yield frame, found
-        except RunFault as fault:
+        except StormEdgeError as fault:
+            if not isinstance(fault, RunFault) and all(track.T_cam_obj is None for track in self.tracks):
+                raise
             self.fault = fault
 
 

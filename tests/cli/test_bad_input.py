@@ -78,36 +78,28 @@ def camera_entry(key: str, value: object) -> Callable[[Path], object]:
     return lambda scene: edit_json(scene / "scene_camera.json", lambda c: c["0"].update({key: value}))
 
 
+def on_all(folder: str, spoil: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda scene: [spoil(path) for path in sorted((scene / folder).iterdir())]
+
+
 SCENE_DAMAGES = [
     Damage("no scene folder", shutil.rmtree, "scene: got no such folder"),
     Damage("no colour images", lambda s: shutil.rmtree(s / "rgb"), "scene: got no rgb/, expected rgb/000000.png"),
-    Damage("no depth image", lambda s: (s / "depth" / "000000.png").unlink(), "depth/000000.png: got no such file"),
     Damage("no cameras", lambda s: (s / "scene_camera.json").unlink(), "no scene_camera.json, expected rgb/"),
     Damage("cameras cut short", lambda s: cut_short(s / "scene_camera.json"), "scene_camera.json: got no JSON"),
     Damage("no masks", lambda s: shutil.rmtree(s / "mask_visib"), "mask_visib: got no mask"),
     Damage("no labels", lambda s: (s / "scene_gt.json").unlink(), "no frame with a pose label", init="gt"),
-    Damage("colour cut short", lambda s: cut_short(s / "rgb" / "000000.png"), "rgb/000000.png: got unreadable"),
-    Damage("depth cut short", lambda s: cut_short(s / "depth" / "000001.png"), "depth/000001.png: got unreadable"),
-    Damage(
-        "depth of another size",
-        lambda s: Image.new("I;16", (10, 10)).save(s / "depth" / "000000.png"),
-        "depth/000000.png: got size (10, 10)",
-    ),
-    Damage(
-        "depth of 8 bits",
-        lambda s: Image.new("L", (96, 72)).save(s / "depth" / "000000.png"),
-        "depth/000000.png: got uint8",
-    ),
     Damage(
         "mask of another size",
-        lambda s: Image.new("L", (10, 10), 255).save(s / "mask_visib" / "000000_000000.png"),
+        on_all("mask_visib", lambda path: Image.new("L", (10, 10), 255).save(path)),
         "(10, 10)",
     ),
-    Damage("depth all zero", lambda s: blank_depth(s / "depth" / "000000.png"), "no pixel with a reading"),
-    Damage("depth all zero later", lambda s: blank_depth(s / "depth" / "000001.png"), "image 1 depth"),
-    Damage("mask empty", lambda s: clear_mask(s / "mask_visib" / "000000_000000.png"), "mask"),
-    Damage("mask of 3 pixels", lambda s: clear_mask(s / "mask_visib" / "000000_000000.png", keep=3), "mask"),
-    Damage("no depth under the mask", lambda s: blank_depth(s / "depth" / "000000.png", keep=5), "mask"),
+    Damage("all depth all zero", on_all("depth", blank_depth), "none of 2 frames can be used"),
+    Damage("all depth missing", on_all("depth", Path.unlink), "depth/000000.png: got no such file"),
+    Damage("all colour cut short", on_all("rgb", cut_short), "rgb/000000.png: got unreadable"),
+    Damage("masks empty", on_all("mask_visib", clear_mask), "mask"),
+    Damage("masks of 3 pixels", on_all("mask_visib", lambda path: clear_mask(path, keep=3)), "mask"),
+    Damage("no depth under the masks", on_all("depth", lambda path: blank_depth(path, keep=5)), "mask"),
     Damage("focal length 0", camera_entry("cam_K", [0, 0, 48, 0, 100, 36, 0, 0, 1]), "focal lengths fx=0"),
     Damage("skew in K", camera_entry("cam_K", [100, 5, 48, 0, 100, 36, 0, 0, 1]), r"skew K[0,1]=5"),
     Damage("NaN in K", camera_entry("cam_K", [float("nan"), 0, 48, 0, 100, 36, 0, 0, 1]), "NaN or infinite"),

@@ -21,6 +21,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.config import LanesConfig, ScheduleConfig, SessionConfig, StormConfig
 from storm_edge.live.engine_recovery import LaneHealth, ReopenableNetworks
 from storm_edge.live.factory import make_object_sessions
+from storm_edge.live.frame_gate import Gate
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.session import Session
@@ -218,7 +219,7 @@ def test_what_a_run_went_on_from_is_in_its_summary(tiny_networks: FaultyBundle, 
     assert summary["ended_by"] is None
     assert summary["skipped_frames"] == 0
     assert summary["faults"] == {
-        "frames": {"repeated": 0, "disordered": 0, "restarts": 0, "clock_jumps": 0, "camera_changes": 0},
+        "frames": Gate().counts,
         "non_finite": {"refine": 3 * 2 * 2, "score": 0, "tom": 0},
         "recovered": {"track": "Failed to allocate 412876800 bytes on device 'cuda:0'"},
         "stalls": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.live.config import FrameGateConfig, StormConfig
 from storm_edge.live.factory import SharedParts, make_batched_group, make_object_session
-from storm_edge.live.frame_gate import Gate, admit
+from storm_edge.live.frame_gate import Gate, SkipReason, admit, find_fault
 from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
@@ -28,8 +29,8 @@ HOUR_NS = 3600 * 10**9
 
 
 def still(index: int, stamp_ns: int | None = None, *, grey: int = 0, K: np.ndarray = K) -> Frame:
-    """A tiny picture, another one for every grey."""
-    rgb = np.full((2, 3, 3), grey, dtype=np.uint8)
+    """A tiny picture, another one for every grey; none is black."""
+    rgb = np.full((2, 3, 3), 10 + grey % 240, dtype=np.uint8)
     stamp_ns = index * PERIOD_NS if stamp_ns is None else stamp_ns
     return Frame(rgb=rgb, depth_m=np.ones((2, 3), dtype=np.float32), K=K, index=index, stamp_ns=stamp_ns)
 
@@ -165,8 +166,7 @@ def test_a_track_is_the_same_whatever_the_clock_and_the_order_do(staged: Staged)
         np.testing.assert_array_equal(track.T_cam_obj, expected.T_cam_obj)
         assert track.pose_age_ms == 0.0
     assert tracks[4].stamp_ns == wild[3].stamp_ns + PERIOD_NS, "a stamp is reported as the camera gave it"
-    counts = {"repeated": 1, "disordered": 2, "restarts": 0, "clock_jumps": 2, "camera_changes": 0}
-    assert loop.faults["frames"] == counts
+    assert loop.faults["frames"] == Gate().counts | {"repeated": 1, "disordered": 2, "clock_jumps": 2}
 
 
 def test_a_track_goes_on_when_the_camera_counts_anew(staged: Staged) -> None:
@@ -180,7 +180,7 @@ def test_a_track_goes_on_when_the_camera_counts_anew(staged: Staged) -> None:
         np.testing.assert_array_equal(track.T_cam_obj, expected.T_cam_obj)
         assert (track.state, track.stamp_ns) == (expected.state, expected.stamp_ns)
     counts = loop.faults["frames"]
-    assert counts == {"repeated": 0, "disordered": 0, "restarts": 1, "clock_jumps": 0, "camera_changes": 0}
+    assert counts == Gate().counts | {"restarts": 1}
     assert describe_frames(counts) == "frames: restarts 1"  # type: ignore[arg-type]
     assert describe_frames(dict.fromkeys(counts, 0)) is None  # type: ignore[call-overload]
 
@@ -206,7 +206,7 @@ def test_another_camera_in_mid_run_goes_on_with_the_right_poses(
         found = track.T_cam_obj @ staged.bundle.T_obj_centre
         assert np.linalg.norm(found[:3, 3] - T[:3, 3]) < within_m
         assert np.rad2deg(rotation_angle(found[:3, :3], T[:3, :3])) < 2.0
-    frames_seen = {"repeated": 0, "disordered": 0, "restarts": 0, "clock_jumps": 0, "camera_changes": 1}
+    frames_seen = Gate().counts | {"camera_changes": 1}
     assert loop.faults["frames"] == frames_seen
 
 
@@ -225,3 +225,49 @@ def test_lost_with_one_camera_and_found_with_another(staged: Staged, kind: Track
     assert tracks[-1].T_cam_obj is not None
     found = tracks[-1].T_cam_obj @ staged.bundle.T_obj_centre
     assert np.linalg.norm(found[:3, 3] - T[:3, 3]) < 0.004
+
+
+def dark(frame: Frame) -> Frame:
+    return replace(frame, rgb=np.zeros_like(frame.rgb))
+
+
+def blind(frame: Frame) -> Frame:
+    return replace(frame, depth_m=np.full_like(frame.depth_m, np.nan))
+
+
+def without_camera(frame: Frame) -> Frame:
+    return replace(frame, K=np.full((3, 3), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(dark, SkipReason.BLACK), (blind, SkipReason.NO_DEPTH), (without_camera, SkipReason.NO_CAMERA)],
+)
+@pytest.mark.parametrize("kind", list(TrackerKind))
+def test_a_frame_that_says_nothing_is_skipped_and_the_track_goes_on(
+    staged: Staged, kind: TrackerKind, spoil: Callable[[Frame], Frame], reason: SkipReason
+) -> None:
+    poses = moving(staged, 6)
+    frames = [pictured(staged, T, K, (480, 640), index) for index, T in enumerate(poses)]
+    frames[3] = spoil(frames[3])
+    tracks, loop = run(staged, frames, poses[0], kind)
+    assert [track.frame for track in tracks] == [0, 1, 2, 4, 5]
+    assert {track.state for track in tracks} == {TrackState.TRACKING}
+    assert loop.faults["frames"] == Gate().counts | {reason.key: 1}
+    again = loop.step(replace(frames[3], index=6, stamp_ns=6 * PERIOD_NS))
+    assert (again.tracks, again.skipped_reason) == ([], reason)
+
+
+def test_one_bright_pixel_or_reading_is_no_empty_frame() -> None:
+    """The sample of pixels that is looked at first misses both."""
+    rgb, depth_m = np.zeros((40, 40, 3), dtype=np.uint8), np.zeros((40, 40), dtype=np.float32)
+    rgb[3, 5], depth_m[5, 3] = 90, 0.5
+    frame = Frame(rgb=rgb, depth_m=depth_m, K=K, index=0)
+    assert find_fault(frame, CONFIG) is None
+    assert find_fault(dark(frame), CONFIG) is SkipReason.BLACK
+
+
+def test_a_source_that_cannot_make_a_frame_says_so() -> None:
+    session = Session()
+    assert session.skip(4, SkipReason.UNREADABLE).skipped_reason is SkipReason.UNREADABLE
+    assert session.faults["frames"] == Gate().counts | {"unreadable": 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from storm_edge.live.config import SessionConfig
 from storm_edge.live.factory import make_object_session, make_object_sessions
 from storm_edge.live.object_session import check_apparent_size
 from storm_edge.live.track_report import TrackState
-from storm_edge.replay.follow import follow, label_indices
+from storm_edge.replay.follow import follow
 from tests.staged import TABLE_DEPTH_M, Staged
 
 
@@ -133,15 +132,6 @@ def test_a_loop_without_a_detector_cannot_begin_by_itself(staged: Staged, tmp_pa
     scene = write_scene(staged, tmp_path / "scene", [staged.T_cam_centre])
     with pytest.raises(ConfigError, match="no detector for mug"):
         next(follow(scene, [make_object_session(staged.item, None)], init=Init.AUTO))
-
-
-def test_two_objects_are_told_apart_by_their_bop_ids(staged: Staged, tmp_path: Path) -> None:
-    T = staged.T_cam_centre
-    scene = write_scene(staged, tmp_path / "scene", [T], object_id=7)
-    seven, eight = (replace(staged.bundle, object_id=f"obj_{i:06d}") for i in (7, 8))
-    assert label_indices(scene, [seven]) == [0]
-    with pytest.raises(SceneError, match="obj_000008"):
-        label_indices(scene, [seven, eight])
 
 
 def test_no_mask_in_the_whole_scene(staged: Staged, tmp_path: Path) -> None:

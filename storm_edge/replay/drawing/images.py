@@ -57,10 +57,25 @@ def write_picture(path: Path | str, picture: UInt8) -> None:
         raise OutputError(mismatch(path, reason, "a picture that can be written", "choose another output folder"))
 
 
+def fitted(picture: UInt8, size_px: tuple[int, int]) -> UInt8:
+    """A picture in a frame of height and width ``size_px``: itself if it has that size, else scaled, on black."""
+    if picture.shape[:2] == size_px:
+        return picture
+    scale = min(size_px[0] / picture.shape[0], size_px[1] / picture.shape[1])
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    top, left = (size_px[0] - height) // 2, (size_px[1] - width) // 2
+    frame = np.zeros((*size_px, 3), dtype=np.uint8)
+    frame[top : top + height, left : left + width] = cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA
+    )
+    return frame
+
+
 def contact_sheet(pictures: Sequence[UInt8], *, columns: int = 4, width_px: int = 320) -> UInt8:
-    """Pictures of one size side by side, row by row, each ``width_px`` wide; RGB."""
-    height_px = round(pictures[0].shape[0] * width_px / pictures[0].shape[1])
-    cells = [cv2.resize(p, (width_px, height_px), interpolation=cv2.INTER_AREA) for p in pictures]
+    """Pictures side by side, row by row, each ``width_px`` wide and fitted to the first one's shape; RGB."""
+    size_px = (pictures[0].shape[0], pictures[0].shape[1])
+    height_px = round(size_px[0] * width_px / size_px[1])
+    cells = [cv2.resize(fitted(p, size_px), (width_px, height_px), interpolation=cv2.INTER_AREA) for p in pictures]
     blank = np.zeros_like(cells[0])
     cells += [blank] * (-len(cells) % columns)
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]

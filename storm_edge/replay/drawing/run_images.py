@@ -9,7 +9,7 @@ from pathlib import Path
 from storm_edge.frame import Frame
 from storm_edge.live.track_report import Track
 from storm_edge.objects.bundle import ObjectBundle
-from storm_edge.replay.drawing.images import UInt8, contact_sheet, write_picture
+from storm_edge.replay.drawing.images import UInt8, contact_sheet, fitted, write_picture
 from storm_edge.replay.drawing.pose_overlay import OverlayPainter
 from storm_edge.replay.drawing.video import Video
 
@@ -29,6 +29,9 @@ def sheet_step(count: int) -> int:
 class RunImages(AbstractContextManager["RunImages"]):
     """Draws frames as they are added; a context manager that closes the video.
 
+    A camera may change its size in mid-run: overlays have the size of their frames, the video keeps that of its first
+    one, and others are scaled into it, with black beside them where their shape differs.
+
     Args:
         folder: Result folder.
         bundles: Objects that tracks may name.
@@ -39,20 +42,23 @@ class RunImages(AbstractContextManager["RunImages"]):
     def __init__(self, folder: Path, bundles: Sequence[ObjectBundle], frame_count: int, *, rate_hz: float) -> None:
         self._folder, self._bundles, self._rate_hz = folder, bundles, rate_hz
         self._step = sheet_step(frame_count)
-        self._painter: OverlayPainter | None = None
+        self._painters: dict[tuple[int, int], OverlayPainter] = {}
+        self._size_px: tuple[int, int] | None = None  # of the video
         self._video: Video | None = None
         self._sheet: list[UInt8] = []
         self._count = 0
 
     def add(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """Draw what is known at a frame."""
-        if self._painter is None or self._video is None:
+        if self._video is None or self._size_px is None:
             (self._folder / OVERLAYS).mkdir()
-            self._painter = OverlayPainter(self._bundles, frame.size_px)
+            self._size_px = frame.size_px
             self._video = Video(self._folder / VIDEO, frame.size_px, rate_hz=self._rate_hz)
-        picture = self._painter.paint(frame, tracks)
+        if frame.size_px not in self._painters:
+            self._painters = {frame.size_px: OverlayPainter(self._bundles, frame.size_px)}
+        picture = self._painters[frame.size_px].paint(frame, tracks)
         write_picture(self._folder / OVERLAYS / f"{frame.index:06d}.png", picture)
-        self._video.write(picture)
+        self._video.write(fitted(picture, self._size_px))
         if self._count % self._step == 0:
             self._sheet.append(picture)
         self._count += 1
