@@ -89,5 +89,5 @@ def test_what_is_there_instead_is_named(path: Path) -> None:
     with pytest.raises(SceneError, match=r"got 000000\.exr, which is not read, expected a 16-bit PNG or TIFF"):
         BopScene(path).frame(0)
     (path / "rgb").rename(path / "rgb_left")
-    with pytest.raises(SceneError, match=r"rgb: got no such folder beside depth, mask, mask_visib, models, rgb_left and 3 more"):
+    with pytest.raises(SceneError, match=r"rgb: got no such folder beside depth, mask, .* and 3 more"):
         BopScene(path)
