@@ -22,6 +22,7 @@ from storm_edge.objects.colour_values import GREY
 from storm_edge.objects.glb_file import CompressedModel, read_glb
 from storm_edge.objects.obj_file import read_obj
 from storm_edge.objects.ply_file import read_ply
+from storm_edge.objects.retexture import reduce_surface
 from storm_edge.objects.surface import (
     Float64,
     Say,
@@ -29,7 +30,6 @@ from storm_edge.objects.surface import (
     UInt8,
     bake_texture,
     clean,
-    decimate,
     face_outwards,
     silent,
     to_mesh,
@@ -66,7 +66,7 @@ def load_mesh(path: Path | str, unit: Unit, *, max_faces: int = MAX_FACES, say: 
     if len(surface.faces) > max_faces:
         before = len(surface.faces)
         carried = "vertex colours were" if surface.texture is None else "its texture was"
-        surface = clean(decimate(surface, max_faces), what=f"{path.name} after decimation", say=say)
+        surface = clean(reduce_surface(surface, max_faces), what=f"{path.name} after decimation", say=say)
         say(f"{path.name}: decimated from {before} to {len(surface.faces)} faces; {carried} carried over")
     return to_mesh(face_outwards(surface, what=path.name, say=say))
 

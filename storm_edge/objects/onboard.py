@@ -23,7 +23,8 @@ from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.mesh_io import Unit, load_mesh
-from storm_edge.objects.surface import Say, decimate, from_mesh, silent, to_mesh
+from storm_edge.objects.retexture import reduce_surface
+from storm_edge.objects.surface import Say, from_mesh, silent, to_mesh
 from storm_edge.objects.viewpoints import build_viewpoints
 
 Float64 = NDArray[np.float64]
@@ -122,7 +123,7 @@ def onboard(
     size = diameter(mesh.vertices)
     _doubt_symmetries(motions, mesh, size, what=path.name, say=say)
     progress("simplify", 0.0)
-    mesh_lod = mesh if len(mesh.faces) <= MAX_FACES_LOD else to_mesh(decimate(from_mesh(mesh), MAX_FACES_LOD))
+    mesh_lod = mesh if len(mesh.faces) <= MAX_FACES_LOD else to_mesh(reduce_surface(from_mesh(mesh), MAX_FACES_LOD))
     progress("simplify", 1.0)
     viewpoints = build_viewpoints(
         mesh,

@@ -124,9 +124,15 @@ def bake_texture(surface: Surface) -> Surface:
     """The texture sampled at the vertices becomes vertex colours; nearest texel, wrapping."""
     if surface.uv is None or surface.texture is None:
         return surface
+    return replace(surface, colours=baked_colours(surface, surface.uv), uv=None, texture=None)
+
+
+def baked_colours(surface: Surface, uv: Float64) -> Float32:
+    """Colours ``(N, 3)`` of a surface's texture at coordinates ``(N, 2)``; nearest texel, wrapping."""
+    assert surface.texture is not None
     height, width = surface.texture.shape[:2]
-    texels = surface.texture[_texel(1.0 - surface.uv[:, 1], height), _texel(surface.uv[:, 0], width)]
-    return replace(surface, colours=texels.astype(np.float32) / np.float32(255.0), uv=None, texture=None)
+    texels = surface.texture[_texel(1.0 - uv[:, 1], height), _texel(uv[:, 0], width)]
+    return np.asarray(texels.astype(np.float32) / np.float32(255.0))
 
 
 def _texel(coordinate: Float64, count: int) -> Int64:
@@ -138,8 +144,9 @@ def _texel(coordinate: Float64, count: int) -> Int64:
 def decimate(surface: Surface, max_faces: int) -> Surface:
     """Reduce to at most ``max_faces`` by quadric edge collapse (``fast_simplification``); no-op below that.
 
-    A texture becomes vertex colours: edge collapse does not carry texture coordinates over seams. A new vertex
-    gets the mean colour of the old vertices it is nearest to, or that of its own nearest one where it is none's.
+    Edge collapse does not carry texture coordinates over seams, so a texture becomes vertex colours here; `retexture`
+    carries it over. A new vertex gets the mean colour of the old vertices it is nearest to, or that of its own
+    nearest one where it is none's.
     """
     if len(surface.faces) <= max_faces:
         return surface
