@@ -28,6 +28,9 @@ CREASE_DEG = 50.0
 _MIN_RELATIVE_AREA = 1e-12
 """A face below this share of the squared model size has no direction left in float32 and is called degenerate."""
 
+_LARGEST = 1e18
+"""Coordinates from here on count as infinite: their squares would be in float32."""
+
 
 def silent(note: str) -> None:
     """Drop a note; the default of every ``say``."""
@@ -80,7 +83,7 @@ def clean(surface: Surface, *, what: str, say: Say = silent) -> Surface:
         index = faces.min() if faces.min() < 0 else faces.max()
         raise MeshError(mismatch(what, f"a face with vertex {index}", f"indices 0..{len(vertices) - 1}", remedy))
     used = np.unique(faces)
-    finite = np.isfinite(vertices[used]).all(axis=1)
+    finite = (np.abs(vertices[used]) < _LARGEST).all(axis=1)  # not where it is NaN, either
     if not finite.all():
         raise MeshError(
             mismatch(what, f"{int((~finite).sum())} NaN or infinite vertices", "finite positions", remedy)

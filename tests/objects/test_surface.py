@@ -69,7 +69,7 @@ def test_clean_keeps_vertices_apart_that_differ_in_colour(box: Surface) -> None:
     assert len(cleaned.vertices) == 36
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e300])
 def test_clean_refuses_vertices_that_are_not_numbers(box: Surface, value: float) -> None:
     box.vertices[3, 1] = value
     with pytest.raises(MeshError, match="1 NaN or infinite vertices"):
