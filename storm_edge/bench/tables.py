@@ -15,21 +15,32 @@ if TYPE_CHECKING:
 
 def bench_table(record: Mapping[str, Any]) -> Table:
     """A row per phase and stage, the whole way last."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     rate = "as fast as it can" if record["rate_hz"] is None else f"at {record['rate_hz']:g} Hz"
     size = "x".join(map(str, reversed(record["recording"]["size_px"])))
     title = f"storm-edge bench {record['mode']}, {rate}: bundle {record['bundle']['name']}, {size}, "
-    table = Table(title=title + record["device"]["kind"], title_justify="left")
-    for heading in ("", "stage [ms]"):
-        table.add_column(heading)
-    for heading in ("samples", "p50", "p90", "p99", "max", "jitter", "first tenth", "last tenth"):
-        table.add_column(heading, justify="right")
+    caption = "jitter: mean change between samples; begin, end: p50 of the first, last tenth"
+    table = Table(
+        title=title + record["device"]["kind"],
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        show_edge=False,
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("stage [ms]", overflow="fold")
+    for heading in ("samples", "p50", "p90", "p99", "max", "jitter", "begin", "end"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for phase in record["phases"]:
-        for row, (stage, s) in enumerate(_ordered(phase["stages"])):
+        if len(record["phases"]) > 1:
+            table.add_row(f"{phase['name']}:")
+        for stage, s in _ordered(phase["stages"]):
             numbers = [f"{s[key]:.2f}" for key in ("p50", "p90", "p99", "max", "jitter", "first_p50", "last_p50")]
             style = "bold" if stage == END_TO_END else None
-            table.add_row("" if row else phase["name"], stage, str(s["count"]), *numbers, style=style)
+            table.add_row(stage, str(s["count"]), *numbers, style=style)
     return table
 
 
@@ -81,11 +92,12 @@ def comparison_table(comparison: Comparison) -> Table:
     """A row per percentile; what changed stands out."""
     from rich.table import Table
 
-    table = Table(title="storm-edge bench compare, times in ms", title_justify="left")
+    title = "storm-edge bench compare, times in ms"
+    table = Table(title=title, title_justify="left", show_edge=False, padding=(0, 1, 0, 0))
     for heading in ("", "stage", ""):
         table.add_column(heading)
     for heading in ("first", "second", "change", "99 % interval"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     styles = {Verdict.SLOWER: "bold red", Verdict.FASTER: "bold green", Verdict.TOO_FEW: "dim"}
     last = ("", "")

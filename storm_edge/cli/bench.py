@@ -41,6 +41,7 @@ class _RunsByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunsByDefault,
+    rich_markup_mode=None,
     help="Time the loop on this machine (`run`, the word may be left out), or compare two records.",
 )
 

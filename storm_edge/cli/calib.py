@@ -15,7 +15,7 @@ from storm_edge.errors import ConfigError, mismatch
 if TYPE_CHECKING:
     from storm_edge.calib.collect import CalibrationRecording
 
-app = typer.Typer(help="Calibration sets for INT8.", no_args_is_help=True)
+app = typer.Typer(help="Calibration sets for INT8.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

@@ -15,7 +15,9 @@ from storm_edge.errors import ConfigError, mismatch
 if TYPE_CHECKING:
     from storm_edge.live.config import StormConfig
 
-app = typer.Typer(help="Show the configuration: every tuned number of the program.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show the configuration: every tuned number of the program.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def open_config(profile: Path | None, settings: Sequence[str] | None) -> StormConfig:

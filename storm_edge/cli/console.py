@@ -1,15 +1,26 @@
-"""How the commands talk: results on stdout, everything else on stderr, progress bars only on a terminal."""
+"""How the commands talk: results on stdout, all else on stderr; bars on a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
 
 from storm_edge.cli.logging_setup import COMMANDS, PACKAGE, set_up_logging
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 Report = Callable[[str, float], None]
+LINE_EVERY_S = 15.0
+"""How often progress is told where no bar can be drawn [s]."""
+FILE_WIDTH = 80
+"""Width of tables that go to a file or a pipe."""
 _LOG = logging.getLogger(COMMANDS)
 
 
@@ -36,17 +47,20 @@ def end_now(fault: Exception) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
-    """Bars on stderr, one per stage, gone when the block ends; nothing where stderr is not a terminal or
-    with `--quiet`.
+    """Bars on stderr, one per stage, gone when the block ends; nothing with `--quiet`.
 
+    Where stderr is no terminal that can draw bars, a line now and then says how far a stage is.
     The report takes the stage's name and its finished share in [0, 1].
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield progress_lines()
+        return
     columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    hidden = not console.is_terminal or not _LOG.isEnabledFor(logging.WARNING)
+    hidden = not _LOG.isEnabledFor(logging.WARNING)
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -58,11 +72,34 @@ def progress_bars() -> Iterator[Report]:
         yield report
 
 
-def print_table(table: object) -> None:
-    """A rich table on stdout; wide enough to keep every column where stdout is a file or a pipe."""
+def progress_lines(now: Callable[[], float] = time.monotonic) -> Report:
+    """A report that is a note on stderr every `LINE_EVERY_S` seconds, and nothing where the work ends before.
+
+    Args:
+        now: The clock [s].
+    """
+    last_s = now()
+
+    def report(stage: str, share: float) -> None:
+        nonlocal last_s
+        if now() - last_s >= LINE_EVERY_S:
+            last_s = now()
+            say(f"{stage}: {share:.0%} done")
+
+    return report
+
+
+def print_table(table: Table) -> None:
+    """A rich table on stdout, as wide as the terminal; `FILE_WIDTH` columns where stdout is a file or a pipe.
+
+    Its title is a line before it: rich would break it at the width of the table.
+    """
     from rich.console import Console
+
+    title, table.title = table.title, None
+    typer.echo(title)
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=FILE_WIDTH)
     console.print(table)

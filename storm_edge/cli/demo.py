@@ -130,7 +130,9 @@ def _table(tracks: Sequence[Track], evaluations: Sequence[PoseEvaluation]) -> Ta
     from storm_edge.percentiles import percentiles
 
     add_s_m = {j.frame_id: j.add_s_m for j in evaluations}
-    table = Table(title=f"storm-edge demo: {tracks[0].object_id}, {len(tracks)} frames", title_justify="left")
+    table = Table(
+        title=f"storm-edge demo: {tracks[0].object_id}, {len(tracks)} frames", title_justify="left", show_edge=False
+    )
     table.add_column("state")
     for heading in ("frames", "ADD-S median", "ADD-S worst", "latency p50", "latency p99"):
         table.add_column(heading, justify="right")

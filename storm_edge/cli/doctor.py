@@ -13,6 +13,7 @@ def command(
 ) -> None:
     """Say what this machine can run, and what is missing. Exit status 1 if the robot's part cannot run."""
     from storm_edge.cli.checkup import examine
+    from storm_edge.cli.logging_setup import colours_wanted
 
     findings = examine()
     healthy = all(finding.passed for finding in findings if finding.required)
@@ -23,5 +24,6 @@ def command(
             mark, colour = ("ok", typer.colors.GREEN) if finding.passed else ("-", None)
             if finding.required and not finding.passed:
                 mark, colour = "MISSING", typer.colors.RED
-            typer.echo(f"{typer.style(f'{mark:>8}', fg=colour)}  {finding.name:<24} {finding.detail}")
+            shown = typer.style(f"{mark:>8}", fg=colour if colours_wanted() else None)
+            typer.echo(f"{shown}  {finding.name:<24} {finding.detail}")
     raise typer.Exit(0 if healthy else 1)

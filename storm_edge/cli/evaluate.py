@@ -16,7 +16,7 @@ from storm_edge.files import check_replaceable
 if TYPE_CHECKING:
     from storm_edge.evaluate.pose_evaluation import PoseEvaluation
 
-app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True)
+app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True, rich_markup_mode=None)
 
 Segmented = Annotated[Path, typer.Argument(help="Folder that `storm-edge segment` left.", show_default=False)]
 Predictions = Annotated[
@@ -39,17 +39,20 @@ def masks(
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
     from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
     from storm_edge.evaluate.masks import score_masks
-    from storm_edge.evaluate.report import REPORT, mask_table, write_report
+    from storm_edge.evaluate.report import REPORT, mask_tables, write_report
+    from storm_edge.evaluate.scene_match import check_run
 
     check_replaceable(out, marker=REPORT)
     found = read_mask_results(predictions)
     recording = open_scene(scene, labels, camera)
+    check_run(predictions, recording)
     with progress_bars() as report:
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
         judged = evaluate_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
     scores = score_masks(judged.evaluations)
     write_report(out, {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.evaluations})
-    print_table(mask_table(scores, title=f"{scene.name}: answers judged: {len(judged.evaluations)}"))
+    for table in mask_tables(scores, title=f"{scene.name}: answers judged: {len(judged.evaluations)}"):
+        print_table(table)
     if judged.unjudged_frames:
         say(f"{len(judged.unjudged_frames)} images have no mask_visib of a labelled object and are not judged there")
 
@@ -66,12 +69,13 @@ def poses(
 ) -> None:
     """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
     from storm_edge.evaluate.poses import score_poses
-    from storm_edge.evaluate.report import score_table, write_report
+    from storm_edge.evaluate.report import score_tables, write_report
 
     evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
     scores = score_poses(evaluations)
     write_report(out, {"scores": scores, "labels": evaluations})
-    print_table(score_table(scores, title=f"{scene.name}: {len(evaluations)} labels"))
+    for table in score_tables(scores, title=f"{scene.name}: {len(evaluations)} labels"):
+        print_table(table)
 
 
 @app.command("tracking")
@@ -85,7 +89,7 @@ def tracking(
     unit: UnitOption = None,
 ) -> None:
     """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
-    from storm_edge.evaluate.report import score_table, write_report
+    from storm_edge.evaluate.report import score_tables, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
     evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
@@ -94,7 +98,8 @@ def tracking(
     write_report(out, {"objects": reports, "labels": evaluations})
     for report in reports:
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
-        print_table(score_table([report.judged, *report.classes], title=title))
+        for table in score_tables([report.judged, *report.classes], title=title):
+            print_table(table)
         typer.echo(report.sentence())
         typer.echo(report.recovery_sentence())
 
@@ -110,10 +115,12 @@ def _judge(
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
     from storm_edge.evaluate.report import REPORT
+    from storm_edge.evaluate.scene_match import check_run
 
     check_replaceable(out, marker=REPORT)
     found = read_predictions(predictions)
     recording = open_scene(scene, *files)
+    check_run(predictions, recording)
     with progress_bars() as report:
         # Sparse views are for tracking; judging needs the mesh alone.
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]

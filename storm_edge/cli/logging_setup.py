@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import datetime, timezone
 
 import typer
@@ -18,12 +19,18 @@ COMMANDS = "storm_edge.cli"
 _COLOURS = {logging.WARNING: typer.colors.YELLOW, logging.ERROR: typer.colors.RED, logging.CRITICAL: typer.colors.RED}
 
 
+def colours_wanted() -> bool:
+    """Whether the user lets terminals be coloured: not with `NO_COLOR`, and not on a dumb terminal."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 class _Handler(logging.Handler):
     """Writes each record as one line to stderr, coloured where that is a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            colour = None if isinstance(self.formatter, JsonFormatter) else _COLOURS.get(record.levelno)
+            plain = isinstance(self.formatter, JsonFormatter) or not colours_wanted()
+            colour = None if plain else _COLOURS.get(record.levelno)
             typer.secho(self.format(record), fg=colour, err=True)
         except Exception:
             self.handleError(record)

@@ -19,12 +19,13 @@ from storm_edge.cli import bench, build, calib, config, demo, doctor, evaluate, 
 from storm_edge.cli.console import fail_line
 from storm_edge.cli.logging_setup import set_up_logging
 from storm_edge.errors import ConfigError, StormEdgeError, mismatch
+from storm_edge.thread_limit import limit_threads
 
 app = typer.Typer(
     name="storm-edge",
     help="Find, follow and re-find an object in 6D from one 3D model, on the edge.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # it would read the brackets of "[mm]" as its own and drop them
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -47,12 +48,18 @@ def _options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Log errors alone: no notes, no progress bars.")
     ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most threads of ONNX Runtime, OpenCV and BLAS; each library decides by default."),
+    ] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines of JSON, for services.")] = False,
 ) -> None:
     """Find, follow and re-find an object in 6D from one 3D model, on the edge."""
     if verbose and quiet:
         raise ConfigError(mismatch("--quiet", "--verbose as well", "one of the two", "leave one out"))
     set_up_logging(verbose=verbose, quiet=quiet, as_json=log_json)
+    if threads is not None:
+        limit_threads(threads)
 
 
 app.command("doctor")(doctor.command)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from storm_edge.thread_limit import thread_limit
 
 Buffers = Mapping[str, Any]
 """Arrays by tensor name: NumPy, Warp, or whatever speaks ``__array_interface__`` or ``__cuda_array_interface__``."""
@@ -49,8 +51,8 @@ class EngineOptions:
 
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:<i>``."""
-    threads: int | None = None
-    """Threads per call on the CPU; one per physical core if not given."""
+    threads: int | None = field(default_factory=thread_limit)
+    """Threads per call on the CPU; the bound of `storm_edge.thread_limit`, without one a thread per physical core."""
     spinning: bool = True
     """Whether those threads wait actively between calls: a little quicker, but it keeps cores busy."""
     stream: Any = None

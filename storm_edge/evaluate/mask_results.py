@@ -18,6 +18,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.errors import FrameError, InputError, mismatch
 from storm_edge.evaluate.masks import BoolImage, MaskEvaluation, evaluate_masks
 from storm_edge.evaluate.pose_evaluation import label_ids
+from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.objects.bundle import ObjectBundle
 
 SUMMARY = "summary.json"
@@ -141,6 +142,7 @@ def evaluate_mask_scene(
             got = "objects " + ", ".join(names)
             raise InputError(mismatch("segmentation", got, f"'{name}'", "name the object that was looked for"))
     asked = [result for result in results if result.object_id in ids]
+    check_frames({result.frame_id for result in asked}, scene)
     evaluations: list[MaskEvaluation] = []
     unjudged: set[int] = set()
     for done, result in enumerate(asked, start=1):

@@ -23,6 +23,7 @@ from storm_edge.evaluate.metrics import (
     translation_error_m,
 )
 from storm_edge.evaluate.predictions import Prediction, of_scene
+from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
 
@@ -85,11 +86,13 @@ def evaluate_scene(
         progress: Called with images done and images in all.
 
     Raises:
-        InputError: A bundle belongs to no label, or no prediction belongs to a bundle.
+        InputError: A bundle belongs to no label, no prediction belongs to a bundle, or predictions are for images
+            that the scene does not have.
         SceneError: There are no labels, or two of one object in one image.
     """
     ids = label_ids(scene, bundles)
     mine = of_scene(predictions, scene.path.name)
+    check_frames({p.frame_id for p in mine}, scene)
     best = _best_by_frame(mine, bundles, ids)
     states = {(p.frame_id, p.object_id): p.state for p in mine}
     quality = _read_quality(scene)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.evaluate.masks import MaskScore
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REPORT = "report.json"
+_COLUMNS = 3  # scores beside each other in 80 columns of text
+
+AnyScore = TypeVar("AnyScore", Score, MaskScore)
+_Row = tuple[str, Callable[[AnyScore], str]]
 
 
 def write_report(path: Path | str, content: Mapping[str, Any]) -> None:
@@ -35,67 +39,68 @@ def write_report(path: Path | str, content: Mapping[str, Any]) -> None:
             raise OutputError(mismatch(path, got, "a folder that can be written", "choose another one")) from error
 
 
-def score_table(scores: Sequence[Score], *, title: str) -> Table:
-    """A rich table with a row per score; the columns that know symmetry appear only where they differ."""
-    from rich.table import Table
-
+def score_tables(scores: Sequence[Score], *, title: str) -> list[Table]:
+    """Rich tables with a column per score; the rows that know symmetry appear only where they differ."""
     symmetric = any(s.add_symmetric_auc != s.add_auc for s in scores)
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for heading in ("labels", "poses", "ADD <0.1d", "ADD-S <0.1d", "ADD AUC", "ADD-S AUC", "ADD", "ADD-S", "turn"):
-        table.add_column(heading, justify="right")
-    for heading in ("sym. ADD <0.1d", "sym. AUC") if symmetric else ():
-        table.add_column(heading, justify="right")
-    for heading in ("mask IoU", "depth"):
-        table.add_column(heading, justify="right")
-    for s in scores:
-        row = [
-            s.name,
-            str(s.label_count),
-            str(s.pose_count),
-            _number(s.add_recall, 100.0, "%"),
-            _number(s.add_s_recall, 100.0, "%"),
-            _number(s.add_auc),
-            _number(s.add_s_auc),
-            _number(s.add_median_m, 1e3, " mm"),
-            _number(s.add_s_median_m, 1e3, " mm"),
-            _number(s.rotation_median_deg, 1.0, "°"),
+    rows: list[_Row[Score]] = [
+        ("labels", lambda s: str(s.label_count)),
+        ("poses", lambda s: str(s.pose_count)),
+        ("ADD < 0.1 d [%]", lambda s: _number(s.add_recall, 100.0)),
+        ("ADD-S < 0.1 d [%]", lambda s: _number(s.add_s_recall, 100.0)),
+        ("ADD AUC to 0.1 m [%]", lambda s: _number(s.add_auc)),
+        ("ADD-S AUC to 0.1 m [%]", lambda s: _number(s.add_s_auc)),
+        ("ADD, median [mm]", lambda s: _number(s.add_median_m, 1e3)),
+        ("ADD-S, median [mm]", lambda s: _number(s.add_s_median_m, 1e3)),
+        ("turn, median [deg]", lambda s: _number(s.rotation_median_deg)),
+    ]
+    if symmetric:
+        rows += [
+            ("symmetric ADD < 0.1 d [%]", lambda s: _number(s.add_symmetric_recall, 100.0)),
+            ("symmetric AUC to 0.1 m [%]", lambda s: _number(s.add_symmetric_auc)),
         ]
-        if symmetric:
-            row += [_number(s.add_symmetric_recall, 100.0, "%"), _number(s.add_symmetric_auc)]
-        row += [_number(s.iou_mean, digits=3), _number(s.depth_residual_median_m, 1e3, " mm")]
-        table.add_row(*row)
-    return table
+    rows += [
+        ("mask IoU, mean", lambda s: _number(s.iou_mean, digits=3)),
+        ("depth residual, median [mm]", lambda s: _number(s.depth_residual_median_m, 1e3)),
+    ]
+    return _tables(scores, rows, title)
 
 
-def mask_table(scores: Sequence[MaskScore], *, title: str) -> Table:
-    """A rich table with a row per object and their mean."""
+def mask_tables(scores: Sequence[MaskScore], *, title: str) -> list[Table]:
+    """Rich tables with a column per object and their mean."""
+    rows: list[_Row[MaskScore]] = [
+        ("images", lambda s: str(s.image_count)),
+        ("true masks", lambda s: str(s.truth_count)),
+        ("IoU, mean", lambda s: _number(s.iou_mean, digits=3)),
+        ("AP [%]", lambda s: _number(s.ap, 100.0)),
+        ("AP50 [%]", lambda s: _number(s.ap50, 100.0)),
+        ("AP75 [%]", lambda s: _number(s.ap75, 100.0)),
+        ("missed [%]", lambda s: _number(s.missed_share, 100.0)),
+        ("absent, images", lambda s: str(s.absent_count)),
+        ("absent and left alone [%]", lambda s: _number(s.absent_right_share, 100.0)),
+        ("time, mean [ms]", lambda s: _number(s.time_mean_s, 1e3, digits=0)),
+    ]
+    return _tables(scores, rows, title)
+
+
+def _tables(scores: Sequence[AnyScore], rows: Sequence[_Row[AnyScore]], title: str) -> list[Table]:
+    """A column per score, so few in a table that it fits 80 columns of text."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    headings = ("images", "true masks", "IoU", "AP", "AP50", "AP75", "missed", "absent", "left alone", "time")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for s in scores:
-        table.add_row(
-            s.name,
-            str(s.image_count),
-            str(s.truth_count),
-            _number(s.iou_mean, digits=3),
-            _number(s.ap, 100.0, "%"),
-            _number(s.ap50, 100.0, "%"),
-            _number(s.ap75, 100.0, "%"),
-            _number(s.missed_share, 100.0, "%"),
-            str(s.absent_count),
-            _number(s.absent_right_share, 100.0, "%"),
-            _number(s.time_mean_s, 1e3, " ms", digits=0),
-        )
-    return table
+    tables = []
+    for first in range(0, len(scores), _COLUMNS):
+        shown = scores[first : first + _COLUMNS]
+        table = Table(title=title, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for s in shown:
+            table.add_column(s.name, justify="right", overflow="fold")
+        for heading, cell in rows:
+            table.add_row(heading, *(cell(s) for s in shown))
+        tables.append(table)
+    return tables
 
 
-def _number(value: float | None, factor: float = 1.0, unit: str = "", *, digits: int = 1) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value * factor:.{digits}f}{unit}"
+def _number(value: float | None, factor: float = 1.0, *, digits: int = 1) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value * factor:.{digits}f}"
 
 
 def _plain(value: Any) -> Any:

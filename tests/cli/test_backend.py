@@ -197,7 +197,7 @@ def test_an_interrupted_build_leaves_what_was_there(
         def interrupt(*given: object, **named: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("rich.progress.Progress.update", interrupt)
+        patch.setattr("storm_edge.cli.console.progress_lines", lambda: interrupt)
         ended = storm_edge(*build, "fp16")
     assert ended.status == 130
     assert "Traceback" not in ended.err

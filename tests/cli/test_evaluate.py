@@ -12,7 +12,8 @@ def test_poses(storm_edge: Command, scene: Path, model: Path, predictions: Path,
     ended = storm_edge("eval", "poses", *arguments)
     assert (ended.status, ended.err) == (0, "")
     assert "obj_000003" in ended.out
-    assert "100.0%" in ended.out
+    assert "ADD < 0.1 d [%]" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
     [score] = json.loads((out / "report.json").read_text())["scores"]
     assert (score["label_count"], score["add_recall"]) == (2, 1.0)
 
@@ -37,3 +38,22 @@ def test_pseudo_labels_are_used_where_there_are_no_others_and_it_says_so(
     ended = storm_edge("eval", "poses", *arguments)
     assert ended.status == 0
     assert "scene_gt_pseudo.json are used; they are estimates" in ended.err
+
+
+def test_the_wrong_scene_is_refused(
+    storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path
+) -> None:
+    """By images that it does not have, and by the name that the run left; nothing is written."""
+    options = ["--scene", scene, "--object", model, "--unit", "mm", "--out", tmp_path / "report"]
+    lines = predictions.read_text().splitlines()
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "poses.jsonl").write_text(predictions.read_text())
+    (run / "summary.json").write_text(json.dumps({"scene": "another"}))
+    predictions.write_text("\n".join([*lines, lines[-1].replace('"frame": 1', '"frame": 77')]))
+    for given, got in ((predictions, "the first is 77"), (run, "results of scene 'another'")):
+        ended = storm_edge("eval", "tracking", given, *options)
+        assert ended.status == 1
+        assert got in ended.err
+        assert ended.err.count("\n") == 1
+    assert not (tmp_path / "report").exists()

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from storm_edge.cli.console import say
-from storm_edge.cli.logging_setup import COMMANDS, level_of, set_up_logging
+from storm_edge.cli.logging_setup import COMMANDS, colours_wanted, level_of, set_up_logging
 
 LIBRARY = "storm_edge.live.session"
 
@@ -76,3 +76,12 @@ def test_setting_up_again_replaces_what_was_set_up(capsys: pytest.CaptureFixture
 
 def test_the_library_sets_up_no_handler_of_its_own() -> None:
     assert not logging.getLogger("storm_edge").handlers
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_can_be_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert colours_wanted()
+    monkeypatch.setenv(name, value)
+    assert not colours_wanted()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,33 @@ def test_build_refuses_what_makes_no_engine(
     assert ended.status == 1
     assert ended.err.startswith(f"error: {got}")
     assert ended.err.count("\n") == 1
+
+
+def test_help_keeps_its_brackets(storm_edge: Command) -> None:
+    assert "[MiB]" in storm_edge("build", "--help").out
+    assert "[Hz]" in storm_edge("bench", "run", "--help").out
+
+
+def test_the_shell_completes(storm_edge: Command) -> None:
+    assert "--install-completion" in storm_edge("--help").out
+
+
+def test_threads_bound_every_library(storm_edge: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from storm_edge import thread_limit
+    from storm_edge.engines.contract import EngineOptions
+
+    monkeypatch.setattr(thread_limit, "_limit", None)
+    for name in thread_limit._VARIABLES:
+        monkeypatch.setenv(name, "8")
+    assert EngineOptions().threads is None
+    assert storm_edge("--threads", 2, "config", "show", "--json").status == 0
+    assert EngineOptions().threads == 2
+    assert {os.environ[name] for name in thread_limit._VARIABLES} == {"2"}
+
+
+def test_threads_are_what_the_libraries_then_use() -> None:
+    code = (
+        "from storm_edge.thread_limit import limit_threads; limit_threads(1); import cv2; print(cv2.getNumThreads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1"

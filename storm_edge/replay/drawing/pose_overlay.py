@@ -33,6 +33,16 @@ STATE_COLOURS: dict[TrackState, Colour] = {
 }
 """RGB per state; the same in pictures and plots."""
 
+DOUBTED = 0.5
+"""Confidence below which a pose is drawn in the colour of SUSPECT, whatever its state: see the glossary."""
+
+
+def drawn_colour(track: Track) -> Colour:
+    """RGB of a track: that of its state, and of SUSPECT where its pose is TRACKING but not believed."""
+    doubted = track.state is TrackState.TRACKING and track.confidence < DOUBTED
+    return STATE_COLOURS[TrackState.SUSPECT if doubted else track.state]
+
+
 _AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((235, 60, 60), (70, 200, 70), (70, 120, 255))
 _AXIS_SHARE = 0.5  # of the diameter
 _SURFACE_OPACITY = 0.35
@@ -96,12 +106,12 @@ class OverlayPainter:
         drawn.renderer.launch(drawn.T_buffer, drawn.K_buffer, 1)
         mask = drawn.renderer.mask.numpy()[0]
         shade = drawn.renderer.colour.numpy()[0][..., :1]
-        colour = np.array(STATE_COLOURS[track.state], dtype=np.float32)
+        colour = np.array(drawn_colour(track), dtype=np.float32)
         seen = mask > 0
         tinted = picture[seen] * (1.0 - _SURFACE_OPACITY) + shade[seen] * colour * _SURFACE_OPACITY
         picture[seen] = tinted.astype(np.uint8)
         outline, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.polylines(picture, list(outline), True, STATE_COLOURS[track.state], 2, cv2.LINE_AA)
+        cv2.polylines(picture, list(outline), True, drawn_colour(track), 2, cv2.LINE_AA)
         _paint_axes(picture, K, T_cam_centre, _AXIS_SHARE * drawn.bundle.diameter_m)
 
 
@@ -128,7 +138,7 @@ def _paint_caption(picture: UInt8, frame: int, tracks: Sequence[Track], note: st
     for row, track in enumerate(tracks):
         text = f"{track.object_id}  {track.confidence:.2f}  {track.total_ms:.1f} ms"
         y = round((row + 1) * line_px - 4 * scale)
-        put_text(picture, track.state.value, (round(8 * scale), y), font_size, STATE_COLOURS[track.state])
+        put_text(picture, track.state.value, (round(8 * scale), y), font_size, drawn_colour(track))
         put_text(picture, text, (round(130 * scale), y), font_size, WHITE)
     right = f"{note}  {frame:06d}".strip()
     x = picture.shape[1] - text_width_px(right, font_size) - round(8 * scale)

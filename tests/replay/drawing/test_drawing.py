@@ -16,7 +16,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.drawing.images import contact_sheet, write_picture
 from storm_edge.replay.drawing.plots import plot_run
-from storm_edge.replay.drawing.pose_overlay import STATE_COLOURS, OverlayPainter
+from storm_edge.replay.drawing.pose_overlay import STATE_COLOURS, OverlayPainter, drawn_colour
 from storm_edge.replay.drawing.video import Video
 from tests.tiny_scene import MODEL, pose, write_tiny_scene
 
@@ -31,9 +31,14 @@ def bundle(scene: BopScene) -> ObjectBundle:
     return onboard(scene.path / MODEL, "mm", object_id="box", view_subdivisions=0)
 
 
-def track(state: TrackState = TrackState.TRACKING, *, frame: int = 0, posed: bool = True) -> Track:
+def track(
+    state: TrackState = TrackState.TRACKING, *, frame: int = 0, posed: bool = True, confidence: float = 0.9
+) -> Track:
     T = pose(frame) if posed else None
-    return Track(frame=frame, stamp_ns=0, object_id="box", state=state, T_cam_obj=T, latency_ms={"track": 9.0})
+    spent = {"track": 9.0}
+    return Track(
+        frame=frame, stamp_ns=0, object_id="box", state=state, T_cam_obj=T, confidence=confidence, latency_ms=spent
+    )
 
 
 def test_the_overlay_changes_the_object_and_the_caption_only(scene: BopScene, bundle: ObjectBundle) -> None:
@@ -55,6 +60,13 @@ def test_the_outline_has_the_colour_of_the_state(scene: BopScene, bundle: Object
         distance = np.abs(picture - STATE_COLOURS[state]).sum(axis=2)
         edge = cv2.morphologyEx(scene.mask_visib(0).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         assert np.median(distance[edge > 0]) < 60
+
+
+def test_a_pose_that_is_not_believed_is_not_green() -> None:
+    """A state changes after some frames of doubt; the picture shows what was judged in this one."""
+    assert drawn_colour(track(confidence=0.11)) == STATE_COLOURS[TrackState.SUSPECT]
+    assert drawn_colour(track(confidence=0.5)) == STATE_COLOURS[TrackState.TRACKING]
+    assert drawn_colour(track(TrackState.LOST, confidence=0.1)) == STATE_COLOURS[TrackState.LOST]
 
 
 def test_a_lost_object_is_not_drawn(scene: BopScene, bundle: ObjectBundle) -> None:

@@ -1,0 +1,30 @@
+"""How many threads the libraries of this process may use, where somebody says so; without a word each decides itself.
+
+Stands below everything that loads a library, since OpenCV and BLAS read their bounds when they are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
+_limit: int | None = None
+
+
+def limit_threads(count: int) -> None:
+    """Bound the threads of ONNX Runtime, OpenCV and BLAS; to be called before numpy and OpenCV are imported."""
+    global _limit
+    _limit = count
+    os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
+
+
+def thread_limit() -> int | None:
+    """The bound; None where there is none."""
+    return _limit
