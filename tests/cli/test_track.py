@@ -15,10 +15,13 @@ import pytest
 from storm_edge.bop.labels import GroundTruth
 from storm_edge.bop.results import read_bop_csv
 from storm_edge.bop.writer import BopWriter
+from storm_edge.cli.track import describe, never_found
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.renderer import render
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.onboard import onboard
+from storm_edge.replay.track_scene import SceneRun
 from tests.cli.conftest import Command
 from tests.tiny_scene import OBJECT_ID, SIZE_PX, WALL_M, K, box_mesh, pose, write_tiny_scene
 
@@ -169,3 +172,13 @@ def test_nothing_but_images_cameras_and_a_model_is_needed(
         ended = storm_edge("track", scene, *options, "--init", init)
         assert ended.status == 1
         assert "use --init auto, which needs none" in ended.err
+
+
+def test_a_paced_run_says_what_it_passed_over_and_what_it_was_still_looking_for(tmp_path: Path) -> None:
+    """By what a run reports, not by the clock of the machine that tests it."""
+    lost = Track(frame=0, stamp_ns=0, object_id="mug", state=TrackState.SEARCHING, T_cam_obj=None)
+    found = Track(frame=0, stamp_ns=0, object_id="box", state=TrackState.TRACKING, T_cam_obj=pose(0))
+    summary = {"tracker": {"kind": "stepwise"}, "faults": {"frames": {}}, "skipped_frames": 14}
+    run = SceneRun(tracks=[lost, found], summary=summary, folder=tmp_path)
+    assert "14 frames came while another was worked on and were passed over" in describe(run)
+    assert never_found(run) == ["mug"]

@@ -348,3 +348,29 @@ def test_same_seed_same_schedule(workers: Sequence[Sequence[Lane]]) -> None:
         first, second = (random_day(random.Random(seed), workers, exact=False).run() for _ in range(2))
         assert first.log == second.log
         assert first.skips == second.skips
+
+
+def test_without_a_deadline_a_search_goes_on_in_every_gap_between_frames() -> None:
+    """The first search of a paced run: its chunks were never timed, and no deadline holds them back.
+
+    With the deadline of a camera at 30 Hz none of them begins before its lane is overdue.
+    """
+    frame_s, track_s = 1.0 / 30.0, 0.004
+    begun = {}
+    for held in (False, True):
+        scheduler = Scheduler()
+        scheduler.submit(Lane.LOCATE, 1, "chunk 0")
+        begun[held] = 0
+        for frame in range(5):
+            now_s = frame * frame_s
+            scheduler.arrive(frame, now_s, now_s + frame_s if held else None)
+            track = scheduler.choose(now_s)
+            assert track is not None
+            assert track.lane is Lane.TRACK
+            scheduler.ended(track, now_s + track_s)
+            chunk = scheduler.choose(now_s + track_s, {Lane.LOCATE})
+            if chunk is not None:
+                begun[held] += 1
+                scheduler.ended(chunk, now_s + 0.02, next_kind=f"chunk {frame + 1}")
+    assert begun[False] == 5
+    assert begun[True] < 5
