@@ -90,10 +90,11 @@ def bench_sentences(record: Mapping[str, Any]) -> list[str]:
 
 def comparison_table(comparison: Comparison) -> Table:
     """A row per percentile; what changed stands out."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     title = "storm-edge bench compare, times in ms"
-    table = Table(title=title, title_justify="left", show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", show_edge=False, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("", "stage", ""):
         table.add_column(heading)
     for heading in ("first", "second", "change", "99 % interval"):

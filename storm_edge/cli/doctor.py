@@ -24,6 +24,8 @@ def command(
             mark, colour = ("ok", typer.colors.GREEN) if finding.passed else ("-", None)
             if finding.required and not finding.passed:
                 mark, colour = "MISSING", typer.colors.RED
-            shown = typer.style(f"{mark:>8}", fg=colour if colours_wanted() else None)
+            shown = f"{mark:>8}"
+            if colour is not None and colours_wanted():
+                shown = typer.style(shown, fg=colour)
             typer.echo(f"{shown}  {finding.name:<24} {finding.detail}")
     raise typer.Exit(0 if healthy else 1)

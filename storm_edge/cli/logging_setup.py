@@ -31,7 +31,8 @@ class _Handler(logging.Handler):
         try:
             plain = isinstance(self.formatter, JsonFormatter) or not colours_wanted()
             colour = None if plain else _COLOURS.get(record.levelno)
-            typer.secho(self.format(record), fg=colour, err=True)
+            line = self.format(record)
+            typer.echo(line if colour is None else typer.style(line, fg=colour), err=True)
         except Exception:
             self.handleError(record)
 

@@ -79,9 +79,15 @@ def test_the_library_sets_up_no_handler_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_colours_can_be_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_colours_can_be_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert colours_wanted()
     monkeypatch.setenv(name, value)
     assert not colours_wanted()
+    set_up_logging()
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *given: False)  # as on a terminal
+    say("plain")
+    assert capsys.readouterr().err == "note: plain\n"
