@@ -191,9 +191,8 @@ def _primitive(glb: _Glb, primitive: dict[str, Any]) -> list[Surface]:
         return [Surface(vertices=vertices, faces=faces, colours=colours)]
     assert material is not None
     tint = material.factor if not glb.srgb else np.ones(3)
-    if own is not None and np.ptp(own, axis=0).max() > 1e-3:
-        glb.note("it has a texture and colours of its vertices; the texture is used, the vertices' colours are not")
-    elif own is not None and not glb.srgb:
+    glb.folder.beside_colours(own)
+    if own is not None and not glb.srgb and np.ptp(own, axis=0).max() <= 1e-3:
         tint = tint * own[0]
     if np.abs(tint - 1.0).max() > 1e-3:
         table = linear_from_srgb(np.arange(256) / 255.0)[:, None] * tint

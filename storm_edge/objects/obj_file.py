@@ -47,7 +47,7 @@ def read_obj(path: Path, say: Say) -> list[Surface]:
     """
     positions: list[list[float]] = []
     coordinates: list[list[float]] = []
-    groups: dict[str | None, _Faces] = {}
+    groups: dict[tuple[str | None, bool], _Faces] = {}  # by material, and whether they have coordinates
     libraries: list[str] = []
     material: str | None = None
     for words, rest in _lines(path):
@@ -56,7 +56,8 @@ def read_obj(path: Path, say: Say) -> list[Surface]:
         elif words[0] == "vt":
             coordinates.append([float(word) for word in words[1:3]])
         elif words[0] == "f":
-            _add_face(groups.setdefault(material, _Faces()), words[1:], len(positions), len(coordinates))
+            mapped = all("/" in word and word.split("/")[1] for word in words[1:] if word[0] != "#")
+            _add_face(groups.setdefault((material, mapped), _Faces()), words[1:], len(positions), len(coordinates))
         elif words[0] == "usemtl":
             material = rest
         elif words[0] == "mtllib":
@@ -75,7 +76,7 @@ def read_obj(path: Path, say: Say) -> list[Surface]:
     folder = TextureFolder(path, say)
     return [
         _surface(faces, vertices, colours, uv, materials.get(name or "", _Material()), folder)
-        for name, faces in groups.items()
+        for (name, _), faces in groups.items()
     ]
 
 
@@ -92,12 +93,13 @@ def _surface(
     if material.image is not None and (coordinate >= 0).all():
         texture = folder.image(material.image)
     elif material.image is not None:
-        folder.unused(material.image, "its faces have no texture coordinates")
+        folder.unmapped(material.image)
     if texture is None:
         if colours is None:
             colour = np.full(3, GREY) if material.colour is None else np.clip(material.colour, 0.0, 1.0)
             colours = np.broadcast_to(colour.astype(np.float32), vertices.shape)
         return Surface(vertices=vertices, faces=vertex[corners], colours=np.ascontiguousarray(colours))
+    folder.beside_colours(colours)
     flat = corners.reshape(-1)
     return Surface(
         vertices=vertices[vertex[flat]],

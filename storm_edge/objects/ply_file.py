@@ -85,11 +85,11 @@ def read_ply(path: Path, say: Say) -> list[Surface]:
     if face is None or name is None:
         empty = np.zeros((0, 3), np.int64)
         return [Surface(vertices=positions, faces=empty, colours=np.full_like(positions, GREY, np.float32))]
-    return _surfaces(positions, vertex, face, name, [(image, TextureFolder(path, say)) for image in images])
+    return _surfaces(positions, vertex, face, name, images, TextureFolder(path, say))
 
 
 def _surfaces(
-    positions: Float64, vertex: _Table, face: _Table, name: str, images: list[tuple[str, TextureFolder]]
+    positions: Float64, vertex: _Table, face: _Table, name: str, images: list[str], folder: TextureFolder
 ) -> list[Surface]:
     index = face.lists[name].values.astype(np.int64)
     sizes = face.lists[name].sizes
@@ -106,8 +106,9 @@ def _surfaces(
         which = 0 if which is None else int(which)
         texture: UInt8 | None = None
         if uv is not None and 0 <= which < len(images):
-            image, folder = images[which]
-            texture = folder.image(image)
+            texture = folder.image(images[which])
+            if texture is not None:
+                folder.beside_colours(colours.values)
         flat = chosen.reshape(-1)
         split = colours.of_corners or texture is not None  # else vertices stay shared, as in the file
         parts.append(

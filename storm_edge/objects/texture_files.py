@@ -34,6 +34,7 @@ class TextureFolder:
         self._model = model
         self._say = say
         self._images: dict[str, UInt8 | None] = {}
+        self._told_colours = False
 
     def image(self, name: str) -> UInt8 | None:
         """RGB ``(H, W, 3)`` of an image that the model names, or None, which was told.
@@ -50,9 +51,20 @@ class TextureFolder:
             self._images[name] = None if path is None else self.decoded(path.read_bytes(), name)
         return self._images[name]
 
-    def unused(self, name: str, why: str) -> None:
-        """Tell why an image is not used."""
-        self._say(f"{self._model.name}: its texture image {name} is not used: {why}")
+    def beside_colours(self, colours: NDArray[np.floating] | None) -> None:
+        """Tell once that colours ``(V, 3)`` of vertices that differ are not used, since there is a texture."""
+        if colours is not None and not self._told_colours and np.ptp(colours, axis=0).max() > 1e-3:
+            self._told_colours = True
+            self._say(
+                f"{self._model.name}: it has a texture and colours of its vertices; the texture is used, the"
+                " vertices' colours are not"
+            )
+
+    def unmapped(self, name: str) -> None:
+        """Tell that an image is not used where faces lack coordinates."""
+        self._say(
+            f"{self._model.name}: its texture image {name} is not used on faces that have no texture coordinates"
+        )
 
     def decoded(self, data: bytes, name: str) -> UInt8 | None:
         """RGB ``(H, W, 3)`` of an image file's bytes, or None, which was told."""

@@ -68,6 +68,29 @@ def test_a_texture_is_found_beside_the_model_by_its_name(tmp_path: Path, line: s
     np.testing.assert_allclose(mesh.uv[mesh.faces].reshape(-1, 2), UV, atol=1e-6)
 
 
+def test_faces_without_coordinates_have_the_materials_colour_beside_a_texture(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "tex.png")
+    path = write(tmp_path / "box.obj", "Kd 1 0 0\nmap_Kd tex.png", coloured=False)
+    lines = path.read_text().splitlines()
+    lines[-1] = "f 34 35 36"
+    path.write_text("\n".join(lines))
+    said: list[str] = []
+    mesh = load_mesh(path, "m", say=said.append)
+    assert mesh.texture is not None
+    assert mesh.uv is not None
+    assert len(mesh.faces) == 12
+    assert said == ["box.obj: its texture image tex.png is not used on faces that have no texture coordinates"]
+
+
+def test_colours_beside_a_texture_are_told(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "tex.png")
+    said: list[str] = []
+    mesh = load_mesh(write(tmp_path / "box.obj", "map_Kd tex.png", coloured=True), "m", say=said.append)
+    assert mesh.texture is not None
+    assert len(said) == 1
+    assert "the vertices' colours are not" in said[0]
+
+
 def test_scale_and_offset_of_a_map_move_its_coordinates(tmp_path: Path) -> None:
     Image.fromarray(PICTURE).save(tmp_path / "tex.png")
     mesh = load_mesh(write(tmp_path / "box.obj", "map_Kd -s 2 3 -o 0.25 0.5 0 tex.png"), "m")
