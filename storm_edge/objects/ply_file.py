@@ -81,7 +81,8 @@ def read_ply(path: Path, say: Say) -> list[Surface]:
     vertex = tables["vertex"]
     positions = np.stack([vertex.columns[axis].astype(np.float64) for axis in "xyz"], axis=1)
     face = tables.get("face")
-    name = next((name for name in _INDICES if face is not None and name in face.lists), None)
+    lists = [] if face is None else [*_INDICES, *(name for name in face.lists if name != "texcoord")]
+    name = next((name for name in lists if face is not None and name in face.lists), None)
     if face is None or name is None:
         empty = np.zeros((0, 3), np.int64)
         return [Surface(vertices=positions, faces=empty, colours=np.full_like(positions, GREY, np.float32))]

@@ -105,6 +105,11 @@ def test_a_texture_of_vertices_or_of_corners(tmp_path: Path, of_corners: bool) -
     np.testing.assert_allclose(mesh.uv[mesh.faces].reshape(-1, 2), uv, atol=1e-6)
 
 
+def test_the_only_list_of_faces_holds_their_corners_whatever_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "box.ply", positions(), ["list uchar int corners"], TRIANGLES)
+    assert len(load_mesh(path, "m").faces) == 12
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_binary_prism_over_a_concave_polygon(tmp_path: Path, order: str) -> None:
     """Polygons of several sizes in one binary file, of which two are concave: 19,200 mm2 of bracket."""
