@@ -46,3 +46,4 @@ def test_the_commands_that_the_demo_prints_work_as_printed(
         ended = storm_edge(*arguments, *(["--bundle", "none"] if arguments[0] == "track" else []))
         assert ended.status == 0, ended.err
     assert "a pose in 3 of 3 frames" in " ".join(ended.out.split())
+    assert storm_edge("demo", "--bundle", "none").status == 0, "an older demo, its scene included, gives way"
