@@ -9,6 +9,8 @@ from storm_edge.errors import CameraError, mismatch
 
 Float64 = NDArray[np.float64]
 
+_NEAR_MIDDLE = 0.15  # fixed: image sides; principal points of whole images lie nearer to the middle
+_OFF_CENTRE = 0.2  # fixed: image sides; between those of whole images and a quarter, K of half the resolution
 _MOST_SKEW_PX = 0.01  # fixed: rounding of a calibration; no pixel of an image moves by more
 
 
@@ -37,6 +39,31 @@ def check_K(K: ArrayLike, *, what: str = "K") -> Float64:
         )
         raise CameraError(mismatch(what, f"skew K[0,1]={skew:g}, K[1,0]={below:g}", "both 0", remedy))
     return matrix
+
+
+def principal_point_factor(K: ArrayLike, size_px: tuple[int, int]) -> float | None:
+    """By what ``K`` must be multiplied, 2 or 0.5, to be of images of this size; None where it may be as it is.
+
+    Cropped images have a principal point beside their middle, too; but one that lies near a quarter of both sides, or
+    near the far corner, is that of an image of half or twice the size.
+
+    Args:
+        K: Intrinsics [px], ``(3, 3)``.
+        size_px: Height and width of the images [px].
+    """
+    matrix = np.asarray(K, dtype=np.float64)
+    place = np.array([matrix[1, 2] / size_px[0], matrix[0, 2] / size_px[1]])
+    for factor in (2.0, 0.5):
+        if (np.abs(place * factor - 0.5) < _NEAR_MIDDLE * min(factor, 1.0)).all():
+            return factor
+    return None
+
+
+def is_off_centre(K: ArrayLike, size_px: tuple[int, int]) -> bool:
+    """Whether the principal point lies a fifth of an image side or more from the middle; arguments as above."""
+    matrix = np.asarray(K, dtype=np.float64)
+    gap = np.array([matrix[1, 2] / size_px[0], matrix[0, 2] / size_px[1]]) - 0.5
+    return bool((np.abs(gap) > _OFF_CENTRE).any())
 
 
 def project(K: ArrayLike, points: ArrayLike) -> Float64:

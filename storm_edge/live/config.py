@@ -49,6 +49,13 @@ class StateMachineConfig(Config):
     propagated_above: float = tuned(0.6, unit="1", low=0.0, high=1.0)
     """Geometric score from which a propagated pose is accepted where the object was never tracked or there is no
     verifier: more than a track needs to go on."""
+    doubted_camera: ScoreThresholds = field(
+        default_factory=lambda: ScoreThresholds(suspect_below=0.65, trust_above=0.7)
+    )
+    """How the geometric scores are read where the intrinsics look like those of another resolution: half a `K` made a
+    wrong thing 0.5 to 0.61, and a right pose mostly has more than 0.7."""
+    doubted_camera_propagated_above: float = tuned(0.75, unit="1", low=0.0, high=1.0)
+    """``propagated_above`` there."""
     propagated_mean_above: float = tuned(0.82, unit="1", low=0.0, high=1.0, record="recovery")
     """Mean of both scores from which a propagated pose is accepted after a loss. Either alone takes wrong places for
     the object: a stone in place of a block had 0.59 by geometry and 0.94 by the network, another thing 0.68 and 0.78.

@@ -21,6 +21,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import check_pose, invert
 from storm_edge.live.arbiter import RecoveryPriority
 from storm_edge.live.batched_group import BatchedGroup
+from storm_edge.live.camera_doubt import doubting
 from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.events import Event, FrameArrived, PoseGiven, PoseScored, ScoreSource
 from storm_edge.live.executor import ActionExecutor, ExecutorParts
@@ -73,6 +74,9 @@ class ObjectSession:
     Args:
         parts: What it is searched, tracked and verified with.
         config: Schedules and thresholds.
+
+    Attributes:
+        is_camera_doubted: Whether its session doubts the intrinsics (`camera_doubt`); a pose must fit better then.
     """
 
     def __init__(self, parts: ObjectParts, config: StormConfig) -> None:
@@ -88,6 +92,8 @@ class ObjectSession:
         # Without a detector the old place is all that can be searched.
         unlimited = replace(config.state_machine, local_search_attempts=None)
         self._machine_config = unlimited if parts.detector is None else config.state_machine
+        self._doubting_config = doubting(self._machine_config)
+        self.is_camera_doubted = False
         self.set_verification_turn(0, 1)
 
     @property
@@ -250,7 +256,8 @@ class ObjectSession:
     def _handle(self, event: Event) -> None:
         """Tell the state machine, and do what it asks for."""
         before = self._state
-        self._state, actions = advance(before, event, self._machine_config)
+        config = self._doubting_config if self.is_camera_doubted else self._machine_config
+        self._state, actions = advance(before, event, config)
         if self._state.track_state is not before.track_state:
             was, now = before.track_state.value, self._state.track_state.value
             _log.info("%s: %s -> %s at frame %d: %s", self.bundle.object_id, was, now, self._state.frame, event)

@@ -23,6 +23,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.batched_group import BatchedGroup, common_group
+from storm_edge.live.camera_doubt import CameraDoubt
 from storm_edge.live.config import StormConfig
 from storm_edge.live.frame_gate import Gate, SkipReason, admit, refuse
 from storm_edge.live.lanes.background import BackgroundLane
@@ -74,6 +75,7 @@ class Session:
         self._turns = RecoveryTurns()
         self._removed_non_finite: Counter[str] = Counter()  # of objects that were removed
         self._is_closed = False
+        self._camera = CameraDoubt()
         self._group: BatchedGroup | None = None
         for item in objects:
             self._check_new(item)
@@ -125,6 +127,11 @@ class Session:
             "recovered": rebuilt,
             "stalls": 0 if self._watchdog is None else self._watchdog.stalls,
         }
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was odd about the camera, a line each, for reports; each was logged as a warning, too."""
+        return list(self._camera.remarks)
 
     def add_object(self, bundle: ObjectBundle) -> ObjectSession:
         """Search for and track one more object from the next frame on.
@@ -235,6 +242,9 @@ class Session:
         with nullcontext() if self._lane is None else self._lane.tracking():
             began = time.perf_counter()
             buffers = self._upload(frame, is_read=initialize is not None)
+            self._camera.look(frame)
+            for item in self._objects:
+                item.is_camera_doubted = self._camera.is_doubted
             upload_ms = (time.perf_counter() - began) * 1e3
             given: dict[int, Track] = {}
             spent_ms: dict[int, dict[str, float]] = {}

@@ -149,6 +149,7 @@ def track_scene(
             init=options.init.value,
             tracker=session.tracker,
             faults=session.faults,
+            remarks=session.remarks,
             skipped_frames=0 if pacer is None else pacer.skipped,
             ended_by=None if reported.fault is None else str(reported.fault),
         )

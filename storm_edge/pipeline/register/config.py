@@ -42,6 +42,51 @@ class PlacementConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaleConfig(Config):
+    """When a mask from outside and a model contradict each other in size. All were set by hand."""
+
+    directions: int = tuned(12, unit="1", low=2, high=360)
+    """Directions in the image along which widths are measured."""
+    stray_percent: float = tuned(1.0, unit="%", low=0.0, high=49.0)
+    """Share of a mask's pixels at either end that is left out of a width."""
+    max_excess: float = tuned(1.5, unit="diameters", low=1.0, high=100.0)
+    """A mask that is wider is of something larger than the model."""
+    usual_width: float = tuned(0.9, unit="diameters", low=0.1, high=1.0)
+    """Width that most views of an object have; what a mask is measured by before there is a pose."""
+    least_share: float = tuned(0.2, unit="diameters", low=0.0, high=1.0)
+    """A mask that is narrower, and neither cut off nor hidden, is of something smaller than the model."""
+    max_posed_excess: float = tuned(1.4, unit="1", low=1.0, high=100.0)
+    """At its pose the model is too small where the mask is so many times as wide, and ..."""
+    max_posed_area: float = tuned(2.5, unit="1", low=1.0, high=1000.0)
+    """... has so many times the area."""
+    min_posed_width: float = tuned(1.5, unit="1", low=1.0, high=100.0)
+    """It may be too large where it is so many times as wide as the mask, ..."""
+    min_posed_area: float = tuned(2.0, unit="1", low=1.0, high=1000.0)
+    """... both together have so many times the mask's area, and ..."""
+    max_contradicted: float = tuned(0.65, unit="1", low=0.0, high=1.0)
+    """... the scene contradicts this share of it. A mask of a small part may end in a wrong pose that is contradicted
+    as well, up to 0.6 on real recordings."""
+    gate: float = tuned(0.06, unit="widths", low=0.0, high=1.0)
+    """Depth differences up to this, of diameter or mask the smaller, are no contradiction; but ..."""
+    min_gate_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
+    """... never less than a depth camera's own error."""
+    border_px: int = tuned(3, unit="px", low=1, high=50)
+    """Beside a mask, so many pixels are its border."""
+    hiding_gap: float = tuned(0.1, unit="widths", low=0.0, high=1.0)
+    """What is nearer than the mask beside it by this hides the object there."""
+    hidden_border: float = tuned(0.1, unit="1", low=0.0, high=1.0)
+    """From this share of the border on the object is hidden in part, and may be larger than its mask."""
+    edge_px: int = tuned(2, unit="px", low=1, high=100)
+    """A mask that comes this near to the image's edge is taken as cut off."""
+    same_scale: float = tuned(1.7, unit="1", low=1.0, high=10.0)
+    """A cause is named where its factor is right but for this one."""
+    plausible_diameter_m: tuple[float, float] = tuned((0.03, 1.5), unit="m", low=0.0, high=100.0)
+    """Diameters that objects mostly have."""
+    plausible_distance_m: tuple[float, float] = tuned((0.15, 6.0), unit="m", low=0.0, high=1000.0)
+    """Distances at which depth cameras mostly see them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegisterConfig(Config):
     """The schedule of a registration. Its presets are `DEFAULT`, `FAST`, `REFINE_FIRST` and `UPSTREAM`."""
 
@@ -74,6 +119,8 @@ class RegisterConfig(Config):
     max_size_factor: float = tuned(30.0, unit="1", low=1.0, high=1000.0)
     """A model that is so many times larger or smaller than what the mask shows is in another unit. A visible part is
     at most the diameter, plus stray depth, and rarely less than a tenth of it."""
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
+    """When a mask from outside contradicts the model's size."""
     stray_depth_percent: float = tuned(10.0, unit="%", low=0.0, high=49.0)
     """Share of a mask's points at either end that is left out, as stray depth, when its size is measured."""
 

@@ -22,6 +22,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.device import WpArray
+from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -30,6 +31,7 @@ from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
 from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, RegistrationStage
+from storm_edge.pipeline.register.mask_scale import MaskScaleCheck
 from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
 from storm_edge.pipeline.register.placement import Placement
 
@@ -87,7 +89,7 @@ class Registrar:
         self._bundle = bundle = item.bundle
         self._config = config
         mesh, d, chunk = item.mesh_lod, item.diameter_m, config.chunk
-        self._device = item.device
+        self._device, self._mesh = item.device, mesh
         # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
         self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
         self._refine: PoseRefiner | None = None
@@ -115,8 +117,24 @@ class Registrar:
         }
 
     def register(self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None) -> Registration:
-        """Do all of `chunks` at once; arguments and errors as there."""
-        return run_to_completion(self.chunks(frame, mask, near=near))
+        """Do all of `chunks` at once, for a mask from outside: it is held against the model's size, too.
+
+        Args:
+            frame: As for `chunks`; so is all else.
+            mask: Object pixels, ``(H, W)`` bool.
+            near: See `chunks`.
+
+        Raises:
+            MaskError: As `chunks`.
+            UnitError: Mask and model differ in size by a factor that nothing explains.
+            CameraError: They do, and the intrinsics are of another resolution.
+        """
+        masked_surface(frame, mask, min_depth_px=self._config.min_depth_px)
+        check = MaskScaleCheck(frame, mask, self._bundle.diameter_m, self._config.scale)
+        check.check_extent()
+        found = run_to_completion(self.chunks(frame, mask, near=near))
+        check.check_pose(render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0])
+        return found
 
     def chunks(
         self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None

@@ -1,0 +1,68 @@
+"""Whether a camera's intrinsics look as if they were of images of another size.
+
+Then every distance across the image is wrong, and a search finds whatever happens to have the size that the object
+seems to have. An image cut out of a larger one looks alike, and there all is right; so what is found is believed
+where it fits better than wrong things do (`doubting`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.geometry.camera import is_off_centre, principal_point_factor
+from storm_edge.live.config import StateMachineConfig
+
+Float64 = NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
+
+
+class CameraDoubt:
+    """What is odd about the camera of a run; the default is the start.
+
+    Attributes:
+        is_doubted: Whether the intrinsics of the newest frame look like those of another resolution.
+        remarks: What was remarked, a line each; at most one per run, which was logged as a warning, too.
+    """
+
+    def __init__(self) -> None:
+        self.is_doubted = False
+        self.remarks: list[str] = []
+        self._camera: tuple[bytes, tuple[int, int]] | None = None
+
+    def look(self, frame: Frame) -> None:
+        """Take note of the intrinsics of a frame; those of the frame before cost nothing."""
+        camera = frame.K.tobytes(), frame.size_px
+        if camera == self._camera:
+            return
+        self._camera = camera
+        remark = camera_remark(frame.K, frame.size_px)
+        if remark is not None and not self.remarks:
+            self.remarks.append(remark)
+            _log.warning("frame %d: %s", frame.index, remark)
+        self.is_doubted = principal_point_factor(frame.K, frame.size_px) is not None
+
+
+
+def camera_remark(K: Float64, size_px: tuple[int, int]) -> str | None:
+    """What is odd about intrinsics ``(3, 3)`` of images of a height and width [px], in a line; None if nothing is."""
+    if not is_off_centre(K, size_px):
+        return None
+    factor = principal_point_factor(K, size_px)
+    height, width = size_px
+    guess = "" if factor is None else f" (multiply its first two rows by {factor:g})"
+    return (
+        f"K has cx, cy = {K[0, 2]:.1f}, {K[1, 2]:.1f} px, far from the middle {(width - 1) / 2:.1f}, "
+        f"{(height - 1) / 2:.1f} of images of {width}x{height}: is it of another resolution{guess}? "
+        "Only images cut out of larger ones have that"
+    )
+
+
+def doubting(config: StateMachineConfig) -> StateMachineConfig:
+    """The same rules where the intrinsics are in doubt: only what fits well is believed."""
+    return replace(config, geometry=config.doubted_camera, propagated_above=config.doubted_camera_propagated_above)
