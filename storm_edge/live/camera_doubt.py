@@ -48,7 +48,6 @@ class CameraDoubt:
         self.is_doubted = principal_point_factor(frame.K, frame.size_px) is not None
 
 
-
 def camera_remark(K: Float64, size_px: tuple[int, int]) -> str | None:
     """What is odd about intrinsics ``(3, 3)`` of images of a height and width [px], in a line; None if nothing is."""
     if not is_off_centre(K, size_px):

@@ -6,11 +6,14 @@ says why it ended.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
@@ -23,9 +26,10 @@ from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.session import Session
-from storm_edge.live.track_report import Track
+from storm_edge.live.track_report import Track, TrackState
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.pipeline.register.scale_cause import unusual_scale
 from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
 from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
@@ -33,6 +37,8 @@ from storm_edge.replay.pose_log import POSES, PoseLog
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 
 BOP_RESULTS = "bop_results.csv"
+
+_log = logging.getLogger(__name__)
 
 OnHang = Callable[[RunFault], None]
 Followed = tuple[Frame, list[Track]]
@@ -149,7 +155,7 @@ def track_scene(
             init=options.init.value,
             tracker=session.tracker,
             faults=session.faults,
-            remarks=session.remarks,
+            remarks=[*session.remarks, *_scale_remarks(reported, bundles, options.config)],
             skipped_frames=0 if pacer is None else pacer.skipped,
             ended_by=None if reported.fault is None else str(reported.fault),
         )
@@ -168,6 +174,7 @@ class _Reported:
     def __init__(self) -> None:
         self.tracks: list[Track] = []
         self.fault: StormEdgeError | None = None
+        self.last_frame: Frame | None = None
 
     def of(self, followed: Iterator[Followed]) -> Iterator[Followed]:
         """The same frames and tracks, kept; a fault that ends the run ends the iteration, and is kept.
@@ -178,11 +185,29 @@ class _Reported:
         try:
             for frame, found in followed:
                 self.tracks += found
+                self.last_frame = frame
                 yield frame, found
         except StormEdgeError as fault:
             if not isinstance(fault, RunFault) and all(track.T_cam_obj is None for track in self.tracks):
                 raise
             self.fault = fault
+
+
+def _scale_remarks(reported: _Reported, bundles: Sequence[ObjectBundle], config: StormConfig) -> list[str]:
+    """What may be wrong with the scale of objects that were never tracked, a line each; logged, too."""
+    frame = reported.last_frame
+    if frame is None:
+        return []
+    readings = frame.depth_m[frame.depth_m > 0.0]
+    tracked = {track.object_id for track in reported.tracks if track.state is TrackState.TRACKING}
+    remarks = []
+    for bundle in bundles:
+        if bundle.object_id not in tracked and len(readings):
+            guess = unusual_scale(bundle.diameter_m, float(np.median(readings)), config.register.scale)
+            if guess is not None:
+                remarks.append(f"{bundle.object_id} was never tracked: {guess}")
+                _log.warning("%s", remarks[-1])
+    return remarks
 
 
 def _write_poses(

@@ -29,6 +29,8 @@ _SCALES = {
     1000.0: "metres read as millimetres: --unit m",
 }  # fixed: by what a model is multiplied that was read in a wrong unit, and how that comes about
 
+_HALVES = (0.5, 2.0)  # fixed: those that are no unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleCause:
@@ -74,9 +76,37 @@ def likely_cause(
         return ScaleCause(remedy=model, is_camera=False)
     if is_depth and not is_model:
         return ScaleCause(remedy=depth, is_camera=False)
-    camera = f", or correct K: fx and fy {_number(scale)} times as large" if scale in (0.5, 2.0) else ""
+    camera = f", or correct K: fx and fy {_number(scale)} times as large" if scale in _HALVES else ""
     return ScaleCause(remedy=f"{model}, or {depth}{camera}", is_camera=False)
 
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if value < 1000.0 else f"{value:.0f}"
+
+
+def unusual_scale(diameter_m: float, distance_m: float, config: ScaleConfig) -> str | None:
+    """What may be wrong with the scale where an object was never found: a guess by usual sizes alone.
+
+    Args:
+        diameter_m: Diameter of the model [m].
+        distance_m: Median depth of the scene [m].
+        config: What is plausible.
+
+    Returns:
+        A line for people; None where model and scene have usual sizes.
+    """
+    units = {scale: how for scale, how in _SCALES.items() if scale not in _HALVES}
+    low_m, high_m = config.plausible_diameter_m
+    if not low_m <= diameter_m <= high_m:
+        fitting = [scale for scale in units if low_m <= diameter_m * scale <= high_m]
+        names = " or ".join(f"{_number(scale)} ({units[scale]})" for scale in fitting)
+        usual = f"it would have a usual size multiplied by {names}" if fitting else "check its unit"
+        return f"its model is {diameter_m:.3g} m across; {usual}"
+    near_m, far_m = config.plausible_distance_m
+    if not near_m <= distance_m <= far_m:
+        factors = [_number(1.0 / scale) for scale in units if near_m <= distance_m / scale <= far_m]
+        if not factors:
+            return f"half of the scene is nearer than {distance_m:.3g} m; check depth_scale"
+        names = " or ".join(factors)
+        return f"half of the scene is nearer than {distance_m:.3g} m; usual were depth (depth_scale) times {names}"
+    return None
