@@ -23,14 +23,22 @@ from storm_edge.config.tree import differences
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.environment import command_line, machine, versions
 from storm_edge.errors import OutputError, mismatch
-from storm_edge.files import atomic_folder
 from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import MachineProfile
 from storm_edge.percentiles import first_and_last, percentiles
+from storm_edge.result_folder import atomic_folder
+from storm_edge.result_kind import MADE_BY, ResultKind
 
 BENCH = "bench.json"
 PLOT = "bench.png"
 FORMAT = 1
+BENCHMARK = ResultKind(
+    command="storm-edge bench",
+    marker=BENCH,
+    keys=frozenset({"format", "date", "command", "mode", "machine", "versions", "phases"}),
+    names=frozenset({PLOT}),
+)
+"""Of `bench run`."""
 
 
 def make_record(
@@ -52,6 +60,7 @@ def make_record(
     before, after = board
     record = {
         "format": FORMAT,
+        MADE_BY: BENCHMARK.made_by,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command_line("storm-edge", arguments),
         "mode": plan.mode.value,
@@ -111,14 +120,19 @@ def phase_statistics(samples_ms: Mapping[str, Sequence[float]]) -> dict[str, dic
     return stages
 
 
-def write_bench(out: Path, record: Mapping[str, Any]) -> None:
+def write_bench(out: Path, record: Mapping[str, Any], *, force: bool = False) -> None:
     """Write `bench.json` and `bench.png` into folder ``out``, which appears when both are written.
+
+    Args:
+        out: The folder.
+        record: What `make_record` gave.
+        force: Whether files that are not ours may lie beside them.
 
     Raises:
         OutputError: The folder is something else than an older result, or cannot be written.
     """
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    with atomic_folder(out, marker=BENCH) as folder:
+    with atomic_folder(out, BENCHMARK, force=force) as folder:
         try:
             (folder / BENCH).write_text(text, encoding="utf-8")
             plot_record(folder / PLOT, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +15,16 @@ from storm_edge.bop.images import mask_path, write_mask, write_png
 from storm_edge.bop.json_file import MM_PER_M, write_json
 from storm_edge.bop.labels import GroundTruth, label_info
 from storm_edge.errors import OutputError, mismatch
-from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.symmetry import ContinuousSymmetry
 from storm_edge.objects.ply import write_ply
+from storm_edge.result_folder import atomic_folder
+from storm_edge.result_kind import ResultKind
 
 BoolImage = NDArray[np.bool_]
+
+_SCENE = ResultKind(command="storm-edge", marker="scene_camera.json", keys=frozenset())
 
 
 class BopWriter:
@@ -45,8 +49,8 @@ class BopWriter:
         """
         self.path = Path(path)
         self._depth_scale = depth_scale
-        # Whole or not at all; `__enter__` refuses an existing path, so no marker is ever looked for.
-        self._whole = atomic_folder(self.path, marker="scene_camera.json")
+        # Whole or not at all; `__enter__` refuses an existing path, so no older one is ever looked for.
+        self._whole = atomic_folder(self.path, _SCENE)
         self._partial = self.path
         self._cameras: dict[str, Any] = {}
         self._labels: dict[str, Any] = {}
@@ -139,3 +143,25 @@ class BopWriter:
                 for symmetry in symmetries_continuous
             ]
         self._models[str(object_id)] = entry
+
+
+def written_files(path: Path) -> list[str]:
+    """Files of a scene folder that `BopWriter` left, relative to it: what its own JSON files name, and those.
+
+    Where these are missing or were changed it may be fewer; whether each is there is left open.
+    """
+    names = ["scene_camera.json", "scene_gt.json", "scene_gt_info.json", "models/models_info.json"]
+    cameras, labels, _, models = (_entries(path / name) for name in names)
+    for frame in filter(str.isdecimal, cameras):
+        names += [f"{kind}/{int(frame):06d}.png" for kind in ("rgb", "depth")]
+        for index in range(len(labels.get(frame) or ())):
+            names += [mask_path(Path(), kind, int(frame), index).as_posix() for kind in ("mask", "mask_visib")]
+    return names + [f"models/obj_{int(number):06d}.ply" for number in filter(str.isdecimal, models)]
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -73,6 +73,7 @@ def collect(
     out: Path,
     *,
     most: int = MOST_ROWS,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
     """Run over recordings and write a set.
@@ -82,6 +83,7 @@ def collect(
         networks: The bundle to calibrate, in FP32.
         out: Folder of the set.
         most: Rows kept of each graph.
+        force: Whether files that are not ours may lie beside the set.
         progress: Called with objects done and in all.
 
     Raises:
@@ -108,7 +110,7 @@ def collect(
         raise InputError(mismatch("calibration", f"{total} objects, none registered", "at least one", remedy))
     rows, sources = recorder.rows(most=most)
     hashes = {graph: networks.networks[graph].sha256 for graph in rows}
-    return write_set(out, bundle=networks.name, rows=rows, sources=sources, onnx_sha256=hashes)
+    return write_set(out, bundle=networks.name, rows=rows, sources=sources, onnx_sha256=hashes, force=force)
 
 
 class _ObjectRun:

@@ -10,7 +10,7 @@ A set belongs to the bundle it was captured with, by the hashes of its FP32 grap
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,9 @@ from pydantic import Field, ValidationError
 
 from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import EngineError, InputError, mismatch
-from storm_edge.files import atomic_folder, sha256
+from storm_edge.files import sha256
+from storm_edge.result_folder import atomic_folder
+from storm_edge.result_kind import ResultKind
 from storm_edge.strict_model import StrictModel
 
 MANIFEST = "manifest.json"
@@ -58,8 +60,26 @@ class _GraphEntry(StrictModel):
 
 class _Manifest(StrictModel):
     format: Literal[1]
+    made_by: str | None = None
     bundle: str
     graphs: dict[str, _GraphEntry]
+
+
+def _rows_files(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """Files of rows that a manifest names."""
+    graphs = content.get("graphs")
+    for entry in graphs.values() if isinstance(graphs, dict) else ():
+        if isinstance(entry, dict) and isinstance(file := entry.get("file"), str):
+            yield file
+
+
+CALIBRATION = ResultKind(
+    command="storm-edge calib collect",
+    marker=MANIFEST,
+    keys=frozenset({"format", "bundle", "graphs"}),
+    listed=_rows_files,
+)
+"""Of `calib collect`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +135,7 @@ def write_set(
     rows: Mapping[str, Tensors],
     sources: Mapping[str, Sequence[RowSource]],
     onnx_sha256: Mapping[str, str],
+    force: bool = False,
 ) -> CalibrationSet:
     """Write a set whole or not at all.
 
@@ -124,12 +145,13 @@ def write_set(
         rows: Inputs by graph and name, the first axis counts rows.
         sources: Of every row, by graph.
         onnx_sha256: Of the FP32 graphs.
+        force: Whether files that are not ours may lie beside it.
 
     Raises:
         InputError: A tensor is empty, not finite, constant, or noise.
         OutputError: The folder cannot be written.
     """
-    with atomic_folder(out, marker=MANIFEST) as folder:
+    with atomic_folder(out, CALIBRATION, force=force) as folder:
         graphs = {}
         for graph, arrays in rows.items():
             check_rows(arrays, what=graph)
@@ -143,7 +165,7 @@ def write_set(
                 shapes={name: array.shape for name, array in arrays.items()},
                 sources=tuple(sources[graph]),
             )
-        manifest = _Manifest(format=1, bundle=bundle, graphs=graphs)
+        manifest = _Manifest(format=1, made_by=CALIBRATION.made_by, bundle=bundle, graphs=graphs)
         (folder / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=1) + "\n", encoding="utf-8")
     return load_set(out)
 

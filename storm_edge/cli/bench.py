@@ -17,9 +17,9 @@ from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.inputs import open_networks, open_object, open_scene
-from storm_edge.cli.options import NANO, NO_NETWORKS, LabelsOption, SetOption, TrackerOption, UnitOption
+from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption, LabelsOption, SetOption, TrackerOption, UnitOption
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.files import check_replaceable
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.bench.plan import BenchPlan
@@ -88,6 +88,7 @@ class BenchOptions:
     tracker: TrackerOption = None
     settings: SetOption = None
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False
+    force: ForceOption = False
 
     def with_profile(self, machine: MachineProfile) -> BenchOptions:
         """With what was not given from the profile."""
@@ -106,13 +107,15 @@ class BenchOptions:
 def run(options: BenchOptions) -> None:
     """Latency per stage and end to end, memory, and the state of the board, checked to be of right poses."""
     from storm_edge.bench.board import read_board
-    from storm_edge.bench.report import BENCH, PLOT, make_record, write_bench
+    from storm_edge.bench.report import BENCH, BENCHMARK, PLOT, make_record, write_bench
     from storm_edge.bench.runner import run_bench
     from storm_edge.bench.tables import bench_sentences, bench_table
     from storm_edge.live.profile import check_camera
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(options.out, marker=BENCH)
+    check_replaceable(
+        options.out, BENCHMARK, force=options.force, inputs=[options.scene, options.thing, options.profile]
+    )
     machine = None if options.profile is None else _profile(options.profile, options.settings or [])
     options = options if machine is None else options.with_profile(machine)
     plan = _plan(options, machine)
@@ -125,7 +128,7 @@ def run(options: BenchOptions) -> None:
         done = run_bench(recording, item, networks, plan, progress=lambda n, of: report("bench", n / of))
         after = read_board()
     record = make_record(done, board=(before, after), arguments=sys.argv[1:], profile=machine)
-    write_bench(options.out, record)
+    write_bench(options.out, record, force=options.force)
     if options.as_json:
         typer.echo(json.dumps(record, indent=1))
         return

@@ -9,7 +9,7 @@ import typer
 
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.inputs import open_object, open_scene
-from storm_edge.cli.options import NANO, UnitOption
+from storm_edge.cli.options import NANO, ForceOption, UnitOption
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
@@ -35,21 +35,22 @@ def collect(
     synthetic: Annotated[int, typer.Option(min=0, help="Generated recordings to run over as well.")] = 0,
     bundle: Annotated[str, typer.Option(help="Network bundle to calibrate, in FP32: a name or a folder.")] = NANO,
     rows: Annotated[int, typer.Option(min=1, help="Rows kept of each graph.")] = 128,
+    force: ForceOption = False,
 ) -> None:
     """Run the pipeline over recordings and keep what reaches the engines."""
     from storm_edge.calib.collect import CalibrationRecording
     from storm_edge.calib.collect import collect as run
-    from storm_edge.calib.sets import MANIFEST
+    from storm_edge.calib.sets import CALIBRATION
     from storm_edge.calib.synthetic import synthetic_recordings
     from storm_edge.engines.bundle import NetworkBundle
-    from storm_edge.files import check_replaceable
+    from storm_edge.result_folder import check_replaceable
 
     if not scenes and not synthetic:
         remedy = "give BOP scenes with --object, or --synthetic 16"
         raise ConfigError(mismatch("calib collect", "no recording", "some to run over", remedy))
     if scenes and not objects:
         raise ConfigError(mismatch("--object", "nothing", "the objects of the scenes", "name them"))
-    check_replaceable(out, marker=MANIFEST)
+    check_replaceable(out, CALIBRATION, force=force, inputs=[*(scenes or []), *(objects or [])])
     networks = NetworkBundle.load(bundle)
     with progress_bars() as report:
         given: list[CalibrationRecording] = []
@@ -64,6 +65,7 @@ def collect(
                 networks,
                 out,
                 most=rows,
+                force=force,
                 progress=lambda done, total: report("collect", done / total),
             )
     for graph in sorted(found.onnx_sha256):

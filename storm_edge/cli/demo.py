@@ -16,8 +16,16 @@ from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import print_table, progress_bars
 from storm_edge.cli.inputs import open_networks
-from storm_edge.cli.options import NANO, BackendOption, BundleOption, DeviceOption, EnginesOption, SetOption
-from storm_edge.files import check_replaceable
+from storm_edge.cli.options import (
+    NANO,
+    BackendOption,
+    BundleOption,
+    DeviceOption,
+    EnginesOption,
+    ForceOption,
+    SetOption,
+)
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,10 +35,6 @@ if TYPE_CHECKING:
     from storm_edge.live.track_report import Track
     from storm_edge.objects.bundle import ObjectBundle
 
-PLOT = "plot.png"
-SCENE = "scene"
-"""Folder of the recording, the model in it."""
-
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.")] = Path("out"),
@@ -39,6 +43,7 @@ def command(
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINE_FOLDER,
     settings: SetOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Render a recording of a mug that is moved and hidden, find and track it, and show how well that went."""
     from storm_edge.bop.scene import BopScene
@@ -46,11 +51,11 @@ def command(
     from storm_edge.objects.onboard import onboard
     from storm_edge.replay.drawing.plots import plot_run
     from storm_edge.replay.drawing.run_images import SHEET, VIDEO
-    from storm_edge.replay.summary import SUMMARY
+    from storm_edge.replay.result_kinds import DEMO, PLOT, SCENE
     from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
     from storm_edge.synthetic.demo import write_demo
 
-    check_replaceable(out, marker=SUMMARY)
+    check_replaceable(out, DEMO, force=force)
     config = open_config(None, settings)
     require_device(device)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
@@ -80,7 +85,7 @@ def command(
             [thing],
             networks,
             out,
-            TrackSceneOptions(init=Init.AUTO, device=device, config=config),
+            TrackSceneOptions(init=Init.AUTO, device=device, config=config, kind=DEMO, force=force),
             hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), finish=finish),
         )
     print_table(_table(run.tracks, evaluations))
@@ -92,6 +97,8 @@ def command(
 
 def _next_commands(out: Path, model: str) -> list[str]:
     """The three commands that do by hand what the demo did, to be typed as they are; results beside ``out``."""
+    from storm_edge.replay.result_kinds import SCENE
+
     scene, thing, result, report = out / SCENE, out.parent / "mug", out.parent / "result", out.parent / "report"
     options = (
         ("onboard", scene / "models" / model, "--unit", "mm", "--out", thing),

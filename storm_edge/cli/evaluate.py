@@ -10,8 +10,8 @@ import typer
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import print_table, progress_bars, say
 from storm_edge.cli.inputs import open_object, open_scene
-from storm_edge.cli.options import CameraOption, LabelsOption, ObjectsOption, UnitOption
-from storm_edge.files import check_replaceable
+from storm_edge.cli.options import CameraOption, ForceOption, LabelsOption, ObjectsOption, UnitOption
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.evaluate.pose_evaluation import PoseEvaluation
@@ -35,14 +35,15 @@ def masks(
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
+    force: ForceOption = False,
 ) -> None:
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
     from storm_edge.evaluate.mask_results import evaluate_mask_scene, read_mask_results
     from storm_edge.evaluate.masks import score_masks
-    from storm_edge.evaluate.report import REPORT, mask_tables, write_report
+    from storm_edge.evaluate.report import MASK_REPORT, mask_tables, write_report
     from storm_edge.evaluate.scene_match import check_run
 
-    check_replaceable(out, marker=REPORT)
+    check_replaceable(out, MASK_REPORT, force=force, inputs=[predictions, scene, *objects])
     found = read_mask_results(predictions)
     recording = open_scene(scene, labels, camera)
     check_run(predictions, recording)
@@ -50,7 +51,8 @@ def masks(
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
         judged = evaluate_mask_scene(recording, found, bundles, progress=lambda done, of: report("judge", done / of))
     scores = score_masks(judged.evaluations)
-    write_report(out, {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.evaluations})
+    content = {"scores": scores, "unjudged_frames": judged.unjudged_frames, "images": judged.evaluations}
+    write_report(out, content, MASK_REPORT, force=force)
     for table in mask_tables(scores, title=f"{scene.name}: answers judged: {len(judged.evaluations)}"):
         print_table(table)
     if judged.unjudged_frames:
@@ -66,14 +68,16 @@ def poses(
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
+    force: ForceOption = False,
 ) -> None:
     """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
     from storm_edge.evaluate.poses import score_poses
-    from storm_edge.evaluate.report import score_tables, write_report
+    from storm_edge.evaluate.report import POSE_REPORT, score_tables, write_report
 
-    evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
+    check_replaceable(out, POSE_REPORT, force=force, inputs=[predictions, scene, *objects])
+    evaluations = _judge(predictions, scene, objects, (labels, camera), unit)
     scores = score_poses(evaluations)
-    write_report(out, {"scores": scores, "labels": evaluations})
+    write_report(out, {"scores": scores, "labels": evaluations}, POSE_REPORT, force=force)
     for table in score_tables(scores, title=f"{scene.name}: {len(evaluations)} labels"):
         print_table(table)
 
@@ -87,15 +91,17 @@ def tracking(
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
+    force: ForceOption = False,
 ) -> None:
     """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
-    from storm_edge.evaluate.report import score_tables, write_report
+    from storm_edge.evaluate.report import TRACKING_REPORT, score_tables, write_report
     from storm_edge.evaluate.tracking import report_tracking
 
-    evaluations = _judge(predictions, scene, objects, out, (labels, camera), unit)
+    check_replaceable(out, TRACKING_REPORT, force=force, inputs=[predictions, scene, *objects])
+    evaluations = _judge(predictions, scene, objects, (labels, camera), unit)
     names = list(dict.fromkeys(j.object_id for j in evaluations))
     reports = [report_tracking([j for j in evaluations if j.object_id == name]) for name in names]
-    write_report(out, {"objects": reports, "labels": evaluations})
+    write_report(out, {"objects": reports, "labels": evaluations}, TRACKING_REPORT, force=force)
     for report in reports:
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"
         for table in score_tables([report.judged, *report.classes], title=title):
@@ -108,16 +114,13 @@ def _judge(
     predictions: Path,
     scene: Path,
     objects: list[Path],
-    out: Path,
     files: tuple[str | None, str | None],
     unit: LengthUnit | None,
 ) -> list[PoseEvaluation]:
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
-    from storm_edge.evaluate.report import REPORT
     from storm_edge.evaluate.scene_match import check_run
 
-    check_replaceable(out, marker=REPORT)
     found = read_predictions(predictions)
     recording = open_scene(scene, *files)
     check_run(predictions, recording)

@@ -11,9 +11,9 @@ from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.description import OPTION, encoded
 from storm_edge.cli.inputs import MODELS_INFO, NO_SYMMETRY, make_object
-from storm_edge.cli.options import NANO, NO_NETWORKS
+from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.files import check_replaceable
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +55,13 @@ def command(
     text_encoder: Annotated[
         str | None, typer.Option(help="module:function that turns the description into a vector.")
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, template embeddings."""
-    from storm_edge.objects.bundle_files import DESCRIPTION
+    from storm_edge.objects.bundle_files import OBJECT
     from storm_edge.pipeline.segment.template_cache import make_template_embedding
 
-    check_replaceable(out, marker=DESCRIPTION)
+    check_replaceable(out, OBJECT, force=force, inputs=[model])
     segmenters = _segmenters(bundles)
     context = _context(description, text_encoder, list(segmenters.values()))
     with progress_bars() as report:
@@ -72,7 +73,7 @@ def command(
             embeddings.append(
                 make_template_embedding(segmenter, bundle, name=name, context=context if takes else None)
             )
-    bundle.save(out, embeddings=embeddings)
+    bundle.save(out, embeddings=embeddings, force=force)
     embedded = f", embedded by {', '.join(segmenters)}" if segmenters else ""
     typer.echo(
         f"{out}: object {bundle.object_id}, diameter {bundle.diameter_m * 1e3:.1f} mm,"

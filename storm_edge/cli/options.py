@@ -54,6 +54,14 @@ TrackerOption = Annotated[
         show_default=False,
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Write to a folder with other files, too. They are kept: only what an older result of this command left "
+        "is replaced.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -20,6 +20,7 @@ from storm_edge.cli.options import (
     ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
+    ForceOption,
     ObjectsOption,
     Sam2Option,
     SceneArgument,
@@ -27,7 +28,7 @@ from storm_edge.cli.options import (
     UnitOption,
 )
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.files import check_replaceable
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.replay.segment_scene import SegmentRun
@@ -58,6 +59,7 @@ def command(
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Find objects in the images of a scene by their models alone, and leave their masks."""
     from storm_edge.engines.contract import EngineOptions
@@ -65,11 +67,11 @@ def command(
     from storm_edge.pipeline.segment.config import Source
     from storm_edge.pipeline.segment.segmenter import Segmenter
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
+    from storm_edge.replay.result_kinds import SEGMENT
     from storm_edge.replay.segment_scene import SegmentSceneOptions, segment_scene
-    from storm_edge.replay.summary import SUMMARY
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(out, marker=SUMMARY)
+    check_replaceable(out, SEGMENT, force=force, inputs=[scene, *objects, profile])
     tree = open_config(profile, settings)
     require_device(device)
     recording = open_scene(scene, LABELS, camera)
@@ -104,6 +106,7 @@ def command(
                 every=every,
                 device=device,
                 pictures=pictures,
+                force=force,
             ),
             networks=networks,
             progress=lambda done, total: report("segment", done / total),

@@ -20,6 +20,7 @@ from storm_edge.cli.options import (
     ConfigOfProfileOption,
     DeviceOption,
     EnginesOption,
+    ForceOption,
     LabelsOption,
     ObjectsOption,
     Sam2Option,
@@ -28,7 +29,7 @@ from storm_edge.cli.options import (
     TrackerOption,
     UnitOption,
 )
-from storm_edge.files import check_replaceable
+from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
     from storm_edge.replay.track_scene import SceneRun
@@ -64,15 +65,16 @@ def command(
     ] = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
-    from storm_edge.replay.summary import SUMMARY
+    from storm_edge.replay.result_kinds import TRACK
     from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(out, marker=SUMMARY)
+    check_replaceable(out, TRACK, force=force, inputs=[scene, *objects, profile])
     config = open_config(profile, settings)
     if tracker is not None:
         config = replace(config, session=replace(config.session, tracker=tracker))
@@ -94,6 +96,7 @@ def command(
                 pictures=pictures,
                 rate_hz=NOMINAL_HZ if rate is None else rate,
                 paced=rate is not None,
+                force=force,
             ),
             hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now),
             paths=objects,

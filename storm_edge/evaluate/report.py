@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.evaluate.masks import MaskScore
 from storm_edge.evaluate.poses import Score
-from storm_edge.files import atomic_folder
+from storm_edge.result_folder import atomic_folder
+from storm_edge.result_kind import MADE_BY, ResultKind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,16 +23,30 @@ _COLUMNS = 3  # scores beside each other in 80 columns of text
 
 AnyScore = TypeVar("AnyScore", Score, MaskScore)
 _Row = tuple[str, Callable[[AnyScore], str]]
+MASK_REPORT = ResultKind(
+    command="storm-edge eval masks", marker=REPORT, keys=frozenset({"scores", "unjudged_frames", "images"})
+)
+"""Of `eval masks`."""
+POSE_REPORT = ResultKind(command="storm-edge eval poses", marker=REPORT, keys=frozenset({"scores", "labels"}))
+"""Of `eval poses`."""
+TRACKING_REPORT = ResultKind(command="storm-edge eval tracking", marker=REPORT, keys=frozenset({"objects", "labels"}))
+"""Of `eval tracking`."""
 
 
-def write_report(path: Path | str, content: Mapping[str, Any]) -> None:
+def write_report(path: Path | str, content: Mapping[str, Any], kind: ResultKind, *, force: bool = False) -> None:
     """Write ``report.json`` into folder ``path``; dataclasses become objects, infinite and NaN become null.
+
+    Args:
+        path: The folder.
+        content: What the report says.
+        kind: Which command's report it is.
+        force: Whether files that are not ours may lie beside it.
 
     Raises:
         OutputError: The folder is something else than an older report, or cannot be written.
     """
-    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
-    with atomic_folder(path, marker=REPORT) as folder:
+    text = json.dumps(_plain({MADE_BY: kind.made_by, **content}), indent=2, allow_nan=False) + "\n"
+    with atomic_folder(path, kind, force=force) as folder:
         try:
             (folder / REPORT).write_text(text, encoding="utf-8")
         except OSError as error:

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from storm_edge.choices import Precision
+from storm_edge.engines.manifest import MANIFEST
 from storm_edge.export.compare import OutputDrift
 from storm_edge.export.int8_layers import LayerChoice
 from storm_edge.export.task_metrics import TaskMetric
+from storm_edge.result_kind import MADE_BY, ResultKind
 
 REPORT = "report.json"
 PAGE = "report.html"
 CARD = "MODEL_CARD.md"
+_FOLDERS = frozenset(precision.folder for precision in Precision)
+
+
+def _exported(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """Graphs and recipes of the networks that a report is about, in every precision."""
+    networks = content.get("networks")
+    for network in networks if isinstance(networks, list) else []:
+        if not isinstance(network, dict):
+            continue
+        yield f"recipes/{network.get('network')}.json"
+        graphs = network.get("graphs")
+        for graph in graphs if isinstance(graphs, list) else []:
+            if isinstance(graph, dict):
+                yield from (str(Path(precision) / f"{graph.get('graph')}.onnx") for precision in _FOLDERS)
+
+
+EXPORT = ResultKind(
+    command="storm-edge export",
+    marker=REPORT,  # a manifest may be a user's own, for networks of another source
+    keys=frozenset({"name", "calibration", "networks"}),
+    names=frozenset({PAGE, CARD, *(str(Path(precision) / MANIFEST) for precision in _FOLDERS)}),
+    folders=_FOLDERS | {"recipes"},
+    listed=_exported,
+)
+"""Of `export`."""
+FAILED_EXPORT = ResultKind(command=EXPORT.command, marker=REPORT, keys=EXPORT.keys, names=frozenset({PAGE}))
+"""The report on an export whose gates failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,4 +120,4 @@ class ExportReport:
 
 def as_json(report: ExportReport) -> str:
     """The report as it is written."""
-    return json.dumps(asdict(report), indent=2) + "\n"
+    return json.dumps({MADE_BY: EXPORT.made_by, **asdict(report)}, indent=2) + "\n"

@@ -23,16 +23,16 @@ from storm_edge.calib.sets import CalibrationSet, Tensors
 from storm_edge.choices import Precision
 from storm_edge.engines.contract import Engine
 from storm_edge.engines.exported_graphs import GraphExport, GraphFile, NetworkExport, write_network_export
-from storm_edge.engines.manifest import MANIFEST, FileConventions, file_sha256, write_manifest
+from storm_edge.engines.manifest import FileConventions, file_sha256, write_manifest
 from storm_edge.errors import ConfigError, EngineError, mismatch
 from storm_edge.export.graph_engines import REDUCED, open_graphs, varies
 from storm_edge.export.recipe import Recipe
 from storm_edge.export.reduce import Progress, Reducer, describe, gates_of, tensor_failure
 from storm_edge.export.report import write_report
-from storm_edge.export.results import PAGE, REPORT, ExportReport, GraphReport, NetworkReport
+from storm_edge.export.results import EXPORT, FAILED_EXPORT, PAGE, REPORT, ExportReport, GraphReport, NetworkReport
 from storm_edge.export.sources import make_fp32
 from storm_edge.export.task_metrics import TaskMetric, make_task
-from storm_edge.files import atomic_folder
+from storm_edge.result_folder import atomic_folder, check_replaceable
 
 _SIZE_PX, _PRESET = 80, "default"  # of bundles whose recipes say nothing about crops
 
@@ -47,6 +47,8 @@ class ExportOptions:
     """Pairs, crops or images that a network is compared on, about."""
     tensors_only: bool = False
     """Whether outputs alone are compared, as is done for random weights anyway; for trying graphs."""
+    force: bool = False
+    """Whether files that are not ours may lie beside the bundle."""
 
 
 def export_bundle(
@@ -76,19 +78,18 @@ def export_bundle(
     """
     _check_together(recipes)
     report = progress or (lambda stage, share: None)
-    failed = out.parent / f"{out.name}.failed"
-    with atomic_folder(out, marker=MANIFEST) as folder:
+    failed = out.with_name(f"{out.name}.failed")
+    check_replaceable(failed, FAILED_EXPORT)
+    settings = options or ExportOptions()
+    with atomic_folder(out, EXPORT, force=settings.force) as folder:
         with tempfile.TemporaryDirectory() as work:
-            networks = [
-                _export_one(recipe, folder, Path(work), calibration, options or ExportOptions(), report)
-                for recipe in recipes
-            ]
+            networks = [_export_one(recipe, folder, Path(work), calibration, settings, report) for recipe in recipes]
         result = ExportReport(
             name=name, calibration=calibration.sha256 if calibration else None, networks=tuple(networks)
         )
         write_report(folder, result)
         if result.failures:
-            with atomic_folder(failed, marker=REPORT) as kept:
+            with atomic_folder(failed, FAILED_EXPORT) as kept:
                 for file in (REPORT, PAGE):
                     shutil.copyfile(folder / file, kept / file)
             expected = "every gate to pass"

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from storm_edge import __version__
 from storm_edge.errors import ObjectBundleError, OutputError, mismatch
-from storm_edge.files import atomic_folder, sha256
+from storm_edge.files import sha256
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.bundle_files import (
     ARRAYS,
     DESCRIPTION,
     EMBEDDINGS,
+    OBJECT,
     ONBOARD_AGAIN,
     SCHEMA,
     Description,
@@ -37,6 +38,7 @@ from storm_edge.objects.bundle_files import (
     embedding_file,
 )
 from storm_edge.objects.viewpoints import SparseViewpoints
+from storm_edge.result_folder import atomic_folder
 
 Float64 = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -84,12 +86,13 @@ class ObjectBundle:
         """The number in a name such as ``obj_000005``, else None."""
         return number_in(self.object_id)
 
-    def save(self, path: Path | str, *, embeddings: Sequence[StoredEmbedding] = ()) -> None:
+    def save(self, path: Path | str, *, embeddings: Sequence[StoredEmbedding] = (), force: bool = False) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.
 
         Args:
             path: The folder.
             embeddings: Template embeddings of the object, one per network.
+            force: Whether files that are not ours may lie beside it.
 
         Raises:
             OutputError: The folder is something else, or cannot be written.
@@ -120,7 +123,7 @@ class ObjectBundle:
             ],
             storm_edge=__version__,
         )
-        with atomic_folder(path, marker=DESCRIPTION) as folder:
+        with atomic_folder(path, OBJECT, force=force) as folder:
             try:
                 (folder / ARRAYS).write_bytes(data)
                 if embeddings:

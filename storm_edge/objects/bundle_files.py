@@ -6,14 +6,16 @@ what is in them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.errors import ObjectBundleError, mismatch
 from storm_edge.files import sha256
+from storm_edge.result_kind import ResultKind
 
 SCHEMA: Literal[1] = 1
 DESCRIPTION = "object.json"
@@ -23,6 +25,7 @@ ARRAYS = "arrays.npz"
 EMBEDDINGS = "embeddings"
 """Folder of the template embeddings."""
 _OLD_EMBEDDINGS = "looks"
+_FORMAT: Literal["storm-edge object"] = "storm-edge object"
 ONBOARD_AGAIN = "run `storm-edge onboard` on the model again"
 
 
@@ -74,6 +77,31 @@ class Description(BaseModel):
     embeddings: list[EmbeddingFile] = Field([], validation_alias=AliasChoices("embeddings", "looks"))
     """Template embeddings; bundles made before 0.2 call them ``looks``."""
     storm_edge: str
+
+
+def _embedded(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """Files of template embeddings that an `object.json` names."""
+    for key in (EMBEDDINGS, _OLD_EMBEDDINGS):
+        entries = content.get(key)
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict) and isinstance(file := entry.get("file"), str):
+                yield file
+
+
+def _says_format(folder: Path, content: Mapping[str, Any]) -> bool:
+    return bool(content["format"] == _FORMAT)
+
+
+OBJECT = ResultKind(
+    command="storm-edge onboard",
+    marker=DESCRIPTION,
+    keys=frozenset({"format", "schema_version", "object_id", "arrays_sha256", "storm_edge"}),
+    names=frozenset({ARRAYS}),
+    folders=frozenset({EMBEDDINGS, _OLD_EMBEDDINGS}),
+    listed=_embedded,
+    is_older=_says_format,  # the format has always said who made it, so no further key does
+)
+"""Object bundles, as `onboard` leaves them."""
 
 
 def embedding_file(network: str) -> str:

@@ -1,7 +1,7 @@
 """`poses.jsonl`: a line per frame and object, on disk before the next frame starts.
 
 The format is that of docs/architecture.md, section 8; scripts rely on it. Nothing here decides where a run's folder
-appears; `storm_edge.files.atomic_folder` does.
+appears; `storm_edge.result_folder` does.
 """
 
 from __future__ import annotations

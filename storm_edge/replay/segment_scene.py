@@ -1,13 +1,17 @@
 """Segment a recorded scene: a mask per object and image, `summary.json` and images in a folder.
 
+A run that Ctrl-C or SIGTERM ends leaves the images that were done, and `summary.json` says so. Such a result replaces
+no older one: it goes to ``OUT.partial`` then.
+
 Every image is encoded once for all objects. How an object is looked for is `mask_search`; errors against labels are
 `evaluate.masks`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +22,8 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.environment import versions
 from storm_edge.errors import ConfigError, mismatch
-from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
+from storm_edge.interruption import Interruption
 from storm_edge.live.config import FrameGateConfig
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.objects.bundle import ObjectBundle
@@ -42,9 +46,12 @@ from storm_edge.replay.mask_search import (
     VerifiedSearch,
     search_image,
 )
+from storm_edge.replay.result_kinds import SEGMENT
 from storm_edge.replay.summary import SUMMARY, write_summary
+from storm_edge.result_folder import ResultFolder
 
 Progress = Callable[[int, int], None]
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,8 @@ class SegmentSceneOptions:
     """``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``."""
     pictures: bool = True
     """Whether to draw overlays and a contact sheet."""
+    force: bool = False
+    """Whether files that are not ours may lie in the result folder; they are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +102,14 @@ def segment_scene(
         scene: The recording.
         bundles: Objects to look for, each with a name of its own.
         segmenter: Finds candidates.
-        out: Result folder; an older result there is replaced.
+        out: Result folder; an older result there is replaced by one that did not end early.
         options: How.
         networks: For registration, if its schedule asks networks; its name is reported.
         progress: Called with images done and images in all.
 
     Raises:
         ConfigError: Two objects have one name, or ``every`` is less than 1.
+        KeyboardInterrupt: Ctrl-C; the folder is there, with all up to then, unless no image was done.
         StormEdgeError: No image can be used (single bad ones are passed over), an embedding is of another network, or
             the folder cannot be written.
     """
@@ -110,30 +120,26 @@ def segment_scene(
     if options.every < 1:
         raise ConfigError(mismatch("--every", options.every, "1 or more", "give a positive number of images"))
     frame_ids = scene.frame_ids[:: options.every]
-    with atomic_folder(out, marker=SUMMARY) as folder:
+    result = ResultFolder(out, SEGMENT, force=options.force)
+    with Interruption() as signals, result:
+        folder = result.folder
         searches = _make_searches(bundles, segmenter, networks, options)
         images = _MaskImages(folder, len(frame_ids), drawn=options.pictures)
         results: list[FoundObject] = []
         encode_ms: dict[int, float] = {}
         reader = FrameReader(scene, options.frame_gate)
-        for done, frame_id in enumerate(frame_ids, start=1):
-            frame = reader.read(frame_id)
-            if isinstance(frame, SkipReason):
-                continue
-            started = time.perf_counter()
-            segmenter.encode_image(frame)
-            encode_ms[frame_id] = (time.perf_counter() - started) * 1e3
-            found = [
-                search_image(search, frame, name, i)
-                for i, (search, name) in enumerate(zip(searches, names, strict=True))
-            ]
-            results += found
-            images.add(frame, found)
+        searched = _search_scene(reader, frame_ids, segmenter, dict(zip(names, searches, strict=True)))
+        for item in signals.until_asked(searched):
+            results += item.found
+            encode_ms[item.frame.index] = item.encode_ms
+            images.add(item.frame, item.found)
             if progress is not None:
-                progress(done, len(frame_ids))
+                progress(item.done, len(frame_ids))
         reader.check_used()
         images.write_sheet()
+        result.complete = not signals.is_asked
         summary = {
+            "made_by": SEGMENT.made_by,
             "scene": scene.path.name,
             "objects": names,
             "frame_count": reader.used,
@@ -150,10 +156,39 @@ def segment_scene(
             "encode_ms": {str(i): round(ms, 3) for i, ms in encode_ms.items()},
             "faults": {"frames": reader.report},
             "versions": versions(),
+            "ended_by": signals.ended_by,
             "results": [item.entry() for item in results],
         }
         write_summary(folder / SUMMARY, summary)
+        if signals.is_asked:
+            _LOG.warning("what there is of %d images is in %s", len(encode_ms), result.place())
     return SegmentRun(summary=summary, folder=out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Searched:
+    """One image, and what was found in it."""
+
+    frame: Frame
+    found: list[FoundObject]
+    encode_ms: float
+    done: int
+    """Images up to this one, those that were passed over included."""
+
+
+def _search_scene(
+    reader: FrameReader, frame_ids: Sequence[int], segmenter: Segmenter, searches: Mapping[str, MaskSearch]
+) -> Iterator[_Searched]:
+    """Image by image; every one is encoded once, and one that cannot be used is passed over."""
+    for done, frame_id in enumerate(frame_ids, start=1):
+        frame = reader.read(frame_id)
+        if isinstance(frame, SkipReason):
+            continue
+        started = time.perf_counter()
+        segmenter.encode_image(frame)
+        encode_ms = (time.perf_counter() - started) * 1e3
+        found = [search_image(search, frame, name, i) for i, (name, search) in enumerate(searches.items())]
+        yield _Searched(frame=frame, found=found, encode_ms=encode_ms, done=done)
 
 
 def _make_searches(

@@ -1,7 +1,7 @@
 """Track a recorded scene and leave `poses.jsonl`, `summary.json`, BOP results and images in a folder.
 
-A run that a device, an engine or an input ends for good leaves the poses that it has up to there, and `summary.json`
-says why it ended.
+A run that a device, an engine, an input, Ctrl-C or SIGTERM ends leaves the poses that it has up to there, and
+`summary.json` says why it ended. Such a result replaces no older one: it goes to ``OUT.partial`` then.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault, StormEdgeError
-from storm_edge.files import atomic_folder
 from storm_edge.frame import Frame
+from storm_edge.interruption import Interruption
 from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
@@ -34,9 +34,12 @@ from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
 from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
 from storm_edge.replay.pose_log import POSES, PoseLog
+from storm_edge.replay.result_kinds import BOP_RESULTS, TRACK
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
+from storm_edge.result_folder import ResultFolder
+from storm_edge.result_kind import ResultKind
 
-BOP_RESULTS = "bop_results.csv"
+_LOG = logging.getLogger(__name__)
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,10 @@ class TrackSceneOptions:
     paced: bool = False
     """Whether frames come as from a camera: those that come while another is worked on are passed over, and searches
     run on a lane beside the frames."""
+    kind: ResultKind = TRACK
+    """Whose result it is."""
+    force: bool = False
+    """Whether files that are not ours may lie in the result folder; they are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +112,20 @@ def track_scene(
         scene: The recording.
         bundles: Objects to follow.
         networks: The network bundle; None runs on geometry alone.
-        out: Result folder; an older result there is replaced.
+        out: Result folder; an older result there is replaced by one that did not end early.
         options: How; the defaults find the objects by their models, on the CPU.
         hooks: Who is told what.
         paths: Folder of each object's bundle, where its template embeddings are stored; None for none.
 
     Raises:
         RunFault: A lane failed for good; the folder is there, with all up to then.
+        KeyboardInterrupt: Ctrl-C, likewise; where no frame was done there is no folder.
         StormEdgeError: As `follow.follow`; the folder is there if it has a pose. Or the folder cannot be written.
     """
     options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
-    with atomic_folder(out, marker=SUMMARY) as folder, ExitStack() as stack:
+    result = ResultFolder(out, options.kind, force=options.force)
+    with Interruption() as signals, result, ExitStack() as stack:
+        folder = result.folder
         streams = streams_of(options.device, networks)
         lanes = options.config.lanes
         lane = stack.enter_context(BackgroundLane(lanes, stream=streams.background)) if options.paced else None
@@ -140,14 +150,16 @@ def track_scene(
             stream=streams.track,
         )
         pacer = Pacer(options.rate_hz, count=len(scene)) if options.paced else None
-        reported = _Reported()
+        reported = _Reported(signals)
         followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
         images = None
         if options.pictures:
             images = stack.enter_context(RunImages(folder, bundles, len(scene), rate_hz=options.rate_hz))
-        _write_poses(folder / POSES, scene, reported.of(followed), images, paced=options.paced, hooks=hooks)
+        _write_poses(folder / POSES, scene, followed, images, reported, paced=options.paced, hooks=hooks)
+        result.complete = reported.ended_by is None
         summary = summarise(
             reported.tracks,
+            made_by=options.kind.made_by,
             bundle=networks.name if networks is not None else "none",
             backend=None if networks is None else networks.backend.value,
             device=options.device,
@@ -157,33 +169,43 @@ def track_scene(
             faults=session.faults,
             remarks=[*session.remarks, *_scale_remarks(reported, bundles, options.config)],
             skipped_frames=0 if pacer is None else pacer.skipped,
-            ended_by=None if reported.fault is None else str(reported.fault),
+            ended_by=reported.ended_by,
         )
         write_summary(folder / SUMMARY, summary)
         _write_bop_results(folder / BOP_RESULTS, scene, bundles, reported.tracks)
         if hooks.finish is not None:
             hooks.finish(folder, reported.tracks)
+        if signals.is_asked or (reported.fault is not None and result.place() != out):
+            _LOG.warning("what there is of %s frames is in %s", summary["frame_count"], result.place())
     if reported.fault is not None:
         raise reported.fault
     return SceneRun(tracks=reported.tracks, summary=summary, folder=out)
 
 
 class _Reported:
-    """What a run has reported so far, and the fault that ended it."""
+    """What a run has reported so far, and what ended it."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Interruption) -> None:
+        self.signals = signals
         self.tracks: list[Track] = []
         self.fault: StormEdgeError | None = None
         self.last_frame: Frame | None = None
 
+    @property
+    def ended_by(self) -> str | None:
+        """Why the run ended early; None where it did not."""
+        return self.signals.ended_by if self.fault is None else str(self.fault)
+
     def of(self, followed: Iterator[Followed]) -> Iterator[Followed]:
-        """The same frames and tracks, kept; a fault that ends the run ends the iteration, and is kept.
+        """The same frames and tracks, kept; a fault or a signal ends the iteration. Signals are held while a frame
+        is with the caller, and afterwards.
 
         Raises:
+            Stopped: A signal arrived before there was anything to keep.
             StormEdgeError: Something given is wrong, and there is no pose yet that could be lost.
         """
         try:
-            for frame, found in followed:
+            for frame, found in self.signals.until_asked(followed):
                 self.tracks += found
                 self.last_frame = frame
                 yield frame, found
@@ -215,6 +237,7 @@ def _write_poses(
     scene: BopScene,
     followed: Iterator[Followed],
     images: RunImages | None,
+    reported: _Reported,
     *,
     paced: bool,
     hooks: TrackSceneHooks,
@@ -222,7 +245,7 @@ def _write_poses(
     """Log every pose and draw every frame; of a paced run after its end, since drawing takes longer than a frame."""
     later: list[tuple[int, list[Track]]] = []
     with PoseLog(path) as log:
-        for done, (frame, found) in enumerate(followed, start=1):
+        for done, (frame, found) in enumerate(reported.of(followed), start=1):
             for track in found:
                 log.write(track)
             if images is not None and paced:
@@ -233,6 +256,8 @@ def _write_poses(
                 hooks.progress(done, len(scene))
     if images is not None:
         for index, found in later:
+            if reported.signals.is_asked:
+                break
             images.add(scene.frame(index), found)
         images.write_sheet()
 

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +51,6 @@ def test_geometry_runs_alone(storm_edge: Command, scene: Path, thing: Path, tmp_
     options = ["--object", thing, "--bundle", "none", "--no-pictures", "--out", tmp_path / "out"]
     assert storm_edge("track", scene, *options).status == 0
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["bundle"] == "none"
-
-
-def test_a_run_that_is_told_to_stop_clears_its_folder(scene: Path, thing: Path, tmp_path: Path) -> None:
-    """SIGTERM arrives while frames are read: the depth of the second frame is a pipe that nobody writes to."""
-    depth = scene / "depth" / "000001.png"
-    depth.unlink()
-    os.mkfifo(depth)
-    command = [sys.executable, "-m", "storm_edge", "track", str(scene), "--object", str(thing), "--bundle", "none"]
-    process = subprocess.Popen([*command, "--init", "gt", "--no-pictures", "--out", str(tmp_path / "out")])
-    while not any(log.stat().st_size for log in tmp_path.glob(".out.partial-*/poses.jsonl.part")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.terminate()
-    assert process.wait(timeout=30) == 128 + signal.SIGTERM
-    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
 def test_auto_finds_the_object_without_a_mask(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:

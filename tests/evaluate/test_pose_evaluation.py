@@ -15,7 +15,7 @@ from storm_edge.errors import InputError, SceneError
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score_poses
 from storm_edge.evaluate.predictions import Prediction
-from storm_edge.evaluate.report import score_tables, write_report
+from storm_edge.evaluate.report import POSE_REPORT, score_tables, write_report
 from storm_edge.evaluate.tracking import report_tracking
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.objects.bundle import ObjectBundle
@@ -156,7 +156,7 @@ def test_a_constant_offset_is_no_jitter() -> None:
 
 def test_the_report_is_plain_json_and_the_table_has_a_row_per_score(tmp_path: Path) -> None:
     evaluations = [judgement(0, 0.01), judgement(1, None)]
-    write_report(tmp_path / "out", {"scores": score_poses(evaluations), "labels": evaluations})
+    write_report(tmp_path / "out", {"scores": score_poses(evaluations), "labels": evaluations}, POSE_REPORT)
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert content["scores"][0]["label_count"] == 2
     assert content["labels"][1]["add_m"] is None
