@@ -50,7 +50,11 @@ class Example:
 
 _OVERLAY = {"overlays/000004.png": "", "overlay_sheet.png": ""}
 EXAMPLES = [
-    Example(TRACK, _RUN, {"poses.jsonl": _POSES, "bop_results.csv": "", "overlay.webm": "", "overlay.mp4": "", **_OVERLAY}),
+    Example(
+        TRACK,
+        _RUN,
+        {"poses.jsonl": _POSES, "bop_results.csv": "", "overlay.webm": "", "overlay.mp4": "", **_OVERLAY},
+    ),
     Example(DEMO, _RUN, {"poses.jsonl": _POSES, "overlay.webm": "", "plot.png": "", **_OVERLAY, **_SCENE}),
     Example(
         SEGMENT,
