@@ -67,6 +67,18 @@ def open_object(path: Path, unit: LengthUnit | None, *, view_subdivisions: int =
     return make_object(path, unit, view_subdivisions=view_subdivisions, report=report)
 
 
+def open_instances(
+    paths: list[Path], count: int, unit: LengthUnit | None, *, view_subdivisions: int = 3, report: Report
+) -> tuple[list[Path], list[ObjectBundle]]:
+    """Objects with their paths, ``count`` of each; one that is named several times is opened once."""
+    opened: dict[Path, ObjectBundle] = {}
+    for path in paths:
+        if path not in opened:
+            opened[path] = open_object(path, unit, view_subdivisions=view_subdivisions, report=report)
+    every = [path for path in paths for _ in range(count)]
+    return every, [opened[path] for path in every]
+
+
 def make_object(
     model: Path,
     unit: LengthUnit,

@@ -24,7 +24,14 @@ NANO = "nano"
 SceneArgument = Annotated[Path, typer.Argument(help="BOP scene folder.", show_default=False)]
 ObjectsOption = Annotated[
     list[Path],
-    typer.Option("--object", help="Object bundle or model file; may be given several times.", show_default=False),
+    typer.Option(
+        "--object",
+        help="Object bundle or model file; may be given several times, one of them for several instances of it.",
+        show_default=False,
+    ),
+]
+InstancesOption = Annotated[
+    int, typer.Option("--instances", min=1, help="How many of each object there are, each followed by itself.")
 ]
 UnitOption = Annotated[LengthUnit | None, typer.Option("--unit", help="Unit of length of model files.")]
 LabelsOption = Annotated[str | None, typer.Option("--labels", help=f"Name of the label file; {LABELS} by default.")]

@@ -11,7 +11,7 @@ import typer
 from storm_edge.choices import ENGINE_FOLDER, Backend, Framing
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import progress_bars
-from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.inputs import open_instances, open_networks, open_scene
 from storm_edge.cli.options import (
     LABELS,
     NANO,
@@ -21,6 +21,7 @@ from storm_edge.cli.options import (
     DeviceOption,
     EnginesOption,
     ForceOption,
+    InstancesOption,
     ObjectsOption,
     Sam2Option,
     SceneArgument,
@@ -38,6 +39,7 @@ def command(
     scene: SceneArgument,
     objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
+    instances: InstancesOption = 1,
     unit: UnitOption = None,
     camera: CameraOption = None,
     bundle: Annotated[str, typer.Option(help="Network bundle: a name or a folder.")] = NANO,
@@ -91,8 +93,9 @@ def command(
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
     with progress_bars() as report:
         # Sparse views are for registration.
-        opened = [open_object(path, unit, view_subdivisions=0 if raw else 3, report=report) for path in objects]
-        stored = [load_template_embedding(path, segmenter, item) for path, item in zip(objects, opened, strict=True)]
+        subdivisions = 0 if raw else 3
+        paths, opened = open_instances(objects, instances, unit, view_subdivisions=subdivisions, report=report)
+        stored = [load_template_embedding(path, segmenter, item) for path, item in zip(paths, opened, strict=True)]
         run = segment_scene(
             recording,
             opened,

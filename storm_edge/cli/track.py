@@ -11,7 +11,7 @@ import typer
 from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars, say
-from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.inputs import open_instances, open_networks, open_scene
 from storm_edge.cli.options import (
     NANO,
     BackendOption,
@@ -21,6 +21,7 @@ from storm_edge.cli.options import (
     DeviceOption,
     EnginesOption,
     ForceOption,
+    InstancesOption,
     LabelsOption,
     ObjectsOption,
     Sam2Option,
@@ -39,6 +40,7 @@ def command(
     scene: SceneArgument,
     objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
+    instances: InstancesOption = 1,
     unit: UnitOption = None,
     init: Annotated[
         Init,
@@ -83,9 +85,10 @@ def command(
     recording = open_scene(scene, labels, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with progress_bars() as report:
+        paths, bundles = open_instances(objects, instances, unit, report=report)
         run = track_scene(
             recording,
-            [open_object(path, unit, report=report) for path in objects],
+            bundles,
             networks,
             out,
             TrackSceneOptions(
@@ -99,7 +102,7 @@ def command(
                 force=force,
             ),
             hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now),
-            paths=objects,
+            paths=paths,
         )
     typer.echo(describe(run))
     if rate is not None:

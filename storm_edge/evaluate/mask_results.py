@@ -1,12 +1,14 @@
 """Masks of `storm-edge segment` against the `mask_visib` of a BOP scene, one `MaskEvaluation` per object and image.
 
-Several instances of an object in an image are fine: any of them may be found. An image is judged where the label file
+Several instances of an object in an image are fine: any of them may be found, and what was found as ``mug`` and as
+``mug#2`` are answers about the same instances. An image is judged where the label file
 speaks of it: if it lists the object, and its masks are there; if it does not, the object is absent.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,24 +138,28 @@ def evaluate_mask_scene(
         SceneError: There are no labels; an image or a mask is missing.
     """
     ids = dict(zip([bundle.object_id for bundle in bundles], label_ids(scene, bundles), strict=True))
-    names = sorted({result.object_id for result in results})
+    names = sorted({_model_name(result.object_id) for result in results})
     for name in ids:
         if name not in names:
             got = "objects " + ", ".join(names)
             raise InputError(mismatch("segmentation", got, f"'{name}'", "name the object that was looked for"))
-    asked = [result for result in results if result.object_id in ids]
+    asked = [result for result in results if _model_name(result.object_id) in ids]
     check_frames({result.frame_id for result in asked}, scene)
+    groups: dict[tuple[int, str], list[MaskResult]] = {}
+    for result in asked:
+        groups.setdefault((result.frame_id, _model_name(result.object_id)), []).append(result)
     evaluations: list[MaskEvaluation] = []
     unjudged: set[int] = set()
-    for done, result in enumerate(asked, start=1):
-        truths = _truths(scene, result.frame_id, ids[result.object_id])
+    done = 0
+    for (frame_id, name), group in groups.items():
+        done += len(group)
+        truths = _truths(scene, frame_id, ids[name])
         if truths is None:
-            unjudged.add(result.frame_id)
+            unjudged.add(frame_id)
         else:
-            found = [] if result.path is None else [(_read(result.path, truths), result.score)]
-            evaluations.append(
-                evaluate_masks(result.object_id, result.frame_id, truths, found, time_s=result.time_s),
-            )
+            found = [(_read(result.path, truths), result.score) for result in group if result.path is not None]
+            time_s = sum(result.time_s for result in group)
+            evaluations.append(evaluate_masks(name, frame_id, truths, found, time_s=time_s))
         if progress is not None:
             progress(done, len(asked))
     if not evaluations:
@@ -162,6 +168,11 @@ def evaluate_mask_scene(
             mismatch(scene.path, "no image that could be judged", expected, "segment the labelled images")
         )
     return MaskSceneEvaluation(evaluations=evaluations, unjudged_frames=sorted(unjudged))
+
+
+def _model_name(object_id: str) -> str:
+    """The name without the number of the instance, ``mug`` of ``mug#2``."""
+    return re.sub(r"#\d+$", "", object_id)
 
 
 def _truths(scene: BopScene, frame_id: int, object_id: int) -> list[BoolImage] | None:

@@ -64,7 +64,7 @@ class MaskScore:
     ap75: float | None
     """Average precision at IoU 0.75."""
     missed_share: float | None
-    """Part of the images with the object in which nothing was found."""
+    """Part of the true masks, one per instance, for which nothing was found."""
     absent_count: int
     """Images without the object."""
     absent_right_share: float | None
@@ -153,7 +153,7 @@ def _score(name: str, evaluations: Sequence[MaskEvaluation]) -> MaskScore:
         ap=_mean(list(by_threshold.values())),
         ap50=by_threshold[0.5],
         ap75=by_threshold[0.75],
-        missed_share=_mean([float(len(j.scores) == 0) for j in present]),
+        missed_share=_mean([share for j in present for share in _missed(j)]),
         absent_count=len(absent),
         absent_right_share=_mean([float(len(j.scores) == 0) for j in absent]),
         time_mean_s=_mean([j.time_s for j in evaluations]),
@@ -176,6 +176,19 @@ def _best_overlaps(judgement: MaskEvaluation) -> list[float]:
     """For each true mask its largest overlap with the G best-scored masks."""
     best = judgement.iou[: judgement.truth_count]
     return [float(value) for value in best.max(axis=0)] if len(best) else [0.0] * judgement.truth_count
+
+
+def _missed(judgement: MaskEvaluation) -> list[float]:
+    """For each true mask 1 where nothing was found for it, else 0.
+
+    A mask is for the instance that it overlaps most, whatever others are for it, too; one that overlaps none is an
+    answer for one of the rest, and wrong, which average precision counts.
+    """
+    count = judgement.truth_count
+    overlapped = {int(np.argmax(overlaps)) for overlaps in judgement.iou if overlaps.any()}
+    astray = sum(not overlaps.any() for overlaps in judgement.iou)
+    missed = max(0, count - len(overlapped) - astray)
+    return [1.0] * missed + [0.0] * (count - missed)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

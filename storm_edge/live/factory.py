@@ -13,10 +13,12 @@ from pathlib import Path
 from storm_edge.choices import Backend, TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
+from storm_edge.frame import Frame
 from storm_edge.kernels.streams import LaneStreams, lane_streams, on_stream, synchronise
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.config import StormConfig
 from storm_edge.live.engine_recovery import EngineRecovery, LaneHealth, ReopenableNetworks
+from storm_edge.live.instance_places import Float64, InstancePlaces
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.lanes.recovery import RecoveryLane
 from storm_edge.live.lanes.verification import VerificationLane
@@ -114,6 +116,8 @@ class SharedParts:
     """Does searches and verifications beside the frames; None does the former in between and the latter at once."""
     group: BatchedGroup | None = None
     """Tracks the objects together; None tracks each by itself."""
+    places: InstancePlaces | None = None
+    """Where the instances of this object's model are; None where it is the only one."""
     engine_recovery: EngineRecovery = field(default_factory=EngineRecovery)
     """Opens engines anew that failed; the default has none to open, and tries again once."""
 
@@ -150,13 +154,24 @@ def make_object_session(
     else:
         tracker = shared.group.join(item, network, make_tracker())
     verification = VerificationLane(verifier, shared.lane, item.device.alias)
-    stages = RecoveryStages(registrar=registrar, tracker=tracker, detector=detector, verify=verification.verify)
+    name = item.bundle.object_id
+    places = shared.places or InstancePlaces(config.session.kept_frames, item.bundle.mesh_lod)
+
+    def taken(frame: Frame) -> Sequence[Float64]:
+        return places.others(name, frame.index)
+
+    if detector is not None:
+        detector.taken = taken
+    stages = RecoveryStages(
+        registrar=registrar, tracker=tracker, detector=detector, verify=verification.verify, taken=taken
+    )
     parts = ObjectParts(
         item=item,
         registrar=registrar,
         network=network,
         detector=detector,
         group=shared.group,
+        places=places,
         tracker=tracker,
         recovery_task=RecoveryTask(item, stages, config),
         recovery_lane=RecoveryLane(shared.lane),
@@ -199,6 +214,7 @@ class ObjectFactory:
         # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
         self._search_networks = None if networks is None else ReopenableNetworks.around(networks)
         self._group: BatchedGroup | None = None
+        self._places: dict[str, InstancePlaces] = {}  # by the model file's fingerprint
         with on_stream(self._stream):
             self._segmenter = make_segmenter(
                 self._search_networks, config=config.segment, sam2=sam2, device=device, options=self._options
@@ -243,7 +259,15 @@ class ObjectFactory:
         if own is not None:
             verifier = open_verifier(item, own, config=self._config.verify, options=self._options)
         recovery = EngineRecovery(health=self._health, own=own, shared=self._search_networks)
-        shared = SharedParts(options=self._options, lane=self._lane, group=self._group, engine_recovery=recovery)
+        shared = SharedParts(
+            options=self._options,
+            lane=self._lane,
+            group=self._group,
+            places=self._places.setdefault(
+                bundle.source.sha256, InstancePlaces(self._config.session.kept_frames, bundle.mesh_lod)
+            ),
+            engine_recovery=recovery,
+        )
         return make_object_session(
             item, own, config=self._config, shared=shared, detector=detector, verifier=verifier
         )

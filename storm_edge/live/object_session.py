@@ -25,6 +25,7 @@ from storm_edge.live.camera_doubt import doubting
 from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.events import Event, FrameArrived, PoseGiven, PoseScored, ScoreSource
 from storm_edge.live.executor import ActionExecutor, ExecutorParts
+from storm_edge.live.instance_places import InstancePlaces
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.live.lanes.verification import VerificationResult
 from storm_edge.live.object_state import ObjectState, RecoveryStep
@@ -66,6 +67,8 @@ class ObjectParts(ExecutorParts):
     """RefineNet on this object; None tracks by geometry alone."""
     group: BatchedGroup | None
     """What tracks this object together with others; None where it is tracked by itself."""
+    places: InstancePlaces
+    """Where the other instances of its model are, and this one."""
 
 
 class ObjectSession:
@@ -191,6 +194,7 @@ class ObjectSession:
             if self.group is not None:
                 spent_ms["track"] += self.group.share_ms - (self.group.spent_ms - others_ms)
         if not self._state.has_pose:
+            self._parts.places.put(self.bundle.object_id, frame.index, None)
             self._task.keep(frame)
             answer = self._lane.collect()
             if answer is not None:
@@ -214,6 +218,10 @@ class ObjectSession:
             if answer is not None:
                 self._handle(answer)
 
+    def is_taken(self, frame: Frame, T_cam_centre: Float64) -> bool:
+        """Whether another instance of the model is at a pose ``(4, 4)`` of the centred mesh."""
+        return self._parts.places.is_taken(self.bundle.object_id, frame.index, T_cam_centre)
+
     def set_verification_turn(self, place: int, count: int) -> None:
         """Be verified in frames of its own: it is at ``place`` of ``count`` objects that are tracked together."""
         self._verify_every = max(self._config.verify_every, count)
@@ -225,6 +233,7 @@ class ObjectSession:
         self._lane.cancel()
         self._settle_verifier()
         self._tracker.leave()
+        self._parts.places.put(self.bundle.object_id, 0, None)
 
     def resume(self) -> None:
         """Be tracked again after `stop`."""
@@ -271,9 +280,14 @@ class ObjectSession:
         # Every track begins with the catch-up tracker; `StartTrack` hands over from it.
         step = self._engine_recovery.run(Lane.TRACK, lambda: self._task.start_at(frame, buffers, T_cam_centre))
         self._handle(replace(given, score=step.confidence))
+        self._parts.places.put(self.bundle.object_id, frame.index, step.T_cam_centre)
 
     def _track(self, frame: Frame, buffers: FrameBuffers) -> None:
         step = self._engine_recovery.run(Lane.TRACK, lambda: self._tracker.update(frame, buffers))
+        is_taken = self.is_taken(frame, step.T_cam_centre)
+        if is_taken:  # two instances on one object: the one that came there gives way
+            step = replace(step, confidence=0.0)
+        self._parts.places.put(self.bundle.object_id, frame.index, None if is_taken else step.T_cam_centre)
         track = self._executor.track
         track.pose = TrackedPose(frame=frame, buffers=buffers, step=step)
         self._handle(

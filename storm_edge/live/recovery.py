@@ -25,6 +25,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import SearchBudget
 from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.detect.taken_places import TakenPoses, is_same_place, least_extent_m, nothing_taken
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import local_search_mask
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
@@ -49,6 +50,8 @@ class RecoveryStages:
     """Searches the whole image; None finds nothing there."""
     verify: Callable[[FrameBuffers, Float64], Verification | None]
     """The verifier's scores of a pose ``(4, 4)``; None where it has none."""
+    taken: TakenPoses = nothing_taken
+    """Poses of other instances of the model in a frame."""
 
 
 class RecoveryTask:
@@ -72,6 +75,7 @@ class RecoveryTask:
         self._diameter_m, self._device = item.diameter_m, item.device
         self._registrar, self._tracker = stages.registrar, stages.tracker
         self._detector, self._verify = stages.detector, stages.verify
+        self._taken, self._least_extent_m = stages.taken, least_extent_m(item.bundle.mesh_lod)
         self._local_search = config.reacquire.local_search
         self._frames_per_chunk = config.session.frames_per_chunk
         self._frames: deque[Frame] = deque(maxlen=config.session.kept_frames)
@@ -162,6 +166,8 @@ class RecoveryTask:
                 yield "frames"
         step = self._step
         assert step is not None
+        if any(is_same_place(step.T_cam_centre, other, self._least_extent_m) for other in self._taken(frame)):
+            return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, step.T_cam_centre), frame.index
         self.propagated = TrackedPose(frame=frame, buffers=buffers, step=step)
         verified = self._verify(buffers, step.T_cam_centre)

@@ -133,14 +133,19 @@ class Session:
         """What was odd about the camera, a line each, for reports; each was logged as a warning, too."""
         return list(self._camera.remarks)
 
-    def add_object(self, bundle: ObjectBundle) -> ObjectSession:
+    def add_object(self, bundle: ObjectBundle, *, name: str | None = None) -> ObjectSession:
         """Search for and track one more object from the next frame on.
+
+        Args:
+            bundle: The object; the same one may be there already under another name, and is another instance then.
+            name: Its name in reports; None takes the bundle's.
 
         Raises:
             ConfigError: An object of that name is tracked already, or the session was made without a factory.
             InputError: The session is closed.
         """
         self._check_open()
+        bundle = bundle if name is None else replace(bundle, object_id=name)
         self._check_name(bundle.object_id)
         if self._make_object is None:
             remedy = "open the session with open_session, or make the object yourself and call add"
@@ -279,7 +284,8 @@ class Session:
 
     def _check_name(self, name: str) -> None:
         if any(other.bundle.object_id == name for other in self._objects):
-            raise ConfigError(mismatch("objects", f"{name} twice", "each once", "give the second one another name"))
+            remedy = f"give another instance a name of its own, add_object(bundle, name='{name}#2')"
+            raise ConfigError(mismatch("objects", f"{name} twice", "each name once", remedy))
 
     def _check_new(self, item: ObjectSession) -> None:
         """Refuse an object that cannot be tracked here."""

@@ -168,8 +168,8 @@ class ObjectBundle:
 
 
 def number_in(object_id: str) -> int | None:
-    """The number of an object named as BOP names models, ``obj_000005`` or ``5``, else None."""
-    match = re.fullmatch(r"(?:obj_)?0*(\d+)", object_id)
+    """The number of an object named as BOP names models, ``obj_000005`` or ``5``, else None; instances share one."""
+    match = re.fullmatch(r"(?:obj_)?0*(\d+)(?:#\d+)?", object_id)
     return int(match.group(1)) if match else None
 
 

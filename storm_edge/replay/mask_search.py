@@ -7,7 +7,7 @@ unverified, the segmenter's best one. `segment_scene` runs these over a recordin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 
 Bool = NDArray[np.bool_]
+Float64 = NDArray[np.float64]
 
 MASKS = "masks"
 """Folder of the masks."""
@@ -79,11 +80,24 @@ class MaskSearch(Protocol):
 
 
 class VerifiedSearch:
-    """By segmentation and registration; a close call goes to where the object was in the image before."""
+    """By segmentation and registration; a close call goes to where the object was in the image before.
+
+    Attributes:
+        found: The image in which the object was found last, and its pose there ``(4, 4)``.
+    """
 
     def __init__(self, detector: Detector, upload: Callable[[Frame], FrameBuffers]) -> None:
         self._detector, self._upload = detector, upload
         self._last: TrackPrior | None = None
+        self.found: tuple[Frame, Float64] | None = None
+
+    def avoid(self, others: Sequence[VerifiedSearch]) -> None:
+        """Never find what these searches for other instances of the model found in the same image."""
+
+        def taken(frame: Frame) -> Sequence[Float64]:
+            return [o.found[1] for o in others if o.found is not None and o.found[0] is frame]
+
+        self._detector.taken = taken
 
     def search(self, frame: Frame) -> tuple[Bool | None, float]:
         """See `MaskSearch.search`."""
@@ -91,14 +105,25 @@ class VerifiedSearch:
         if search.found is None or not search.found.mask.any():
             return None, search.presence_probability
         self._last = TrackPrior(T_cam_centre=search.found.T_cam_centre)
+        self.found = frame, search.found.T_cam_centre
         return search.found.mask, search.found.presence_probability
 
 
 class RawSearch:
-    """By segmentation alone, with tiled inference where that shows more."""
+    """By segmentation alone, with tiled inference where that shows more.
+
+    Attributes:
+        found: The image in which the object was found last, and its mask there.
+    """
 
     def __init__(self, segmenter: Segmenter, embedding: TemplateEmbedding) -> None:
         self._segmenter, self._embedding = segmenter, embedding
+        self._others: Sequence[RawSearch] = ()
+        self.found: tuple[Frame, Bool] | None = None
+
+    def avoid(self, others: Sequence[RawSearch]) -> None:
+        """Never find what these searches for other instances of the model found in the same image."""
+        self._others = others
 
     def search(self, frame: Frame) -> tuple[Bool | None, float]:
         """See `MaskSearch.search`."""
@@ -107,9 +132,17 @@ class RawSearch:
             self._segmenter.segment_tiled(image, self._embedding, self._segmenter.segment(image, self._embedding))
         )
         doubted = self._segmenter.config.source is Source.NETWORK and found.score < _PRESENT
-        if found.best is None or doubted:
-            return None, found.best.score if found.best else 0.0
-        return found.best.mask, found.best.score
+        taken = [o.found[1] for o in self._others if o.found is not None and o.found[0] is frame]
+        best = next((c for c in found.candidates if not any(_is_covered(c.mask, mask) for mask in taken)), None)
+        if best is None or doubted:
+            return None, best.score if best else 0.0
+        self.found = frame, best.mask
+        return best.mask, best.score
+
+
+def _is_covered(mask: Bool, other: Bool) -> bool:
+    """Whether more than half of either of two masks is in both."""
+    return bool(2 * np.count_nonzero(mask & other) > min(np.count_nonzero(mask), np.count_nonzero(other)))
 
 
 class SharedUpload:

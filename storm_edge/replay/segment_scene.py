@@ -27,6 +27,7 @@ from storm_edge.interruption import Interruption
 from storm_edge.live.config import FrameGateConfig
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.instances import name_instances
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.config import PipelineConfig
@@ -100,7 +101,7 @@ def segment_scene(
 
     Args:
         scene: The recording.
-        bundles: Objects to look for, each with a name of its own.
+        bundles: Objects to look for; several of one model are instances, each of which is found once per image.
         segmenter: Finds candidates.
         out: Result folder; an older result there is replaced by one that did not end early.
         options: How.
@@ -108,15 +109,14 @@ def segment_scene(
         progress: Called with images done and images in all.
 
     Raises:
-        ConfigError: Two objects have one name, or ``every`` is less than 1.
+        ConfigError: Two models have one name, or ``every`` is less than 1.
         KeyboardInterrupt: Ctrl-C; the folder is there, with all up to then, unless no image was done.
         StormEdgeError: No image can be used (single bad ones are passed over), an embedding is of another network, or
             the folder cannot be written.
     """
     options = options or SegmentSceneOptions()
+    bundles = name_instances(bundles)
     names = [bundle.object_id for bundle in bundles]
-    if len(set(names)) < len(names):
-        raise ConfigError(mismatch("objects", f"names {names}", "a name for each", "onboard one of them with --id"))
     if options.every < 1:
         raise ConfigError(mismatch("--every", options.every, "1 or more", "give a positive number of images"))
     frame_ids = scene.frame_ids[:: options.every]
@@ -191,6 +191,14 @@ def _search_scene(
         yield _Searched(frame=frame, found=found, encode_ms=encode_ms, done=done)
 
 
+def _earlier(
+    searches: Sequence[MaskSearch], bundles: Sequence[ObjectBundle], bundle: ObjectBundle
+) -> list[MaskSearch]:
+    """The searches so far, which are those of the first bundles, for other instances of a bundle's model."""
+    pairs = zip(searches, bundles, strict=False)
+    return [search for search, other in pairs if other.source.sha256 == bundle.source.sha256]
+
+
 def _make_searches(
     bundles: Sequence[ObjectBundle],
     segmenter: Segmenter,
@@ -213,11 +221,15 @@ def _make_searches(
                 embedding=embedding,
                 options=EngineOptions(device=options.device),
             )
-            searches.append(VerifiedSearch(detector, upload))
+            search = VerifiedSearch(detector, upload)
+            search.avoid([s for s in _earlier(searches, bundles, bundle) if isinstance(s, VerifiedSearch)])
+            searches.append(search)
         else:
             if embedding is not None:
                 segmenter.check(embedding, bundle)
-            searches.append(RawSearch(segmenter, embedding or segmenter.encode_object(on_device)))
+            raw = RawSearch(segmenter, embedding or segmenter.encode_object(on_device))
+            raw.avoid([s for s in _earlier(searches, bundles, bundle) if isinstance(s, RawSearch)])
+            searches.append(raw)
     return searches
 
 

@@ -43,10 +43,22 @@ class _Start:
         """Its track until it has begun; None from then on."""
         if self.has_begun:
             return None
-        index = self.index(frame.index)
+        index = self._free_index(frame)
         track = None if index is None else self._begin(frame, buffers, index)
         self.has_begun = track is not None
         return track or self.item.wait(frame)
+
+    def _free_index(self, frame: Frame) -> int | None:
+        """The same; where another instance of the model is at that label, the first of its number that is free."""
+        own, scene = self.index(frame.index), self.labels.scene
+        if own is None or not scene.is_labelled(frame.index):
+            return own
+        T_obj_centre = self.item.bundle.T_obj_centre
+        poses = {i: scene.ground_truth(frame.index)[i].T_cam_obj for i in self.labels.indices(frame.index)}
+        free = [i for i, T_cam_obj in poses.items() if not self.item.is_taken(frame, T_cam_obj @ T_obj_centre)]
+        if self.init is Init.MASK:
+            free = [i for i in free if scene.has_mask(frame.index, i)]
+        return own if own in free else next(iter(free), None)
 
     def _begin(self, frame: Frame, buffers: FrameBuffers, index: int) -> Track | None:
         scene = self.labels.scene

@@ -29,6 +29,7 @@ from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.instances import name_instances
 from storm_edge.pipeline.register.scale_cause import unusual_scale
 from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
@@ -110,7 +111,7 @@ def track_scene(
 
     Args:
         scene: The recording.
-        bundles: Objects to follow.
+        bundles: Objects to follow; several of one model are instances, each of which is followed once.
         networks: The network bundle; None runs on geometry alone.
         out: Result folder; an older result there is replaced by one that did not end early.
         options: How; the defaults find the objects by their models, on the CPU.
@@ -123,6 +124,7 @@ def track_scene(
         StormEdgeError: As `follow.follow`; the folder is there if it has a pose. Or the folder cannot be written.
     """
     options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
+    bundles = name_instances(bundles)
     result = ResultFolder(out, options.kind, force=options.force)
     with Interruption() as signals, result, ExitStack() as stack:
         folder = result.folder

@@ -108,8 +108,13 @@ def test_any_of_two_instances_may_be_found(scene_path: Path, thing: ObjectBundle
     write_mask(masks / mask_name(0, 1), other)
     run = write_run(tmp_path / "run", [entry(0)], {0: other})
     (row,) = score_masks(evaluate_mask_scene(scene, read_mask_results(run), [thing]).evaluations)
-    assert (row.truth_count, row.missed_share) == (2, 0.0)
+    assert (row.truth_count, row.missed_share) == (2, 0.5)
     assert row.ap == pytest.approx(51 / 101)
+    second = {**entry(0), "object": f"{NAME}#2", "index": 1, "mask": "masks/second.png"}
+    run = write_run(tmp_path / "both", [entry(0), second], {0: other})
+    write_mask(run / "masks" / "second.png", scene.mask_visib(0))
+    (row,) = score_masks(evaluate_mask_scene(scene, read_mask_results(run), [thing]).evaluations)
+    assert (row.image_count, row.missed_share, row.ap) == (1, 0.0, 1.0)
 
 
 def test_masks_that_do_not_fit_are_refused(scene_path: Path, thing: ObjectBundle, tmp_path: Path) -> None:

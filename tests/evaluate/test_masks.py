@@ -141,3 +141,19 @@ def test_average_precision_equals_its_definition(rng: np.random.Generator) -> No
         for threshold in (0.3, 0.5, 0.75):
             found = average_precision(judged, threshold)
             assert found == pytest.approx(plain_average_precision(judged, threshold), abs=1e-12)
+
+
+def test_every_instance_that_was_not_found_is_missed() -> None:
+    left, right, both, away = (np.zeros((8, 8), dtype=bool) for _ in range(4))
+    left[:4, :3] = right[:4, 5:] = away[6:, :] = True
+    both[:4] = True
+
+    def missed(*masks: np.ndarray) -> float | None:
+        found = [(mask, 0.9 - 0.1 * i) for i, mask in enumerate(masks)]
+        (row,) = score_masks([evaluate_masks("mug", 0, [left, right], found)])
+        return row.missed_share
+
+    assert missed() == 1.0
+    assert missed(left) == missed(left, left) == missed(both) == 0.5
+    assert missed(right, left) == 0.0
+    assert missed(left, away) == 0.0, "a wrong answer is an answer, which average precision counts"

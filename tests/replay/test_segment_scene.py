@@ -104,8 +104,9 @@ def test_an_image_is_encoded_once_for_all_objects(
 def test_what_cannot_be_told_apart_is_refused(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="a name for each"):
-        segment_scene(recording, [staged.bundle] * 2, segmenter, tmp_path / "out")
+    other = replace(staged.bundle, source=replace(staged.bundle.source, sha256="0" * 64))
+    with pytest.raises(ConfigError, match="two models named mug, expected a name for each"):
+        segment_scene(recording, [staged.bundle, other], segmenter, tmp_path / "out")
     with pytest.raises(ConfigError, match="--every: got 0"):
         segment_scene(recording, [staged.bundle], segmenter, tmp_path / "out", SegmentSceneOptions(every=0))
 

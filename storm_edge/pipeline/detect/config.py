@@ -149,6 +149,8 @@ class DetectConfig(Config):
     """How masks are trimmed before refinement."""
     refine_margin: float = tuned(0.3, unit="1", low=0.0, high=1.0)
     """How far below the best presence probability a detection may be to be refined, too."""
+    max_taken_share: float = tuned(0.5, unit="1", low=0.0, high=1.0)
+    """A candidate of which more than this part lies where another instance of the model is, is that instance."""
     depth_proposals_below: float = tuned(0.55, unit="1", low=0.0, high=1.0)
     """Best presence probability from which no depth proposals are registered."""
     stop_above: float = tuned(0.85, unit="1", low=0.0, high=1.0)

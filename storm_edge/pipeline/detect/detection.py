@@ -79,6 +79,10 @@ class SearchState:
     """How much is tried."""
     prior_logit: float
     """What the segmenter's network adds to the logit of every detection."""
+    taken_mask: NDArray[np.bool_] | None = None
+    """Where other instances of the model are ``(H, W)``; None where there are none."""
+    max_taken_share: float = 1.0
+    """Part of a candidate that may lie there."""
     detections: list[Detection] = field(default_factory=list)
     """Candidates that could be registered so far."""
     registered: list[Candidate] = field(default_factory=list)
@@ -112,10 +116,17 @@ class SearchState:
         return max((detection.presence_probability for detection in self.detections), default=0.0)
 
     def open_candidates(self, candidates: tuple[Candidate, ...]) -> list[Candidate]:
-        """Those that are not in a rejected region."""
+        """Those that are neither in a rejected region nor where another instance of the model is."""
         rejected_regions = self.rejected_regions
         return [
             candidate
             for candidate in candidates
-            if rejected_regions is None or not rejected_regions.contains(self.frame, candidate.mask)
+            if not self._is_taken(candidate)
+            and (rejected_regions is None or not rejected_regions.contains(self.frame, candidate.mask))
         ]
+
+    def _is_taken(self, candidate: Candidate) -> bool:
+        if self.taken_mask is None:
+            return False
+        taken = np.count_nonzero(candidate.mask & self.taken_mask)
+        return bool(taken > self.max_taken_share * np.count_nonzero(candidate.mask))

@@ -27,6 +27,13 @@ from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar
 from storm_edge.pipeline.detect.config import DetectConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, DetectionResult, SearchState, TrackPrior
+from storm_edge.pipeline.detect.taken_places import (
+    TakenPoses,
+    hull_mask,
+    is_same_place,
+    least_extent_m,
+    nothing_taken,
+)
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.segment.depth_proposals import depth_proposals
@@ -52,6 +59,9 @@ class Detector:
 
     Raises:
         ObjectBundleError: ``embedding`` is of another object or by another network.
+
+    Attributes:
+        taken: Poses of other instances of the model in a frame: where one is, this object is not found again.
     """
 
     def __init__(
@@ -66,6 +76,9 @@ class Detector:
         options: EngineOptions | None = None,
     ) -> None:
         self._object_id, self._diameter_m = item.bundle.object_id, item.bundle.diameter_m
+        self._vertices = item.bundle.mesh_lod.vertices
+        self._least_extent_m = least_extent_m(item.bundle.mesh_lod)
+        self.taken: TakenPoses = nothing_taken
         self._segmenter = segmenter
         self._config = config or DetectConfig()
         if embedding is not None:
@@ -160,7 +173,11 @@ class Detector:
             track_prior=track_prior,
             budget=budget or self._config.full,
             prior_logit=scoring.prior_logit(segmentation.presence_probability, self._config.presence),
+            max_taken_share=self._config.max_taken_share,
         )
+        taken = self.taken(search.frame)
+        if taken:
+            search.taken_mask = hull_mask(self._vertices, taken, search.frame)
         if search.budget.tiled:
             segmentation = yield from self._segmenter.segment_tiled(
                 image, self.embedding, segmentation, search.colour_log_odds
@@ -182,7 +199,7 @@ class Detector:
         for candidate in candidates:
             search.registered.append(candidate)
             detection = yield from self._registrar.register_fast(search, candidate)
-            if detection is not None:
+            if detection is not None and not self._is_taken(search, detection):
                 search.detections.append(detection)
                 if self._ends_search(search, detection):
                     return
@@ -194,10 +211,16 @@ class Detector:
         for index in scoring.select_for_refinement(detections, budget, self._config.refine_margin):
             if budget.accept_fast and scoring.needs_no_refinement(detections[index], self._config):
                 break
-            detections[index] = yield from self._registrar.refine(search, detections[index])
+            refined = yield from self._registrar.refine(search, detections[index])
+            detections[index] = detections[index] if self._is_taken(search, refined) else refined
             if self._ends_search(search, detections[index]):
                 break
         self._sort(search)
+
+    def _is_taken(self, search: SearchState, detection: Detection) -> bool:
+        """Whether another instance is there."""
+        T = detection.T_cam_centre
+        return any(is_same_place(T, other, self._least_extent_m) for other in self.taken(search.frame))
 
     def _ends_search(self, search: SearchState, detection: Detection) -> bool:
         return scoring.ends_search(detection, search.last_T_cam_centre, self._diameter_m, self._config)
