@@ -60,10 +60,18 @@ def test_wrong_options_leave_nothing(storm_edge: Command, scene: Path, thing: Pa
     before = snapshot(tmp_path)
     options = ["--object", thing, "--colour", "--out", tmp_path / "run"]
     assert_refused(storm_edge("segment", scene, *options, "--every", "0"), "--every: got 0")
-    assert_refused(storm_edge("segment", scene, *options, "--object", thing), "a name for each")
     assert_refused(storm_edge("segment", scene, *options, "--device", "abacus"), "'abacus'")
     assert_refused(storm_edge("eval", "masks", scene, "--scene", scene, *options[:2], *options[3:]), "summary.json")
     assert snapshot(tmp_path) == before
+
+
+def test_one_object_is_never_two_instances(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:
+    for number, twice in enumerate((["--object", thing], ["--instances", "2"])):
+        out = tmp_path / f"run{number}"
+        ended = storm_edge("segment", scene, "--object", thing, *twice, "--colour", "--no-pictures", "--out", out)
+        assert ended.status == 0, ended.err
+        assert "obj_000003, found in 2 of 2 images" in ended.out
+        assert "obj_000003#2, found in 0 of 2 images" in ended.out
 
 
 def test_a_scene_without_the_object_gives_no_mask(
