@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from storm_edge.errors import BackendError, mismatch
+from storm_edge.interruption import Interruption
 
 RUNTIME_API: dict[str, tuple[str, ...]] = {
     "ILogger": ("log", "Severity"),
@@ -126,9 +127,11 @@ class TensorRt:
         """A logger that keeps errors for our messages and prints nothing."""
         return _logger_of(self.module)
 
-    def progress_monitor(self, report: Report, stage: str) -> Any:
-        """A progress monitor that tells ``report`` the share of the outermost phase that is done."""
-        return _monitor_of(self.module, report, stage)
+    def progress_monitor(self, report: Report | None, stage: str, signals: Interruption) -> Any:
+        """A progress monitor that tells ``report`` the share of the outermost phase that is done, and ends the build
+        when a signal is held.
+        """
+        return _monitor_of(self.module, report or (lambda stage, share: None), stage, signals)
 
 
 def load_tensorrt(flavour: str) -> TensorRt:
@@ -178,7 +181,7 @@ def _logger_of(module: Any) -> Any:
     return Logger()
 
 
-def _monitor_of(module: Any, report: Report, stage: str) -> Any:
+def _monitor_of(module: Any, report: Report, stage: str, signals: Interruption) -> Any:
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -200,7 +203,7 @@ def _monitor_of(module: Any, report: Report, stage: str) -> Any:
         def step_complete(self, phase_name: str, step: int) -> bool:
             if phase_name == self._outermost:
                 self._tell(min((step + 1) / self._steps, 1.0))
-            return self.interruption is None  # False ends the build
+            return self.interruption is None and not signals.is_asked  # False ends the build
 
         def phase_finish(self, phase_name: str) -> None:
             if phase_name == self._outermost:

@@ -15,6 +15,7 @@ import numpy as np
 from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.api import Report, TensorRt
 from storm_edge.errors import BackendError, EngineError, mismatch
+from storm_edge.interruption import Interruption, Stopped
 
 DEFAULT_WORKSPACE_MIB = 1024
 """Scratch memory that a kernel may take."""
@@ -70,12 +71,34 @@ def build_engine(
     Raises:
         BackendError: This TensorRT only runs engines, or there is not enough memory to build.
         EngineError: The graph is refused.
+        KeyboardInterrupt: Ctrl-C, at the end of a step of the builder.
+    """
+    # TensorRT calls back into Python for its log and its progress; it prints what is raised there, and goes on.
+    with Interruption(held=True) as signals:
+        built = _build(api, onnx, profiles, target, (options or BuildOptions(), progress), signals)
+        if signals.is_asked:
+            raise Stopped
+    return built
+
+
+def _build(
+    api: TensorRt,
+    onnx: Path,
+    profiles: Mapping[str, tuple[int, int, int]],
+    target: GpuTarget,
+    how: tuple[BuildOptions, Report | None],
+    signals: Interruption,
+) -> Built:
+    """`build_engine`, with signals held.
+
+    Raises:
+        Stopped: One arrived.
     """
     if not api.builds:
         raise BackendError(
             mismatch(api.flavour, "a runtime without builder", "tensorrt or tensorrt_rtx", "install one")
         )
-    options, trt = options or BuildOptions(), api.module
+    (options, progress), trt = how, api.module
     data = onnx.read_bytes()
     estimate = build_memory_bytes(onnx, profiles, workspace_mib=options.workspace_mib)
     _check_memory(onnx, estimate)
@@ -84,9 +107,8 @@ def build_engine(
     network = builder.create_network(api.network_flags)
     parser = _parse(api, network, onnx, data, logger)  # the network borrows its weights from it
     config = _config(api, builder, options)
-    monitor = None if progress is None else api.progress_monitor(progress, onnx.stem)
-    if monitor is not None:
-        config.progress_monitor = monitor
+    monitor = api.progress_monitor(progress, onnx.stem, signals)
+    config.progress_monitor = monitor
     if api.builds_without_gpu and target.gpu == "any":
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, target.sm.upper()), 0)
@@ -100,7 +122,9 @@ def build_engine(
     started = time.perf_counter()
     plan = builder.build_serialized_network(network, config)
     del parser
-    if monitor is not None and monitor.interruption is not None:
+    if signals.is_asked:
+        raise Stopped
+    if monitor.interruption is not None:
         raise monitor.interruption
     if plan is None:
         first = logger.errors[-1] if logger.errors else "no reason given"

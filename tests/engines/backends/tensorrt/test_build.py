@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,34 @@ def test_a_build_that_is_interrupted_says_so(tmp_path: Path) -> None:
     path = doubled(tmp_path / "doubled.onnx")
     with pytest.raises(KeyboardInterrupt):
         build_engine(package("tensorrt_rtx"), path, profiles=PROFILES, target=SM86, progress=interrupt)
+
+
+@pytest.mark.parametrize("where", ["available_bytes", "_config", "_profiles_of", "_reset_peak"])
+def test_ctrl_c_ends_a_build_wherever_it_arrives(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised in one of TensorRT's callbacks it was printed, and the build went on."""
+    function = getattr(module, where)
+
+    def interrupted(*arguments: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return function(*arguments)
+
+    monkeypatch.setattr(module, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(package("tensorrt_rtx"), doubled(tmp_path / "d.onnx"), profiles=PROFILES, target=SM86)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_in_a_callback_of_the_builder_ends_it(tmp_path: Path) -> None:
+    told: list[float] = []
+
+    def interrupted(stage: str, share: float) -> None:
+        told.append(share)
+        signal.raise_signal(signal.SIGINT)
+
+    path = doubled(tmp_path / "d.onnx")
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(package("tensorrt_rtx"), path, profiles=PROFILES, target=SM86, progress=interrupted)
+    assert told[0] < 1.0
 
 
 def test_mixed_types_are_refused_by_name(tmp_path: Path) -> None:
