@@ -65,7 +65,7 @@ class ScaleConfig(Config):
     """... both together have so many times the mask's area, and ..."""
     max_contradicted: float = tuned(0.65, unit="1", low=0.0, high=1.0)
     """... the scene contradicts this share of it. A mask of a small part may end in a wrong pose that is contradicted
-    as well, up to 0.6 on real recordings."""
+    as well, and is no wrong scale."""
     gate: float = tuned(0.06, unit="widths", low=0.0, high=1.0)
     """Depth differences up to this, of diameter or mask the smaller, are no contradiction; but ..."""
     min_gate_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
