@@ -146,7 +146,7 @@ class Session:
         """
         self._check_open()
         bundle = bundle if name is None else replace(bundle, object_id=name)
-        self._check_name(bundle.object_id)
+        _check_name(self._objects, bundle.object_id)
         if self._make_object is None:
             remedy = "open the session with open_session, or make the object yourself and call add"
             raise ConfigError(mismatch("add_object", "a session that makes no objects", "one that does", remedy))
@@ -174,12 +174,11 @@ class Session:
             ConfigError: No such object.
             RunFault: A chunk of its work hangs.
         """
-        for item in self._objects:
-            if item.bundle.object_id == object_id:
-                break
-        else:
-            names = [item.bundle.object_id for item in self._objects]
-            raise ConfigError(mismatch("objects", f"no {object_id}", f"one of {names}", "name one that is tracked"))
+        by_name = {item.bundle.object_id: item for item in self._objects}
+        if object_id not in by_name:
+            expected = f"one of {list(by_name)}"
+            raise ConfigError(mismatch("objects", f"no {object_id}", expected, "name one that is tracked"))
+        item = by_name[object_id]
         self._objects.remove(item)
         item.stop()
         self._removed_non_finite.update(item.non_finite_count)
@@ -282,19 +281,20 @@ class Session:
         if self._is_closed:
             raise InputError(mismatch("session", "a call after close", "an open session", "open another session"))
 
-    def _check_name(self, name: str) -> None:
-        if any(other.bundle.object_id == name for other in self._objects):
-            remedy = f"give another instance a name of its own, add_object(bundle, name='{name}#2')"
-            raise ConfigError(mismatch("objects", f"{name} twice", "each name once", remedy))
-
     def _check_new(self, item: ObjectSession) -> None:
         """Refuse an object that cannot be tracked here."""
-        self._check_name(item.bundle.object_id)
+        _check_name(self._objects, item.bundle.object_id)
         if item.device != self._device:
             remedy = "make the object and the session for one device"
             what = f"object {item.bundle.object_id}"
             raise ConfigError(mismatch(what, f"device {item.device}", f"{self._device} like its session", remedy))
         self._group = common_group([*(other.group for other in self._objects), item.group])
+
+
+def _check_name(objects: Iterable[ObjectSession], name: str) -> None:
+    if any(other.bundle.object_id == name for other in objects):
+        remedy = f"give another instance a name of its own, add_object(bundle, name='{name}#2')"
+        raise ConfigError(mismatch("objects", f"{name} twice", "each name once", remedy))
 
 
 def _check_frame(frame: object) -> None:

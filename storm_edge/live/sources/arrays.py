@@ -36,8 +36,16 @@ class ArraySource:
         self._images = images
 
     def __iter__(self) -> Iterator[Frame]:
-        """Checked frames; errors as `storm_edge.frame.checked_frame`, named by the frame's number."""
+        """Checked frames; errors as `storm_edge.frame.checked_frame`, named by the frame's number.
+
+        A frame without any reading is no error of the program: it is handed on, and the session skips and counts it.
+        """
         for index, image in enumerate(self._images):
-            yield checked_frame(
-                image.rgb, image.depth_m, image.K, stamp_ns=image.stamp_ns, index=index, what=f"frame {index}"
-            )
+            depth_m = image.depth_m
+            if np.issubdtype(depth_m.dtype, np.floating) and not (np.isfinite(depth_m) & (depth_m > 0.0)).any():
+                empty, K = np.zeros(depth_m.shape, np.float32), np.asarray(image.K, dtype=np.float64)
+                yield Frame(rgb=image.rgb, depth_m=empty, K=K, stamp_ns=image.stamp_ns, index=index)
+            else:
+                yield checked_frame(
+                    image.rgb, depth_m, image.K, stamp_ns=image.stamp_ns, index=index, what=f"frame {index}"
+                )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from storm_edge.errors import DepthError
+from storm_edge.live import SkipReason, open_session
 from storm_edge.live.sources.arrays import ArraySource, CameraImages
 
 K = np.array([[100.0, 0.0, 3.5], [0.0, 100.0, 2.5], [0.0, 0.0, 1.0]])
@@ -29,6 +30,14 @@ def test_readings_that_are_none_become_zero() -> None:
     depth_m[0, :3] = np.nan, -1.0, np.inf
     (frame,) = ArraySource([images(0, depth_m)])
     assert frame.depth_m[0, :4].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_a_frame_without_a_reading_is_handed_on_and_the_session_skips_it() -> None:
+    frames = list(ArraySource([images(1), images(2, np.full((6, 8), np.nan)), images(3)]))
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    with open_session([], None) as session:
+        skipped = [session.step(frame).skipped_reason for frame in frames]
+    assert skipped == [None, SkipReason.NO_DEPTH, None]
 
 
 def test_images_are_taken_when_they_are_asked_for() -> None:
