@@ -96,7 +96,7 @@ def test_a_read_only_folder_and_the_inputs_are_refused(command: str, write: Run,
     refused(write(command, tmp_path / "out"), "read-only")
     if command != "demo":
         refused(write(command, tmp_path / "in", "--force"), "input")
-    refused(write(command, "/", "--force"), "the folder you are in")
+    refused(write(command, "/", "--force"), "expected a folder of its own")
     assert everything(tmp_path) == before
 
 
