@@ -92,14 +92,14 @@ def progress_lines(now: Callable[[], float] = time.monotonic) -> Report:
 def print_table(table: Table) -> None:
     """A rich table on stdout, as wide as the terminal; `FILE_WIDTH` columns where stdout is a file or a pipe.
 
-    Its title is a line before it: rich would break it at the width of the table.
+    Its title is a line before it: rich would break it at the width of the table. Words in brackets are units, no markup.
     """
     from rich.console import Console
 
     title, table.title = table.title, None
     typer.echo(title)
 
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=FILE_WIDTH)
+        console = Console(width=FILE_WIDTH, markup=False)
     console.print(table)
