@@ -92,7 +92,7 @@ def progress_lines(now: Callable[[], float] = time.monotonic) -> Report:
 def print_table(table: Table) -> None:
     """A rich table on stdout, as wide as the terminal; `FILE_WIDTH` columns where stdout is a file or a pipe.
 
-    Its title is a line before it: rich would break it at the width of the table. Words in brackets are units, no markup.
+    Its title is a line before it: rich would break it at the width of the table. Words in brackets are units.
     """
     from rich.console import Console
 
