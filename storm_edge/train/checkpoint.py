@@ -21,7 +21,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
         torch.save({"format": FORMAT, **content}, part)
         os.replace(part, path)

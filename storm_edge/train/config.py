@@ -97,3 +97,5 @@ class TrainResult:
     """Wall time of training, resumes included [s]."""
     held_out: dict[str, float]
     """Last held-out figures of the averaged weights."""
+    ended_by: str | None = None
+    """``interrupted`` or ``terminated`` for a run that a signal ended early."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import queue
+import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -92,6 +94,20 @@ def _produce(
         out.put(traceback.format_exc())
 
 
+@contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Processes that are started in the block get no Ctrl-C and no SIGTERM.
+
+    A terminal sends them to all processes of a run, and one that ends in the middle of a chunk would leave the pipe
+    torn; `PairPool.close` ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoolConfig:
     """Size and pace of a pool."""
@@ -140,8 +156,9 @@ class PairPool:
             )
             for i in range(config.workers)
         ]
-        for process in self._processes:
-            process.start()
+        with _signals_kept_from_children():
+            for process in self._processes:
+                process.start()
 
     def __enter__(self) -> PairPool:
         return self

@@ -56,3 +56,12 @@ def agreed_time_s(elapsed_s: float, process: Process) -> float:
     clock = torch.tensor([elapsed_s], device=process.device, dtype=torch.float64)
     dist.broadcast(clock, 0)
     return float(clock)
+
+
+def agreed_stop(asked: bool, process: Process) -> bool:
+    """Whether any of the processes was asked to stop: all end at the same step, so that none waits for another."""
+    if process.count == 1:
+        return asked
+    flag = torch.tensor([int(asked)], device=process.device)
+    dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)

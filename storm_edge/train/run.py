@@ -10,28 +10,32 @@ evaluates, logs (one JSON object per line in ``log.jsonl``) and writes ``checkpo
 from __future__ import annotations
 
 import json
+import logging
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
 from storm_edge.choices import Network
-from storm_edge.errors import ConfigError, OutputError, mismatch
+from storm_edge.errors import ConfigError, mismatch
+from storm_edge.interruption import Interruption
 from storm_edge.synthetic.splits import STREAMS_TRAIN
 from storm_edge.train.augment import augment
 from storm_edge.train.config import TrainConfig, TrainResult
+from storm_edge.train.out_folder import LOG, prepare_folder, write_result
 from storm_edge.train.pool import PairPool, PoolConfig, SourceFactory
-from storm_edge.train.processes import agreed_time_s, joined
+from storm_edge.train.processes import agreed_stop, agreed_time_s, joined
 from storm_edge.train.schedule import learning_rate, progress
 from storm_edge.train.som import augment_queries
 from storm_edge.train.sources import held_out_source_of, training_source_of
 from storm_edge.train.state import TrainState, move
 from storm_edge.train.tom import augment_groups
 
+_LOG = logging.getLogger(__name__)
 _LOG_EVERY_S = 15.0
 _DRAWN_PER_RUN = 1000  # seeds that one process of one start may use
 
@@ -64,25 +68,15 @@ def _prepare(config: TrainConfig) -> None:
             raise ConfigError(
                 mismatch(f"--{name.replace('_', '-')}", getattr(config, name), "at least 1", "raise it")
             )
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(mismatch(config.out, error, "a folder that can be made", "choose another --out")) from error
-    if (config.out / "checkpoint.pt").exists() and not config.resume:
-        raise OutputError(
-            mismatch(
-                config.out,
-                "a checkpoint of an earlier run",
-                "an empty folder",
-                "add --resume or choose another",
-            )
-        )
+    prepare_folder(config.out, resume=config.resume)
 
 
 def train(
     config: TrainConfig, *, source: SourceFactory | None = None, held_out: SourceFactory | None = None
 ) -> TrainResult:
     """Train one network until ``config`` says stop.
+
+    Ctrl-C and SIGTERM end it after the step that is under way: the checkpoint is written, and a result that says so.
 
     Args:
         config: The run.
@@ -97,18 +91,33 @@ def train(
     """
     _prepare(config)
     torch.set_num_threads(config.threads)
-    with joined(config.device) as process:
-        run = TrainState(config, process, held_out or held_out_source_of(config.network))
-        _loop(run, source or training_source_of(config.network))
-        result = TrainResult(checkpoint=run.checkpoint, steps=run.step, elapsed_s=run.elapsed_s, held_out=run.figures)
+    with Interruption(held=True) as signals, joined(config.device) as process:
+        with signals.released():  # until the first step there is nothing to keep
+            run = TrainState(config, process, held_out or held_out_source_of(config.network))
+        ended_by = _loop(run, source or training_source_of(config.network), signals)
+        result = TrainResult(
+            checkpoint=run.checkpoint,
+            steps=run.step,
+            elapsed_s=run.elapsed_s,
+            held_out=run.figures,
+            ended_by=ended_by,
+        )
         if process.first:
-            text = json.dumps({**asdict(config), **asdict(result)}, indent=2, default=str) + "\n"
-            (config.out / "result.json").write_text(text, encoding="utf-8")
+            write_result(config, result)
+            if ended_by is not None:
+                _LOG.warning("%s after %d steps: %s; --resume goes on from there", ended_by, run.step, run.checkpoint)
     return result
 
 
-def _loop(run: TrainState, source: SourceFactory) -> None:
-    """Steps until the end of the run, with log lines, evaluations and checkpoints by the clock."""
+def _loop(run: TrainState, source: SourceFactory, signals: Interruption) -> str | None:
+    """Steps until the end of the run, with log lines, evaluations and checkpoints by the clock.
+
+    Returns:
+        What ended it early: ``interrupted`` or ``terminated``; None where nothing did.
+
+    Raises:
+        Stopped: A signal came before the first step.
+    """
     config, process = run.config, run.process
     unit = config.unit
     items = max(config.batch // unit, 1)
@@ -127,17 +136,18 @@ def _loop(run: TrainState, source: SourceFactory) -> None:
         workers=config.workers,
         seed=seed,
     )
-    pool = PairPool(source, config.network, pool_config)
     bar = Progress(
         TextColumn(f"train {config.network.value}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%  {task.description}"),
         TimeElapsedColumn(),
         disable=not process.first,
+        console=Console(stderr=True),
     )
-    with pool, bar:
+    with PairPool(source, config.network, pool_config) as pool, bar:
         task = bar.add_task("drawing the first pairs", total=1.0)
-        pool.fill(config.fill // unit)
+        with signals.released():
+            pool.fill(config.fill // unit)
         began, before_s = time.monotonic(), run.elapsed_s
         next_log, next_evaluation = run.elapsed_s, run.elapsed_s + config.evaluate_every_s
         sums: dict[str, float] = {}
@@ -159,12 +169,16 @@ def _loop(run: TrainState, source: SourceFactory) -> None:
             for key, value in {"loss": loss.detach(), **parts}.items():
                 sums[key] = sums.get(key, 0.0) + float(value)
             counted += 1
+            if agreed_stop(signals.is_asked, process):
+                if process.first:
+                    run.save(pool.drawn)
+                return signals.ended_by or "interrupted"  # by the signal of another process
             if not process.first:
                 continue
             if run.elapsed_s >= next_log:
                 means = {key: value / counted for key, value in sums.items()}
                 _append(
-                    config.out / "log.jsonl",
+                    config.out / LOG,
                     {"step": run.step, "elapsed_s": run.elapsed_s, "rate": rate, "drawn": pool.drawn * unit, **means},
                 )
                 bar.update(task, completed=share, description=f"step {run.step}  loss {means['loss']:.4f}")
@@ -175,10 +189,11 @@ def _loop(run: TrainState, source: SourceFactory) -> None:
         bar.update(task, completed=1.0, description=f"step {run.step}")
         if process.first:
             _report(run, pool.drawn)
+    return None
 
 
 def _report(run: TrainState, drawn: int) -> None:
     """Evaluate, log and checkpoint."""
     figures = run.evaluate()
-    _append(run.config.out / "log.jsonl", {"step": run.step, "elapsed_s": run.elapsed_s, "held_out": True, **figures})
+    _append(run.config.out / LOG, {"step": run.step, "elapsed_s": run.elapsed_s, "held_out": True, **figures})
     run.save(drawn)

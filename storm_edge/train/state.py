@@ -14,6 +14,7 @@ from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import TrainConfig
 from storm_edge.train.ema import AveragedModel
 from storm_edge.train.objective import Objective, make_objective, start_from
+from storm_edge.train.out_folder import CHECKPOINT
 from storm_edge.train.pool import SourceFactory, draw
 from storm_edge.train.processes import Process
 
@@ -41,7 +42,7 @@ class TrainState:
         self.optimizer = _optimizer(self.objective, config)
         self.step, self.elapsed_s, self.drawn = 0, 0.0, 0
         self.figures: dict[str, float] = {}
-        self.checkpoint = config.out / "checkpoint.pt"
+        self.checkpoint = config.out / CHECKPOINT
         if config.resume:
             self._restore()
         if process.first:

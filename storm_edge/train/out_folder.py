@@ -1,0 +1,77 @@
+"""The folder of a training run: whose its files are, and the result that is left in it.
+
+Unlike other results it is written to while the run goes on, since a run may be resumed. What is in it under our names
+and was not written by a training run is refused, never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from storm_edge.errors import OutputError, mismatch
+from storm_edge.files import write_atomically
+from storm_edge.result_kind import MADE_BY, ResultKind
+from storm_edge.train.config import TrainConfig, TrainResult
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+TRAIN = ResultKind(
+    command="storm-edge train",
+    marker="result.json",
+    keys=frozenset({"network", "out", "steps", "checkpoint", "elapsed_s", "held_out"}),
+    names=frozenset({CHECKPOINT, LOG}),
+)
+"""Of `train`."""
+_REMEDY = "choose another --out"
+
+
+def prepare_folder(out: Path, *, resume: bool) -> None:
+    """Make the folder of a run, or refuse one with files that a run would replace.
+
+    Args:
+        out: The folder.
+        resume: Whether it goes on from the checkpoint there.
+
+    Raises:
+        OutputError: It cannot be made, or holds another run, or files of our names that are not ours.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in (TRAIN.marker, CHECKPOINT, LOG):
+            if (out / name).is_dir():
+                raise OutputError(mismatch(out / name, "a folder", "a file of a training run", _REMEDY))
+        if os.path.lexists(out / TRAIN.marker) and TRAIN.content(out) is None:
+            got = "a file that storm-edge train did not write"
+            raise OutputError(mismatch(out / TRAIN.marker, got, "the result of an earlier run, or none", _REMEDY))
+        if os.path.lexists(out / LOG) and not _is_log(out / LOG):
+            got = "a file that storm-edge train did not write"
+            raise OutputError(mismatch(out / LOG, got, "the log of an earlier run, or none", _REMEDY))
+    except OSError as error:
+        raise OutputError(mismatch(out, error, "a folder that can be made", _REMEDY)) from error
+    if os.path.lexists(out / CHECKPOINT) and not resume:
+        remedy = "add --resume or choose another"
+        raise OutputError(mismatch(out, "a checkpoint of an earlier run", "an empty folder", remedy))
+
+
+def write_result(config: TrainConfig, result: TrainResult) -> None:
+    """Write what was asked and where it ended.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    content = {MADE_BY: TRAIN.made_by, **asdict(config), **asdict(result)}
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    write_atomically(config.out / TRAIN.marker, text.encode())
+
+
+def _is_log(path: Path) -> bool:
+    """Whether the first line is one of ours; an empty file is everybody's."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        record = json.loads(line) if line else {"step": 0}
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and "step" in record

@@ -1,0 +1,85 @@
+"""The folder of a training run: a user's files stay, and what a signal ends is kept and says so."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storm_edge.errors import OutputError
+from storm_edge.train.checkpoint import load_checkpoint
+from storm_edge.train.out_folder import TRAIN, prepare_folder
+from tests.result_kinds import everything
+
+SCRIPT = """
+import sys
+from functools import partial
+from storm_edge.cli import main
+from storm_edge.train import config, run
+from tests.train.toy import TINY, ToySource
+config.TrainConfig = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
+run.training_source_of = run.held_out_source_of = lambda network: ToySource
+main.run(["train", "refine", "--batch", "4", *sys.argv[1:]])
+"""
+
+
+def train(out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, "--out", str(out), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def until_first_log(process: subprocess.Popen[str], out: Path) -> None:
+    while not (out / "log.jsonl").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "ended_by", "workers"), [(signal.SIGINT, "interrupted", "1"), (signal.SIGTERM, "terminated", "0")]
+)
+def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
+    tmp_path: Path, number: int, ended_by: str, workers: str
+) -> None:
+    out = tmp_path / "run"
+    process = train(out, "--workers", workers)
+    until_first_log(process, out)
+    # To the whole group, as a terminal and a service manager do: the processes that draw pairs get it as well.
+    subprocess.run(["kill", f"-{number}", "--", f"-{process.pid}"], check=True)
+    said, told = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, "")
+    assert f"{ended_by} after" in told
+    assert "--resume goes on from there" in told
+    assert "Traceback" not in told
+    result = json.loads((out / "result.json").read_text())
+    assert result["ended_by"] == ended_by
+    assert load_checkpoint(out / "checkpoint.pt")["step"] == result["steps"] > 0
+    assert sorted(everything(out)) == ["checkpoint.pt", "log.jsonl", "result.json"]
+    resumed = train(out, "--workers", "0", "--resume", "--steps", str(result["steps"] + 1))
+    said, told = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, told
+    assert json.loads((out / "result.json").read_text())["ended_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("result.json", "{}"), ("result.json", "mine"), ("log.jsonl", "mine\n"), ("log.jsonl", '{"a": 1}\n')],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_users_file_of_our_name_is_refused(tmp_path: Path, name: str, content: str, resume: bool) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OutputError, match=f"{name}: got a file that storm-edge train did not write"):
+        prepare_folder(tmp_path, resume=resume)
+    assert everything(tmp_path) == {name: content}
+
+
+def test_what_earlier_releases_left_is_known(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(dict.fromkeys(TRAIN.keys)))
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "elapsed_s": 0.1}\n')
+    prepare_folder(tmp_path, resume=True)
