@@ -1,0 +1,154 @@
+"""What the generator's pictures are like: one frozen dataclass per part, ranges with their unit and why.
+
+A pair is a range drawn evenly, or evenly in the logarithm where it says so. Shares are of scenes unless said
+otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolConfig:
+    """Meshes on the device."""
+
+    objects: int = 192
+    """Slots with objects."""
+    props: int = 32
+    """Slots with hands, grippers and poles, which hide objects and are never looked for."""
+    vertices: int = 6144
+    """Vertices that a slot has room for."""
+    faces: int = 8192
+    """Triangles that a slot has room for."""
+    face_count: tuple[int, int] = (1500, 5000)
+    """Wanted triangles of an object; onboarded meshes have up to 10,000, and half of them look the same at 250 px."""
+    items_per_object: float = 64.0
+    """Items of training after which one object is exchanged."""
+    most_renewed: int = 4
+    """Most objects exchanged after a batch: making one takes a CPU 15 ms, which a GPU would wait for."""
+    odd_share: float = 0.45
+    """Part of the objects that are plain white, glossy, thin, flat, round or marked: what real scenes have and
+    painted families rarely do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutConfig:
+    """Cameras, and which objects stand where."""
+
+    sizes_px: tuple[tuple[int, int], ...] = ((240, 320), (240, 320), (240, 320), (180, 320))
+    """Height and width of pictures [px], drawn evenly per batch: half of what cameras deliver."""
+    places: int = 8
+    """Places for objects, ``N``."""
+    object_count: tuple[int, int] = (5, 8)
+    """Fewest and most objects of a crowded scene."""
+    close_up_share: float = 0.35
+    """Scenes of one or two objects, near, mostly held."""
+    apparent_share: Range = (0.1, 0.36)
+    """Diameter of the first object over the picture's width in crowded scenes, log-even: 30 to 115 of 320 px."""
+    close_apparent_share: Range = (0.18, 0.78)
+    """The same in close-ups: 58 to 250 of 320 px."""
+    focal_share: Range = (0.6, 1.3)
+    """Focal length over the picture's width: 80 to 42 degrees of view."""
+    odd_pixels_share: float = 0.25
+    """Cameras whose pixels are not square (one real recording has fy / fx = 1.3)."""
+    odd_pixels: Range = (0.75, 1.35)
+    """fy / fx of those."""
+    distance_m: Range = (0.25, 3.0)
+    """Camera to the first object [m]."""
+    elevation_rad: Range = (0.12, 1.5)
+    """Camera above the table, from the side to straight from above [rad]."""
+    roll_rad: float = 0.15
+    """Standard deviation of the camera's roll [rad]; one camera in ten has any."""
+    gap_diameters: Range = (0.0, 0.25)
+    """Gap between neighbours over the first object's diameter; 0 touches."""
+    held_share: float = 0.2
+    """Part of the objects of crowded scenes that are in the air."""
+    close_held_share: float = 0.7
+    """The same in close-ups."""
+    grasp_share: float = 0.6
+    """Part of the scenes with a held first object in which something holds it."""
+    occluder_share: float = 0.25
+    """Scenes with a hand, gripper or pole in front of something."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomConfig:
+    """Planes around the objects."""
+
+    textures: int = 48
+    """Textures on the device."""
+    table_share: float = 0.92
+    """Scenes with a table or floor under the objects."""
+    cloth_share: float = 0.35
+    """Scenes with a cloth or a sheet on it."""
+    tile_m: Range = (0.1, 1.0)
+    """Side of one repetition of a texture [m], log-even."""
+    measurable_share: float = 0.94
+    """Planes that depth cameras see; the others are glass or screens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightConfig:
+    """Lights and shadows."""
+
+    ambient: Range = (0.25, 0.8)
+    """Light from everywhere, as a share of white."""
+    key_light: Range = (0.2, 0.9)
+    """The main light where it falls straight on a surface, as a share of white."""
+    fill_light: Range = (0.0, 0.35)
+    """A second light without a shadow."""
+    tint: float = 0.06
+    """Standard deviation of a light's colour, per channel."""
+    shadow_px: int = 160
+    """Side of a shadow map [px]."""
+    shadow_share: float = 0.7
+    """Scenes whose main light casts shadows; the others are lit softly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinePairConfig:
+    """Pairs for RefineNet."""
+
+    scenes: int = 8
+    """Scenes rendered at a time."""
+    targets: int = 4
+    """Objects of a scene that pairs are made of."""
+    poses: int = 4
+    """Wrong poses of each."""
+    least_visible: float = 0.4
+    """Objects hidden more than this teach guessing."""
+    least_px: float = 250.0
+    """Pixels of a silhouette below which there is nothing to learn; a disc of 18 px has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSetConfig:
+    """Sets of hypotheses for ScoreNet."""
+
+    scenes: int = 8
+    """Scenes rendered at a time."""
+    targets: int = 4
+    """Objects of a scene that sets are made of."""
+    hypotheses: int = 12
+    """Poses of a set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """All of it."""
+
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    """Meshes."""
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
+    """Cameras and objects."""
+    room: RoomConfig = field(default_factory=RoomConfig)
+    """Planes."""
+    light: LightConfig = field(default_factory=LightConfig)
+    """Lights."""
+    refine: RefinePairConfig = field(default_factory=RefinePairConfig)
+    """Pairs for RefineNet."""
+    score: ScoreSetConfig = field(default_factory=ScoreSetConfig)
+    """Sets for ScoreNet."""

@@ -1,0 +1,210 @@
+"""Which triangle of which object each pixel sees: many meshes of a pool into many pictures at once.
+
+The passes of `storm_edge.kernels.raster` for draws of a pool: a draw is one mesh slot at one pose, and ``per_image``
+of them in a row share a picture. A pixel's key has 1/z in the upper 32 bits; below stand the draw's place within its
+picture and the triangle, inverted, so that equal depths go to the lower place and then to the lower triangle
+whatever the order of threads. `storm_edge.generator.shading` reads the keys.
+
+With the same triangles the object's own silhouette is drawn into a window by itself, where nothing hides it and the
+picture does not end. An object larger than the window is sampled in every second, third, ... pixel there.
+"""
+
+import warp as wp
+
+from storm_edge.kernels.mesh_buffers import MeshArrays
+from storm_edge.kernels.raster import LOW_32_BITS, View, edge, highest, lowest, project_span
+
+# fuse_fp as in `kernels.raster`, whose functions are called: neighbours must agree on their common edge.
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+FACE_BITS = wp.constant(wp.uint32(20))
+"""Bits of a key for the triangle; the twelve above are for the place."""
+FACE_MASK = wp.constant(wp.uint32((1 << 20) - 1))
+WINDOW_PX = 256
+"""Side of the window that a silhouette is drawn into [px]."""
+FAR_OUT_PX = wp.constant(1 << 20)
+
+
+@wp.struct
+class PoolArrays:
+    """Mesh slots as kernels read them; `storm_edge.generator.mesh_pool.MeshPool` owns the memory."""
+
+    vertices: wp.array2d(dtype=wp.vec3f)
+    normals: wp.array2d(dtype=wp.vec3f)
+    colours: wp.array2d(dtype=wp.vec3f)
+    faces: wp.array2d(dtype=wp.vec3i)
+    vertex_count: wp.array(dtype=wp.int32)
+    face_count: wp.array(dtype=wp.int32)
+    gloss: wp.array(dtype=wp.vec2f)
+
+
+@wp.struct
+class Draws:
+    """What is drawn where: ``slot`` -1 draws nothing, ``K`` is of each picture, draws at places below
+    ``with_silhouette`` have a silhouette window."""
+
+    slot: wp.array(dtype=wp.int32)
+    T_cam_obj: wp.array(dtype=wp.mat44f)
+    K: wp.array(dtype=wp.mat33f)
+    per_image: int
+    with_silhouette: int
+
+
+@wp.func
+def mesh_of(pool: PoolArrays, slot: int) -> MeshArrays:
+    """One slot as the kernels of single meshes read it."""
+    mesh = MeshArrays()
+    mesh.vertices = pool.vertices[slot]
+    mesh.normals = pool.normals[slot]
+    mesh.colours = pool.colours[slot]
+    mesh.faces = pool.faces[slot]
+    mesh.has_texture = 0
+    return mesh
+
+
+@wp.kernel
+def project_draws(
+    pool: PoolArrays,
+    draws: Draws,
+    light: wp.vec4f,
+    span: int,
+    screen: wp.array2d(dtype=wp.vec4f),
+    bounds: wp.array(dtype=wp.vec4i),
+):
+    """Vertices to ``(u, v, 1/z, brightness)``, and the box around each draw with a silhouette.
+
+    ``bounds`` is ``(u0, v0, -u1, -v1)`` [px], all four minima; it starts as `FAR_OUT_PX`.
+    """
+    d, chunk = wp.tid()
+    slot = draws.slot[d]
+    if slot < 0:
+        return
+    view = View()
+    view.T_cam_obj = draws.T_cam_obj[d]
+    view.K = draws.K[d // draws.per_image]
+    view.light = light
+    first = chunk * span
+    end = wp.min(first + span, pool.vertex_count[slot])
+    project_span(d, first, end, view, mesh_of(pool, slot), screen)
+    if d % draws.per_image >= draws.with_silhouette:
+        return
+    box = wp.vec4i(FAR_OUT_PX, FAR_OUT_PX, FAR_OUT_PX, FAR_OUT_PX)
+    for i in range(first, end):
+        p = screen[d, i]
+        if p[2] > 0.0:
+            u = int(wp.floor(p[0]))
+            v = int(wp.floor(p[1]))
+            box = wp.min(box, wp.vec4i(u, v, -u - 1, -v - 1))
+    if end > first:
+        wp.atomic_min(bounds, d, box)
+
+
+@wp.func
+def stride_of(box: wp.vec4i) -> int:
+    """Pixels between the samples of a silhouette window, 1 for what fits into it."""
+    side = wp.max(-box[2] - box[0], -box[3] - box[1]) + 1
+    return wp.max((side + wp.static(WINDOW_PX - 1)) // wp.static(WINDOW_PX), 1)
+
+
+@wp.kernel
+def cover_draws(
+    pool: PoolArrays,
+    draws: Draws,
+    screen: wp.array2d(dtype=wp.vec4f),
+    bounds: wp.array(dtype=wp.vec4i),
+    span: int,
+    keys: wp.array3d(dtype=wp.uint64),
+    windows: wp.array3d(dtype=wp.uint8),
+):
+    """Let triangles claim the pixels of their picture, and mark those of their silhouette's window.
+
+    ``keys`` and ``windows`` start as 0. One window per draw with a silhouette, in their order.
+    """
+    d, chunk = wp.tid()
+    slot = draws.slot[d]
+    if slot < 0:
+        return
+    image = d // draws.per_image
+    place = d - image * draws.per_image
+    last_row = keys.shape[1] - 1
+    last_column = keys.shape[2] - 1
+    low_u = int(0)
+    low_v = int(0)
+    high_u = int(last_column)
+    high_v = int(last_row)
+    stride = int(0)
+    window = int(0)
+    if place < draws.with_silhouette:
+        box = bounds[d]
+        stride = stride_of(box)
+        window = image * draws.with_silhouette + place
+        low_u = box[0]
+        low_v = box[1]
+        high_u = -box[2]
+        high_v = -box[3]
+    claim = LOW_32_BITS - (wp.uint32(place) << FACE_BITS)
+    for f in range(chunk * span, wp.min((chunk + 1) * span, pool.face_count[slot])):
+        face = pool.faces[slot, f]
+        a = screen[d, face[0]]
+        b = screen[d, face[1]]
+        c = screen[d, face[2]]
+        if a[2] * b[2] * c[2] <= 0.0:
+            continue
+        # Bounds in 1/16 px as in `kernels.raster.cover_span`.
+        au = int(a[0] * 16.0)
+        bu = int(b[0] * 16.0)
+        cu = int(c[0] * 16.0)
+        av = int(a[1] * 16.0)
+        bv = int(b[1] * 16.0)
+        cv = int(c[1] * 16.0)
+        first_column = wp.max((wp.min(wp.min(au, bu), cu) + 14) >> 4, low_u)
+        end_column = wp.min((wp.max(wp.max(au, bu), cu) + 1) >> 4, high_u)
+        first_row = wp.max((wp.min(wp.min(av, bv), cv) + 14) >> 4, low_v)
+        end_row = wp.min((wp.max(wp.max(av, bv), cv) + 1) >> 4, high_v)
+        for row in range(first_row, end_row + 1):
+            for column in range(first_column, end_column + 1):
+                u = float(column)
+                v = float(row)
+                wa = edge(b, c, u, v)
+                wb = edge(c, a, u, v)
+                wc = edge(a, b, u, v)
+                if lowest(wa, wb, wc) >= 0.0 or highest(wa, wb, wc) <= 0.0:
+                    total = wa + wb + wc
+                    inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
+                    if total != 0.0:
+                        if stride > 0:
+                            du = column - low_u
+                            dv = row - low_v
+                            if stride == 1:
+                                windows[window, dv, du] = wp.uint8(1)
+                            elif du % stride == 0 and dv % stride == 0:
+                                windows[window, dv // stride, du // stride] = wp.uint8(1)
+                        if row >= 0 and row <= last_row and column >= 0 and column <= last_column:
+                            bits = wp.uint64(wp.cast(inverse_depth, wp.uint32))
+                            key = (bits << wp.uint64(32)) | wp.uint64(claim - wp.uint32(f))
+                            wp.atomic_max(keys, image, row, column, key)
+
+
+@wp.func
+def place_of(key: wp.uint64) -> int:
+    """Place of the draw within its picture."""
+    return int((LOW_32_BITS - wp.uint32(key)) >> FACE_BITS)
+
+
+@wp.func
+def face_of(key: wp.uint64) -> int:
+    """Triangle of its mesh."""
+    return int((LOW_32_BITS - wp.uint32(key)) & FACE_MASK)
+
+
+@wp.func
+def inverse_depth_of(key: wp.uint64) -> float:
+    """1/z [1/m]."""
+    return wp.cast(wp.uint32(key >> wp.uint64(32)), wp.float32)
+
+
+@wp.kernel
+def window_strides(bounds: wp.array(dtype=wp.vec4i), strides: wp.array(dtype=wp.int32)):
+    """`stride_of` every draw."""
+    d = wp.tid()
+    strides[d] = stride_of(bounds[d])

@@ -1,0 +1,269 @@
+"""What each pixel of the scenes looks like: the object that won it or a plane of the room, under two lights.
+
+A surface of colour ``c`` and normal ``n`` sends ``c (ambient (0.75 + 0.25 n.up) + shadow key max(n.l, 0) + fill
+max(n.m, 0))``, and highlights by Blinn's halfway vector where the slot has gloss. The main light stands somewhere, so
+that it grows weaker with the square of the distance; its shadows are looked up in the keys of the same rasteriser as
+seen from there. The fill light is far away. Nothing is clipped: exposure is the camera's.
+"""
+
+import warp as wp
+
+from storm_edge.generator.raster import Draws, PoolArrays, face_of, inverse_depth_of, place_of
+from storm_edge.kernels.raster import edge
+
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+FAR_M = 8.0
+"""Planes farther than this are not drawn [m]."""
+CONTACT_M = 0.0005
+"""A plane must be nearer than an object by this to hide it [m]: what rests on it touches it."""
+BRIGHTEST_KEY = 2.0
+"""Most that a surface near the main light gets of it."""
+
+
+@wp.struct
+class Room:
+    """Planes, ``P`` per scene; see `storm_edge.generator.room`."""
+
+    T_plane_cam: wp.array2d(dtype=wp.mat44f)
+    half_m: wp.array2d(dtype=wp.vec2f)
+    tile_m: wp.array2d(dtype=wp.float32)
+    texture: wp.array2d(dtype=wp.int32)
+    measurable: wp.array2d(dtype=wp.int32)
+    textures: wp.array4d(dtype=wp.uint8)
+
+
+@wp.struct
+class Light:
+    """Lights in camera axes; see `storm_edge.generator.light`."""
+
+    ambient: wp.array(dtype=wp.vec3f)
+    up: wp.array(dtype=wp.vec3f)
+    key: wp.array(dtype=wp.vec3f)
+    key_at_m: wp.array(dtype=wp.vec3f)
+    key_distance_m: wp.array(dtype=wp.float32)
+    fill: wp.array(dtype=wp.vec3f)
+    to_fill: wp.array(dtype=wp.vec3f)
+    T_light_cam: wp.array(dtype=wp.mat44f)
+    shadow_f: wp.array(dtype=wp.float32)
+    shadow: wp.array3d(dtype=wp.uint64)
+
+
+@wp.struct
+class Pictures:
+    """What `shade_scenes` writes."""
+
+    colour: wp.array4d(dtype=wp.float32)
+    depth_m: wp.array3d(dtype=wp.float32)
+    normal: wp.array4d(dtype=wp.float32)
+    instance: wp.array3d(dtype=wp.int64)
+    measurable: wp.array3d(dtype=wp.bool)
+    visible_px: wp.array2d(dtype=wp.int32)
+
+
+@wp.struct
+class Point:
+    """A lit or unlit point of a surface."""
+
+    p: wp.vec3f
+    normal: wp.vec3f
+    colour: wp.vec3f
+    gloss: wp.vec2f
+    place: int
+    measurable: int
+
+
+@wp.func
+def object_point(
+    key: wp.uint64,
+    image: int,
+    ray: wp.vec3f,
+    uv: wp.vec2f,
+    pool: PoolArrays,
+    draws: Draws,
+    screen: wp.array2d(dtype=wp.vec4f),
+) -> Point:
+    """The surface of the object that won a pixel, its normal towards the camera."""
+    place = place_of(key)
+    d = image * draws.per_image + place
+    slot = draws.slot[d]
+    face = pool.faces[slot, face_of(key)]
+    a = screen[d, face[0]]
+    b = screen[d, face[1]]
+    c = screen[d, face[2]]
+    wa = edge(b, c, uv[0], uv[1]) * a[2]
+    wb = edge(c, a, uv[0], uv[1]) * b[2]
+    wc = edge(a, b, uv[0], uv[1]) * c[2]
+    inverse_sum = 1.0 / (wa + wb + wc)
+    wa = wa * inverse_sum
+    wb = wb * inverse_sum
+    wc = wc * inverse_sum
+    n = pool.normals[slot, face[0]] * wa + pool.normals[slot, face[1]] * wb + pool.normals[slot, face[2]] * wc
+    n = wp.normalize(wp.transform_vector(draws.T_cam_obj[d], n))
+    out = Point()
+    out.p = ray * (1.0 / inverse_depth_of(key))
+    out.normal = wp.where(wp.dot(n, ray) > 0.0, -n, n)
+    out.colour = (
+        pool.colours[slot, face[0]] * wa + pool.colours[slot, face[1]] * wb + pool.colours[slot, face[2]] * wc
+    )
+    out.gloss = pool.gloss[slot]
+    out.place = place
+    out.measurable = 1
+    return out
+
+
+@wp.func
+def texel(textures: wp.array4d(dtype=wp.uint8), t: int, row: int, column: int) -> wp.vec3f:
+    """One texel as floats 0..255."""
+    return wp.vec3f(
+        float(textures[t, row, column, 0]), float(textures[t, row, column, 1]), float(textures[t, row, column, 2])
+    )
+
+
+@wp.func
+def texture_colour(textures: wp.array4d(dtype=wp.uint8), t: int, s: float, r: float) -> wp.vec3f:
+    """Bilinear and repeated; ``s`` and ``r`` count texels."""
+    side = textures.shape[1]
+    s0 = wp.floor(s)
+    r0 = wp.floor(r)
+    fs = s - s0
+    fr = r - r0
+    column = ((int(s0) % side) + side) % side
+    row = ((int(r0) % side) + side) % side
+    next_column = wp.where(column + 1 == side, 0, column + 1)
+    next_row = wp.where(row + 1 == side, 0, row + 1)
+    upper = texel(textures, t, row, column) * (1.0 - fs) + texel(textures, t, row, next_column) * fs
+    below = texel(textures, t, next_row, column) * (1.0 - fs) + texel(textures, t, next_row, next_column) * fs
+    return (upper * (1.0 - fr) + below * fr) * wp.static(1.0 / 255.0)
+
+
+@wp.func
+def room_point(image: int, ray: wp.vec3f, nearest_m: float, room: Room) -> Point:
+    """The nearest plane that lies before ``nearest_m``; ``place`` -2 where there is none."""
+    best = float(nearest_m)
+    hit = int(-1)
+    s = float(0.0)
+    r = float(0.0)
+    for k in range(room.texture.shape[1]):
+        if room.texture[image, k] >= 0:
+            T = room.T_plane_cam[image, k]
+            slope = T[2, 0] * ray[0] + T[2, 1] * ray[1] + T[2, 2] * ray[2]
+            z = wp.where(wp.abs(slope) > 1.0e-6, -T[2, 3] / slope, -1.0)
+            if z > 0.05 and z < best:
+                x = T[0, 3] + z * (T[0, 0] * ray[0] + T[0, 1] * ray[1] + T[0, 2] * ray[2])
+                y = T[1, 3] + z * (T[1, 0] * ray[0] + T[1, 1] * ray[1] + T[1, 2] * ray[2])
+                half = room.half_m[image, k]
+                if wp.abs(x) <= half[0] and wp.abs(y) <= half[1]:
+                    best = z
+                    hit = k
+                    s = x
+                    r = y
+    out = Point()
+    out.place = -2
+    if hit >= 0:
+        T = room.T_plane_cam[image, hit]
+        n = wp.vec3f(T[2, 0], T[2, 1], T[2, 2])
+        texels = float(room.textures.shape[1]) / room.tile_m[image, hit]
+        out.p = ray * best
+        out.normal = wp.where(wp.dot(n, ray) > 0.0, -n, n)
+        out.colour = texture_colour(room.textures, room.texture[image, hit], s * texels, r * texels)
+        out.place = -1
+        out.measurable = room.measurable[image, hit]
+    return out
+
+
+@wp.func
+def lit_share(image: int, point: Point, light: Light) -> float:
+    """Part of the main light that reaches a point: four neighbours in the shadow map, weighted bilinearly."""
+    f = light.shadow_f[image]
+    if f == 0.0:
+        return 1.0
+    side = light.shadow.shape[1]
+    texel_m = light.key_distance_m[image] / f
+    # The point moved out along its normal by two texels, so that a surface does not shade itself.
+    q = wp.transform_point(light.T_light_cam[image], point.p + point.normal * (2.0 * texel_m))
+    if q[2] <= 0.0:
+        return 1.0
+    middle = 0.5 * float(side - 1)
+    u = f * q[0] / q[2] + middle
+    v = f * q[1] / q[2] + middle
+    if not (u >= 0.0 and v >= 0.0 and u < float(side - 1) and v < float(side - 1)):
+        return 1.0
+    column = int(u)
+    row = int(v)
+    fu = u - float(column)
+    fv = v - float(row)
+    limit = 1.0 / q[2] * 1.002
+    a = wp.where(inverse_depth_of(light.shadow[image, row, column]) > limit, 0.0, 1.0)
+    b = wp.where(inverse_depth_of(light.shadow[image, row, column + 1]) > limit, 0.0, 1.0)
+    c = wp.where(inverse_depth_of(light.shadow[image, row + 1, column]) > limit, 0.0, 1.0)
+    d = wp.where(inverse_depth_of(light.shadow[image, row + 1, column + 1]) > limit, 0.0, 1.0)
+    return (a * (1.0 - fu) + b * fu) * (1.0 - fv) + (c * (1.0 - fu) + d * fu) * fv
+
+
+@wp.func
+def lit_colour(image: int, point: Point, light: Light) -> wp.vec3f:
+    """What a surface sends to the camera."""
+    way = light.key_at_m[image] - point.p
+    squared = wp.dot(way, way)
+    to_key = way * (1.0 / wp.sqrt(wp.max(squared, 1.0e-6)))
+    distance_m = light.key_distance_m[image]
+    cosine = wp.dot(point.normal, to_key)
+    strength = float(0.0)
+    if cosine > 0.0:
+        near = wp.min(distance_m * distance_m / wp.max(squared, 1.0e-6), wp.static(BRIGHTEST_KEY))
+        strength = near * lit_share(image, point, light)
+    fill_cosine = wp.max(wp.dot(point.normal, light.to_fill[image]), 0.0)
+    around = 0.75 + 0.25 * wp.dot(point.normal, light.up[image])
+    arriving = light.ambient[image] * around + light.key[image] * (strength * wp.max(cosine, 0.0))
+    arriving = arriving + light.fill[image] * fill_cosine
+    out = wp.cw_mul(point.colour, arriving)
+    if point.gloss[0] > 0.0:
+        to_camera = -wp.normalize(point.p)
+        halfway = wp.max(wp.dot(wp.normalize(to_key + to_camera), point.normal), 0.0)
+        out = out + light.key[image] * (strength * point.gloss[0] * wp.pow(halfway, point.gloss[1]))
+        halfway = wp.max(wp.dot(wp.normalize(light.to_fill[image] + to_camera), point.normal), 0.0)
+        out = out + light.fill[image] * (point.gloss[0] * wp.pow(halfway, point.gloss[1]))
+    return out
+
+
+@wp.kernel
+def shade_scenes(
+    keys: wp.array3d(dtype=wp.uint64),
+    screen: wp.array2d(dtype=wp.vec4f),
+    pool: PoolArrays,
+    draws: Draws,
+    room: Room,
+    light: Light,
+    pictures: Pictures,
+):
+    """Everything of every pixel; one thread per row."""
+    image, row = wp.tid()
+    K = draws.K[image]
+    y = (float(row) - K[1, 2]) / K[1, 1]
+    for column in range(keys.shape[2]):
+        x = (float(column) - K[0, 2]) / K[0, 0]
+        ray = wp.vec3f(x, y, 1.0)
+        key = keys[image, row, column]
+        point = Point()
+        point.place = -2
+        nearest_m = float(wp.static(FAR_M))
+        if key != wp.uint64(0):
+            uv = wp.vec2f(float(column), float(row))
+            point = object_point(key, image, ray, uv, pool, draws, screen)
+            nearest_m = point.p[2] - wp.static(CONTACT_M)
+        behind = room_point(image, ray, nearest_m, room)
+        if behind.place == -1:
+            point = behind
+        colour = light.ambient[image] * 0.4
+        if point.place != -2:
+            colour = lit_colour(image, point, light)
+        is_object = point.place >= 0 and point.place < draws.with_silhouette
+        if is_object:
+            wp.atomic_add(pictures.visible_px, image, point.place, 1)
+        for k in range(3):
+            pictures.colour[image, k, row, column] = colour[k]
+            pictures.normal[image, k, row, column] = point.normal[k]
+        pictures.depth_m[image, row, column] = point.p[2]
+        pictures.instance[image, row, column] = wp.where(is_object, wp.int64(point.place), wp.int64(-1))
+        pictures.measurable[image, row, column] = point.measurable != 0
