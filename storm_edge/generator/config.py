@@ -112,8 +112,6 @@ class LightConfig:
 class RefinePairConfig:
     """Pairs for RefineNet."""
 
-    scenes: int = 8
-    """Scenes rendered at a time."""
     targets: int = 4
     """Objects of a scene that pairs are made of."""
     poses: int = 4
@@ -128,12 +126,14 @@ class RefinePairConfig:
 class ScoreSetConfig:
     """Sets of hypotheses for ScoreNet."""
 
-    scenes: int = 8
-    """Scenes rendered at a time."""
     targets: int = 4
     """Objects of a scene that sets are made of."""
     hypotheses: int = 12
     """Poses of a set."""
+    least_visible: float = 0.4
+    """Objects hidden more than this teach guessing."""
+    least_px: float = 250.0
+    """Pixels of a silhouette below which there is nothing to learn."""
 
 
 @dataclass(frozen=True, kw_only=True)

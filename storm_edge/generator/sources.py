@@ -7,6 +7,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import Source
 from storm_edge.generator.refine_pairs import RefinePairs
+from storm_edge.generator.score_sets import ScoreSets
 
 
 def make_source(network: Network, *, seed: int, device: str, config: GeneratorConfig | None = None) -> Source:
@@ -20,4 +21,6 @@ def make_source(network: Network, *, seed: int, device: str, config: GeneratorCo
     """
     if network is Network.REFINE:
         return RefinePairs(seed, device=device, config=config)
-    raise ConfigError(mismatch("network", network.value, "refine", "the others follow"))
+    if network is Network.SCORE:
+        return ScoreSets(seed, device=device, config=config)
+    raise ConfigError(mismatch("network", network.value, "refine or score", "choose one of these"))
