@@ -59,6 +59,7 @@ class MeshPool:
         rest_height_m: Height of its origin above the plane then ``(S, REST_COUNT)``.
         support: Its extreme points [m] ``(S, P, 3)``.
         mean_colour: Mean vertex colour ``(S, 3)``.
+        diameters_m: ``diameter_m`` on the host, ``(S,)``.
         version: How often each slot was filled, on the host, ``(S,)`` int64.
     """
 
@@ -83,6 +84,7 @@ class MeshPool:
         self.rest, self.rest_height_m = self._zeros(slots, REST_COUNT, 3, 3), self._zeros(slots, REST_COUNT)
         self.mean_colour = self._zeros(slots, 3)
         self.support = self._zeros(slots, len(support_points(np.eye(3))), 3)
+        self.diameters_m: list[float] = [0.0] * slots
         self.version: NDArray[np.int64] = np.zeros(slots, dtype=np.int64)
         self.meshes: list[Mesh | None] = [None] * slots
         for slot in range(c.objects):
@@ -156,7 +158,7 @@ class MeshPool:
             into[slot] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
         mesh = item.mesh
-        self.diameter_m[slot] = item.diameter_m
+        self.diameter_m[slot], self.diameters_m[slot] = item.diameter_m, item.diameter_m
         self.gloss[slot] = torch.tensor(item.gloss)
         turns = np.tile(np.eye(3), (MAX_TURNS, 1, 1))
         turns[: len(item.turns)] = item.turns[:MAX_TURNS]
