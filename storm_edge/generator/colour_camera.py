@@ -6,87 +6,18 @@ drawn from clean to poor. The order is that of a real one: lens, sensor, process
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import torch
 from torch import Tensor
 
+from storm_edge.generator.camera_config import ColourCameraConfig
 from storm_edge.generator.contract import RenderedScenes, SceneTruth
-from storm_edge.generator.image_fields import REFERENCE_WIDTH_PX, Chance, binomial, enlarged
+from storm_edge.generator.image_fields import REFERENCE_WIDTH_PX, PerScene, binomial, enlarged
 from storm_edge.generator.jpeg import compressed
 from storm_edge.generator.motion_blur import one_object, smeared
 
 _DEFOCUS_PASSES = 4
 """Binomial blurs at most; each adds a variance of half a pixel squared."""
 _LUMINANCE = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColourCameraConfig:
-    """Ranges that each scene's camera is drawn from; shares are of the scenes. ``(x, y)`` are both ends.
-
-    Looked at for it: 118 frames of the 11 recordings in the development data. Their mean brightness is 0.37 to 0.53
-    (automatic exposure), 0 to 18 % of the pixels are blown out, up to 5 % are darker than 0.05; mean red, green and
-    blue are 0.92 to 1.15, 0.93 to 1.11 and 0.90 to 1.06 of the mean; the noise of flat patches is 0.001 to 0.010
-    and correlates by 0.04 to 0.57 from pixel to pixel; blur by motion reaches 40 pixels.
-    """
-
-    motion_share: float = 0.35
-    """Pictures with blur by motion."""
-    motion_px: tuple[float, float] = (3.0, 40.0)
-    """Its length, drawn in the logarithm [px of 640]."""
-    object_motion_share: float = 0.4
-    """Share of them in which one object moves, not the camera."""
-    defocus_share: float = 0.6
-    """Pictures that are out of focus, or by a poor lens."""
-    defocus_px: tuple[float, float] = (0.5, 2.6)
-    """Standard deviation of that blur [px of 640]."""
-    metered_share: float = 0.85
-    """Pictures whose exposure follows their brightness; the others keep the light as it is."""
-    metered_level: tuple[float, float] = (0.3, 0.6)
-    """Mean brightness of a metered picture."""
-    metering: float = 0.75
-    """How far exposure follows: 1 reaches the level, 0 keeps the light."""
-    exposure_stops: float = 0.5
-    """Standard deviation of the exposure of the others [stops]: from dark to blown out."""
-    gain_limits: tuple[float, float] = (0.4, 2.5)
-    """Least and greatest gain of any exposure."""
-    temperature: float = 0.09
-    """Standard deviation of the white balance from cold to warm, in the logarithm of red against blue, halved."""
-    tint: tuple[float, float] = (-0.06, 0.11)
-    """White balance from magenta to green, in the logarithm of green."""
-    gamma: float = 0.22
-    """Standard deviation of the tone curve's exponent, in the logarithm."""
-    contrast: tuple[float, float] = (-0.3, 0.6)
-    """Blend with an S-shaped curve; negative flattens."""
-    saturation: tuple[float, float] = (0.55, 1.3)
-    """0 is grey, 1 as it is."""
-    haze_share: float = 0.4
-    """Pictures with stray light."""
-    haze: tuple[float, float] = (0.0, 0.14)
-    """Light that is added everywhere."""
-    vignetting: tuple[float, float] = (0.0, 0.35)
-    """How much darker the corners are."""
-    read_noise: tuple[float, float] = (0.001, 0.012)
-    """Standard deviation of the noise in the dark, drawn in the logarithm."""
-    shot_noise: tuple[float, float] = (0.002, 0.03)
-    """Standard deviation of the noise that grows with the root of brightness, at white, drawn in the logarithm."""
-    coarse_noise: tuple[float, float] = (0.2, 1.0)
-    """Part of the noise with a grain of two pixels and of any colour, as a denoiser leaves it; the rest is grey."""
-    sharpening_share: float = 0.4
-    """Pictures that the driver sharpened, with halos at edges."""
-    sharpening: tuple[float, float] = (0.2, 1.2)
-    """How much of what a blur takes away is added."""
-    jpeg_share: float = 0.45
-    """Pictures that were compressed."""
-    jpeg_quality: tuple[float, float] = (30.0, 95.0)
-    """Quality, 1..100."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise ValueError(f"{field.name} {value} must have its lower end first")
 
 
 def photograph(scenes: RenderedScenes, generator: torch.Generator, config: ColourCameraConfig) -> Tensor:
@@ -97,7 +28,7 @@ def photograph(scenes: RenderedScenes, generator: torch.Generator, config: Colou
         generator: Source of chance; one state gives one batch.
         config: What the cameras are like.
     """
-    chance = Chance(len(scenes.colour), generator)
+    chance = PerScene(len(scenes.colour), generator)
     x = _through_the_lens(scenes.colour, scenes.truth, chance, generator, config)
     x = _sensed(x, chance, config)
     x = _toned(x, chance, config)
@@ -106,7 +37,7 @@ def photograph(scenes: RenderedScenes, generator: torch.Generator, config: Colou
 
 
 def _through_the_lens(
-    colour: Tensor, truth: SceneTruth, chance: Chance, generator: torch.Generator, config: ColourCameraConfig
+    colour: Tensor, truth: SceneTruth, chance: PerScene, generator: torch.Generator, config: ColourCameraConfig
 ) -> Tensor:
     """Blur by motion and by the lens; a copy."""
     scale = colour.shape[-1] / REFERENCE_WIDTH_PX
@@ -126,7 +57,7 @@ def _through_the_lens(
     return x
 
 
-def _sensed(x: Tensor, chance: Chance, config: ColourCameraConfig) -> Tensor:
+def _sensed(x: Tensor, chance: PerScene, config: ColourCameraConfig) -> Tensor:
     """Exposure, white balance, vignetting, noise and the limits of the sensor, in place."""
     height, width = x.shape[-2:]
     warm, green = chance.normal(config.temperature), chance.uniform(config.tint)
@@ -150,7 +81,7 @@ def _sensed(x: Tensor, chance: Chance, config: ColourCameraConfig) -> Tensor:
     return x.addcmul_(grain, deviation[:, None]).clamp_(0.0, 1.0)
 
 
-def _toned(x: Tensor, chance: Chance, config: ColourCameraConfig) -> Tensor:
+def _toned(x: Tensor, chance: PerScene, config: ColourCameraConfig) -> Tensor:
     """Tone curve, contrast, saturation and haze, in place."""
 
     def each(value: Tensor) -> Tensor:
@@ -167,7 +98,7 @@ def _toned(x: Tensor, chance: Chance, config: ColourCameraConfig) -> Tensor:
     return x.mul_(1.0 - haze).add_(haze)
 
 
-def _stored(x: Tensor, chance: Chance, config: ColourCameraConfig) -> Tensor:
+def _stored(x: Tensor, chance: PerScene, config: ColourCameraConfig) -> Tensor:
     """Sharpening and compression, in place."""
     amount = chance.uniform(config.sharpening)
     sharp = torch.nonzero(chance.occurs(config.sharpening_share))[:, 0]

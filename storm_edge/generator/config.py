@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from storm_edge.generator.camera_config import ColourCameraConfig, DepthCameraConfig
+
 Range = tuple[float, float]
 
 
@@ -148,6 +150,10 @@ class GeneratorConfig:
     """Planes."""
     light: LightConfig = field(default_factory=LightConfig)
     """Lights."""
+    colour: ColourCameraConfig = field(default_factory=ColourCameraConfig)
+    """Colour cameras."""
+    depth: DepthCameraConfig = field(default_factory=DepthCameraConfig)
+    """Depth cameras."""
     refine: RefinePairConfig = field(default_factory=RefinePairConfig)
     """Pairs for RefineNet."""
     score: ScoreSetConfig = field(default_factory=ScoreSetConfig)

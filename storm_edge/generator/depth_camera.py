@@ -6,68 +6,13 @@ image, blind borders, range, dropouts, scale and steps of the reported depth. `d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-
 import torch
 from torch import Tensor
 
+from storm_edge.generator.camera_config import DepthCameraConfig
 from storm_edge.generator.contract import RenderedScenes
-from storm_edge.generator.depth_kinds import DepthKindsConfig, Surface, by_lidar, by_stereo, by_time_of_flight
-from storm_edge.generator.image_fields import REFERENCE_WIDTH_PX, Chance, looked_up, per_pixel
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthCameraConfig:
-    """Ranges that each scene's camera is drawn from; shares are of the scenes. ``(x, y)`` are both ends.
-
-    Looked at for it: 74 depth images of the 11 recordings in the development data, 640 pixels wide. 4 to 52 % of the
-    pixels have no reading, 0.5 to 20 % of those on the object. Depth covers the colour image but for a border of 0 to
-    8 % of the width, often slanted. Readings end at 1.6 m in one, and go beyond 6 m in two. Figures of one kind of
-    camera are in `DepthKindsConfig`.
-    """
-
-    kinds: DepthKindsConfig = field(default_factory=DepthKindsConfig)
-    """What the kinds of cameras do."""
-    kind_shares: tuple[float, float, float] = (0.55, 0.18, 0.12)
-    """Stereo, time of flight and LiDAR; the rest is perfect but for its steps."""
-    shift_share: float = 0.5
-    """Cameras whose depth does not lie on the colour exactly."""
-    shift_px: tuple[float, float] = (0.3, 6.0)
-    """How far it lies off, drawn in the logarithm [px of 640]; more than 2 is a bad calibration."""
-    parallax_share: float = 0.5
-    """Part of that shift, at most, that falls with distance as from another centre of projection."""
-    parallax_from_m: float = 0.6
-    """Distance at which a parallax counts in full [m]."""
-    border_share: float = 0.35
-    """Cameras whose depth ends before the colour does."""
-    border: tuple[float, float] = (-0.06, 0.08)
-    """Width of each side's border over the image's width; none where negative."""
-    slant: float = 0.02
-    """Standard deviation of a border's slope."""
-    range_share: float = 0.35
-    """Cameras that see no further than a limit."""
-    range_m: tuple[float, float] = (1.3, 4.0)
-    """That limit [m]; the least one too, see `near_m`."""
-    near_m: tuple[float, float] = (0.1, 0.28)
-    """Nearer than this is no reading [m]."""
-    dropout_share: float = 0.25
-    """Cameras that lose blobs anywhere."""
-    dropout: tuple[float, float] = (0.0, 0.04)
-    """Share of the image that they lose."""
-    dropout_px: tuple[float, float] = (8.0, 50.0)
-    """Size of the blobs, drawn in the logarithm [px of 640]."""
-    scale_bias: float = 0.004
-    """Standard deviation of the relative error of all depths; 0.5 to 1 % in one recording."""
-    steps_m: tuple[float, float] = (0.0002, 0.002)
-    """Steps of the reported depth [m], drawn in the logarithm, in half of the cameras; 1 mm in the others."""
-
-    def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
-                raise ValueError(f"{entry.name} {value} must have its lower end first")
-        if min(self.kind_shares) < 0.0 or sum(self.kind_shares) > 1.0 + 1e-6:
-            raise ValueError(f"kind_shares {self.kind_shares} must be shares of the scenes, together at most 1")
+from storm_edge.generator.depth_kinds import Surface, by_lidar, by_stereo, by_time_of_flight
+from storm_edge.generator.image_fields import REFERENCE_WIDTH_PX, PerScene, looked_up, per_pixel
 
 
 def measure(scenes: RenderedScenes, generator: torch.Generator, config: DepthCameraConfig) -> Tensor:
@@ -78,14 +23,14 @@ def measure(scenes: RenderedScenes, generator: torch.Generator, config: DepthCam
         generator: Source of chance; one state gives one batch.
         config: What the cameras are like.
     """
-    chance = Chance(len(scenes.depth_m), generator)
+    chance = PerScene(len(scenes.depth_m), generator)
     surface = Surface.of(scenes)
     kind = torch.bucketize(chance.uniform((0.0, 1.0)), _borders(config, scenes.depth_m.device))
     z = torch.where(scenes.measurable, scenes.depth_m, 0.0)
     for number, report in enumerate((by_stereo, by_time_of_flight, by_lidar)):
         rows = torch.nonzero(kind == number)[:, 0]
         if len(rows):
-            z[rows] = report(surface.rows(rows), z[rows], Chance(len(rows), generator), config.kinds)
+            z[rows] = report(surface.rows(rows), z[rows], PerScene(len(rows), generator), config.kinds)
     z = _registered(z, scenes.truth.K, chance, config)
     return _reported(z, chance, generator, config)
 
@@ -94,7 +39,7 @@ def _borders(config: DepthCameraConfig, device: torch.device) -> Tensor:
     return torch.tensor(config.kind_shares, device=device).cumsum(0)
 
 
-def _registered(z: Tensor, K: Tensor, chance: Chance, config: DepthCameraConfig) -> Tensor:
+def _registered(z: Tensor, K: Tensor, chance: PerScene, config: DepthCameraConfig) -> Tensor:
     """The depth image as it lies on the colour image: shifted, partly by a parallax, and with blind borders."""
     height, width = z.shape[-2:]
     scale = width / REFERENCE_WIDTH_PX
@@ -118,7 +63,7 @@ def _registered(z: Tensor, K: Tensor, chance: Chance, config: DepthCameraConfig)
     return z * seen
 
 
-def _reported(z: Tensor, chance: Chance, generator: torch.Generator, config: DepthCameraConfig) -> Tensor:
+def _reported(z: Tensor, chance: PerScene, generator: torch.Generator, config: DepthCameraConfig) -> Tensor:
     """Range, dropouts, scale and steps."""
     height, width = z.shape[-2:]
     limit = torch.where(chance.occurs(config.range_share), chance.uniform(config.range_m), torch.inf)
@@ -127,7 +72,7 @@ def _reported(z: Tensor, chance: Chance, generator: torch.Generator, config: Dep
     size_px = chance.log_uniform(config.dropout_px) * scale
     losing = torch.nonzero(chance.occurs(config.dropout_share))[:, 0]
     share = chance.uniform(config.dropout)
-    blobs = Chance(len(losing), generator).field((height, width), size_px[losing], config.dropout_px[0] * scale)
+    blobs = PerScene(len(losing), generator).field((height, width), size_px[losing], config.dropout_px[0] * scale)
     seen[losing] &= blobs < per_pixel(torch.special.ndtri(1.0 - share[losing]))
     step = torch.where(chance.occurs(0.5), chance.log_uniform(config.steps_m), 0.001)
     factor = (1.0 + chance.normal(config.scale_bias)) / step

@@ -2,22 +2,23 @@
 
 Each function is given the true depth of some scenes and returns what such a camera would report, before anything
 that all cameras share (`depth_camera`). The magnitudes of stereo are those of Ahn et al. 2019 and Intel's D400 tuning
-guide; the recordings in the development data were measured for the rest, see `DepthKindsConfig`.
+guide; the recordings in the development data were measured for the rest, see `camera_config`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from storm_edge.generator.camera_config import DepthKindsConfig
 from storm_edge.generator.colour_camera import luminance
 from storm_edge.generator.contract import RenderedScenes
 from storm_edge.generator.image_fields import (
     REFERENCE_WIDTH_PX,
-    Chance,
+    PerScene,
     binomial,
     enlarged,
     farthest_of_3x3,
@@ -35,78 +36,6 @@ _TWICE_GAIN = 128.0 / 35.0
 """The same after two of them."""
 _MIN_M = 0.05
 """Least depth that anything is divided by [m]."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthKindsConfig:
-    """Ranges that each scene's camera is drawn from; shares are of the scenes. ``(x, y)`` are both ends.
-
-    Measured in the development data, as the root mean square distance from a plane of windows of 7x7 pixels at 320
-    pixels wide, the lower quartile over windows (flat ones), with the correlation from pixel to pixel:
-
-    * Stereo: 0.46 mm at 0.6 m, 0.7 at 1 m, correlation 0.5 to 0.7 (ycb_*); 0.9 mm at 0.6 m, 2.3 at 1 m, 6.8 at 1.6 m,
-      0.7 (cup); 0.5 mm at 0.8 m, 1.1 at 1.4 m, 0.4 to 0.5 (mustard); 0.7 mm at 0.6 m, 1.2 at 0.8 m, 9 at 2.6 m, 0.6
-      (pillar_a): 0.6 to 2.3 mm at 1 m, growing with z^2.
-    * Structured light (basket): 0.6 mm at 0.4 m, 1.3 at 1 m, 0.5, in visible steps.
-    * Time of flight (mustard_pole): 0.41 mm at 0.6 m, 0.57 at 1 m, 0.94 at 1.6 m, 0.3 to 0.6: it grows with z.
-
-    Edges: stereo's shadow is 8 to 14 px wide on one side (0.05 m between the eyes) and outlines of near things
-    reach 0 to 5 px over what is behind; time of flight drops about 13 px on both sides. 0.1 to 3.7 px per edge have
-    a depth between the two surfaces.
-    """
-
-    noise_m: tuple[float, float] = (0.0006, 0.003)
-    """Stereo: standard deviation of the depth at 1 m, drawn in the logarithm [m]; grows with z^2."""
-    white_share: tuple[float, float] = (0.0, 0.5)
-    """Stereo: part of the noise that is independent per pixel; the rest has a grain of two pixels."""
-    lump_strength: tuple[float, float] = (0.2, 1.5)
-    """Stereo: lumps over the noise above."""
-    lump_px: tuple[float, float] = (6.0, 24.0)
-    """Stereo: size of the lumps, drawn in the logarithm [px of 640]."""
-    disparity_share: float = 0.25
-    """Stereo: cameras with visible steps of the disparity, as structured light has."""
-    disparity_step_m: tuple[float, float] = (0.0005, 0.004)
-    """Stereo: depth at 1 m that one such step is [m]."""
-    window_px: tuple[float, float] = (0.5, 4.0)
-    """Stereo: standard deviation of the matching window, drawn in the logarithm [px of 640]."""
-    smoothed_step: tuple[float, float] = (0.005, 0.04)
-    """Stereo: depth steps up to this share of the depth are smoothed over like a surface, drawn in the logarithm."""
-    flying: tuple[float, float] = (0.0, 0.8)
-    """Stereo: share of the blended pixels at depth edges that are reported."""
-    fattening_px: tuple[float, float] = (-3.0, 5.0)
-    """Stereo: how far near things grow over what is behind them [px of 640]; not at all where negative."""
-    jitter_px: tuple[float, float] = (0.0, 3.0)
-    """Stereo: how far outlines are displaced [px of 640]."""
-    baseline_m: tuple[float, float] = (0.015, 0.075)
-    """Stereo: distance between the eyes [m], on either side."""
-    shadow_share: float = 0.85
-    """Stereo: cameras that show the shadow of the second eye; the others fill it in with what is behind."""
-    grazing_cosine: tuple[float, float] = (0.05, 0.3)
-    """Surfaces whose normal is this far off the view go missing; in 70 % of the cameras."""
-    dark_level: tuple[float, float] = (-0.1, 0.15)
-    """Surfaces with a luminance below this lose depth in patches; none where negative."""
-    bright_level: tuple[float, float] = (0.85, 1.6)
-    """So do surfaces above this: highlights, and white plastic near the projector (0.2 of it in pillar_a)."""
-    flight_noise_m: tuple[float, float] = (0.0003, 0.002)
-    """Time of flight: standard deviation at 1 m on a bright surface, drawn in the logarithm [m]; grows with z."""
-    flight_bias_m: tuple[float, float] = (0.0, 0.006)
-    """Time of flight: how much too far light by detours makes things [m]; 1 to 3 mm on white plastic."""
-    flight_edge_px: tuple[float, float] = (-4.0, 8.0)
-    """Time of flight: width lost on each side of depth edges [px of 640]; none where negative."""
-    flight_flying: tuple[float, float] = (0.0, 1.0)
-    """Time of flight: share of pixels at an edge that fly between both surfaces."""
-    lidar_cell_px: tuple[float, float] = (2.5, 10.0)
-    """LiDAR: size of what it resolves [px of 640]; 256 columns are 2.5, its few points are coarser."""
-    lidar_wave: tuple[float, float] = (0.001, 0.01)
-    """LiDAR: standard deviation of its smooth relative error, drawn in the logarithm."""
-    lidar_wave_px: tuple[float, float] = (30.0, 120.0)
-    """LiDAR: size of its waves [px of 640]."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise ValueError(f"{field.name} {value} must have its lower end first")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +71,7 @@ def _in_even_light(brightness: Tensor) -> Tensor:
     return brightness * (0.45 / brightness.mean((1, 2), keepdim=True).clamp_min(1e-3)).clamp(0.5, 4.0)
 
 
-def by_stereo(surface: Surface, z: Tensor, chance: Chance, config: DepthKindsConfig) -> Tensor:
+def by_stereo(surface: Surface, z: Tensor, chance: PerScene, config: DepthKindsConfig) -> Tensor:
     """Stereo with two eyes: reported depth [m] ``(B, H, W)`` of true ``z`` [m], 0 = none."""
     size_px, scale = (z.shape[1], z.shape[2]), z.shape[2] / REFERENCE_WIDTH_PX
     seen = ~_unreadable(surface, chance, config)
@@ -167,7 +96,7 @@ def by_stereo(surface: Surface, z: Tensor, chance: Chance, config: DepthKindsCon
     return (1.0 / near.clamp_min(1.0 / _FAR_M)).mul_((z > 0.0) & seen & ~shadow)
 
 
-def by_time_of_flight(surface: Surface, z: Tensor, chance: Chance, config: DepthKindsConfig) -> Tensor:
+def by_time_of_flight(surface: Surface, z: Tensor, chance: PerScene, config: DepthKindsConfig) -> Tensor:
     """Time of flight: reported depth [m] ``(B, H, W)`` of true ``z`` [m], 0 = none."""
     size_px, scale = (z.shape[1], z.shape[2]), z.shape[2] / REFERENCE_WIDTH_PX
     seen = (z > 0.0) & ~_unreadable(surface, chance, config)
@@ -190,7 +119,7 @@ def by_time_of_flight(surface: Surface, z: Tensor, chance: Chance, config: Depth
     return z.mul_(seen & ~lost)
 
 
-def by_lidar(surface: Surface, z: Tensor, chance: Chance, config: DepthKindsConfig) -> Tensor:
+def by_lidar(surface: Surface, z: Tensor, chance: PerScene, config: DepthKindsConfig) -> Tensor:
     """A phone's LiDAR, filled in and smoothed: reported depth [m] ``(B, H, W)`` of true ``z`` [m], 0 = none."""
     size_px, scale = (z.shape[1], z.shape[2]), z.shape[2] / REFERENCE_WIDTH_PX
     seen = (z > 0.0).to(torch.float32)
@@ -204,7 +133,7 @@ def by_lidar(surface: Surface, z: Tensor, chance: Chance, config: DepthKindsConf
     return (both[:, 0] / both[:, 1].clamp_min(1e-6)).mul_(wave).mul_(both[:, 1] > 0.5)
 
 
-def _unreadable(surface: Surface, chance: Chance, config: DepthKindsConfig) -> Tensor:
+def _unreadable(surface: Surface, chance: PerScene, config: DepthKindsConfig) -> Tensor:
     """Where surfaces are too slanted, too dark or too bright to be measured, ``(B, H, W)`` bool."""
     size_px = (surface.cosine.shape[1], surface.cosine.shape[2])
     scale = size_px[1] / REFERENCE_WIDTH_PX
@@ -248,7 +177,7 @@ def _fattened(z: Tensor, reach_px: Tensor) -> Tensor:
     return torch.where(z > 0.0, grown, 0.0)
 
 
-def _windowed(near: Tensor, chance: Chance, config: DepthKindsConfig, scale: float) -> Tensor:
+def _windowed(near: Tensor, chance: PerScene, config: DepthKindsConfig, scale: float) -> Tensor:
     """Inverse depth averaged over the matching window; across a depth edge the blend flies, or is not reported."""
     seen = (near > 0.0).to(torch.float32)
     passes = per_pixel(2.0 * (chance.log_uniform(config.window_px) * scale).square())

@@ -13,7 +13,7 @@ REFERENCE_WIDTH_PX = 640
 """Lengths of the cameras' configurations are pixels of images this wide; other images scale them."""
 
 
-class Chance:
+class PerScene:
     """Draws one number per scene.
 
     Args:

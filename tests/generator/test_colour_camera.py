@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from storm_edge.generator.colour_camera import ColourCameraConfig, photograph
+from storm_edge.generator.camera_config import ColourCameraConfig
+from storm_edge.generator.colour_camera import photograph
 from storm_edge.generator.jpeg import compressed
 from storm_edge.generator.motion_blur import one_object, smeared
 from tests.generator.analytic_scenes import wall_and_ball, wall_and_box

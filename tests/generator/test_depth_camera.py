@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from storm_edge.generator.depth_camera import DepthCameraConfig, measure
-from storm_edge.generator.depth_kinds import DepthKindsConfig
+from storm_edge.generator.camera_config import DepthCameraConfig, DepthKindsConfig
+from storm_edge.generator.depth_camera import measure
 from tests.generator.analytic_scenes import wall_and_ball, wall_and_box
 
 CLEAN_KINDS = DepthKindsConfig(
