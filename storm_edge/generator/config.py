@@ -7,6 +7,9 @@ otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from storm_edge.choices import LengthUnit
 
 from storm_edge.generator.camera_config import ColourCameraConfig, DepthCameraConfig
 
@@ -21,6 +24,8 @@ class PoolConfig:
     """Slots with objects."""
     props: int = 32
     """Slots with hands, grippers and poles, which hide objects and are never looked for."""
+    furniture: int = 16
+    """Slots with what stands behind the objects."""
     vertices: int = 6144
     """Vertices that a slot has room for."""
     faces: int = 8192
@@ -34,6 +39,12 @@ class PoolConfig:
     odd_share: float = 0.45
     """Part of the objects that are plain white, glossy, thin, flat, round or marked: what real scenes have and
     painted families rarely do."""
+    folder: Path | None = None
+    """Folder of a user's models that are drawn as well."""
+    folder_unit: LengthUnit = LengthUnit.MM
+    """Their unit of length."""
+    folder_share: float = 0.3
+    """Part of the objects that are drawn from the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +75,8 @@ class LayoutConfig:
     """Camera above the table, from the side to straight from above [rad]."""
     roll_rad: float = 0.15
     """Standard deviation of the camera's roll [rad]; one camera in ten has any."""
-    gap_diameters: Range = (0.0, 0.25)
-    """Gap between neighbours over the first object's diameter; 0 touches."""
+    gap_diameters: float = 0.3
+    """Largest gap between neighbours over the first object's diameter; most are far smaller, and some touch."""
     held_share: float = 0.2
     """Part of the objects of crowded scenes that are in the air."""
     close_held_share: float = 0.7
@@ -74,14 +85,22 @@ class LayoutConfig:
     """Part of the scenes with a held first object in which something holds it."""
     occluder_share: float = 0.25
     """Scenes with a hand, gripper or pole in front of something."""
+    furniture_share: float = 0.7
+    """Part of the places for furniture that are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoomConfig:
     """Planes around the objects."""
 
-    textures: int = 48
-    """Textures on the device."""
+    surfaces: int = 40
+    """Textures of tables, floors, walls and cloths on the device."""
+    scenery: int = 24
+    """Textures of what stands in rooms."""
+    furnished_share: float = 0.6
+    """Walls with the picture of a room on them."""
+    scenery_m: Range = (0.7, 3.0)
+    """Side of such a picture [m], log-even."""
     table_share: float = 0.92
     """Scenes with a table or floor under the objects."""
     cloth_share: float = 0.35
@@ -96,12 +115,12 @@ class RoomConfig:
 class LightConfig:
     """Lights and shadows."""
 
-    ambient: Range = (0.25, 0.8)
-    """Light from everywhere, as a share of white."""
-    key_light: Range = (0.2, 0.9)
-    """The main light where it falls straight on a surface, as a share of white."""
-    fill_light: Range = (0.0, 0.35)
-    """A second light without a shadow."""
+    brightness: Range = (0.85, 1.3)
+    """All light on a surface that faces the main light, as a share of white."""
+    key_share: Range = (0.05, 0.75)
+    """Part of it that the main light gives; the rest comes from everywhere. Rooms are lit softly, lamps are not."""
+    fill_share: Range = (0.0, 0.3)
+    """A second light without a shadow, as a share of the first."""
     tint: float = 0.06
     """Standard deviation of a light's colour, per channel."""
     shadow_px: int = 160

@@ -1,4 +1,4 @@
-"""Hands, grippers and poles: what holds the first object, and what is in the way."""
+"""Hands, grippers and poles: what holds the first object, and what is in the way. And furniture behind them all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from torch import Tensor
 
 from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import LayoutConfig
-from storm_edge.generator.layout import Stage
+from storm_edge.generator.layout import Cameras, Stage
 from storm_edge.generator.mesh_pool import MeshPool
-from storm_edge.generator.motions import frame_of, rigid
+from storm_edge.generator.motions import about_z, frame_of, rigid
 
 GRASP_PLACES = 2
 """Places for props: what holds the first object, and what hides something."""
+FURNITURE_PLACES = 2
+"""Places for furniture."""
 
 
 def place_props(
@@ -49,3 +51,24 @@ def _reaching(chance: Chance, target_m: Tensor, d: Tensor) -> Tensor:
     spin = chance.uniform(tuple(d.shape), 0.0, 2.0 * torch.pi)
     reach = chance.uniform(tuple(d.shape), 0.3, 0.6) * d
     return rigid(frame_of(outward, spin), target_m + outward * reach[..., None])
+
+
+def place_furniture(
+    chance: Chance, pool: MeshPool, stage: Stage, cameras: Cameras, config: LayoutConfig
+) -> tuple[Tensor, Tensor]:
+    """What stands behind the objects, on the table, on the floor below it or in between.
+
+    Returns:
+        Slots ``(B, FURNITURE_PLACES)``, -1 = nothing, and poses ``T_cam_obj`` [m] ``(B, FURNITURE_PLACES, 4, 4)``.
+    """
+    shape = (len(stage.slot), FURNITURE_PLACES)
+    first = pool.object_count + pool.prop_count
+    slot = first + chance.integers(shape, max(pool.furniture_count, 1))
+    there = chance.happens(shape, config.furniture_share if pool.furniture_count else 0.0)
+    side = cameras.azimuth_rad[:, None] + torch.pi + 0.6 * chance.normal(shape)
+    # Its nearest corner stays behind the objects.
+    away_m = stage.reach_m[:, None] + 0.45 * pool.diameter_m[slot] + chance.log_uniform(shape, 0.05, 1.5)
+    height_m = -torch.where(chance.happens(shape, 0.4), 0.0, chance.uniform(shape, 0.0, 0.8))
+    at_m = torch.stack([away_m * torch.cos(side), away_m * torch.sin(side), height_m], dim=-1)
+    T_world = rigid(about_z(chance.uniform(shape, 0.0, 2.0 * torch.pi)), at_m)
+    return torch.where(there, slot, -1), cameras.T_cam_world[:, None] @ T_world

@@ -123,7 +123,7 @@ def _side_by_side(chance: Chance, outline_m: Tensor, used: Tensor, d: Tensor, co
     place = torch.zeros((count, n, 2), device=d.device)
     angle = chance.uniform((count, n, _DIRECTIONS), 0.0, 2.0 * math.pi)
     way = torch.stack([torch.cos(angle), torch.sin(angle)], dim=-1)
-    gap_m = chance.uniform((count, n), *config.gap_diameters) * d[:, :1]
+    gap_m = config.gap_diameters * chance.unit((count, n)) ** 3 * d[:, :1]
     aside_m = 0.25 * d[:, :1, None] * chance.normal((count, n, _DIRECTIONS))
     rows = torch.arange(count, device=d.device)
     for i in range(1, n):

@@ -55,18 +55,22 @@ def make_lights(chance: Chance, middle_m: Tensor, radius_m: Tensor, config: Ligh
     to_fill = chance.directions((count,))
     to_fill[:, 2] = to_fill[:, 2].abs()
     half_px = 0.5 * (config.shadow_px - 1)
+    brightness = chance.uniform((count, 1), *config.brightness)
+    key_share = chance.uniform((count, 1), *config.key_share)
+    fill_share = chance.uniform((count, 1), *config.fill_share)
     casts = chance.happens((count,), config.shadow_share)
     return Lights(
-        ambient=_tinted(chance, count, config.ambient, config),
-        key=_tinted(chance, count, config.key_light, config),
+        ambient=_tinted(chance, brightness * (1.0 - key_share), config),
+        key=_tinted(chance, brightness * key_share, config),
         key_at_m=at_m,
         key_distance_m=distance_m,
-        fill=_tinted(chance, count, config.fill_light, config),
+        fill=_tinted(chance, brightness * key_share * fill_share, config),
         to_fill=to_fill,
         T_light_world=inverse(rigid(R_world_light, at_m)),
         shadow_f=torch.where(casts, half_px * (distance_m - radius_m) / (_MARGIN * radius_m), 0.0),
     )
 
 
-def _tinted(chance: Chance, count: int, strength: tuple[float, float], config: LightConfig) -> Tensor:
-    return chance.uniform((count, 1), *strength) * torch.exp(config.tint * chance.normal((count, 3)))
+def _tinted(chance: Chance, strength: Tensor, config: LightConfig) -> Tensor:
+    """Light of some colour, ``(B, 3)``, of ``strength (B, 1)``."""
+    return strength * torch.exp(config.tint * chance.normal((len(strength), 3)))

@@ -1,8 +1,8 @@
 """Meshes on the device in slots of one size, slowly exchanged for new ones; what every scene is made of.
 
-Slots ``0 .. objects - 1`` hold objects, the ones behind them hands, grippers and poles. The tensors are the memory
-that kernels read (`MeshPool.arrays`), so a slot is renewed in place: a picture must be done with before its pool is
-renewed. Meshes are made on the CPU.
+Slots ``0 .. objects - 1`` hold objects, the ones behind them hands, grippers and poles, the last ones furniture. The
+tensors are the memory that kernels read (`MeshPool.arrays`), so a slot is renewed in place: a picture must be done
+with before its pool is renewed. Meshes are made on the CPU.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor
 from storm_edge.errors import MeshError, mismatch
 from storm_edge.generator.config import PoolConfig
 from storm_edge.generator.pool_objects import PoolObject, draw_object
-from storm_edge.generator.props import make_prop
+from storm_edge.generator.props import make_furniture, make_prop
 from storm_edge.generator.raster import PoolArrays
 from storm_edge.generator.resting import REST_COUNT, resting_turns, support_points
+from storm_edge.generator.symmetry_search import MAX_TURNS
+from storm_edge.generator.user_meshes import read_meshes
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.device import require_device
 from storm_edge.synthetic.splits import objects_of_stream
 
-MAX_TURNS = 8
-"""Discrete symmetries kept of an object, identity included."""
 SAMPLE_COUNT = 96
 """Surface points of an object that pose errors are measured with."""
 _TRIES = 8  # a mesh may come out larger than asked; then fewer triangles are asked for
@@ -39,6 +39,9 @@ class MeshPool:
         seed: Seed of the stream; from `EVALUATION_FROM` on the objects are those of evaluation.
         device: ``cpu``, ``cuda`` or ``cuda:i``.
         config: Numbers of slots and their size.
+
+    Raises:
+        MeshError: A folder of models is named and is not there, is empty, or holds one that cannot be used.
 
     Attributes:
         vertices: Positions [m] ``(S, V, 3)`` float32; a slot uses the first ``vertex_count``.
@@ -59,6 +62,7 @@ class MeshPool:
         rest_height_m: Height of its origin above the plane then ``(S, REST_COUNT)``.
         support: Its extreme points [m] ``(S, P, 3)``.
         mean_colour: Mean vertex colour ``(S, 3)``.
+        kinds: Kind of each slot's object, see `pool_objects.PoolObject`, on the host.
         diameters_m: ``diameter_m`` on the host, ``(S,)``.
         version: How often each slot was filled, on the host, ``(S,)`` int64.
     """
@@ -68,11 +72,14 @@ class MeshPool:
         c = self.config
         self.device = torch.device(device)
         self.warp_device = require_device(device)
-        self.object_count, self.prop_count = c.objects, c.props
+        self.object_count, self.prop_count, self.furniture_count = c.objects, c.props, c.furniture
         self._rng = np.random.default_rng([seed, 7])
         self._seeds = objects_of_stream(seed)
+        self._read: list[PoolObject] = []
+        if c.folder is not None:
+            self._read = read_meshes(c.folder, unit=c.folder_unit, most_faces=c.faces, most_vertices=c.vertices)
         self._next, self._used = 0, 0.0
-        slots = c.objects + c.props
+        slots = c.objects + c.props + c.furniture
         self.vertices, self.normals, self.colours = (self._zeros(slots, c.vertices, 3) for _ in range(3))
         self.faces = torch.zeros((slots, c.faces, 3), dtype=torch.int32, device=self.device)
         self.vertex_count = torch.zeros(slots, dtype=torch.int32, device=self.device)
@@ -84,6 +91,7 @@ class MeshPool:
         self.rest, self.rest_height_m = self._zeros(slots, REST_COUNT, 3, 3), self._zeros(slots, REST_COUNT)
         self.mean_colour = self._zeros(slots, 3)
         self.support = self._zeros(slots, len(support_points(np.eye(3))), 3)
+        self.kinds = ["prop"] * slots
         self.diameters_m: list[float] = [0.0] * slots
         self.version: NDArray[np.int64] = np.zeros(slots, dtype=np.int64)
         self.meshes: list[Mesh | None] = [None] * slots
@@ -98,8 +106,8 @@ class MeshPool:
         for _ in range(count):
             self._put_object(self._next)
             self._next = (self._next + 1) % self.object_count
-            if self.prop_count and self._rng.random() < 0.1:
-                self._put_prop(self.object_count + int(self._rng.integers(self.prop_count)))
+            if len(self.meshes) > self.object_count and self._rng.random() < 0.1:
+                self._put_prop(int(self._rng.integers(self.object_count, len(self.meshes))))
 
     def renew_for(self, items: int) -> None:
         """Exchange as many objects as ``items`` items of training have used up."""
@@ -118,17 +126,26 @@ class MeshPool:
         return torch.zeros(shape, dtype=torch.float32, device=self.device)
 
     def _put_object(self, slot: int) -> None:
-        low, high = self.config.face_count
-        for attempt in range(_TRIES):
-            shrink = 0.7**attempt
-            item = draw_object(self._rng, self._seeds, (int(low * shrink), int(high * shrink) + 1))
-            if self._fits(item.mesh):
-                break
+        if self._read and self._rng.random() < self.config.folder_share:
+            item = self._read[int(self._rng.integers(len(self._read)))]
+        else:
+            item = self._made()
         self._put_mesh(slot, item.mesh)
         self._put_facts(slot, item)
 
+    def _made(self) -> PoolObject:
+        low, high = self.config.face_count
+        for attempt in range(_TRIES):
+            shrink = 0.7**attempt
+            wanted = (int(low * shrink), int(high * shrink) + 1)
+            item = draw_object(self._rng, self._seeds, wanted, self.config.odd_share)
+            if self._fits(item.mesh):
+                break
+        return item
+
     def _put_prop(self, slot: int) -> None:
-        mesh = make_prop(self._rng)
+        is_prop = slot < self.object_count + self.prop_count
+        mesh = make_prop(self._rng) if is_prop else make_furniture(self._rng)
         self._put_mesh(slot, mesh)
         low, high = mesh.bounds()
         self.diameter_m[slot] = float(np.linalg.norm(high - low))
@@ -161,11 +178,13 @@ class MeshPool:
         self.diameter_m[slot], self.diameters_m[slot] = item.diameter_m, item.diameter_m
         self.gloss[slot] = torch.tensor(item.gloss)
         turns = np.tile(np.eye(3), (MAX_TURNS, 1, 1))
-        turns[: len(item.turns)] = item.turns[:MAX_TURNS]
+        found = item.symmetries
+        turns[: len(found.turns)] = found.turns
         put(self.turns, turns)
-        put(self.axis, item.axis)
-        put(self.centre_m, item.centre_m)
-        self.pose_is_unique[slot] = len(item.turns) == 1 and not item.axis.any()
+        put(self.axis, found.axis)
+        put(self.centre_m, found.centre_m)
+        self.pose_is_unique[slot] = len(found.turns) == 1 and not found.axis.any()
+        self.kinds[slot] = item.kind
         picked = np.linspace(0, len(mesh.vertices) - 1, SAMPLE_COUNT).astype(np.int64)
         put(self.samples, mesh.vertices[picked])
         extreme = support_points(mesh.vertices)

@@ -1,4 +1,4 @@
-"""What hides objects and is never looked for: hands, grippers and poles."""
+"""What is never looked for: hands, grippers and poles, which hide objects, and furniture behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3
 from storm_edge.synthetic.hands import make_hand
-from storm_edge.synthetic.primitives import box, moved, tube, union
+from storm_edge.synthetic.primitives import box, moved, rounded, tube, union
 from storm_edge.synthetic.textures import random_colour
 
 
@@ -53,3 +53,27 @@ def _machine_colour(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.75:
         return np.full(3, rng.choice([rng.uniform(0.03, 0.15), rng.uniform(0.3, 0.6), rng.uniform(0.75, 0.95)]))
     return random_colour(rng)
+
+
+def make_furniture(rng: np.random.Generator) -> Mesh:
+    """Boxes, legs and tubes of about a metre, as desks, machines and robots are made of; it stands on z = 0."""
+    parts, colours = [], []
+    shades = [_machine_colour(rng) for _ in range(3)]
+    for _ in range(int(rng.integers(3, 12))):
+        place = rng.uniform([-0.5, -0.25, 0.0], [0.5, 0.25, 0.9])
+        kind = rng.random()
+        if kind < 0.55:
+            size = np.exp(rng.uniform(np.log(0.04), np.log(0.7), 3))
+            part = moved(box(size, 0.3), place)
+        elif kind < 0.85:
+            end = place + rng.normal(0.0, 0.5, 3) * (rng.random(3) < 0.5)
+            end[2] += 0.3
+            part = tube(np.stack([place, end]), rng.uniform(0.01, 0.06), 0.08)
+        else:
+            part = moved(rounded(rng.uniform(0.08, 0.4, 3), 0.05, 2.0), place)
+        parts.append(part)
+        colour = shades[int(rng.integers(3))] if rng.random() < 0.8 else random_colour(rng)
+        colours.append(np.tile(colour, (len(part[0]), 1)))
+    vertices, faces = union(*parts)
+    vertices = vertices * rng.uniform(0.4, 1.2) - [0.0, 0.0, float(vertices[:, 2].min())]
+    return make_mesh(vertices, faces, colours=np.concatenate(colours))

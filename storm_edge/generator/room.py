@@ -11,7 +11,7 @@ from torch import Tensor
 from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import RoomConfig
 from storm_edge.generator.motions import frame_of, rigid
-from storm_edge.synthetic.rooms import random_texture
+from storm_edge.generator.textures import scenery_texture, surface_texture
 
 PLANES = 5
 """Planes of a scene: table, cloth, floor and two walls."""
@@ -35,10 +35,11 @@ class RoomPlanes:
     """Whether depth cameras see it, ``(B, P)`` int32."""
 
 
-def make_textures(rng: np.random.Generator, count: int, device: torch.device) -> Tensor:
-    """Pictures ``(count, S, S, 3)`` uint8."""
-    pictures = np.stack([np.round(random_texture(rng) * 255.0).astype(np.uint8) for _ in range(count)])
-    return torch.from_numpy(pictures).to(device)
+def make_textures(rng: np.random.Generator, config: RoomConfig, device: torch.device) -> Tensor:
+    """Pictures ``(T, S, S, 3)`` uint8: of surfaces first, then of what stands in rooms."""
+    pictures = [surface_texture(rng) for _ in range(config.surfaces)]
+    pictures += [scenery_texture(rng) for _ in range(config.scenery)]
+    return torch.from_numpy(np.round(np.stack(pictures) * 255.0).astype(np.uint8)).to(device)
 
 
 def make_room(chance: Chance, reach_m: Tensor, azimuth_rad: Tensor, config: RoomConfig) -> RoomPlanes:
@@ -57,7 +58,10 @@ def make_room(chance: Chance, reach_m: Tensor, azimuth_rad: Tensor, config: Room
     flat = frame_of(torch.stack([zero, zero, one], dim=-1), spin)
     T[..., :3, :3] = flat
     half = torch.full((count, PLANES, 2), _ENDLESS_M, device=reach_m.device)
-    texture = chance.integers((count, PLANES), config.textures).to(torch.int32)
+    texture = chance.integers((count, PLANES), config.surfaces)
+    furnished = chance.happens((count, PLANES), config.furnished_share)
+    furnished[:, : _FLOOR + 1] = False
+    texture = torch.where(furnished, config.surfaces + chance.integers((count, PLANES), config.scenery), texture)
 
     finite = chance.happens((count,), 0.5)
     wide = reach_m[:, None] + chance.uniform((count, 2), 0.1, 0.7)
@@ -74,6 +78,8 @@ def make_room(chance: Chance, reach_m: Tensor, azimuth_rad: Tensor, config: Room
         upright = frame_of(toward, chance.uniform((count,), 0.0, 2.0 * torch.pi))
         T[:, number] = rigid(upright, -toward * away_m[:, None])
 
+    tile_m = chance.log_uniform((count, PLANES), *config.tile_m)
+    tile_m = torch.where(furnished, chance.log_uniform((count, PLANES), *config.scenery_m), tile_m)
     there = torch.stack(
         [
             chance.happens((count,), config.table_share),
@@ -88,7 +94,7 @@ def make_room(chance: Chance, reach_m: Tensor, azimuth_rad: Tensor, config: Room
     return RoomPlanes(
         T_world_plane=T,
         half_m=half,
-        tile_m=chance.log_uniform((count, PLANES), *config.tile_m),
-        texture=torch.where(there, texture, -1),
+        tile_m=tile_m,
+        texture=torch.where(there, texture, -1).to(torch.int32),
         measurable=chance.happens((count, PLANES), config.measurable_share).to(torch.int32),
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import RenderedScenes, SceneTruth
-from storm_edge.generator.grasps import place_props
+from storm_edge.generator.grasps import place_furniture, place_props
 from storm_edge.generator.layout import place_cameras, set_stage
 from storm_edge.generator.light import make_lights
 from storm_edge.generator.mesh_pool import MeshPool
@@ -40,7 +40,7 @@ class SceneGenerator:
         self.pool = MeshPool(seed, device=device, config=self.config.pool)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self._host_rng = np.random.default_rng([seed, 8])
-        textures = make_textures(self._host_rng, self.config.room.textures, self.device)
+        textures = make_textures(self._host_rng, self.config.room, self.device)
         self._renderer = SceneRenderer(self.pool, textures, shadow_px=self.config.light.shadow_px)
 
     def scenes(self, count: int) -> RenderedScenes:
@@ -51,26 +51,35 @@ class SceneGenerator:
     @torch.no_grad()
     def scenes_of_size(self, count: int, size_px: tuple[int, int]) -> RenderedScenes:
         """The next ``count`` scenes of a height and width [px]."""
+        return self.draw(self.lay_out(count, size_px), size_px)
+
+    @torch.no_grad()
+    def lay_out(self, count: int, size_px: tuple[int, int]) -> SceneInput:
+        """What the next ``count`` scenes are made of."""
         c, chance = self.config, Chance(self.generator)
         stage = set_stage(chance, self.pool, count, c.layout)
         cameras = place_cameras(chance, self.pool, stage, size_px, c.layout)
         prop_slot, T_cam_prop = place_props(chance, self.pool, stage, cameras.T_cam_world, c.layout)
+        far_slot, T_cam_far = place_furniture(chance, self.pool, stage, cameras, c.layout)
         T_cam_obj = cameras.T_cam_world[:, None] @ stage.T_world_obj
         middle = stage.T_world_obj[:, 0, :3, 3].clone()
-        drawn = SceneInput(
+        return SceneInput(
             K=cameras.K,
             T_cam_world=cameras.T_cam_world,
-            slot=torch.cat([stage.slot, prop_slot], dim=1).to(torch.int32),
-            T_cam_obj=torch.cat([T_cam_obj, T_cam_prop], dim=1),
+            slot=torch.cat([stage.slot, prop_slot, far_slot], dim=1).to(torch.int32),
+            T_cam_obj=torch.cat([T_cam_obj, T_cam_prop, T_cam_far], dim=1),
             silhouettes=c.layout.places,
             room=make_room(chance, stage.reach_m, cameras.azimuth_rad, c.room),
             lights=make_lights(chance, middle, stage.reach_m + 0.02, c.light),
         )
-        pictures = self._renderer.render(drawn, size_px)
+
+    def draw(self, layout: SceneInput, size_px: tuple[int, int]) -> RenderedScenes:
+        """Pictures and truth of what `lay_out` gave."""
+        pictures, n = self._renderer.render(layout, size_px), layout.silhouettes
         truth = SceneTruth(
-            K=cameras.K,
-            T_cam_obj=T_cam_obj,
-            slot=stage.slot,
+            K=layout.K,
+            T_cam_obj=layout.T_cam_obj[:, :n].contiguous(),
+            slot=layout.slot[:, :n].long(),
             instance=pictures.instance,
             visible_share=_share(pictures.visible_px, pictures.silhouette_px),
             silhouette_px=pictures.silhouette_px,

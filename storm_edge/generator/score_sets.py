@@ -59,13 +59,14 @@ class ScoreSets:
 
 
 def pose_errors(pool: MeshPool, slot: Tensor, T_true: Tensor, T: Tensor) -> Tensor:
-    """Mean distance of surface points between poses ``T (n, 4, 4)`` and the nearest right ones, in diameters ``(n,)``.
+    """Mean distance of surface points between poses ``T (n, 4, 4)`` and the right ones, in diameters ``(n,)``.
 
-    The nearest of the poses that look like the true one: with a symmetry that turns less in angle may lie farther in
+    Of the poses that look like the true one that which is turned least from ``T`` is taken: another may be nearer in
     distance, but only where both are far off.
     """
     nearest = nearest_symmetric(pool, slot, T_true, T)
     points = pool.samples[slot]
     apart = points @ (T[:, :3, :3] - nearest[:, :3, :3]).transpose(-1, -2)
     apart = apart + (T[:, :3, 3] - nearest[:, :3, 3])[:, None]
-    return apart.norm(dim=-1).mean(dim=-1) / pool.diameter_m[slot]
+    mean_m: Tensor = apart.norm(dim=-1).mean(dim=-1)
+    return mean_m / pool.diameter_m[slot]

@@ -37,7 +37,7 @@ class ViewBank:
     def refresh(self) -> None:
         """Make the views of all slots that were renewed since."""
         current = self._pool.version[: self._pool.object_count]
-        for slot in np.flatnonzero(current != self._version):
+        for slot in np.flatnonzero(current != self._version).tolist():
             buffers = MeshBuffers.from_mesh(self._pool.mesh(slot), "cpu")
             views = object_views(buffers, self._pool.diameters_m[slot])
             self.channels[slot] = torch.from_numpy(views.channels)

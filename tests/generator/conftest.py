@@ -17,8 +17,8 @@ def small_config() -> GeneratorConfig:
     from storm_edge.generator.config import GeneratorConfig, LayoutConfig, PoolConfig, RoomConfig
 
     return GeneratorConfig(
-        pool=PoolConfig(objects=10, props=4, face_count=(400, 900)),
-        room=RoomConfig(textures=4),
+        pool=PoolConfig(objects=10, props=4, furniture=2, face_count=(400, 900)),
+        room=RoomConfig(surfaces=4, scenery=2),
         layout=LayoutConfig(sizes_px=((120, 160),)),
     )
 
