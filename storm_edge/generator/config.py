@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storm_edge.choices import LengthUnit
-
 from storm_edge.generator.camera_config import ColourCameraConfig, DepthCameraConfig
 
 Range = tuple[float, float]

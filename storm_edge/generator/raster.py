@@ -106,6 +106,64 @@ def stride_of(box: wp.vec4i) -> int:
     return wp.max((side + wp.static(WINDOW_PX - 1)) // wp.static(WINDOW_PX), 1)
 
 
+@wp.struct
+class Box:
+    """Pixels of a picture, ends included."""
+
+    first_column: int
+    last_column: int
+    first_row: int
+    last_row: int
+
+
+@wp.func
+def box_of(a: wp.vec4f, b: wp.vec4f, c: wp.vec4f) -> Box:
+    """Pixels that a triangle may cover; bounds in 1/16 px as in `kernels.raster.cover_span`."""
+    au = int(a[0] * 16.0)
+    bu = int(b[0] * 16.0)
+    cu = int(c[0] * 16.0)
+    av = int(a[1] * 16.0)
+    bv = int(b[1] * 16.0)
+    cv = int(c[1] * 16.0)
+    box = Box()
+    box.first_column = (wp.min(wp.min(au, bu), cu) + 14) >> 4
+    box.last_column = (wp.max(wp.max(au, bu), cu) + 1) >> 4
+    box.first_row = (wp.min(wp.min(av, bv), cv) + 14) >> 4
+    box.last_row = (wp.max(wp.max(av, bv), cv) + 1) >> 4
+    return box
+
+
+@wp.func
+def claim_of(a: wp.vec4f, b: wp.vec4f, c: wp.vec4f, u: float, v: float, claim: wp.uint32) -> wp.uint64:
+    """Key of a triangle at a pixel, 0 where it does not cover it."""
+    wa = edge(b, c, u, v)
+    wb = edge(c, a, u, v)
+    wc = edge(a, b, u, v)
+    total = wa + wb + wc
+    key = wp.uint64(0)
+    if (lowest(wa, wb, wc) >= 0.0 or highest(wa, wb, wc) <= 0.0) and total != 0.0:
+        inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
+        key = (wp.uint64(wp.cast(inverse_depth, wp.uint32)) << wp.uint64(32)) | wp.uint64(claim)
+    return key
+
+
+@wp.func
+def mark_window(
+    windows: wp.array3d(dtype=wp.uint8), window: int, bounds: wp.vec4i, a: wp.vec4f, b: wp.vec4f, c: wp.vec4f
+):
+    """Mark a triangle in the window of its object, at every ``stride_of(bounds)``-th pixel."""
+    stride = stride_of(bounds)
+    box = box_of(a, b, c)
+    last_row = wp.min((box.last_row - bounds[1]) // stride, wp.static(WINDOW_PX - 1))
+    last_column = wp.min((box.last_column - bounds[0]) // stride, wp.static(WINDOW_PX - 1))
+    for row in range(wp.max((box.first_row - bounds[1] + stride - 1) // stride, 0), last_row + 1):
+        for column in range(wp.max((box.first_column - bounds[0] + stride - 1) // stride, 0), last_column + 1):
+            u = float(bounds[0] + column * stride)
+            v = float(bounds[1] + row * stride)
+            if claim_of(a, b, c, u, v, wp.uint32(0)) != wp.uint64(0):
+                windows[window, row, column] = wp.uint8(1)
+
+
 @wp.kernel
 def cover_draws(
     pool: PoolArrays,
@@ -128,61 +186,30 @@ def cover_draws(
     place = d - image * draws.per_image
     last_row = keys.shape[1] - 1
     last_column = keys.shape[2] - 1
-    low_u = int(0)
-    low_v = int(0)
-    high_u = int(last_column)
-    high_v = int(last_row)
-    stride = int(0)
-    window = int(0)
-    if place < draws.with_silhouette:
-        box = bounds[d]
-        stride = stride_of(box)
-        window = image * draws.with_silhouette + place
-        low_u = box[0]
-        low_v = box[1]
-        high_u = -box[2]
-        high_v = -box[3]
+    around = bounds[d]
+    inside = around[0] >= 0 and around[1] >= 0 and -around[2] <= last_column and -around[3] <= last_row
+    # What lies in the picture and fits into its window is marked with the same walk over the pixels.
+    has_window = place < draws.with_silhouette
+    at_once = has_window and inside and stride_of(around) == 1
+    window = image * draws.with_silhouette + place
     claim = LOW_32_BITS - (wp.uint32(place) << FACE_BITS)
     for f in range(chunk * span, wp.min((chunk + 1) * span, pool.face_count[slot])):
         face = pool.faces[slot, f]
         a = screen[d, face[0]]
         b = screen[d, face[1]]
         c = screen[d, face[2]]
-        if a[2] * b[2] * c[2] <= 0.0:
-            continue
-        # Bounds in 1/16 px as in `kernels.raster.cover_span`.
-        au = int(a[0] * 16.0)
-        bu = int(b[0] * 16.0)
-        cu = int(c[0] * 16.0)
-        av = int(a[1] * 16.0)
-        bv = int(b[1] * 16.0)
-        cv = int(c[1] * 16.0)
-        first_column = wp.max((wp.min(wp.min(au, bu), cu) + 14) >> 4, low_u)
-        end_column = wp.min((wp.max(wp.max(au, bu), cu) + 1) >> 4, high_u)
-        first_row = wp.max((wp.min(wp.min(av, bv), cv) + 14) >> 4, low_v)
-        end_row = wp.min((wp.max(wp.max(av, bv), cv) + 1) >> 4, high_v)
-        for row in range(first_row, end_row + 1):
-            for column in range(first_column, end_column + 1):
-                u = float(column)
-                v = float(row)
-                wa = edge(b, c, u, v)
-                wb = edge(c, a, u, v)
-                wc = edge(a, b, u, v)
-                if lowest(wa, wb, wc) >= 0.0 or highest(wa, wb, wc) <= 0.0:
-                    total = wa + wb + wc
-                    inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
-                    if total != 0.0:
-                        if stride > 0:
-                            du = column - low_u
-                            dv = row - low_v
-                            if stride == 1:
-                                windows[window, dv, du] = wp.uint8(1)
-                            elif du % stride == 0 and dv % stride == 0:
-                                windows[window, dv // stride, du // stride] = wp.uint8(1)
-                        if row >= 0 and row <= last_row and column >= 0 and column <= last_column:
-                            bits = wp.uint64(wp.cast(inverse_depth, wp.uint32))
-                            key = (bits << wp.uint64(32)) | wp.uint64(claim - wp.uint32(f))
-                            wp.atomic_max(keys, image, row, column, key)
+        if a[2] * b[2] * c[2] > 0.0:
+            box = box_of(a, b, c)
+            own = claim - wp.uint32(f)
+            for row in range(wp.max(box.first_row, 0), wp.min(box.last_row, last_row) + 1):
+                for column in range(wp.max(box.first_column, 0), wp.min(box.last_column, last_column) + 1):
+                    key = claim_of(a, b, c, float(column), float(row), own)
+                    if key != wp.uint64(0):
+                        wp.atomic_max(keys, image, row, column, key)
+                        if at_once:
+                            windows[window, row - around[1], column - around[0]] = wp.uint8(1)
+            if has_window and not at_once:
+                mark_window(windows, window, around, a, b, c)
 
 
 @wp.func

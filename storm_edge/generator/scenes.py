@@ -20,6 +20,8 @@ from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.room import make_room, make_textures
 from storm_edge.generator.scene_renderer import SceneInput, SceneRenderer
 
+_NEAREST_M = 0.08
+
 
 class SceneGenerator:
     """An endless, seeded stream of scenes. One seed gives one stream on one device.
@@ -62,11 +64,14 @@ class SceneGenerator:
         prop_slot, T_cam_prop = place_props(chance, self.pool, stage, cameras.T_cam_world, c.layout)
         far_slot, T_cam_far = place_furniture(chance, self.pool, stage, cameras, c.layout)
         T_cam_obj = cameras.T_cam_world[:, None] @ stage.T_world_obj
+        # What would stand in or behind the camera is left out.
+        radius_m = 0.5 * self.pool.diameter_m[stage.slot.clamp_min(0)]
+        slot = torch.where(T_cam_obj[..., 2, 3] > radius_m + _NEAREST_M, stage.slot, -1)
         middle = stage.T_world_obj[:, 0, :3, 3].clone()
         return SceneInput(
             K=cameras.K,
             T_cam_world=cameras.T_cam_world,
-            slot=torch.cat([stage.slot, prop_slot, far_slot], dim=1).to(torch.int32),
+            slot=torch.cat([slot, prop_slot, far_slot], dim=1).to(torch.int32),
             T_cam_obj=torch.cat([T_cam_obj, T_cam_prop, T_cam_far], dim=1),
             silhouettes=c.layout.places,
             room=make_room(chance, stage.reach_m, cameras.azimuth_rad, c.room),
