@@ -1,67 +1,112 @@
-"""`storm-edge train`: one of the nano networks, on synthetic data."""
+"""`storm-edge train`: the nano networks, one of them or all, on synthetic data."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storm_edge.choices import Network
+from storm_edge.cli.console import progress_bars
+from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.options import DeviceOption
 from storm_edge.errors import BackendError, mismatch
 
+if TYPE_CHECKING:
+    from storm_edge.train.config import TrainConfig, TrainResult
 
-def command(
+
+class Trained(str, Enum):
+    """What is trained: a network by its name, or all."""
+
+    REFINE = Network.REFINE.value
+    SCORE = Network.SCORE.value
+    SOM = Network.SOM.value
+    TOM = Network.TOM.value
+    ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of `storm-edge train`; sizes that are None are the device's own."""
+
     network: Annotated[
-        Network,
+        Trained,
         typer.Argument(
             help="refine: a rendered and an observed crop to the correction of the pose. score: which of several "
             "hypotheses is best. som: which pixels show the object (an image counts as four pairs). tom: whether two "
-            "crops show the same object (a group counts as eight pairs).",
+            "crops show the same object (a group counts as eight pairs). all: the four of them, one after the other.",
             show_default=False,
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and result.", show_default=False)],
-    device: DeviceOption = "cpu",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps at most.")] = 200_000,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock bound [min], resumes included.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step and process.")] = 64,
-    learning_rate: Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")] = 1e-3,
+    ]
+    out: Annotated[
+        Path, typer.Option(help="Folder for checkpoint, log, curves and result; of all, one folder for each in it.")
+    ]
+    device: DeviceOption = "cpu"
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps at most; 200000 where no --minutes are given.")
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Wall-clock bound [min], resumes included; of all, for the four together."),
+    ] = None
+    batch: Annotated[int | None, typer.Option(help="Pairs per step and process; 64 on a CPU, 512 on CUDA.")] = None
+    learning_rate: Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")] = 1e-3
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that draw pairs; 0 is exactly reproducible and slower.")
-    ] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Torch threads per process on the CPU.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, pairs and augmentation.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that draw on a CPU (1 there, by default); 0 draws where the network trains (so on CUDA), "
+            "exactly reproducible.",
+        ),
+    ] = None
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads per process on the CPU.")] = 1
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, pairs and augmentation.")] = 0
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out: with its checkpoint, or with what is left of all.")
+    ] = False
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint of another run to start the trunk from.")
-    ] = None,
-) -> None:
-    """Train a nano network on synthetic data. Under torchrun every process takes its own GPU."""
+        Path | None,
+        typer.Option(
+            help="Where the weights start: a network bundle (nano, a folder, an ONNX file), or the checkpoint of "
+            "another run, of which another network takes the trunk."
+        ),
+    ] = None
+
+
+@takes(TrainOptions)
+def command(options: TrainOptions) -> None:
+    """Train the nano networks on synthetic data. Under torchrun every process takes its own GPU."""
     try:
-        from storm_edge.train.config import TrainConfig
         from storm_edge.train.run import train
+        from storm_edge.train.run_all import train_all
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "storm_edge":
             raise
         remedy = "pip install 'storm-edge[train]'"
         raise BackendError(mismatch("training", f"no module '{error.name}'", "the training extra", remedy)) from error
-    result = train(
-        TrainConfig(
-            network=network,
-            out=out,
-            steps=steps,
-            minutes=minutes,
-            batch=batch,
-            learning_rate=learning_rate,
-            workers=workers,
-            threads=threads,
-            seed=seed,
-            device=device,
-            resume=resume,
-            start_from=start_from,
-        )
-    )
+    config = _config(options)
+    with progress_bars() as report:
+        if options.network is Trained.ALL:
+            results = list(train_all(config, report=report).values())
+        else:
+            results = [train(config, report=report)]
+    for result in results:
+        typer.echo(_line(result))
+
+
+def _config(options: TrainOptions) -> TrainConfig:
+    from storm_edge.train.config import TrainConfig
+
+    given = dict(vars(options))
+    network = given.pop("network")
+    first = Network.REFINE if network is Trained.ALL else Network(network.value)
+    return TrainConfig(network=first, **given)
+
+
+def _line(result: TrainResult) -> str:
     figures = ", ".join(f"{name} {value:.4g}" for name, value in result.held_out.items())
-    typer.echo(f"{result.checkpoint}: {result.steps} steps in {result.elapsed_s / 60.0:.1f} min; held out: {figures}")
+    return f"{result.checkpoint}: {result.steps} steps in {result.elapsed_s / 60.0:.1f} min; held out: {figures}"

@@ -1,64 +1,173 @@
-"""Free variety for pairs of crops: mirrored and turned cameras, and colours.
+"""Free variety for training items, a whole batch at a time on its own device: mirrored and turned cameras, colours.
 
-Mirroring or transposing both crops is what a mirrored or turned camera would have seen, exactly, when the two focal
-lengths of the crop are equal: pixel, xyz and pose update change together. Eight views of every rendered pair.
+Mirroring or transposing both crops of a pair is what a mirrored or turned camera would have seen, exactly, when the
+two focal lengths of the crop are equal: pixel, xyz and pose update change together. Eight views of every rendered
+pair. Pictures and groups are mirrored alone; colour channels are exchanged, for all that shows one object alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from storm_edge.choices import Network
+from storm_edge.generator.contract import Batch
 
-def _reflect(images: list[Tensor], vectors: list[Tensor], axials: list[Tensor], which: Tensor, *, kind: str) -> None:
-    """Reflect the samples ``which`` in place: ``u``, ``v`` mirror an axis, ``transpose`` swaps the two."""
-    index = torch.nonzero(which)[:, 0]
-    if len(index) == 0:
-        return
-    if kind == "transpose":
-        order, sign = [1, 0, 2], [1.0, 1.0, 1.0]
-    else:
-        order, sign = [0, 1, 2], [-1.0, 1.0, 1.0] if kind == "u" else [1.0, -1.0, 1.0]
-    for image in images:
-        x = image[index]
-        x = x.transpose(-1, -2) if kind == "transpose" else x.flip(-1 if kind == "u" else -2)
-        xyz = x[:, [3 + o for o in order]] * x.new_tensor(sign)[:, None, None]
-        image[index] = torch.cat([x[:, :3], xyz], dim=1)
-    for vector in vectors:
-        vector[index] = vector[index][:, order] * vector.new_tensor(sign)
-    for axial in axials:  # a rotation vector under a reflection M becomes det(M) M r = -M r
-        axial[index] = -axial[index][:, order] * axial.new_tensor(sign)
+_X = 3  # channel of x or of the normal's horizontal part, in crops, images and views
 
 
-def augment(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+def augment(batch: Batch, network: Network, generator: torch.Generator) -> Batch:
+    """A changed copy of a batch; the batch itself stays.
+
+    Args:
+        batch: As `generator.contract.Source` says for the network; float32.
+        network: Whose batch it is.
+        generator: Source of chance, on the batch's device.
+    """
+    return _AUGMENT[network](batch, generator)
+
+
+def augment_pairs(batch: Batch, generator: torch.Generator) -> Batch:
     """A changed copy of a batch of pairs.
 
     Args:
         batch: ``rendered``, ``observed`` ``(N, 6, S, S)`` and, for RefineNet, ``trans_target``, ``rot_target``
             ``(N, 3)``; other entries are passed on.
-        generator: Source of chance, on the CPU.
+        generator: Source of chance, on the batch's device.
     """
-    out = dict(batch)
-    for key in ("rendered", "observed", "trans_target", "rot_target"):
-        if key in batch:
-            out[key] = batch[key].clone()
-    n, device = len(out["rendered"]), out["rendered"].device
-    images = [out["rendered"], out["observed"]]
-    vectors = [out["trans_target"]] if "trans_target" in out else []
-    axials = [out["rot_target"]] if "rot_target" in out else []
-    for kind in ("u", "v", "transpose"):
-        which = torch.rand(n, generator=generator) < 0.5
-        _reflect(images, vectors, axials, which.to(device), kind=kind)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return (low + (high - low) * torch.rand(n, *shape, generator=generator)).to(device)
-
+    n, device = len(batch["rendered"]), batch["rendered"].device
+    view = _View(*(torch.rand((3, n), generator=generator, device=device) < 0.5))
     # Colours of the object, the same for both crops; then a little of what the camera does to its own.
-    order = torch.stack([torch.randperm(3, generator=generator) for _ in range(n)]).to(device)
-    order = order[:, :, None, None].expand(-1, -1, *images[0].shape[-2:])
-    gamma = torch.exp(uniform(-0.3, 0.3, 1, 1, 1))
-    for image in images:
-        image[:, :3] = image[:, :3].gather(1, order).clamp_min(1e-6).pow(gamma)
-    gain = uniform(0.85, 1.15, 3, 1, 1)
-    images[1][:, :3] = (images[1][:, :3] * gain).clamp(0.0, 1.0)
+    colours = _channel_orders(n, generator, device)
+    gamma = torch.exp(_uniform(-0.3, 0.3, (n, 1, 1, 1), generator, device))
+    gain = _uniform(0.85, 1.15, (n, 3, 1, 1), generator, device)
+    out = dict(batch)
+    for key in ("rendered", "observed"):
+        crop = view.of_crop(batch[key], colours)
+        crop[:, :3] = crop[:, :3].clamp_min(1e-6).pow(gamma)
+        out[key] = crop
+    observed = out["observed"]
+    observed[:, :3] = (observed[:, :3] * gain).clamp(0.0, 1.0)
+    if "trans_target" in batch:
+        out["trans_target"] = view.of_vector(batch["trans_target"])
+        out["rot_target"] = view.of_rotation(batch["rot_target"])
     return out
+
+
+def augment_sets(batch: Batch, generator: torch.Generator) -> Batch:
+    """`augment_pairs` on every pair of sets of hypotheses ``(S, H, 6, 80, 80)``."""
+    form = batch["rendered"].shape[:2]
+    flat = {key: batch[key].flatten(0, 1) for key in ("rendered", "observed")}
+    changed = augment_pairs(flat, generator)
+    return {**batch, **{key: value.reshape(*form, *value.shape[1:]) for key, value in changed.items()}}
+
+
+def augment_queries(batch: Batch, generator: torch.Generator) -> Batch:
+    """A changed copy: pictures and views mirrored together, and their colours exchanged together.
+
+    Both keep the object channels true: a mirrored picture has mirrored ones, and how well a colour fits does not
+    depend on the order of the channels.
+    """
+    n, device = len(batch["image"]), batch["image"].device
+    mirrored, recoloured = torch.rand((2, n), generator=generator, device=device) < 0.5
+    out = dict(batch)
+    for key in ("image", "objects", "views", "mask"):
+        out[key] = _mirror(batch[key], mirrored)
+    sign = 1.0 - 2.0 * mirrored.float()
+    out["image"][:, _X] *= sign[:, None, None]
+    out["views"][:, :, :, _X] *= sign[:, None, None, None, None]
+    colours = _channel_orders(n, generator, device, only=recoloured)
+    for key in ("image", "views"):
+        _recolour(out[key], colours)
+    return out
+
+
+def augment_groups(batch: Batch, generator: torch.Generator) -> Batch:
+    """A changed copy: each group's crops mirrored and their colour channels exchanged, all of a group alike."""
+    n, device = len(batch["crops"]), batch["crops"].device
+    mirrored, recoloured = torch.rand((2, n), generator=generator, device=device) < 0.5
+    crops = _mirror(batch["crops"], mirrored)
+    crops[:, :, _X] *= (1.0 - 2.0 * mirrored.float())[:, None, None, None]
+    _recolour(crops, _channel_orders(n, generator, device, only=recoloured))
+    return {**batch, "crops": crops}
+
+
+_AUGMENT: dict[Network, Callable[[Batch, torch.Generator], Batch]] = {
+    Network.REFINE: augment_pairs,
+    Network.SCORE: augment_sets,
+    Network.SOM: augment_queries,
+    Network.TOM: augment_groups,
+}
+
+
+@dataclass(frozen=True)
+class _View:
+    """How each camera of a batch is reflected: its u axis, then its v, then both exchanged; each ``(N,)`` bool."""
+
+    mirror_u: Tensor
+    mirror_v: Tensor
+    transposed: Tensor
+
+    def of_crop(self, crop: Tensor, colours: Tensor) -> Tensor:
+        """A crop ``(N, 6, S, S)`` in this view, its colour channels in another order ``(N, 3)``."""
+        channels, height, width = crop.shape[1:]
+        order = torch.cat([colours, 3 + self._axes()], dim=1)[:, :, None].expand(-1, -1, height * width)
+        place = self._pixels(height, crop.device)[:, None].expand(-1, channels, -1)
+        seen = crop.flatten(2).gather(1, order).gather(2, place).reshape(crop.shape)
+        seen[:, 3:] *= self._signs().gather(1, self._axes())[:, :, None, None]
+        return seen
+
+    def of_vector(self, vector: Tensor) -> Tensor:
+        """A vector ``(N, 3)`` in this view."""
+        return (vector * self._signs()).gather(1, self._axes())
+
+    def of_rotation(self, rotation: Tensor) -> Tensor:
+        """A rotation vector ``(N, 3)`` in this view: under a reflection M it becomes det(M) M r."""
+        flips = self.mirror_u.int() + self.mirror_v.int() + self.transposed.int()
+        return self.of_vector(rotation) * (1.0 - 2.0 * (flips % 2).float())[:, None]
+
+    def _signs(self) -> Tensor:
+        u, v = 1.0 - 2.0 * self.mirror_u.float(), 1.0 - 2.0 * self.mirror_v.float()
+        return torch.stack([u, v, torch.ones_like(u)], dim=1)
+
+    def _axes(self) -> Tensor:
+        swapped = self.transposed.long()
+        return torch.stack([swapped, 1 - swapped, torch.full_like(swapped, 2)], dim=1)
+
+    def _pixels(self, side: int, device: torch.device) -> Tensor:
+        """Which pixel of the crop each pixel of the view shows, ``(N, S * S)``."""
+        at = torch.arange(side, device=device)
+        rows, columns = at[:, None].expand(side, side), at[None, :].expand(side, side)
+        swapped = self.transposed[:, None, None]
+        row, column = torch.where(swapped, columns, rows), torch.where(swapped, rows, columns)
+        row = torch.where(self.mirror_v[:, None, None], side - 1 - row, row)
+        column = torch.where(self.mirror_u[:, None, None], side - 1 - column, column)
+        return torch.as_tensor(row * side + column).flatten(1)
+
+
+def _uniform(
+    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator, device=device)
+
+
+def _channel_orders(
+    n: int, generator: torch.Generator, device: torch.device, *, only: Tensor | None = None
+) -> Tensor:
+    """Orders of three colour channels ``(n, 3)``; the usual one where ``only (n,)`` is False."""
+    orders = torch.rand((n, 3), generator=generator, device=device).argsort(dim=1)
+    return orders if only is None else torch.where(only[:, None], orders, torch.arange(3, device=device))
+
+
+def _mirror(x: Tensor, which: Tensor) -> Tensor:
+    """A copy of ``(n, ..., W)``, mirrored in its last dimension where ``which (n,)`` says so."""
+    return torch.where(which.reshape(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+
+
+def _recolour(x: Tensor, colours: Tensor) -> None:
+    """Exchange the first three channels of ``(n, ..., C, H, W)`` in place."""
+    order = colours.reshape(len(x), *[1] * (x.ndim - 4), 3, 1, 1)
+    x[..., :3, :, :] = x[..., :3, :, :].gather(-3, order.expand_as(x[..., :3, :, :]))

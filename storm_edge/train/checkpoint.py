@@ -19,15 +19,21 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: It cannot be written; the old file is as it was.
     """
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
-        torch.save({"format": FORMAT, **content}, part)
+        with part.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a machine that loses power may have the name and not the content
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch wraps a missing folder in a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch wraps what the system says in a RuntimeError
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        expected = "a folder that can be written, with room for a checkpoint"
+        raise OutputError(mismatch(path, got, expected, "free some, or choose another --out")) from error
+    finally:
         part.unlink(missing_ok=True)
-        raise OutputError(mismatch(path, error, "a folder that can be written", "choose another --out")) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

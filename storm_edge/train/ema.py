@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class AveragedModel:
@@ -22,8 +22,13 @@ class AveragedModel:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after ``step`` optimiser steps."""
         decay = min(self._decay, (1.0 + step) / (10.0 + step))
-        for mean, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value.detach(), 1.0 - decay)
-            else:
+        means, values = _floats(self.module), _floats(model)
+        torch._foreach_lerp_(means, values, 1.0 - decay)
+        for mean, value in zip(self.module.buffers(), model.buffers(), strict=True):
+            if not mean.is_floating_point():
                 mean.copy_(value)
+
+
+def _floats(module: nn.Module) -> list[Tensor]:
+    """Parameters and floating-point buffers, always in one order."""
+    return [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]

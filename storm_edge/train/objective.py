@@ -1,18 +1,19 @@
-"""What one network is trained for: its module, its loss on a batch, its held-out figures."""
+"""What one network is trained for: its module, its loss on a batch, its held-out figures.
+
+Networks run in bfloat16 where a GPU does that fast, losses and figures always in float32.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from storm_edge.choices import Network
-from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.nano import NanoConfig, NanoRefineNet, NanoScoreNet
-from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.config import TrainConfig
+from storm_edge.train.half import half_where_fast
 from storm_edge.train.losses import NEAR, refine_figures, refine_loss, score_figures, score_loss
 from storm_edge.train.som import SomObjective
 from storm_edge.train.tom import TomObjective
@@ -30,7 +31,9 @@ class RefineObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts on a batch of pairs."""
-        trans, rot, flow = self.net.forward_with_flow(batch["rendered"], batch["observed"])
+        with half_where_fast(batch["rendered"]):
+            out = self.net.forward_with_flow(batch["rendered"], batch["observed"])
+        trans, rot, flow = (tensor.float() for tensor in out)
         return refine_loss(trans, rot, flow, batch, flow_weight=self._flow_weight)
 
     @torch.no_grad()
@@ -55,7 +58,8 @@ class ScoreObjective(nn.Module):
         """Loss and its parts on sets ``(S, H, 6, 80, 80)`` with errors ``(S, H)``."""
         error = batch["add_error"]
         sets, hypotheses = error.shape
-        features = self.net.features(batch["rendered"].flatten(0, 1), batch["observed"].flatten(0, 1))
+        with half_where_fast(error):
+            features = self.net.features(batch["rendered"].flatten(0, 1), batch["observed"].flatten(0, 1))
         shuffled = torch.rand_like(error).argsort(dim=1)
         rows = torch.arange(sets, device=error.device)[:, None]
         features = features.reshape(sets, hypotheses, -1)[rows, shuffled]
@@ -63,8 +67,9 @@ class ScoreObjective(nn.Module):
         # Half of the steps keep the sets whole, the others take any divisor.
         pick = int(torch.randint(2 * len(sizes), ()))
         size = sizes[pick] if pick < len(sizes) else hypotheses
-        score = self.net.attention(features.reshape(-1, size, features.shape[-1]))
-        return score_loss(score, error[rows, shuffled].reshape(-1, size))
+        with half_where_fast(error):
+            score = self.net.attention(features.reshape(-1, size, features.shape[-1]))
+        return score_loss(score.float(), error[rows, shuffled].reshape(-1, size))
 
     @torch.no_grad()
     def figures(self, batch: dict[str, Tensor]) -> dict[str, float]:
@@ -98,20 +103,10 @@ def make_objective(config: TrainConfig) -> Objective:
     return RefineObjective(config.nano, config.flow_weight)
 
 
-def start_from(objective: Objective, path: Path) -> None:
-    """Copy the averaged weights of another run into ``objective``: all, or the trunk if it was another network.
-
-    Raises:
-        CheckpointError: The file is no checkpoint, or its network has other widths.
-    """
-    content = load_checkpoint(path)
-    target: nn.Module = objective
-    weights = content["ema"]
-    if weights.keys() != objective.state_dict().keys():
-        marker = "trunk."
-        weights = {k[k.index(marker) + len(marker) :]: v for k, v in weights.items() if marker in k}
-        if isinstance(objective, RefineObjective):
-            target = objective.net.trunk
-        elif isinstance(objective, ScoreObjective):
-            target = objective.net.features.trunk
-    load_strictly(target, weights, path)
+LEADING: dict[Network, tuple[str, bool]] = {
+    Network.REFINE: ("far_rot_after_deg", False),
+    Network.SCORE: ("regret_pct", False),
+    Network.SOM: ("iou", True),
+    Network.TOM: ("memory_auroc", True),
+}
+"""The held-out figure by which evaluations of a network are compared, and whether more of it is better."""

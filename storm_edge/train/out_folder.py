@@ -16,12 +16,12 @@ from storm_edge.files import write_atomically
 from storm_edge.result_kind import MADE_BY, ResultKind
 from storm_edge.train.config import TrainConfig, TrainResult
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
 TRAIN = ResultKind(
     command="storm-edge train",
     marker="result.json",
     keys=frozenset({"network", "out", "steps", "checkpoint", "elapsed_s", "held_out"}),
-    names=frozenset({CHECKPOINT, LOG}),
+    names=frozenset({CHECKPOINT, LOG, CURVES}),
 )
 """Of `train`."""
 _REMEDY = "choose another --out"
@@ -39,7 +39,9 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in (TRAIN.marker, CHECKPOINT, LOG):
+        for part in out.glob(f".{CHECKPOINT}.part-*") if resume else ():  # of a run that was killed as it wrote
+            part.unlink(missing_ok=True)
+        for name in (TRAIN.marker, CHECKPOINT, LOG, CURVES):
             if (out / name).is_dir():
                 raise OutputError(mismatch(out / name, "a folder", "a file of a training run", _REMEDY))
         if os.path.lexists(out / TRAIN.marker) and TRAIN.content(out) is None:

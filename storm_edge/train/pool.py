@@ -1,111 +1,21 @@
-"""The pool of pairs a run trains on, kept fresh by processes that render while the network learns.
+"""The pool of items a run trains on: each is used several times while new ones push the oldest out.
 
-Rendering a pair costs about as much as a training step on it. The pool lets a pair be used several times (mirrored
-and turned differently each time, see `augment`) while new ones push the oldest out.
+Drawing an item costs about as much as a training step on it. Used several times, mirrored and recoloured differently
+each time (`augment`), an item pays more than once.
 """
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import queue
-import signal
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from types import TracebackType
-from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from storm_edge.choices import Network
+from storm_edge.generator.contract import Batch
+from storm_edge.train.feeds import Feed
+from storm_edge.train.ring import RingBuffer
 
-Arrays = dict[str, NDArray[np.float32]]
-_IMAGES = ("rendered", "observed", "image", "objects", "views", "mask", "crops")
-
-
-class PairSource(Protocol):
-    """What draws pairs or sets; `storm_edge.synthetic.pairs.PairSampler` is one."""
-
-    def refine_batch(self, n: int) -> Arrays:
-        """``rendered``, ``observed`` ``(n, 6, S, S)``, ``trans_target``, ``rot_target`` ``(n, 3)``."""
-
-    def score_batch(self, sets: int, hypotheses: int) -> Arrays:
-        """``rendered``, ``observed`` ``(sets, hypotheses, 6, S, S)``, ``add_error`` ``(sets, hypotheses)``."""
-
-
-class QuerySource(Protocol):
-    """What draws pictures for the segmenter; `storm_edge.synthetic.queries.QuerySampler` is one."""
-
-    def query_batch(self, n: int) -> Arrays:
-        """``image``, ``objects``, ``views``, ``mask``, ``present``; see there."""
-
-
-class GroupSource(Protocol):
-    """What draws groups of crops; `storm_edge.synthetic.verification.GroupSampler` is one."""
-
-    def group_batch(self, n: int) -> Arrays:
-        """``crops`` ``(n, G, 6, S, S)``, ``good`` ``(n, G)``."""
-
-
-Source = PairSource | QuerySource | GroupSource
-SourceFactory = Callable[[int], Source]
-"""Makes a source from a seed; must be importable by name, since worker processes unpickle it."""
-
-
-def draw(source: Any, network: Network, count: int, hypotheses: int) -> Arrays:
-    """``count`` items for ``network``: pairs, sets, pictures or groups of crops; the images as float16."""
-    if network is Network.REFINE:
-        arrays = source.refine_batch(count)
-    elif network is Network.SCORE:
-        arrays = source.score_batch(count, hypotheses)
-    else:
-        arrays = source.query_batch(count) if network is Network.SOM else source.group_batch(count)
-    return {k: v.astype(np.float16 if k in _IMAGES else np.float32) for k, v in arrays.items()}
-
-
-def _produce(
-    factory: SourceFactory, network: Network, chunk: int, hypotheses: int, seed: int, out: Any, stop: Event
-) -> None:
-    """Body of a worker process: draw chunks until told to stop; a failure is sent and ends the run."""
-    parent = mp.parent_process()
-
-    def wanted() -> bool:  # a run that was killed cannot tell its workers
-        return not stop.is_set() and (parent is None or parent.is_alive())
-
-    try:
-        source = factory(seed)
-        while wanted():
-            arrays = draw(source, network, chunk, hypotheses)
-            while wanted():
-                try:
-                    out.put(arrays, timeout=1.0)
-                    break
-                except queue.Full:
-                    continue
-        if parent is not None and not parent.is_alive():
-            out.cancel_join_thread()  # nobody will read what is in the pipe
-    except Exception:
-        out.put(traceback.format_exc())
-
-
-@contextmanager
-def _signals_kept_from_children() -> Iterator[None]:
-    """Processes that are started in the block get no Ctrl-C and no SIGTERM.
-
-    A terminal sends them to all processes of a run, and one that ends in the middle of a chunk would leave the pipe
-    torn; `PairPool.close` ends them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+_WAIT_S = 1.0  # for a chunk, while the pool is filled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,53 +24,32 @@ class PoolConfig:
 
     capacity: int
     """Items kept."""
-    chunk: int
-    """Items drawn at a time."""
-    hypotheses: int
-    """Hypotheses per item of ScoreNet."""
+    limit_bytes: int
+    """Memory that they may take."""
     reuse: float
     """How often an item is used on average."""
-    workers: int
-    """Processes; 0 draws in this process instead, exactly reproducible."""
     seed: int
-    """Of the sources (worker ``i`` gets ``seed + i``) and of which items are picked."""
+    """Of which items are picked."""
 
 
-class PairPool:
-    """The newest ``capacity`` items; a context manager, since it may own processes.
+class ItemPool:
+    """The newest items on one device; a context manager, since its feed may own processes.
 
     Args:
-        factory: Makes the source of pairs.
-        network: Which kind of items.
+        feed: Where items come from.
         config: Size and pace.
+        device: Where they are kept and picked.
     """
 
-    def __init__(self, factory: SourceFactory, network: Network, config: PoolConfig) -> None:
-        chunk, hypotheses, seed = config.chunk, config.hypotheses, config.seed
-        self._network, self._hypotheses, self._chunk = network, hypotheses, chunk
-        self._capacity = max(config.capacity // chunk, 1) * chunk
-        self._storage: dict[str, Tensor] = {}
-        self._rng = np.random.default_rng(seed)
-        self._reuse = config.reuse
+    def __init__(self, feed: Feed, config: PoolConfig, device: torch.device) -> None:
+        self._feed, self._config, self._device = feed, config, device
+        self._ring = RingBuffer(config.capacity, limit_bytes=config.limit_bytes, device=device)
+        self._chance = torch.Generator(device).manual_seed(config.seed)
         self._allowed = 0.0  # items that may be drawn by now
         self.drawn = 0
-        self._source = factory(seed) if config.workers == 0 else None
-        context = mp.get_context("spawn")
-        self._stop = context.Event()
-        self._queue: Any = context.Queue(maxsize=4)
-        self._processes: list[BaseProcess] = [
-            context.Process(
-                target=_produce,
-                args=(factory, network, chunk, hypotheses, seed + i, self._queue, self._stop),
-                daemon=True,
-            )
-            for i in range(config.workers)
-        ]
-        with _signals_kept_from_children():
-            for process in self._processes:
-                process.start()
+        """Items drawn since the start."""
 
-    def __enter__(self) -> PairPool:
+    def __enter__(self) -> ItemPool:
         return self
 
     def __exit__(
@@ -169,53 +58,51 @@ class PairPool:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes; closing twice is harmless."""
-        self._stop.set()
-        for process in self._processes:
-            while process.is_alive():
-                self._receive(wait_s=0.1, keep=False)  # a worker cannot end while its last chunk is in the pipe
-                process.join(0.05)
-        self._processes = []
-
-    def _receive(self, *, wait_s: float, keep: bool = True) -> bool:
-        try:
-            arrays = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            return False
-        if keep:
-            if isinstance(arrays, str):
-                raise RuntimeError(f"a process that draws pairs failed:\n{arrays}")
-            self._store(arrays)
-        return True
-
-    def _store(self, arrays: Arrays) -> None:
-        at = self.drawn % self._capacity
-        for key, value in arrays.items():
-            tensor = torch.from_numpy(np.ascontiguousarray(value))
-            if key not in self._storage:
-                self._storage[key] = torch.zeros((self._capacity, *tensor.shape[1:]), dtype=tensor.dtype)
-            self._storage[key][at : at + len(tensor)] = tensor
-        self.drawn += self._chunk
+        """End the feed; closing twice is harmless."""
+        self._feed.close()
 
     def __len__(self) -> int:
-        return min(self.drawn, self._capacity)
+        return len(self._ring)
 
     def fill(self, count: int) -> None:
-        """Wait until ``count`` items are there."""
-        self._allowed = float(count)
-        while len(self) < min(count, self._capacity):
-            if self._source is not None:
-                self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
-            elif not self._receive(wait_s=1.0) and not any(p.is_alive() for p in self._processes):
-                raise RuntimeError("every process that draws pairs has ended without a message")
+        """Wait until ``count`` items are there, or as many as the pool keeps.
 
-    def sample(self, count: int) -> dict[str, Tensor]:
-        """``count`` items picked at random, as float32 tensors on the CPU; takes in what has arrived since."""
-        self._allowed += count / self._reuse
-        while self.drawn < self._allowed:
-            if self._source is not None:
-                self._store(draw(self._source, self._network, self._chunk, self._hypotheses))
-            elif not self._receive(wait_s=0.0):
-                break  # not there yet: go on with what there is
-        index = torch.from_numpy(self._rng.integers(0, len(self), count))
-        return {key: value[index].float() for key, value in self._storage.items()}
+        Raises:
+            StormEdgeError: Whoever draws cannot go on.
+            OutOfMemoryError: The device has no room.
+        """
+        while len(self) < (min(count, self._ring.capacity) if self._ring.capacity else count):
+            self._take_in(wait_s=_WAIT_S)
+        self._allowed = float(self.drawn)
+
+    def sample(self, count: int) -> Batch:
+        """``count`` items picked at random, float32 on the pool's device; takes in what has arrived since.
+
+        Raises:
+            StormEdgeError: Whoever draws cannot go on.
+            OutOfMemoryError: The device has no room.
+        """
+        self._allowed += count / self._config.reuse
+        while self.drawn < self._allowed and self._take_in(wait_s=0.0):
+            pass  # what is not there yet is not waited for
+        index = torch.randint(len(self), (count,), generator=self._chance, device=self._device)
+        return self._ring.take(index)
+
+    def shrink(self, *, capacity: int, chunk: int) -> None:
+        """Begin again with less, after the device had no room; `fill` comes next.
+
+        Args:
+            capacity: Items kept from now on.
+            chunk: Items drawn at a time from now on.
+        """
+        self._feed.chunk = chunk
+        limit_bytes = self._config.limit_bytes
+        self._ring = RingBuffer(capacity, limit_bytes=limit_bytes, device=self._device)
+
+    def _take_in(self, *, wait_s: float) -> bool:
+        items = self._feed.next(wait_s=wait_s)
+        if items is None:
+            return False
+        self._ring.put(items)
+        self.drawn += len(next(iter(items.values())))
+        return True

@@ -1,78 +1,60 @@
-"""The training loop behind ``storm-edge train``: one process, or several under torchrun.
+"""A training run behind ``storm-edge train``: one process, or several under torchrun.
 
     storm-edge train refine --minutes 45 --out runs/refine
     torchrun --nproc-per-node 4 -m storm_edge train refine --device cuda --out runs/refine
 
-Every process draws its own pairs and sees its own share of the batch; gradients are averaged. The first process
-evaluates, logs (one JSON object per line in ``log.jsonl``) and writes ``checkpoint.pt``.
+Every process draws its own items and sees its own share of the batch; gradients are averaged. The first process
+evaluates, logs (one JSON object per line in ``log.jsonl``, drawn in ``curves.png``) and writes ``checkpoint.pt``.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from torch import Tensor, nn
+from torch import nn
 
-from storm_edge.choices import Network
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.interruption import Interruption
 from storm_edge.synthetic.splits import STREAMS_TRAIN
 from storm_edge.train.augment import augment
 from storm_edge.train.config import TrainConfig, TrainResult
-from storm_edge.train.out_folder import LOG, prepare_folder, write_result
-from storm_edge.train.pool import PairPool, PoolConfig, SourceFactory
-from storm_edge.train.processes import agreed_stop, agreed_time_s, joined
-from storm_edge.train.schedule import learning_rate, progress
-from storm_edge.train.som import augment_queries
-from storm_edge.train.sources import held_out_source_of, training_source_of
-from storm_edge.train.state import TrainState, move
-from storm_edge.train.tom import augment_groups
+from storm_edge.train.feeds import Feed, SourceFeed, WorkerFeed
+from storm_edge.train.loop import Loop, LoopParts, Report
+from storm_edge.train.no_room import fill_pool, no_room
+from storm_edge.train.out_folder import prepare_folder, write_result
+from storm_edge.train.pool import ItemPool, PoolConfig
+from storm_edge.train.processes import Process, joined
+from storm_edge.train.run_log import RunLog
+from storm_edge.train.sources import SourceFactory, held_out_source_of, training_source_of
+from storm_edge.train.state import TrainState
+from storm_edge.train.step import Stepper
 
 _LOG = logging.getLogger(__name__)
-_LOG_EVERY_S = 15.0
 _DRAWN_PER_RUN = 1000  # seeds that one process of one start may use
+_MIB = 2**20
 
 
-def _augment_items(batch: dict[str, Tensor], network: Network, generator: torch.Generator) -> dict[str, Tensor]:
-    """`augment` on pairs or, for ScoreNet, on every pair of every set; the others have their own variety."""
-    if network is Network.REFINE:
-        return augment(batch, generator)
-    if network is Network.SOM:
-        return augment_queries(batch, generator)
-    if network is Network.TOM:
-        return augment_groups(batch, generator)
-    sets, hypotheses = batch["rendered"].shape[:2]
-    flat = {key: batch[key].flatten(0, 1) for key in ("rendered", "observed")}
-    changed = augment(flat, generator)
-    return {**batch, **{key: value.reshape(sets, hypotheses, *value.shape[1:]) for key, value in changed.items()}}
+@dataclass(frozen=True, kw_only=True)
+class Company:
+    """Who is beside a run."""
 
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    """Add one line to the log; numbers keep four digits."""
-    rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in record.items()}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(rounded) + "\n")
-
-
-def _prepare(config: TrainConfig) -> None:
-    """Check what can be checked before any work, and make the output folder."""
-    for name in ("steps", "batch", "hypotheses", "pool", "threads", "held_out"):
-        if getattr(config, name) < 1:
-            raise ConfigError(
-                mismatch(f"--{name.replace('_', '-')}", getattr(config, name), "at least 1", "raise it")
-            )
-    prepare_folder(config.out, resume=config.resume)
+    process: Process
+    """This process, among those of the run."""
+    signals: Interruption
+    """Ask it to end early; held."""
+    report: Report = lambda what, share: None
+    """Is told how far it is."""
 
 
 def train(
-    config: TrainConfig, *, source: SourceFactory | None = None, held_out: SourceFactory | None = None
+    config: TrainConfig,
+    *,
+    source: SourceFactory | None = None,
+    held_out: SourceFactory | None = None,
+    report: Report = lambda what, share: None,
 ) -> TrainResult:
     """Train one network until ``config`` says stop.
 
@@ -82,118 +64,125 @@ def train(
         config: The run.
         source: Makes the training items; the synthetic ones unless a test brings its own.
         held_out: Makes the held-out items, likewise.
+        report: Is told how far it is.
 
     Raises:
         ConfigError: A value out of range.
-        BackendError: CUDA was asked for and torch has none.
+        BackendError: CUDA was asked for and torch has none; or it has no memory left.
         CheckpointError: The checkpoint to resume or start from does not fit.
+        EngineError: The bundle to start from is none.
         OutputError: The folder cannot be written or holds another run.
+        RunFault: Many steps in a row had no finite gradient.
     """
-    _prepare(config)
-    torch.set_num_threads(config.threads)
+    check(config)
     with Interruption(held=True) as signals, joined(config.device) as process:
+        company = Company(process=process, signals=signals, report=report)
+        return train_beside(config, company, source=source, held_out=held_out)
+
+
+def train_beside(
+    config: TrainConfig,
+    company: Company,
+    *,
+    source: SourceFactory | None = None,
+    held_out: SourceFactory | None = None,
+) -> TrainResult:
+    """`train` in processes that are joined already, while signals are held."""
+    began_s = time.monotonic()
+    process, signals = company.process, company.signals
+    prepare_folder(config.out, resume=config.resume)
+    torch.set_num_threads(config.threads)
+    try:
         with signals.released():  # until the first step there is nothing to keep
-            run = TrainState(config, process, held_out or held_out_source_of(config.network))
-        ended_by = _loop(run, source or training_source_of(config.network), signals)
-        result = TrainResult(
-            checkpoint=run.checkpoint,
-            steps=run.step,
-            elapsed_s=run.elapsed_s,
-            held_out=run.figures,
-            ended_by=ended_by,
+            run = TrainState(config, process, held_out or held_out_source_of(config.network, config.hypotheses))
+        seed = _seed(run)
+        chance = torch.Generator(process.device).manual_seed(seed)
+        pool_config = PoolConfig(
+            capacity=max(config.items(config.sizes.pool), config.items(config.sizes.batch)),
+            limit_bytes=config.sizes.pool_mib * _MIB,
+            reuse=config.reuse,
+            seed=seed,
         )
-        if process.first:
-            write_result(config, result)
-            if ended_by is not None:
-                _LOG.warning("%s after %d steps: %s; --resume goes on from there", ended_by, run.step, run.checkpoint)
-    return result
+        feed = _feed(source or training_source_of(config.network, config.hypotheses), config, process, seed)
+        with ItemPool(feed, pool_config, process.device) as pool:
+            with signals.released():
+                fill_pool(pool, config, process.device)
+            if run.folded:
+                run.unfold(augment(pool.sample(config.items(config.sizes.batch)), config.network, chance))
+            parts = LoopParts(
+                pool=pool,
+                chance=chance,
+                stepper=Stepper(_parallel(run), run.objective, run.average, run.optimizer),
+                signals=signals,
+                log=RunLog(config.out, f"storm-edge train {config.network.value} on {process.device}"),
+                report=company.report if process.first else lambda what, share: None,
+            )
+            loop = Loop(run, parts, began_s=began_s)
+            ended_by = loop.until_the_end()
+    except torch.OutOfMemoryError as error:
+        raise no_room(process.device, "the network and its held-out items") from error
+    return _finish(run, loop, ended_by)
 
 
-def _loop(run: TrainState, source: SourceFactory, signals: Interruption) -> str | None:
-    """Steps until the end of the run, with log lines, evaluations and checkpoints by the clock.
-
-    Returns:
-        What ended it early: ``interrupted`` or ``terminated``; None where nothing did.
+def check(config: TrainConfig) -> None:
+    """Check what can be checked before any work.
 
     Raises:
-        Stopped: A signal came before the first step.
+        ConfigError: A value out of range.
     """
-    config, process = run.config, run.process
-    unit = config.unit
-    items = max(config.batch // unit, 1)
-    # A resumed run must not see the pairs of its first start again: `drawn` moves the seeds on.
-    seed = (config.seed + run.drawn + _DRAWN_PER_RUN * process.rank) % len(STREAMS_TRAIN.seeds)
-    generator = torch.Generator().manual_seed(seed)
-    model: nn.Module = run.objective
-    if process.count > 1:
-        ids = [process.device.index] if process.device.type == "cuda" else None
-        model = nn.parallel.DistributedDataParallel(model, device_ids=ids)
-    pool_config = PoolConfig(
-        capacity=max(config.pool // unit, items),
-        chunk=items,
-        hypotheses=config.hypotheses,
-        reuse=config.reuse,
-        workers=config.workers,
-        seed=seed,
-    )
-    bar = Progress(
-        TextColumn(f"train {config.network.value}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%  {task.description}"),
-        TimeElapsedColumn(),
-        disable=not process.first,
-        console=Console(stderr=True),
-    )
-    with PairPool(source, config.network, pool_config) as pool, bar:
-        task = bar.add_task("drawing the first pairs", total=1.0)
-        with signals.released():
-            pool.fill(config.fill // unit)
-        began, before_s = time.monotonic(), run.elapsed_s
-        next_log, next_evaluation = run.elapsed_s, run.elapsed_s + config.evaluate_every_s
-        sums: dict[str, float] = {}
-        counted = 0
-        model.train()
-        while (share := progress(run.step, config.steps, run.elapsed_s, config.minutes)) < 1.0:
-            rate = learning_rate(config.learning_rate, run.step, config.warmup_steps, share)
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate
-            batch = move(_augment_items(pool.sample(items), config.network, generator), process.device)
-            loss, parts = model(batch)
-            run.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            run.optimizer.step()
-            run.step += 1
-            run.average.update(run.objective, run.step)
-            run.elapsed_s = agreed_time_s(before_s + time.monotonic() - began, process)
-            for key, value in {"loss": loss.detach(), **parts}.items():
-                sums[key] = sums.get(key, 0.0) + float(value)
-            counted += 1
-            if agreed_stop(signals.is_asked, process):
-                if process.first:
-                    run.save(pool.drawn)
-                return signals.ended_by or "interrupted"  # by the signal of another process
-            if not process.first:
-                continue
-            if run.elapsed_s >= next_log:
-                means = {key: value / counted for key, value in sums.items()}
-                _append(
-                    config.out / LOG,
-                    {"step": run.step, "elapsed_s": run.elapsed_s, "rate": rate, "drawn": pool.drawn * unit, **means},
-                )
-                bar.update(task, completed=share, description=f"step {run.step}  loss {means['loss']:.4f}")
-                sums, counted, next_log = {}, 0, run.elapsed_s + _LOG_EVERY_S
-            if run.elapsed_s >= next_evaluation:
-                _report(run, pool.drawn)
-                next_evaluation = run.elapsed_s + config.evaluate_every_s
-        bar.update(task, completed=1.0, description=f"step {run.step}")
-        if process.first:
-            _report(run, pool.drawn)
-    return None
+    if config.device.split(":")[0] not in ("cpu", "cuda"):
+        raise ConfigError(mismatch("--device", config.device, "cpu, cuda or cuda:i", "name one of these"))
+    sizes = config.sizes
+    least = {
+        "steps": 1 if config.steps is None else config.steps,
+        "batch": sizes.batch,
+        "hypotheses": config.hypotheses,
+        "pool": sizes.pool,
+        "chunk": sizes.chunk,
+        "threads": config.threads,
+        "held_out": config.held_out,
+    }
+    for name, value in least.items():
+        if value < 1:
+            raise ConfigError(mismatch(f"--{name.replace('_', '-')}", value, "at least 1", "raise it"))
+    if config.minutes is not None and not config.minutes > 0.0:
+        raise ConfigError(mismatch("--minutes", f"{config.minutes:g}", "more than 0", "raise it"))
 
 
-def _report(run: TrainState, drawn: int) -> None:
-    """Evaluate, log and checkpoint."""
-    figures = run.evaluate()
-    _append(run.config.out / LOG, {"step": run.step, "elapsed_s": run.elapsed_s, "held_out": True, **figures})
-    run.save(drawn)
+def _seed(run: TrainState) -> int:
+    """Of what is drawn: a resumed run must not see the items of its first start again, so `drawn` moves it on."""
+    return (run.config.seed + run.drawn + _DRAWN_PER_RUN * run.process.rank) % len(STREAMS_TRAIN.seeds)
+
+
+def _feed(source: SourceFactory, config: TrainConfig, process: Process, seed: int) -> Feed:
+    chunk, workers = config.items(config.sizes.chunk), config.sizes.workers
+    if workers == 0:
+        return SourceFeed(source(seed, process.device), chunk)
+    return WorkerFeed(source, chunk, workers=workers, seed=seed)
+
+
+def _parallel(run: TrainState) -> nn.Module:
+    """The objective, averaged over the processes where there are several."""
+    if run.process.count == 1:
+        return run.objective
+    ids = [run.process.device.index] if run.process.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(run.objective, device_ids=ids)
+
+
+def _finish(run: TrainState, loop: Loop, ended_by: str | None) -> TrainResult:
+    """Say where the run ended."""
+    result = TrainResult(
+        checkpoint=run.checkpoint,
+        steps=run.step,
+        elapsed_s=run.elapsed_s,
+        held_out=run.figures,
+        best=run.best,
+        skipped=loop.skipped,
+        speed=loop.speed,
+        ended_by=ended_by,
+    )
+    if run.process.first:
+        write_result(run.config, result)
+        if ended_by is not None:
+            _LOG.warning("%s after %d steps: %s; --resume goes on from there", ended_by, run.step, run.checkpoint)
+    return result

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 
-def progress(step: int, steps: int, elapsed_s: float, minutes: float | None) -> float:
+def progress(step: int, steps: int | None, elapsed_s: float, minutes: float | None) -> float:
     """Share of the run that is over, in [0, 1]: by steps or by time, whichever is further."""
-    share = step / steps
+    share = 0.0 if steps is None else step / steps
     if minutes is not None:
         share = max(share, elapsed_s / (60.0 * minutes))
     return min(share, 1.0)

@@ -1,4 +1,4 @@
-"""What the nano segmenter is trained for: its loss, its held-out figures, and free variety of its pictures."""
+"""What the nano segmenter is trained for: its loss and its held-out figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from storm_edge.networks.nano_som import NanoSom, NanoSomConfig
+from storm_edge.train.half import half_where_fast
 
 _PRESENCE_WEIGHT = 0.3
-_NORMAL_U = 3  # channel of the normal's horizontal part, in image and view channels
 
 
 def som_loss(mask: Tensor, present: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -64,8 +64,9 @@ class SomObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts on a batch of `synthetic.queries`."""
-        mask, present = self.net(batch["image"], batch["objects"], batch["views"])
-        return som_loss(mask, present, batch)
+        with half_where_fast(batch["image"]):
+            mask, present = self.net(batch["image"], batch["objects"], batch["views"])
+        return som_loss(mask.float(), present.float(), batch)
 
     @torch.no_grad()
     def figures(self, batch: dict[str, Tensor]) -> dict[str, float]:
@@ -75,25 +76,3 @@ class SomObjective(nn.Module):
             for at in range(0, len(batch["image"]), 8)
         ]
         return som_figures(torch.cat([o[0] for o in out]), torch.cat([o[1] for o in out]), batch)
-
-
-def augment_queries(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A changed copy: pictures and views mirrored together, and their colours exchanged together.
-
-    Both keep the object channels true: a mirrored picture has mirrored ones, and how well a colour fits does not
-    depend on the order of the channels.
-    """
-    out = {key: value.clone() for key, value in batch.items()}
-    n, device = len(out["image"]), out["image"].device
-    mirror = torch.nonzero(torch.rand(n, generator=generator) < 0.5)[:, 0].to(device)
-    if len(mirror):
-        for key in ("image", "objects", "views", "mask"):
-            out[key][mirror] = out[key][mirror].flip(-1)
-        out["image"][mirror, _NORMAL_U] *= -1.0
-        out["views"][mirror, :, :, _NORMAL_U] *= -1.0
-    for i in range(n):
-        if float(torch.rand(1, generator=generator)) < 0.5:
-            order = torch.randperm(3, generator=generator).to(device)
-            out["image"][i, :3] = out["image"][i, order]
-            out["views"][i, :, :, :3] = out["views"][i][:, :, order]
-    return out

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from storm_edge.errors import CheckpointError, mismatch
+from storm_edge.generator.contract import Batch
+from storm_edge.networks.nano_onnx import set_batchnorms
 from storm_edge.synthetic.splits import STREAMS_VAL
 from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import TrainConfig
 from storm_edge.train.ema import AveragedModel
-from storm_edge.train.objective import Objective, make_objective, start_from
+from storm_edge.train.objective import LEADING, Objective, make_objective
 from storm_edge.train.out_folder import CHECKPOINT
-from storm_edge.train.pool import SourceFactory, draw
 from storm_edge.train.processes import Process
+from storm_edge.train.sources import SourceFactory
+from storm_edge.train.start import is_bundle, start_from
 
 
 class TrainState:
@@ -29,44 +34,64 @@ class TrainState:
 
     Raises:
         CheckpointError: The checkpoint to resume or start from does not fit.
+        EngineError: The bundle to start from is none.
     """
 
     def __init__(self, config: TrainConfig, process: Process, held_out: SourceFactory) -> None:
         self.config, self.process = config, process
         torch.manual_seed(config.seed)
         self.objective: Objective = make_objective(config)
-        if config.start_from is not None and not config.resume:
-            start_from(self.objective, config.start_from)
+        fresh = not config.resume
+        if config.start_from is not None and fresh:
+            start_from(self.objective, config.network, config.start_from)
         self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.objective, config.ema_decay)
         self.optimizer = _optimizer(self.objective, config)
-        self.step, self.elapsed_s, self.drawn = 0, 0.0, 0
+        self.step, self.elapsed_s, self.drawn, self.skipped = 0, 0.0, 0, 0
         self.figures: dict[str, float] = {}
+        self.best: dict[str, float] = {}
         self.checkpoint = config.out / CHECKPOINT
+        self.folded = config.start_from is not None and fresh and is_bundle(config.start_from)
+        """Whether the BatchNorms are still the identity that a bundle's were folded to; see `unfold`."""
         if config.resume:
             self._restore()
         if process.first:
-            items = max(config.held_out // config.unit, 1)
-            arrays = draw(held_out(STREAMS_VAL.first), config.network, items, config.hypotheses)
-            self._held_out = {key: torch.from_numpy(value).float() for key, value in arrays.items()}
+            self._held_out = _draw(held_out, config, process.device)
+
+    def unfold(self, batch: Batch) -> None:
+        """Give BatchNorms that a bundle had folded statistics of real items."""
+        set_batchnorms(self.objective, lambda: self.objective(batch))
+        self.average = AveragedModel(self.objective, self.config.ema_decay)
+        self.folded = False
 
     def _restore(self) -> None:
         content = load_checkpoint(self.checkpoint)
-        for key, wanted in (
-            ("network", self.config.network.value),
-            ("nano", json.loads(json.dumps(asdict(self.config.widths)))),
-        ):
-            if content[key] != wanted:
-                raise CheckpointError(
-                    mismatch(self.checkpoint, f"{key} {content[key]}", wanted, "resume with the first options")
-                )
+        self._check_same("network", content["network"], self.config.network.value)
+        wanted = json.loads(json.dumps(asdict(self.config.widths)))
+        got, expected = _differing(content["nano"], wanted)
+        self._check_same("widths", got, expected)
         self.objective.load_state_dict(content["model"])
         self.average.module.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step, self.elapsed_s, self.drawn = content["step"], content["elapsed_s"], content["drawn"]
+        # Checkpoints of earlier releases have none of these.
+        self.skipped, self.best = content.get("skipped", 0), content.get("best", {})
 
-    def save(self, drawn: int) -> None:
-        """Write the checkpoint; ``drawn`` items were drawn since the start of this process."""
+    def _check_same(self, what: str, got: object, wanted: object) -> None:
+        if got != wanted:
+            remedy = "resume with the first options"
+            raise CheckpointError(mismatch(self.checkpoint, f"{what} {got}", wanted, remedy))
+
+    def save(self, drawn: int, skipped: int) -> None:
+        """Write the checkpoint.
+
+        Args:
+            drawn: Items drawn since the start of this process.
+            skipped: Steps skipped since then.
+
+        Raises:
+            OutputError: It cannot be written; the old one is as it was.
+        """
         save_checkpoint(
             self.checkpoint,
             {
@@ -78,16 +103,36 @@ class TrainState:
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
                 "drawn": self.drawn + drawn,
+                "skipped": self.skipped + skipped,
+                "best": self.best,
                 "seed": self.config.seed,
             },
         )
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out figures of the averaged weights."""
+        """Held-out figures of the averaged weights; the best are kept beside the last."""
         module = self.average.module
         assert isinstance(module, Objective)
-        self.figures = module.figures(move(self._held_out, self.process.device))
+        self.figures = module.figures(self._held_out)
+        name, more_is_better = LEADING[self.config.network]
+        value, best = self.figures.get(name), self.best.get(name)
+        if value is not None and (best is None or (value > best if more_is_better else value < best)):
+            self.best = {"step": self.step, **self.figures}
         return self.figures
+
+
+def _differing(got: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entries in which two mappings differ."""
+    keys = [key for key in (*wanted, *(k for k in got if k not in wanted)) if got.get(key) != wanted.get(key)]
+    return {k: got.get(k) for k in keys}, {k: wanted.get(k) for k in keys}
+
+
+def _draw(held_out: SourceFactory, config: TrainConfig, device: torch.device) -> Batch:
+    """The held-out items, drawn a few at a time, so that little memory is needed beside them."""
+    source = held_out(STREAMS_VAL.first, device)
+    wanted, most = config.items(config.held_out), config.items(config.sizes.chunk)
+    chunks = [source.batch(min(most, wanted - at)) for at in range(0, wanted, most)]
+    return {key: torch.cat([chunk[key] for chunk in chunks]).float() for key in chunks[0]}
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -95,9 +140,4 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-
-
-def move(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """The batch on a device."""
-    return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from storm_edge.networks.nano_tom import NanoTom, NanoTomConfig
+from storm_edge.train.half import half_where_fast
 from storm_edge.train.som import auroc
 
 
@@ -23,7 +24,9 @@ class TomObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts on ``crops (N, G, 6, 80, 80)`` with ``good (N, G)``."""
-        logits, good = self.net(batch["crops"]), batch["good"]
+        with half_where_fast(batch["crops"]):
+            logits = self.net(batch["crops"])
+        logits, good = logits.float(), batch["good"]
         answer = good[:, :, None].expand_as(logits)
         each = F.binary_cross_entropy_with_logits(logits, answer, reduction="none")
         weight = _questions(good)
@@ -55,17 +58,3 @@ def _questions(good: Tensor) -> Tensor:
     g = good.shape[1]
     other = 1.0 - torch.eye(g, device=good.device)
     return good[:, None, :] * other
-
-
-def augment_groups(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A changed copy: each group's crops mirrored and their colour channels exchanged, all of a group alike."""
-    out = {key: value.clone() for key, value in batch.items()}
-    crops = out["crops"]
-    for i in range(len(crops)):
-        if float(torch.rand(1, generator=generator)) < 0.5:
-            crops[i] = crops[i].flip(-1)
-            crops[i, :, 3] *= -1.0
-        if float(torch.rand(1, generator=generator)) < 0.5:
-            order = torch.randperm(3, generator=generator).to(crops.device)
-            crops[i, :, :3] = crops[i][:, order]
-    return out

@@ -85,7 +85,7 @@ def test_train_takes_every_network_by_name(
 
     asked: list[TrainConfig] = []
 
-    def train(config: TrainConfig) -> TrainResult:
+    def train(config: TrainConfig, report: object) -> TrainResult:
         asked.append(config)
         return TrainResult(checkpoint=tmp_path / "checkpoint.pt", steps=3, elapsed_s=60.0, held_out={"loss": 0.5})
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from storm_edge.train.augment import augment
+from storm_edge.train.augment import augment_pairs
 from storm_edge.train.losses import surface_flow
 from tests.train.toy import ToySource
 
 
 def _batch(count: int) -> dict[str, torch.Tensor]:
-    batch = {k: torch.from_numpy(np.array(v)) for k, v in ToySource(3).refine_batch(count).items()}
+    batch = ToySource(3, torch.device("cpu")).batch(count)
     batch["rendered"][:, :, :10, :30] = 0.0  # background in one corner, so that no mirror image is the same
     return batch
 
@@ -21,7 +20,7 @@ def test_the_motion_of_the_surface_is_mirrored_with_the_picture() -> None:
     batch = _batch(24)
     flow = surface_flow(batch["rendered"][:, 3:], batch["trans_target"], batch["rot_target"])
     batch["observed"] = torch.cat([batch["observed"][:, :3], flow], dim=1)
-    changed = augment(batch, torch.Generator().manual_seed(0))
+    changed = augment_pairs(batch, torch.Generator().manual_seed(0))
     expected = surface_flow(changed["rendered"][:, 3:], changed["trans_target"], changed["rot_target"])
     torch.testing.assert_close(changed["observed"][:, 3:], expected, atol=1e-6, rtol=0.0)
 
@@ -29,7 +28,7 @@ def test_the_motion_of_the_surface_is_mirrored_with_the_picture() -> None:
 def test_all_eight_views_come_up_and_the_batch_itself_stays() -> None:
     batch = _batch(64)
     before = {k: v.clone() for k, v in batch.items()}
-    changed = augment(batch, torch.Generator().manual_seed(0))
+    changed = augment_pairs(batch, torch.Generator().manual_seed(0))
     hidden = changed["rendered"][:, 5] == 0.0
     assert len({tuple(h.flatten().tolist()) for h in hidden}) == 8
     for key, value in before.items():
@@ -37,7 +36,7 @@ def test_all_eight_views_come_up_and_the_batch_itself_stays() -> None:
 
 
 def test_background_stays_black_and_colours_stay_in_range() -> None:
-    changed = augment(_batch(16), torch.Generator().manual_seed(0))
+    changed = augment_pairs(_batch(16), torch.Generator().manual_seed(0))
     background = (changed["rendered"][:, 3:] == 0.0).all(1)
     assert changed["rendered"][:, :3].movedim(1, -1)[background].max() < 1e-3
     for key in ("rendered", "observed"):

@@ -17,7 +17,7 @@ from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.run import train
 from storm_edge.train.schedule import learning_rate, progress
-from tests.train.toy import TINY, ToySource
+from tests.train.toy import TINY, ToySets, ToySource
 
 
 def _config(out: Path, network: Network = Network.REFINE) -> TrainConfig:
@@ -39,7 +39,8 @@ def _config(out: Path, network: Network = Network.REFINE) -> TrainConfig:
 
 
 def _train(config: TrainConfig) -> TrainResult:
-    return train(config, source=ToySource, held_out=ToySource)
+    source = ToySets if config.network is Network.SCORE else ToySource
+    return train(config, source=source, held_out=source)
 
 
 def _log(out: Path) -> list[dict[str, float]]:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from storm_edge.choices import Network
+from storm_edge.train.augment import augment_groups, augment_queries
 from storm_edge.train.config import TrainConfig
 from storm_edge.train.run import train
-from storm_edge.train.som import augment_queries, auroc, som_figures, som_loss
-from storm_edge.train.tom import TomObjective, augment_groups
+from storm_edge.train.som import auroc, som_figures, som_loss
+from storm_edge.train.tom import TomObjective
 
 
 def _queries(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -28,11 +29,11 @@ def _queries(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 class _Queries:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: torch.device) -> None:
         self._rng = np.random.default_rng(seed)
 
-    def query_batch(self, n: int) -> dict[str, np.ndarray]:
-        return _queries(n, self._rng)
+    def batch(self, items: int) -> dict[str, torch.Tensor]:
+        return _tensors(_queries(items, self._rng))
 
 
 def _tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -1,56 +1,107 @@
-"""Pairs that are drawn in no time and whose answer lies open: a curved patch, moved."""
+"""Items that are drawn in no time and whose answer lies open: a curved patch, moved."""
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 
+from storm_edge.choices import Network
+from storm_edge.generator.contract import Batch
 from storm_edge.networks.nano import ROT_LIMIT_RAD, SIZE_PX, NanoConfig
-from storm_edge.train.pool import Arrays
+from storm_edge.train.sources import SourceFactory
 
 TINY = NanoConfig(stem=4, encoder=8, cells=8, context=8, features=8)
 
 
 class ToySource:
-    """A `PairSource`: the same patch everywhere, observed after the motion that the targets describe."""
+    """A `Source` of RefineNet: the same patch everywhere, observed after the motion that the targets describe."""
 
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._chance = torch.Generator().manual_seed(seed)
+        self._device = device
 
-    def refine_batch(self, n: int) -> Arrays:
-        trans = self._rng.uniform(-0.5, 0.5, (n, 3)).astype(np.float32)
-        rot = self._rng.uniform(-0.9, 0.9, (n, 3)).astype(np.float32)
-        v, u = (np.mgrid[:SIZE_PX, :SIZE_PX] - (SIZE_PX - 1) / 2) / SIZE_PX
-        xyz = np.stack([u, v, 0.3 * np.cos(3.0 * u + v)]).astype(np.float32)
-        turned = np.cross(xyz[None], (rot * ROT_LIMIT_RAD)[:, :, None, None], axis=1)
-        observed = xyz + turned + trans[:, :, None, None]
-        colour = np.full((n, 3, SIZE_PX, SIZE_PX), 0.5, dtype=np.float32)
-        return {
-            "rendered": np.concatenate([colour, np.broadcast_to(xyz, colour.shape)], axis=1),
-            "observed": np.concatenate([colour, observed.astype(np.float32)], axis=1),
+    def batch(self, items: int) -> Batch:
+        trans = torch.rand((items, 3), generator=self._chance) - 0.5
+        rot = (torch.rand((items, 3), generator=self._chance) - 0.5) * 1.8
+        at = (torch.arange(SIZE_PX) - (SIZE_PX - 1) / 2) / SIZE_PX
+        v, u = torch.meshgrid(at, at, indexing="ij")
+        xyz = torch.stack([u, v, 0.3 * torch.cos(3.0 * u + v)]).expand(items, -1, -1, -1)
+        turn = (rot * ROT_LIMIT_RAD)[:, :, None, None].expand_as(xyz)
+        observed = xyz + torch.linalg.cross(xyz, turn, dim=1) + trans[:, :, None, None]
+        colour = torch.full((items, 3, SIZE_PX, SIZE_PX), 0.5)
+        batch = {
+            "rendered": torch.cat([colour, xyz], dim=1),
+            "observed": torch.cat([colour, observed], dim=1),
             "trans_target": trans,
             "rot_target": rot,
         }
+        return {key: value.to(self._device) for key, value in batch.items()}
 
-    def score_batch(self, sets: int, hypotheses: int) -> Arrays:
-        batch = self.refine_batch(sets * hypotheses)
-        shape = (sets, hypotheses, 6, SIZE_PX, SIZE_PX)
-        error = np.linalg.norm(batch["trans_target"], axis=1) / 2.0
+
+class ToySets(ToySource):
+    """A `Source` of ScoreNet: sets of four such pairs."""
+
+    def batch(self, items: int) -> Batch:
+        batch = super().batch(4 * items)
+        error = torch.linalg.vector_norm(batch["trans_target"], dim=1) / 2.0
         return {
-            "rendered": batch["rendered"].reshape(shape),
-            "observed": batch["observed"].reshape(shape),
-            "add_error": error.reshape(sets, hypotheses).astype(np.float32),
+            "rendered": batch["rendered"].unflatten(0, (items, 4)),
+            "observed": batch["observed"].unflatten(0, (items, 4)),
+            "add_error": error.reshape(items, 4),
         }
+
+
+class ToyPictures:
+    """A `Source` of the segmenter: one square to find, one object that is not there."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._chance, self._device = torch.Generator().manual_seed(seed), device
+
+    def batch(self, items: int) -> Batch:
+        def noise(*shape: int) -> torch.Tensor:
+            return torch.rand((items, *shape), generator=self._chance)
+
+        mask = torch.zeros(items, 2, 60, 80)
+        mask[:, 0, 20:40, 30:50] = 1.0
+        batch = {
+            "image": noise(8, 120, 160),
+            "objects": noise(2, 5, 60, 80),
+            "views": noise(2, 2, 8, 32, 32),
+            "mask": mask,
+            "present": torch.tensor([[1.0, 0.0]]).expand(items, 2),
+        }
+        return {key: value.to(self._device) for key, value in batch.items()}
+
+
+class ToyGroups(ToyPictures):
+    """A `Source` of the verifier: bright crops are good."""
+
+    def batch(self, items: int) -> Batch:
+        good = torch.cat([torch.ones(items, 4), torch.zeros(items, 4)], dim=1)
+        crops = 0.5 * torch.rand((items, 8, 6, 80, 80), generator=self._chance)
+        crops[:, :4, :3] += 0.5
+        return {"crops": crops.to(self._device), "good": good.to(self._device)}
+
+
+def toy_source_of(network: Network, hypotheses: int) -> SourceFactory:
+    """The toy source of each network."""
+    sources: dict[Network, SourceFactory] = {
+        Network.REFINE: ToySource,
+        Network.SCORE: ToySets,
+        Network.SOM: ToyPictures,
+        Network.TOM: ToyGroups,
+    }
+    return sources[network]
 
 
 class BrokenSource(ToySource):
     """Fails at the second batch."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, device: torch.device) -> None:
+        super().__init__(seed, device)
         self._count = 0
 
-    def refine_batch(self, n: int) -> Arrays:
+    def batch(self, items: int) -> Batch:
         self._count += 1
         if self._count > 1:
             raise ValueError("the sampler has a bug")
-        return super().refine_batch(n)
+        return super().batch(items)

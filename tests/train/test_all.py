@@ -1,0 +1,139 @@
+"""All networks in a given time: shared by a plan, killed at any moment and resumed on the same schedule."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storm_edge.choices import Network
+from storm_edge.errors import CheckpointError, ConfigError, OutputError
+from storm_edge.train.config import TrainConfig
+from storm_edge.train.run_all import Sources, train_all
+from storm_edge.train.run_log import read_log
+from storm_edge.train.shares import PLAN, Plan, TimeShares, open_plan
+from tests.train.toy import TINY, toy_source_of
+
+SOURCES = Sources(training=toy_source_of, held_out=toy_source_of)
+MOST_TO_SCORE = TimeShares(refine=0.1, score=0.7, som=0.1, tom=0.1)
+REST = "import sys\nfrom tests.train import test_all\ntest_all.run_all(*sys.argv[1:])"
+
+
+def template(out: Path, minutes: float | None) -> TrainConfig:
+    """Small networks that log every step or two and write a checkpoint every half second."""
+    return TrainConfig(
+        network=Network.REFINE, out=out, minutes=minutes, batch=8, hypotheses=4, warmup_steps=2, ema_decay=0.5,
+        workers=0, chunk=16, pool=32, fill=16, held_out=16, nano=TINY, learning_rate=3e-3,
+        log_every_s=0.05, checkpoint_every_s=0.5, evaluate_every_s=60.0,
+    )  # fmt: skip
+
+
+def run_all(out: str, minutes: str, *options: str) -> None:
+    """What the process does that is killed."""
+    train_all(
+        replace(template(Path(out), float(minutes)), resume="resume" in options),
+        shares=MOST_TO_SCORE,
+        sources=SOURCES,
+    )
+
+
+def start(out: Path, minutes: float, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", REST, str(out), str(minutes), *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def until(process: subprocess.Popen[str], path: Path) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def plan_of(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / PLAN).read_text())["slices"])
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_with_the_same_schedule(tmp_path: Path) -> None:
+    out, minutes = tmp_path / "run", 0.25
+    process = start(out, minutes)
+    until(process, out / "score" / "checkpoint.pt")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = plan_of(out)
+    killed = read_log(out / "score" / "log.jsonl")
+    refined = (out / "refine" / "checkpoint.pt").read_bytes()
+    assert before["refine"]["is_finished"]
+    assert not before["score"]["is_finished"]
+
+    again = start(out, minutes, "resume")
+    _, told = again.communicate(timeout=120)
+    assert again.returncode == 0, told
+    after = plan_of(out)
+    assert all(part["is_finished"] for part in after.values())
+    assert after["score"]["minutes"] == before["score"]["minutes"]
+    assert (out / "refine" / "checkpoint.pt").read_bytes() == refined  # finished networks are skipped
+    log = [line for line in read_log(out / "score" / "log.jsonl") if "loss" in line]
+    assert len(log) > len([line for line in killed if "rate" in line])
+    for line in log:  # one cosine over the whole slice, whichever start wrote the line
+        share = min(line["elapsed_s"] / (60.0 * after["score"]["minutes"]), 1.0)
+        warm = min(line["step"] / 2.0, 1.0)
+        wanted = 3e-3 * warm * (0.01 + 0.495 * (1.0 + math.cos(math.pi * share)))
+        assert line["rate"] == pytest.approx(wanted, rel=0.15, abs=5e-5)  # of a step a little before the line
+    losses = [line["loss"] for line in log]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    spent_s = sum(part["spent_s"] for part in after.values())
+    assert spent_s < 60.0 * minutes + 15.0  # evaluations at the end of a slice come on top
+
+
+def test_a_plan_shares_what_is_left(tmp_path: Path) -> None:
+    shares = TimeShares(refine=1.0, score=1.0, som=1.0, tom=1.0)
+    plan = Plan(minutes=40.0).begin(Network.REFINE, shares)
+    assert plan.slices[Network.REFINE].minutes == pytest.approx(10.0)
+    plan = plan.finish(Network.REFINE, 16.0 * 60.0).begin(Network.SCORE, shares)
+    assert plan.slices[Network.SCORE].minutes == pytest.approx(8.0)
+    assert plan.begin(Network.SCORE, TimeShares()) == plan  # a slice stays what it was
+    plan.write(tmp_path)
+    assert open_plan(tmp_path, None, resume=True) == plan
+    assert open_plan(tmp_path, 40.0, resume=True) == plan
+
+
+def test_the_usual_shares_are_all_of_the_time() -> None:
+    assert sum(TimeShares().of(network) for network in Network) == pytest.approx(1.0)
+
+
+def test_a_plan_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--minutes: got nothing"):
+        open_plan(tmp_path, None, resume=False)
+    with pytest.raises(ConfigError, match="--minutes: got 0, expected more than 0"):
+        open_plan(tmp_path, 0.0, resume=False)
+    with pytest.raises(CheckpointError, match=r"no all\.json"):
+        open_plan(tmp_path, 5.0, resume=True)
+    Plan(minutes=5.0).write(tmp_path)
+    with pytest.raises(OutputError, match="add --resume"):
+        open_plan(tmp_path, 5.0, resume=False)
+    with pytest.raises(ConfigError, match="--minutes: got 6, expected 5, as begun"):
+        open_plan(tmp_path, 6.0, resume=True)
+    (tmp_path / PLAN).write_text('{"minutes": 5, "slices": {}}')
+    with pytest.raises(CheckpointError, match="a run of all networks to go on with"):
+        open_plan(tmp_path, None, resume=True)
+
+
+def test_each_network_has_its_folder_and_score_starts_from_the_trunk_of_refine(tmp_path: Path) -> None:
+    told: list[str] = []
+    config = replace(template(tmp_path / "run", 1.0), steps=2)
+    results = train_all(config, sources=SOURCES, report=lambda what, share: told.append(what))
+    assert list(results) == list(Network)
+    assert all((tmp_path / "run" / network.value / "result.json").exists() for network in Network)
+    score = json.loads((tmp_path / "run" / "score" / "result.json").read_text())
+    assert score["start_from"] == str(tmp_path / "run" / "refine" / "checkpoint.pt")
+    assert list(dict.fromkeys(told)) == [network.value for network in Network]
