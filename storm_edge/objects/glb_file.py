@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from storm_edge.objects.colour_values import GREY, linear_from_srgb, srgb_from_linear
 from storm_edge.objects.surface import Float32, Float64, Int64, Say, Surface, UInt8
 from storm_edge.objects.texture_files import TextureFolder, beside
+from storm_edge.objects.texture_wrap import Wrap, WrapModes
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-_REPEAT = 10497
+_WRAPS = {10497: Wrap.REPEAT, 33071: Wrap.CLAMP, 33648: Wrap.MIRROR}
 _COMPRESSED = {
     "KHR_draco_mesh_compression": "Draco",
     "EXT_meshopt_compression": "meshopt",
@@ -54,7 +55,8 @@ class _Texture:
     """Which set, ``TEXCOORD_n``."""
     transform: Float64
     """Of coordinates ``(u, v, 1)``, v downwards, ``(2, 3)``."""
-    repeats: bool
+    wrap: WrapModes
+    """What it shows beyond its edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,7 @@ def _primitive(glb: _Glb, primitive: dict[str, Any]) -> list[Surface]:
         raise ValueError(f"a face with vertex {faces.max()} of {len(vertices)}")
     material = _material(glb, primitive.get("material"))
     own = _vertex_colours(glb, attributes, len(vertices))
-    uv, texture = _texture(glb, material, attributes, len(vertices)) if material is not None else (None, None)
+    texture, uv = _texture(glb, material, attributes, len(vertices)) if material is not None else (None, None)
     if texture is None:
         colours = _colours(glb, material, own, len(vertices))
         return [Surface(vertices=vertices, faces=faces, colours=colours)]
@@ -239,8 +241,8 @@ def _colours(glb: _Glb, material: _Material | None, own: Float64 | None, count: 
 
 def _texture(
     glb: _Glb, material: _Material, attributes: dict[str, int], count: int
-) -> tuple[Float64 | None, UInt8 | None]:
-    """Coordinates ``(V, 2)``, v upwards, and image of a material's texture; None where it has none to be used."""
+) -> tuple[UInt8 | None, Float64 | None]:
+    """Image and coordinates ``(V, 2)``, v upwards, of a material's texture; None where it has none to be used."""
     texture = material.texture
     if texture is None:
         return None, None
@@ -253,9 +255,8 @@ def _texture(
     if image is None:
         return None, None
     uv = uv @ texture.transform[:, :2].T + texture.transform[:, 2]
-    if not texture.repeats and (uv.min() < -1e-3 or uv.max() > 1.0 + 1e-3):
-        glb.note(f"the texture of material {material.name} is repeated; that it be clamped or mirrored is not read")
-    return np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1), image
+    upwards = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1)
+    return glb.folder.wrapped(image, upwards, texture.wrap, name=f"of material {material.name}")
 
 
 def _material(glb: _Glb, index: int | None) -> _Material | None:
@@ -296,7 +297,9 @@ def _texture_of(glb: _Glb, info: dict[str, Any], material: str) -> _Texture | No
         image=image,
         coordinates=transform.get("texCoord", info.get("texCoord", 0)),
         transform=np.array([[c * su, s * sv, u], [-s * su, c * sv, v]], dtype=np.float64),
-        repeats=sampler.get("wrapS", _REPEAT) == _REPEAT and sampler.get("wrapT", _REPEAT) == _REPEAT,
+        wrap=WrapModes(
+            u=_WRAPS.get(sampler.get("wrapS"), Wrap.REPEAT), v=_WRAPS.get(sampler.get("wrapT"), Wrap.REPEAT)
+        ),
     )
 
 

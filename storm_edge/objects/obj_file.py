@@ -1,7 +1,8 @@
 """Reading OBJ models and their MTL files: polygons, vertex colours, one surface per material.
 
-Of a material its colour ``Kd`` and its image ``map_Kd`` are read, with the options ``-s`` and ``-o``. Colours of
-vertices (``v x y z r g b``) go before ``Kd``.
+Of a material its colour ``Kd`` and its image ``map_Kd`` are read, with the options ``-s``, ``-o`` and ``-clamp``.
+Where ``Kd`` has a hue it tints the image; a grey one stands beside most images without a meaning, so it is told and
+not used. Colours of vertices (``v x y z r g b``) go before ``Kd``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from storm_edge.objects.colour_values import GREY, unit_range
 from storm_edge.objects.polygons import triangulate
 from storm_edge.objects.surface import Float32, Float64, Int64, Say, Surface, UInt8
 from storm_edge.objects.texture_files import TextureFolder, beside
+from storm_edge.objects.texture_wrap import Wrap, WrapModes
 
 _MAP_VALUES = {"-blendu": 1, "-blendv": 1, "-boost": 1, "-mm": 2, "-texres": 1, "-clamp": 1, "-bm": 1, "-type": 1}
 _MAP_VALUES |= {"-imfchan": 1, "-cc": 1, "-colorspace": 1}
 """Options of a map and how many values follow them; ``-o``, ``-s`` and ``-t`` take one to three numbers."""
+
+_SAME_TINT = 1e-3
+"""Channels of ``Kd`` that differ by less are one grey."""
 
 
 @dataclass(kw_only=True)
@@ -28,6 +33,7 @@ class _Material:
     image: str | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
+    clamped: bool = False
 
 
 @dataclass
@@ -71,7 +77,8 @@ def read_obj(path: Path, say: Say) -> list[Surface]:
         empty = np.zeros((0, 3), np.int64)
         return [Surface(vertices=vertices, faces=empty, colours=np.full_like(vertices, GREY, np.float32))]
     materials = _materials(path, libraries, say)
-    if colours is not None and any(m.colour is not None and np.ptp([*m.colour, 1.0]) > 0 for m in materials.values()):
+    plain = [m for m in materials.values() if m.image is None]
+    if colours is not None and any(m.colour is not None and np.ptp([*m.colour, 1.0]) > 0 for m in plain):
         say(f"{path.name}: colours of its vertices are used; the colours (Kd) of its materials beside them are not")
     folder = TextureFolder(path, say)
     return [
@@ -101,13 +108,33 @@ def _surface(
         return Surface(vertices=vertices, faces=vertex[corners], colours=np.ascontiguousarray(colours))
     folder.beside_colours(colours)
     flat = corners.reshape(-1)
+    mode = Wrap.CLAMP if material.clamped else Wrap.REPEAT
+    texture, placed = folder.wrapped(
+        _tinted(texture, material, folder),
+        uv[coordinate[flat]] * material.scale + material.offset,
+        WrapModes(u=mode, v=mode),
+        name=material.image or "",
+    )
     return Surface(
         vertices=vertices[vertex[flat]],
         faces=np.arange(len(flat)).reshape(-1, 3),
         colours=np.full((len(flat), 3), GREY, np.float32),
-        uv=uv[coordinate[flat]] * material.scale + material.offset,
+        uv=placed,
         texture=texture,
     )
+
+
+def _tinted(texture: UInt8, material: _Material, folder: TextureFolder) -> UInt8:
+    """The image times the material's colour; a grey is left out, which is told where it is not white."""
+    if material.colour is None:
+        return texture
+    tint = np.clip(material.colour, 0.0, 1.0)
+    if np.ptp(tint) <= _SAME_TINT:
+        if tint.min() < 1.0 - _SAME_TINT:
+            folder.beside_grey(material.image or "")
+        return texture
+    table = np.round(np.arange(256)[:, None] * tint).astype(np.uint8)
+    return np.stack([table[texture[..., c], c] for c in range(3)], axis=-1)
 
 
 def _check(index: Int64, count: int, what: str) -> None:
@@ -208,6 +235,8 @@ def _read_map(material: _Material, text: str) -> None:
                 material.scale = (u, v)
             else:
                 material.offset = (u, v)
+        elif option.lower() == "-clamp" and values:
+            material.clamped = values[0].lower() == "on"
         text = text.strip()
     material.image = text or None
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.objects.surface import Say
-
-UInt8 = NDArray[np.uint8]
+from storm_edge.objects.surface import Float64, Say, UInt8
+from storm_edge.objects.texture_wrap import WrapModes, unwrapped
 
 MAX_TEXTURE_PX = 1024
 """Longer side of a kept texture: crops are rendered at 80 to 160 px, where finer texels only alias."""
@@ -35,6 +34,7 @@ class TextureFolder:
         self._say = say
         self._images: dict[str, UInt8 | None] = {}
         self._told_colours = False
+        self._told_greys: set[str] = set()
 
     def image(self, name: str) -> UInt8 | None:
         """RGB ``(H, W, 3)`` of an image that the model names, or None, which was told.
@@ -60,11 +60,31 @@ class TextureFolder:
                 " vertices' colours are not"
             )
 
+    def beside_grey(self, name: str) -> None:
+        """Tell once that the grey of a material is not used, since there is a texture."""
+        if name not in self._told_greys:
+            self._told_greys.add(name)
+            self._say(
+                f"{self._model.name}: the grey (Kd) of the material with the texture image {name} is not used; the"
+                " image is shown as it is"
+            )
+
     def unmapped(self, name: str) -> None:
         """Tell that an image is not used where faces lack coordinates."""
         self._say(
             f"{self._model.name}: its texture image {name} is not used on faces that have no texture coordinates"
         )
+
+    def wrapped(self, image: UInt8, uv: Float64, modes: WrapModes, *, name: str) -> tuple[UInt8, Float64]:
+        """Image and coordinates ``(N, 2)`` that show the same when the image repeats; what cannot is told."""
+        found = unwrapped(image, uv, modes)
+        if found is None:
+            self._say(
+                f"{self._model.name}: its texture {name} repeats, though the model says that it is clamped: its"
+                " coordinates go too far beyond the image"
+            )
+            return image, uv
+        return found
 
     def decoded(self, data: bytes, name: str) -> UInt8 | None:
         """RGB ``(H, W, 3)`` of an image file's bytes, or None, which was told."""

@@ -12,7 +12,9 @@ from storm_edge.errors import MeshError, UnitError
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.objects.colour_values import linear_from_srgb, srgb_from_linear
 from storm_edge.objects.mesh_io import load_mesh
+from storm_edge.objects.texture_wrap import Wrap, WrapModes
 from tests.objects.test_ply_file import PALETTE, colours_of
+from tests.objects.test_texture_wrap import sampled
 from tests.objects.tiny_glb import TinyGlb, box_corners
 
 SIZE_M = (0.10, 0.06, 0.14)
@@ -127,6 +129,35 @@ def test_a_factor_tints_the_texture(tmp_path: Path) -> None:
     expected = srgb_from_linear(linear_from_srgb(PICTURE / 255.0) * [1.0, 0.5, 0.0]) * 255.0
     assert mesh.texture is not None
     np.testing.assert_allclose(mesh.texture, expected, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "modes"),
+    [
+        ({}, WrapModes()),
+        ({"wrapS": 10497, "wrapT": 33071}, WrapModes(v=Wrap.CLAMP)),
+        ({"wrapS": 33648, "wrapT": 33071}, WrapModes(u=Wrap.MIRROR, v=Wrap.CLAMP)),
+    ],
+)
+def test_a_sampler_says_what_lies_beyond_the_edges(tmp_path: Path, sampler: dict[str, int], modes: WrapModes) -> None:
+    """Every texture used to repeat."""
+    glb = TinyGlb()
+    textured(glb, {})
+    glb.json["samplers"] = [sampler]
+    glb.json["textures"][0]["sampler"] = 0
+    uv = (3.0 * UV - 1.0).astype(np.float32)
+    attributes = {"POSITION": glb.accessor(CORNERS_M), "TEXCOORD_0": glb.accessor(uv)}
+    said: list[str] = []
+    mesh = load_mesh(glb.write(tmp_path / "box.glb", attributes, material=0), "m", say=said.append)
+    assert mesh.texture is not None
+    assert mesh.uv is not None
+    shown = sampled(mesh.texture, mesh.uv[mesh.faces.reshape(-1)].astype(np.float64), WrapModes())
+    upwards = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1).astype(np.float64)
+    np.testing.assert_allclose(shown, sampled(PICTURE, upwards, modes), atol=0.05)
+    assert not said
+    far = {"POSITION": glb.accessor(CORNERS_M), "TEXCOORD_0": glb.accessor(uv * np.float32(20.0))}
+    load_mesh(glb.write(tmp_path / "box.glb", far, material=0), "m", say=said.append)
+    assert len(said) == (1 if modes.v is Wrap.CLAMP else 0)
 
 
 def test_what_is_not_used_is_told_once_each(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from storm_edge.objects.mesh_io import load_mesh
+from storm_edge.objects.texture_wrap import Wrap, WrapModes
 from tests.objects.test_ply_file import PALETTE, colours_of
+from tests.objects.test_texture_wrap import sampled
 from tests.objects.tiny_glb import box_corners
 
 CORNERS_M, SIDE = box_corners((0.10, 0.06, 0.14))
@@ -134,3 +136,38 @@ def test_polygons_of_an_obj_file_are_cut_with_their_coordinates(tmp_path: Path) 
     assert np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).sum() / 2 == pytest.approx(3600.0)
     assert mesh.uv is not None
     np.testing.assert_allclose(mesh.uv, mesh.vertices[:, :2] * 10.0, atol=1e-6)
+
+
+def test_a_hue_of_the_material_tints_its_texture(tmp_path: Path) -> None:
+    """Images were shown as they are, so a red part with a grey print was grey."""
+    said: list[str] = []
+    mesh = load_mesh(write(tmp_path / "box.obj", "Kd 1 0.5 0\nmap_Kd tex.png"), "m", say=said.append)
+    assert mesh.texture is None
+    Image.fromarray(PICTURE).save(tmp_path / "tex.png")
+    said.clear()
+    mesh = load_mesh(tmp_path / "box.obj", "m", say=said.append)
+    assert mesh.texture is not None
+    np.testing.assert_array_equal(mesh.texture, np.round(PICTURE * [1.0, 0.5, 0.0]))
+    assert not said
+
+
+@pytest.mark.parametrize(("grey", "told"), [("0.64 0.64 0.64", 1), ("0 0 0", 1), ("1 1 1", 0)])
+def test_a_grey_beside_a_texture_is_told(tmp_path: Path, grey: str, told: int) -> None:
+    """Exporters write a grey, black even, beside every image."""
+    Image.fromarray(PICTURE).save(tmp_path / "tex.png")
+    said: list[str] = []
+    mesh = load_mesh(write(tmp_path / "box.obj", f"Kd {grey}\nmap_Kd tex.png"), "m", say=said.append)
+    assert mesh.texture is not None
+    np.testing.assert_array_equal(mesh.texture, PICTURE)
+    assert len([note for note in said if "grey (Kd)" in note and "tex.png" in note]) == len(said) == told
+
+
+@pytest.mark.parametrize("option", ["-clamp on", "-clamp off"])
+def test_a_clamped_map_ends_at_its_edge(tmp_path: Path, option: str) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "tex.png")
+    mesh = load_mesh(write(tmp_path / "box.obj", f"map_Kd {option} -s 3 3 -o -1 -1 tex.png"), "m")
+    mode = Wrap.CLAMP if option.endswith("on") else Wrap.REPEAT
+    assert mesh.uv is not None
+    assert mesh.texture is not None
+    shown = sampled(mesh.texture, mesh.uv[mesh.faces.reshape(-1)].astype(np.float64), WrapModes())
+    np.testing.assert_allclose(shown, sampled(PICTURE, 3.0 * UV - 1.0, WrapModes(u=mode, v=mode)), atol=0.05)
