@@ -298,7 +298,7 @@ def _texture_of(glb: _Glb, info: dict[str, Any], material: str) -> _Texture | No
         coordinates=transform.get("texCoord", info.get("texCoord", 0)),
         transform=np.array([[c * su, s * sv, u], [-s * su, c * sv, v]], dtype=np.float64),
         wrap=WrapModes(
-            u=_WRAPS.get(sampler.get("wrapS"), Wrap.REPEAT), v=_WRAPS.get(sampler.get("wrapT"), Wrap.REPEAT)
+            u=_WRAPS.get(sampler.get("wrapS", 0), Wrap.REPEAT), v=_WRAPS.get(sampler.get("wrapT", 0), Wrap.REPEAT)
         ),
     )
 
