@@ -11,7 +11,7 @@ The tree::
     |   |-- MaskError         mask that is empty or has no depth under it
     |   |-- MeshError         model that is not a usable surface
     |   |-- SceneError        recording on disk that is missing, truncated or inconsistent
-    |   `-- UnitError         lengths off by a power of ten
+    |   `-- UnitError         lengths in another unit, or of another scale
     |-- ObjectBundleError     onboarded object that is missing, stale or edited
     |-- EngineError           network or engine that is missing, edited or does not fit
     |   `-- CheckpointError   weights with missing, unknown or misshapen entries
@@ -62,7 +62,7 @@ class SceneError(InputError):
 
 
 class UnitError(InputError):
-    """Lengths that are off by a power of ten."""
+    """Lengths in another unit, or of another scale."""
 
 
 class ObjectBundleError(StormEdgeError):

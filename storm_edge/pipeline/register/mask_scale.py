@@ -12,6 +12,7 @@ change them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.config import ScaleConfig
 from storm_edge.pipeline.register.placement import is_cut_off
 from storm_edge.pipeline.register.scale_cause import likely_cause
+from storm_edge.pipeline.register.scale_probe import BetterScale, Explained
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -90,6 +92,21 @@ class MaskScaleCheck:
         if is_wider or (is_narrower and self._is_seen_through(model_depth_m)):
             self._refuse(self.size.width_m / posed_m, "a model, at its best pose,", posed_m)
 
+    def refuse(self, given: Explained, better: BetterScale) -> NoReturn:
+        """Refuse a model of which one of another scale explains more.
+
+        Args:
+            given: What the model explains.
+            better: What the better one does.
+
+        Raises:
+            UnitError: Model or depth are of another scale.
+            CameraError: The intrinsics are of another resolution.
+        """
+        got = f"a model of {self._diameter_m:.4g} m, which fits what the mask shows by {_percent(given)}"
+        expected = f"one {better.factor:g} times as large, which fits by {_percent(better.explained)}"
+        self._raise(better.factor, got, expected)
+
     def _is_seen_through(self, model_depth_m: Float32) -> bool:
         """Whether the scene contradicts most of a model that has much more area than the mask."""
         config, z = self._config, self._depth_m
@@ -127,7 +144,12 @@ class MaskScaleCheck:
         pixel = 1.0 / min(self._K[0, 0], self._K[1, 1])
         return float((high - low).max() + pixel)
 
-    def _refuse(self, factor: float, what: str, model_m: float) -> None:
+    def _refuse(self, factor: float, what: str, model_m: float) -> NoReturn:
+        shown = f"a mask that spans {self.size.width_m:.3g} m at {self.size.distance_m:.3g} m"
+        self._raise(factor, f"{what} of {model_m:.4g} m under {shown}", "the same size")
+
+    def _raise(self, factor: float, got: str, expected: str) -> NoReturn:
+        """Name the likely cause of an object that is ``factor`` times larger in the scene than in the model."""
         size_px = self._mask.shape
         cause = likely_cause(
             factor,
@@ -137,7 +159,8 @@ class MaskScaleCheck:
             config=self._config,
         )
         error = CameraError if cause.is_camera else UnitError
-        shown = f"a mask that spans {self.size.width_m:.3g} m at {self.size.distance_m:.3g} m"
-        raise error(
-            mismatch("object size", f"{what} of {model_m:.4g} m under {shown}", "the same size", cause.remedy)
-        )
+        raise error(mismatch("object size", got, expected, cause.remedy))
+
+
+def _percent(explained: Explained) -> str:
+    return f"{explained.total / 3.0:.0%}"  # fixed: the mean of its three shares

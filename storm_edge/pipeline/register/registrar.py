@@ -34,6 +34,7 @@ from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, Registr
 from storm_edge.pipeline.register.mask_scale import MaskScaleCheck
 from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
 from storm_edge.pipeline.register.placement import Placement
+from storm_edge.pipeline.register.scale_probe import Explained, better_scale
 
 Float64 = NDArray[np.float64]
 
@@ -127,14 +128,34 @@ class Registrar:
         Raises:
             MaskError: As `chunks`.
             UnitError: Mask and model differ in size by a factor that nothing explains.
+                So do they where the model explains much more of what is seen at another scale.
             CameraError: They do, and the intrinsics are of another resolution.
         """
         masked_surface(frame, mask, min_depth_px=self._config.min_depth_px)
         check = MaskScaleCheck(frame, mask, self._bundle.diameter_m, self._config.scale)
         check.check_extent()
         found = run_to_completion(self.chunks(frame, mask, near=near))
-        check.check_pose(render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0])
+        model_depth_m = render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0]
+        check.check_pose(model_depth_m)
+        given = self._explained(frame, mask, found)
+        better = better_scale(lambda scaled: self._registered(scaled, mask), frame, given, self._config.scale)
+        if better is not None:
+            check.refuse(given, better)
         return found
+
+    def _registered(self, frame: FrameBuffers, mask: NDArray[np.bool_]) -> Explained:
+        """What the model explains where it is registered in a frame."""
+        return self._explained(frame, mask, run_to_completion(self.chunks(frame, mask)))
+
+    def _explained(self, frame: FrameBuffers, mask: NDArray[np.bool_], found: Registration) -> Explained:
+        silhouette = render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0] > 0.0
+        either = max(int(np.count_nonzero(silhouette | mask)), 1)
+        by_depth = self._judge.judge(frame, found.T_cam_centre[None], mask=None)
+        return Explained(
+            visible=found.visible,
+            agreeing=float(by_depth.visible[0]),
+            overlap=float(np.count_nonzero(silhouette & mask) / either),
+        )
 
     def chunks(
         self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None

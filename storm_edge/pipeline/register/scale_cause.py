@@ -21,8 +21,8 @@ _SCALES = {
     0.01: "centimetres read as metres",
     1 / 25.4: "millimetres read as inches",
     0.1: "millimetres read as centimetres",
-    0.5: "diameters for radii",
-    2.0: "radii for diameters",
+    0.5: "diameters taken for radii",
+    2.0: "radii taken for diameters",
     10.0: "centimetres read as millimetres",
     25.4: "inches read as millimetres",
     100.0: "metres read as centimetres",
@@ -76,7 +76,7 @@ def likely_cause(
         return ScaleCause(remedy=model, is_camera=False)
     if is_depth and not is_model:
         return ScaleCause(remedy=depth, is_camera=False)
-    camera = f", or correct K: fx and fy {_number(scale)} times as large" if scale in _HALVES else ""
+    camera = f", or multiply fx and fy of K by {_number(scale)}" if scale in _HALVES else ""
     return ScaleCause(remedy=f"{model}, or {depth}{camera}", is_camera=False)
 
 
