@@ -33,6 +33,7 @@ class SceneGenerator:
 
     Attributes:
         pool: The meshes that `SceneTruth.slot` names; `MeshPool.renew` between batches.
+        textures: Pictures of planes ``(T, S, S, 3)`` uint8.
         generator: All chance on the device comes from it.
     """
 
@@ -42,8 +43,8 @@ class SceneGenerator:
         self.pool = MeshPool(seed, device=device, config=self.config.pool)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self._host_rng = np.random.default_rng([seed, 8])
-        textures = make_textures(self._host_rng, self.config.room, self.device)
-        self._renderer = SceneRenderer(self.pool, textures, shadow_px=self.config.light.shadow_px)
+        self.textures = make_textures(self._host_rng, self.config.room, self.device)
+        self._renderer = SceneRenderer(self.pool, self.textures, shadow_px=self.config.light.shadow_px)
 
     def scenes(self, count: int) -> RenderedScenes:
         """The next ``count`` scenes, all of one size."""
