@@ -94,26 +94,28 @@ def binomial(x: Tensor, reach: int = 1) -> Tensor:
 
     It adds a variance of half of ``reach`` squared.
     """
+    x = x.clone()
     for dim in (-1, -2):
         size = x.shape[dim]
-        y = x * 2.0
-        y.narrow(dim, 0, size - reach).add_(x.narrow(dim, reach, size - reach))
-        y.narrow(dim, reach, size - reach).add_(x.narrow(dim, 0, size - reach))
-        for at, edge in ((size - reach, size - 1), (0, 0)):
-            y.narrow(dim, at, reach).add_(x.narrow(dim, edge, 1))
-        x = y
-    return x.mul_(0.0625)
+        first, last = x.narrow(dim, 0, 1).clone(), x.narrow(dim, size - 1, 1).clone()
+        pairs = x.narrow(dim, 0, size - reach) + x.narrow(dim, reach, size - reach)
+        x.narrow(dim, 0, reach).add_(pairs.narrow(dim, 0, reach)).add_(first)
+        x.narrow(dim, size - reach, reach).add_(pairs.narrow(dim, size - 2 * reach, reach)).add_(last)
+        inner = x.narrow(dim, reach, size - 2 * reach)
+        torch.add(pairs.narrow(dim, 0, size - 2 * reach), pairs.narrow(dim, reach, size - 2 * reach), out=inner)
+    return x.mul_(1.0 / 16.0)
 
 
 def nearest_of_3x3(z: Tensor) -> Tensor:
     """Least value of every 3x3 window, ``(..., H, W)``."""
+    z = z.clone()
     for dim in (-1, -2):
         size = z.shape[dim] - 1
-        least = z.clone()
-        for here, there in ((0, 1), (1, 0)):
-            part = least.narrow(dim, here, size)
-            torch.minimum(part, z.narrow(dim, there, size), out=part)
-        z = least
+        pairs = torch.minimum(z.narrow(dim, 0, size), z.narrow(dim, 1, size))
+        z.narrow(dim, 0, 1).copy_(pairs.narrow(dim, 0, 1))
+        z.narrow(dim, size, 1).copy_(pairs.narrow(dim, size - 1, 1))
+        inner = z.narrow(dim, 1, size - 1)
+        torch.minimum(pairs.narrow(dim, 0, size - 1), pairs.narrow(dim, 1, size - 1), out=inner)
     return z
 
 
