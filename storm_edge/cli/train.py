@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import Network
+from storm_edge.choices import LengthUnit, Network
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.options import DeviceOption
@@ -53,17 +53,26 @@ class TrainOptions:
         float | None,
         typer.Option(help="Wall-clock bound [min], resumes included; of all, for the four together."),
     ] = None
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of your models: part of the training objects are drawn from it.", show_default=False
+        ),
+    ] = None
+    unit: Annotated[LengthUnit, typer.Option(help="Unit of length of those models.")] = LengthUnit.MM
     batch: Annotated[int | None, typer.Option(help="Pairs per step and process; 64 on a CPU, 512 on CUDA.")] = None
     learning_rate: Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")] = 1e-3
     workers: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Processes that draw on a CPU (1 there, by default); 0 draws where the network trains (so on CUDA), "
-            "exactly reproducible.",
+            help="Processes that draw on a CPU while the network learns; 0, the default, draws in between, exactly "
+            "reproducible.",
         ),
     ] = None
-    threads: Annotated[int, typer.Option(min=1, help="Torch threads per process on the CPU.")] = 1
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch threads per process on the CPU; all cores by default.")
+    ] = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, pairs and augmentation.")] = 0
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on in --out: with its checkpoint, or with what is left of all.")
@@ -99,12 +108,14 @@ def command(options: TrainOptions) -> None:
 
 
 def _config(options: TrainOptions) -> TrainConfig:
+    from storm_edge.generator.config import GeneratorConfig, PoolConfig
     from storm_edge.train.config import TrainConfig
 
     given = dict(vars(options))
-    network = given.pop("network")
+    network, models, unit = (given.pop(name) for name in ("network", "models", "unit"))
     first = Network.REFINE if network is Trained.ALL else Network(network.value)
-    return TrainConfig(network=first, **given)
+    generator = GeneratorConfig(pool=PoolConfig(folder=models, folder_unit=unit))
+    return TrainConfig(network=first, generator=generator, **given)
 
 
 def _line(result: TrainResult) -> str:

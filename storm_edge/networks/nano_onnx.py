@@ -102,7 +102,16 @@ def _initializers(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(mismatch(path, error.strerror or error, "an ONNX file", _USE)) from error
     except Exception as error:  # protobuf raises its own kinds, which differ between releases
         raise CheckpointError(mismatch(path, "other content", "an ONNX file", _USE)) from error
-    return {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in model.graph.initializer}
+    found = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in model.graph.initializer}
+    # A linear layer of more than two dimensions is written as a product with the transposed weight, without its
+    # name, and a sum with the bias, which has kept it.
+    factors = {node.output[0]: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
+    for node in model.graph.node:
+        if node.op_type == "Add":
+            for product, bias in (node.input, reversed(node.input)):
+                if bias.endswith(".bias") and factors.get(product) in found:
+                    found[f"{bias.removesuffix('.bias')}.weight"] = found[factors[product]].T.contiguous()
+    return found
 
 
 def _folded_pairs(net: nn.Module) -> Iterator[tuple[str, str, nn.BatchNorm2d]]:

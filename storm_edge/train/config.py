@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from storm_edge.choices import Network
+from storm_edge.generator.config import GeneratorConfig
 from storm_edge.networks.nano import NanoConfig
 from storm_edge.networks.nano_som import NanoSomConfig
 from storm_edge.networks.nano_tom import NanoTomConfig
@@ -37,8 +39,8 @@ class Sizes:
 
 
 DEFAULTS = {
-    # Two cores: one draws, one learns; a batch costs half a second.
-    "cpu": Sizes(batch=64, chunk=64, pool=8192, pool_mib=3072, fill=1024, workers=1),
+    # Drawing a pair costs a quarter of a step on it, and each is used three times: a process beside would idle.
+    "cpu": Sizes(batch=64, chunk=64, pool=8192, pool_mib=3072, fill=1024, workers=0),
     # One stream draws and learns. Large chunks, since every launch costs the same; an eighth of 80 GiB for the pool.
     "cuda": Sizes(batch=512, chunk=2048, pool=65536, pool_mib=10240, fill=8192, workers=0),
 }
@@ -62,8 +64,8 @@ class TrainConfig:
     """Wall-clock bound [min], summed over resumes; the learning rate reaches its end exactly then."""
     batch: int | None = None
     """Pairs per step and process; the other networks have ``batch // unit`` sets, pictures or groups."""
-    hypotheses: int = 12
-    """Hypotheses per set of ScoreNet."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """What the pictures are like that are trained on; those of held-out items, without a user's models."""
     learning_rate: float = 1e-3
     """Peak of the schedule: linear warm-up, then half a cosine to a hundredth."""
     warmup_steps: int = 200
@@ -76,10 +78,10 @@ class TrainConfig:
     """Weight of the surface-motion loss of RefineNet."""
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:i``; under torchrun every process takes its own."""
-    threads: int = 1
-    """Torch threads per process on the CPU."""
+    threads: int | None = None
+    """Torch threads per process on the CPU; all cores if not given."""
     workers: int | None = None
-    """Processes that draw pairs; 0 draws them in between, exactly reproducible and on a CPU slower."""
+    """Processes that draw pairs on a CPU; 0 draws them in between, where the network trains: exactly reproducible."""
     chunk: int | None = None
     """Pairs drawn at a time."""
     pool: int | None = None
@@ -116,7 +118,11 @@ class TrainConfig:
     @property
     def unit(self) -> int:
         """Pairs that one item counts as: a pair, a set of hypotheses, a picture, a group of crops."""
-        units = {Network.SCORE: self.hypotheses, Network.SOM: PICTURE_COUNTS, Network.TOM: GROUP_COUNTS}
+        units = {
+            Network.SCORE: self.generator.score.hypotheses,
+            Network.SOM: PICTURE_COUNTS,
+            Network.TOM: GROUP_COUNTS,
+        }
         return units.get(self.network, 1)
 
     @property
@@ -136,6 +142,11 @@ class TrainConfig:
         own = DEFAULTS[self.device.split(":")[0]]
         given = {field.name: getattr(self, field.name) for field in fields(Sizes)}
         return replace(own, **{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def thread_count(self) -> int:
+        """Torch threads of this process."""
+        return len(os.sched_getaffinity(0)) if self.threads is None else self.threads
 
     @property
     def last_step(self) -> int | None:

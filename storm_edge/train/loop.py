@@ -65,7 +65,7 @@ class Loop:
         self._items = config.items(config.sizes.batch)
         self._trained = 0
         self._rate = 0.0
-        self._clock = DeviceClock(run.process.device, config.threads)
+        self._clock = DeviceClock(run.process.device, config.thread_count)
         self._speed = SpeedMeter(self._clock)
         self._log_due = Every(config.log_every_s, first_s=now_s)
         self._evaluation_due = Every(config.evaluate_every_s, first_s=now_s + config.evaluate_every_s)

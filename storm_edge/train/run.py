@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from storm_edge.errors import ConfigError, mismatch
+from storm_edge.generator.config import GeneratorConfig
 from storm_edge.interruption import Interruption
 from storm_edge.synthetic.splits import STREAMS_TRAIN
 from storm_edge.train.augment import augment
@@ -28,7 +29,7 @@ from storm_edge.train.out_folder import prepare_folder, write_result
 from storm_edge.train.pool import ItemPool, PoolConfig
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run_log import RunLog
-from storm_edge.train.sources import SourceFactory, held_out_source_of, training_source_of
+from storm_edge.train.sources import SourceFactory, source_of
 from storm_edge.train.state import TrainState
 from storm_edge.train.step import Stepper
 
@@ -91,10 +92,10 @@ def train_beside(
     began_s = time.monotonic()
     process, signals = company.process, company.signals
     prepare_folder(config.out, resume=config.resume)
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.thread_count)
     try:
         with signals.released():  # until the first step there is nothing to keep
-            run = TrainState(config, process, held_out or held_out_source_of(config.network, config.hypotheses))
+            run = TrainState(config, process, held_out or source_of(config.network, _shipped(config.generator)))
         seed = _seed(run)
         chance = torch.Generator(process.device).manual_seed(seed)
         pool_config = PoolConfig(
@@ -103,7 +104,7 @@ def train_beside(
             reuse=config.reuse,
             seed=seed,
         )
-        feed = _feed(source or training_source_of(config.network, config.hypotheses), config, process, seed)
+        feed = _feed(source or source_of(config.network, config.generator), config, process, seed)
         with ItemPool(feed, pool_config, process.device) as pool:
             with signals.released():
                 fill_pool(pool, config, process.device)
@@ -136,10 +137,9 @@ def check(config: TrainConfig) -> None:
     least = {
         "steps": 1 if config.steps is None else config.steps,
         "batch": sizes.batch,
-        "hypotheses": config.hypotheses,
         "pool": sizes.pool,
         "chunk": sizes.chunk,
-        "threads": config.threads,
+        "threads": config.thread_count,
         "held_out": config.held_out,
     }
     for name, value in least.items():
@@ -147,6 +147,11 @@ def check(config: TrainConfig) -> None:
             raise ConfigError(mismatch(f"--{name.replace('_', '-')}", value, "at least 1", "raise it"))
     if config.minutes is not None and not config.minutes > 0.0:
         raise ConfigError(mismatch("--minutes", f"{config.minutes:g}", "more than 0", "raise it"))
+
+
+def _shipped(generator: GeneratorConfig) -> GeneratorConfig:
+    """The same without a user's models: held-out figures are of objects that are never trained on."""
+    return replace(generator, pool=replace(generator.pool, folder=None))
 
 
 def _seed(run: TrainState) -> int:

@@ -8,7 +8,7 @@ that it had.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import distributed as dist
 
@@ -21,26 +21,16 @@ from storm_edge.train.out_folder import CHECKPOINT
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run import Company, check, train_beside
 from storm_edge.train.shares import Plan, TimeShares, open_plan
-from storm_edge.train.sources import SourceFactory, held_out_source_of, training_source_of
+from storm_edge.train.sources import SourceFactory
 
-SourceOf = Callable[[Network, int], SourceFactory]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Where items come from, by network and hypotheses per set; the synthetic ones unless a test brings its own."""
-
-    training: SourceOf = training_source_of
-    """To train on."""
-    held_out: SourceOf = held_out_source_of
-    """To judge by."""
+SourceOf = Callable[[Network], SourceFactory]
 
 
 def train_all(
     template: TrainConfig,
     *,
     shares: TimeShares | None = None,
-    sources: Sources | None = None,
+    source_of: SourceOf | None = None,
     report: Report = lambda what, share: None,
 ) -> dict[Network, TrainResult]:
     """Train RefineNet, ScoreNet, the segmenter and the verifier in ``template.minutes``.
@@ -49,7 +39,7 @@ def train_all(
         template: What all four share; its ``network`` is left out of account, ``out`` is the folder of all, and
             ``start_from`` a bundle that holds all. ScoreNet begins with RefineNet's trunk if there is no bundle.
         shares: Of the time.
-        sources: Where items come from.
+        source_of: Makes the items of each network; the synthetic ones unless a test brings its own.
         report: Is told how far each network is.
 
     Returns:
@@ -59,7 +49,6 @@ def train_all(
         StormEdgeError: As `run.train`, and as `shares.open_plan`.
     """
     check(template)
-    sources = sources or Sources()
     results: dict[Network, TrainResult] = {}
     with Interruption(held=True) as signals, joined(template.device) as process:
         company = Company(process=process, signals=signals, report=report)
@@ -70,12 +59,8 @@ def train_all(
             plan = plan.begin(network, shares or TimeShares())
             _write(plan, template, process)
             config = _of_network(template, network, plan, process)
-            result = train_beside(
-                config,
-                company,
-                source=sources.training(network, config.hypotheses),
-                held_out=sources.held_out(network, config.hypotheses),
-            )
+            source = None if source_of is None else source_of(network)
+            result = train_beside(config, company, source=source, held_out=source)
             results[network] = result
             if result.ended_by is not None:
                 break

@@ -18,12 +18,11 @@ import pytest
 from storm_edge.choices import Network
 from storm_edge.errors import CheckpointError, ConfigError, OutputError
 from storm_edge.train.config import TrainConfig
-from storm_edge.train.run_all import Sources, train_all
+from storm_edge.train.run_all import train_all
 from storm_edge.train.run_log import read_log
 from storm_edge.train.shares import PLAN, Plan, TimeShares, open_plan
-from tests.train.toy import TINY, toy_source_of
+from tests.train.toy import SETS_OF_FOUR, TINY, toy_source_of
 
-SOURCES = Sources(training=toy_source_of, held_out=toy_source_of)
 MOST_TO_SCORE = TimeShares(refine=0.1, score=0.7, som=0.1, tom=0.1)
 REST = "import sys\nfrom tests.train import test_all\ntest_all.run_all(*sys.argv[1:])"
 
@@ -31,8 +30,8 @@ REST = "import sys\nfrom tests.train import test_all\ntest_all.run_all(*sys.argv
 def template(out: Path, minutes: float | None) -> TrainConfig:
     """Small networks that log every step or two and write a checkpoint every half second."""
     return TrainConfig(
-        network=Network.REFINE, out=out, minutes=minutes, batch=8, hypotheses=4, warmup_steps=2, ema_decay=0.5,
-        workers=0, chunk=16, pool=32, fill=16, held_out=16, nano=TINY, learning_rate=3e-3,
+        network=Network.REFINE, out=out, minutes=minutes, batch=8, warmup_steps=2, ema_decay=0.5, threads=1,
+        generator=SETS_OF_FOUR, workers=0, chunk=16, pool=32, fill=16, held_out=16, nano=TINY, learning_rate=3e-3,
         log_every_s=0.05, checkpoint_every_s=0.5, evaluate_every_s=60.0,
     )  # fmt: skip
 
@@ -42,7 +41,7 @@ def run_all(out: str, minutes: str, *options: str) -> None:
     train_all(
         replace(template(Path(out), float(minutes)), resume="resume" in options),
         shares=MOST_TO_SCORE,
-        sources=SOURCES,
+        source_of=toy_source_of,
     )
 
 
@@ -131,7 +130,7 @@ def test_a_plan_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_each_network_has_its_folder_and_score_starts_from_the_trunk_of_refine(tmp_path: Path) -> None:
     told: list[str] = []
     config = replace(template(tmp_path / "run", 1.0), steps=2)
-    results = train_all(config, sources=SOURCES, report=lambda what, share: told.append(what))
+    results = train_all(config, source_of=toy_source_of, report=lambda what, share: told.append(what))
     assert list(results) == list(Network)
     assert all((tmp_path / "run" / network.value / "result.json").exists() for network in Network)
     score = json.loads((tmp_path / "run" / "score" / "result.json").read_text())

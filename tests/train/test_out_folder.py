@@ -23,7 +23,7 @@ from storm_edge.cli import main
 from storm_edge.train import config, run
 from tests.train.toy import TINY, ToySource
 config.TrainConfig = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
-run.training_source_of = run.held_out_source_of = lambda network, hypotheses: ToySource
+run.source_of = lambda network, config: ToySource
 main.run(["train", "refine", "--batch", "4", *sys.argv[1:]])
 """
 

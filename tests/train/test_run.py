@@ -17,7 +17,7 @@ from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.run import train
 from storm_edge.train.schedule import learning_rate, progress
-from tests.train.toy import TINY, ToySets, ToySource
+from tests.train.toy import SETS_OF_FOUR, TINY, ToySets, ToySource
 
 
 def _config(out: Path, network: Network = Network.REFINE) -> TrainConfig:
@@ -26,11 +26,12 @@ def _config(out: Path, network: Network = Network.REFINE) -> TrainConfig:
         out=out,
         steps=6,
         batch=8,
-        hypotheses=4,
+        generator=SETS_OF_FOUR,
         learning_rate=3e-3,
         warmup_steps=2,
         ema_decay=0.5,
         workers=0,
+        threads=1,
         pool=32,
         fill=16,
         held_out=16,

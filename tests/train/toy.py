@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from storm_edge.choices import Network
+from storm_edge.generator.config import GeneratorConfig, ScoreSetConfig
 from storm_edge.generator.contract import Batch
 from storm_edge.networks.nano import ROT_LIMIT_RAD, SIZE_PX, NanoConfig
 from storm_edge.train.sources import SourceFactory
 
 TINY = NanoConfig(stem=4, encoder=8, cells=8, context=8, features=8)
+SETS_OF_FOUR = GeneratorConfig(score=ScoreSetConfig(hypotheses=4))
 
 
 class ToySource:
@@ -65,7 +67,7 @@ class ToyPictures:
         batch = {
             "image": noise(8, 120, 160),
             "objects": noise(2, 5, 60, 80),
-            "views": noise(2, 2, 8, 32, 32),
+            "views": noise(2, 16, 8, 32, 32),
             "mask": mask,
             "present": torch.tensor([[1.0, 0.0]]).expand(items, 2),
         }
@@ -82,7 +84,7 @@ class ToyGroups(ToyPictures):
         return {"crops": crops.to(self._device), "good": good.to(self._device)}
 
 
-def toy_source_of(network: Network, hypotheses: int) -> SourceFactory:
+def toy_source_of(network: Network) -> SourceFactory:
     """The toy source of each network."""
     sources: dict[Network, SourceFactory] = {
         Network.REFINE: ToySource,
