@@ -157,6 +157,41 @@ class ScoreSetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentQueryConfig:
+    """Pictures for the segmenter, and what it is asked for in them."""
+
+    targets: int = 3
+    """Objects looked for in each picture."""
+    views: int = 8
+    """Views of each given to the network, drawn from the 16."""
+    least_visible: float = 0.35
+    """An object hidden more than this is neither there nor absent."""
+    least_cells: float = 8.0
+    """Nor is one that covers fewer mask cells; a disc of 13 px of 320 has them."""
+    absent_share: float = 0.32
+    """Part of the objects asked for that are not there."""
+    absent_kinds: tuple[float, float, float, float] = (0.3, 0.25, 0.15, 0.12)
+    """Of them: any other; another of like colour; one that is there with its colours exchanged; one that is there of
+    another size. The rest are other shapes in the colour of one that is there."""
+    least_exchange: float = 0.35
+    """Sum of differences of the mean colour from which exchanged colours are others."""
+    resize: Range = (0.35, 0.7)
+    """Logarithm of the factor between both sizes, up or down."""
+    grey_share: float = 0.18
+    """Objects, there or not, whose model has no colour."""
+    usual_grey_share: float = 0.6
+    """Part of them in the middle grey that a model without colours gets; the others are darker or lighter."""
+    faded_share: float = 0.25
+    """Objects, there or not, whose model has other colours than the thing: paler, darker, of another tint."""
+    fade_saturation: Range = (0.3, 1.3)
+    """Their saturation."""
+    fade_gain: float = 0.25
+    """Standard deviation of the logarithm of their brightness."""
+    fade_tint: float = 0.08
+    """The same for each channel."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
     """All of it."""
 
@@ -168,6 +203,8 @@ class GeneratorConfig:
     """Planes."""
     light: LightConfig = field(default_factory=LightConfig)
     """Lights."""
+    segment: SegmentQueryConfig = field(default_factory=SegmentQueryConfig)
+    """Pictures for the segmenter."""
     colour: ColourCameraConfig = field(default_factory=ColourCameraConfig)
     """Colour cameras."""
     depth: DepthCameraConfig = field(default_factory=DepthCameraConfig)

@@ -8,6 +8,7 @@ from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import Source
 from storm_edge.generator.refine_pairs import RefinePairs
 from storm_edge.generator.score_sets import ScoreSets
+from storm_edge.generator.segment_queries import SegmentQueries
 
 
 def make_source(network: Network, *, seed: int, device: str, config: GeneratorConfig | None = None) -> Source:
@@ -23,4 +24,6 @@ def make_source(network: Network, *, seed: int, device: str, config: GeneratorCo
         return RefinePairs(seed, device=device, config=config)
     if network is Network.SCORE:
         return ScoreSets(seed, device=device, config=config)
-    raise ConfigError(mismatch("network", network.value, "refine or score", "choose one of these"))
+    if network is Network.SOM:
+        return SegmentQueries(seed, device=device, config=config)
+    raise ConfigError(mismatch("network", network.value, "refine, score or som", "choose one of these"))
