@@ -89,6 +89,9 @@ class OutputError(StormEdgeError):
     """A result cannot be written."""
 
 
+_LONGEST_GOT = 400  # characters; a broken file may hold a word of any length
+
+
 def mismatch(what: object, got: object, expected: object, remedy: str) -> str:
     """Word a message in the four beats every error of ours has.
 
@@ -101,5 +104,8 @@ def mismatch(what: object, got: object, expected: object, remedy: str) -> str:
     Returns:
         One line: ``what: got ..., expected ...; remedy``.
     """
-    line = f"{what}: got {got}, expected {expected}; {remedy}"
+    arrived = str(got)
+    if len(arrived) > _LONGEST_GOT:
+        arrived = f"{arrived[:_LONGEST_GOT]}..."
+    line = f"{what}: got {arrived}, expected {expected}; {remedy}"
     return " ".join(line.split())

@@ -7,7 +7,6 @@ ours that its own content names; `result_folder` keeps its hands off everything 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_edge import __version__
+from storm_edge.parsing import parse_json
 
 MADE_BY = "made_by"
 """Key of a marker: the command that wrote it, and its version."""
@@ -109,7 +109,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     if path.is_symlink() or not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -6,10 +6,10 @@ import difflib
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from storm_edge.errors import ConfigError, mismatch
+from storm_edge.parsing import parse_yaml
 from storm_edge.strict_model import StrictModel
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -36,13 +36,13 @@ def load_yaml(path: Path, *, what: str) -> dict[str, Any]:
         ConfigError: No such file, not YAML, or no keys at its top.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(mismatch(path, error.strerror, f"{what} that can be read", "check the path")) from error
     except UnicodeDecodeError as error:
         raise ConfigError(mismatch(path, "bytes that are no text", "YAML", "correct the file")) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(mismatch(path, str(error).splitlines()[0], "YAML", "correct the file")) from error
+    except ValueError as error:
+        raise ConfigError(mismatch(path, error, "YAML", "correct the file")) from error
     if not isinstance(content, dict):
         got = "the file is empty" if content is None else f"the file is a {type(content).__name__}"
         raise ConfigError(mismatch(path, got, f"keys and values of {what}", "write one 'key: value' a line"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storm_edge.bench.report import BENCH
 from storm_edge.errors import InputError, mismatch
+from storm_edge.parsing import parse_json
 
 _Milliseconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -92,7 +92,7 @@ def read_record(path: Path) -> BenchRecord:
     path = path / BENCH if path.is_dir() else path
     remedy = "give a bench.json, or the folder that storm-edge bench wrote"
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         return BenchRecord.model_validate(content)
     except OSError as error:
         raise InputError(mismatch(path, error.strerror, "a record", remedy)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,10 @@ def depth_path(folder: Path, frame_id: int) -> Path:
 def _open_image(path: Path) -> NDArray[Any]:
     """Decode a whole image; Pillow is used because it refuses truncated files, which OpenCV pads."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd tags, and of its size: both are checked by who asked
+            with Image.open(path) as image:
+                return np.asarray(image)
     except FileNotFoundError as error:
         raise SceneError(mismatch(path, "no such file", "an image", "check that the folder is complete")) from error
     except Exception as error:  # of damaged files Pillow raises nearly anything

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from storm_edge.errors import OutputError, SceneError, mismatch
+from storm_edge.parsing import parse_json
+
+_MOST_DIGITS = 18  # of the number of an image or a model
 
 MM_PER_M = 1000.0
 """BOP stores millimetres; inside are metres."""
@@ -15,7 +18,7 @@ MM_PER_M = 1000.0
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from disk."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SceneError(
             mismatch(path, error.strerror or error, "a readable file", "check that the folder is complete")
@@ -27,6 +30,16 @@ def read_json(path: Path) -> dict[str, Any]:
             mismatch(path, type(content).__name__, "a JSON object keyed by number", "copy the file again")
         )
     return content
+
+
+def read_numbered(path: Path) -> dict[int, Any]:
+    """A JSON object from disk whose keys are numbers."""
+    content = read_json(path)
+    for key in content:
+        if not key.isdecimal() or len(key) > _MOST_DIGITS:
+            expected, remedy = "entries keyed by number", "repair or remove this entry"
+            raise SceneError(mismatch(path, f"an entry '{key[:_MOST_DIGITS]}'", expected, remedy))
+    return {int(key): entry for key, entry in content.items()}
 
 
 def write_json(path: Path, entries: dict[str, Any]) -> None:

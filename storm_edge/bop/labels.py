@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.json_file import MM_PER_M, read_json
+from storm_edge.bop.json_file import MM_PER_M, read_numbered
 from storm_edge.errors import SceneError, mismatch
 from storm_edge.geometry.se3 import is_rigid, make_T
 
@@ -32,13 +32,13 @@ class GroundTruth:
 
 def read_labels(path: Path) -> dict[int, list[GroundTruth]]:
     """Labels [m] of every image the file lists."""
-    return {int(key): _image_labels(items, what=f"{path} image {key}") for key, items in read_json(path).items()}
+    return {key: _image_labels(items, what=f"{path} image {key}") for key, items in read_numbered(path).items()}
 
 
 def _image_labels(items: Sequence[dict[str, Any]], *, what: str) -> list[GroundTruth]:
     try:
         return [GroundTruth(object_id=int(item["obj_id"]), T_cam_obj=_label_pose(item)) for item in items]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(mismatch(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
 
@@ -48,8 +48,8 @@ def read_visible_shares(path: Path) -> dict[int, list[float]]:
     if not path.is_file():
         return {}
     try:
-        return {int(key): [float(item["visib_fract"]) for item in items] for key, items in read_json(path).items()}
-    except (KeyError, TypeError, ValueError) as error:
+        return {key: [float(item["visib_fract"]) for item in items] for key, items in read_numbered(path).items()}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(mismatch(path, got, "visib_fract of every label", "repair or remove it")) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.bop.json_file import MM_PER_M, read_json
+from storm_edge.bop.json_file import MM_PER_M, read_numbered
 from storm_edge.errors import SceneError, mismatch
 from storm_edge.geometry.se3 import is_rigid
 from storm_edge.geometry.symmetry import ContinuousSymmetry
@@ -39,7 +39,7 @@ def read_models_info(path: str | Path) -> dict[int, ModelInfo]:
         SceneError: The file is missing, is not JSON, or an entry has no usable diameter or symmetry.
     """
     path = Path(path)
-    return {int(key): _model_info(entry, what=f"{path} object {key}") for key, entry in read_json(path).items()}
+    return {key: _model_info(entry, what=f"{path} object {key}") for key, entry in read_numbered(path).items()}
 
 
 def _model_info(entry: dict[str, Any], *, what: str) -> ModelInfo:
@@ -54,7 +54,7 @@ def _model_info(entry: dict[str, Any], *, what: str) -> ModelInfo:
         )
         if not (np.isfinite(info.diameter_m) and info.diameter_m > 0.0):
             raise ValueError(f"diameter {entry['diameter']}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(mismatch(what, got, "diameter [mm] and BOP symmetries", "repair this entry")) from error
     return info

@@ -69,7 +69,7 @@ def read_bop_csv(path: Path | str) -> list[BopEstimate]:
     try:
         with Path(path).open(newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.reader(stream) if row]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         got = getattr(error, "strerror", None) or error
         raise InputError(mismatch(path, got, "a BOP result file", "check the path")) from error
     if not rows or tuple(name.strip() for name in rows[0]) != HEADER:

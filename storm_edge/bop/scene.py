@@ -226,7 +226,7 @@ def _read_cameras(path: Path, frame_ids: Sequence[int]) -> tuple[dict[int, Float
         try:
             matrix = np.array(entry["cam_K"], dtype=np.float64).reshape(3, 3)
             scale = float(entry.get("depth_scale", 1.0))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise CameraError(mismatch(what, error, "nine numbers and a depth_scale", "repair this entry")) from error
         if not (np.isfinite(scale) and scale > 0.0):
             raise SceneError(mismatch(what, f"depth_scale {scale}", "> 0 mm per depth step", "repair this entry"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, diameter
 from storm_edge.geometry.symmetry import ContinuousSymmetry
 from storm_edge.objects.ply import write_ply
+from storm_edge.parsing import parse_json
 from storm_edge.result_folder import atomic_folder
 from storm_edge.result_kind import ResultKind
 
@@ -161,7 +161,7 @@ def written_files(path: Path) -> list[str]:
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from storm_edge.array_file import parse_arrays
 from storm_edge.engines.manifest import file_sha256
 from storm_edge.errors import EngineError, InputError, mismatch
 from storm_edge.files import sha256
@@ -120,8 +121,10 @@ class CalibrationSet:
         if self.onnx_sha256[graph] != onnx_sha256:
             got = f"rows captured with {graph} {self.onnx_sha256[graph][:12]} of bundle {self.bundle}"
             raise InputError(mismatch(self.folder, got, f"{graph} {onnx_sha256[:12]}", _AGAIN))
-        with np.load(self._files[graph], allow_pickle=False) as file:
-            arrays = dict(file)
+        try:
+            arrays = parse_arrays(self._files[graph].read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(mismatch(self._files[graph], error, "the rows of the manifest", _AGAIN)) from error
         check_rows(arrays, what=f"{self.folder.name}/{graph}")
         count = len(next(iter(arrays.values())))
         picked = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))

@@ -12,11 +12,10 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
-import yaml
-
 from storm_edge.config.base import Config, check_value, tuning_of, type_hints
 from storm_edge.config.tree import nearest_key
 from storm_edge.errors import ConfigError, mismatch
+from storm_edge.parsing import parse_yaml
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -51,8 +50,8 @@ def with_settings(config: AnyConfig, settings: Sequence[str], *, source: object 
         if not (key and equals):
             raise ConfigError(mismatch(source, repr(setting), "KEY=VALUE", "write it as in session.verify_every=5"))
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            values[key] = parse_yaml(text)
+        except ValueError:
             values[key] = text
     return with_values(config, values, source=source)
 

@@ -12,7 +12,6 @@ back, or another JetPack, they are fresh again.
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from storm_edge.engines.engine_key import EngineKey, as_json, changes, key_of
 from storm_edge.engines.exported_graphs import ExportedGraph
 from storm_edge.errors import EngineError, OutputError, mismatch
 from storm_edge.files import write_atomically
+from storm_edge.parsing import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class EngineCache:
         found, damaged = [], None
         for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name)):
             try:
-                found.append((path, dict(json.loads(path.read_text(encoding="utf-8"))["key"])))
+                found.append((path, dict(parse_json(path.read_text(encoding="utf-8"))["key"])))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 remedy = f"remove it and {REBUILD}"
                 damaged = EngineError(mismatch(path, error, "a manifest of storm-edge build", remedy))

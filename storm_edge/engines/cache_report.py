@@ -9,10 +9,12 @@ from typing import Any
 from storm_edge.engines.engine_file import SUFFIX
 from storm_edge.files import write_atomically
 from storm_edge.html_page import page, table
+from storm_edge.parsing import parse_json
 
 REPORT = "engines.json"
 PAGE = "engines.html"  # `report.html` may be that of the export, for a bundle may lie where its engines do
 _MIB = 2**20
+_LARGEST = 2**63  # of a figure
 
 
 def write_engine_report(folder: Path) -> Path:
@@ -63,9 +65,12 @@ def _row(path: Path) -> dict[str, Any] | None:
     """An engine, None where its manifest is damaged: it is no engine then."""
     names = ("engine_bytes", "build_seconds", "build_peak_bytes", "build_estimate_bytes", "cosine_to_fp32")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_text(encoding="utf-8"))
         key = {name: manifest["key"][name] for name in ("graph", "precision", "sm", "gpu", "flavour", "version")}
         figures = {name: manifest[name] for name in names}
+        counted = [value for name, value in figures.items() if name != "cosine_to_fp32" or value is not None]
+        if not all(type(value) in (int, float) and abs(value) < _LARGEST for value in counted):
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     file = path.with_suffix(SUFFIX).relative_to(path.parents[2])

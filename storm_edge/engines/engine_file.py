@@ -16,6 +16,7 @@ from storm_edge.engines.backends.gpu import GpuTarget
 from storm_edge.engines.backends.tensorrt.api import TensorRt
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.files import sha256, write_atomically
+from storm_edge.parsing import parse_json
 
 SUFFIX = ".engine"
 REBUILD = "build it again with storm-edge build"
@@ -46,9 +47,9 @@ def read_engine(path: Path) -> tuple[bytes, dict[str, Any]]:
         EngineError: Either is missing, or the engine is not the one that was built.
     """
     try:
-        manifest: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))
         data = path.read_bytes()
-        wanted, size = manifest["engine_sha256"], manifest["engine_bytes"]
+        wanted, size = str(manifest["engine_sha256"]), manifest["engine_bytes"]
         digest = sha256(json.dumps(manifest["key"], sort_keys=True).encode())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(mismatch(path, error, "an engine with its manifest", REBUILD)) from error

@@ -7,7 +7,6 @@ speaks of it: if it lists the object, and its masks are there; if it does not, t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from storm_edge.evaluate.masks import BoolImage, MaskEvaluation, evaluate_masks
 from storm_edge.evaluate.pose_evaluation import label_ids
 from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.parsing import parse_json
 
 SUMMARY = "summary.json"
 
@@ -83,18 +83,19 @@ def read_mask_results(folder: Path | str) -> list[MaskResult]:
     path = Path(folder) / SUMMARY
     remedy = "give the folder that storm-edge segment wrote"
     try:
-        summary = _Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        summary = _Summary.model_validate(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         got = getattr(error, "strerror", None) or error
         raise InputError(mismatch(path, got, "the summary of a segmentation", remedy)) from error
-    except json.JSONDecodeError as error:
-        raise InputError(mismatch(path, f"no JSON ({error.msg})", "the summary of a segmentation", remedy)) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"]) or "the file"
         raise InputError(
             mismatch(path, f"{where}: {first['msg']}", "the summary of a segmentation", remedy)
         ) from error
+    except ValueError as error:
+        got = f"no JSON ({getattr(error, 'msg', error)})"
+        raise InputError(mismatch(path, got, "the summary of a segmentation", remedy)) from error
     if not summary.results:
         raise InputError(mismatch(path, "no result", "at least one", "check that the run finished"))
     count = len({entry.object for entry in summary.results})

@@ -6,7 +6,6 @@ of one object are refused, since which is which would be a guess.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,6 +25,7 @@ from storm_edge.evaluate.predictions import Prediction, of_scene
 from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.parsing import parse_json
 
 Float64 = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -226,7 +226,7 @@ def _read_quality(scene: BopScene) -> dict[int, str]:
     if not path.is_file():
         return {}
     try:
-        return {int(key): str(entry["quality"]) for key, entry in json.loads(path.read_bytes()).items()}
+        return {int(key): str(entry["quality"]) for key, entry in parse_json(path.read_bytes()).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(

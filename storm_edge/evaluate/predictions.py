@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from storm_edge.bop.results import read_bop_csv
 from storm_edge.errors import InputError, mismatch
 from storm_edge.geometry.se3 import is_rigid
+from storm_edge.parsing import parse_json
 
 Float64 = NDArray[np.float64]
 
@@ -117,13 +117,14 @@ def _read_lines(path: Path) -> list[Prediction]:
 def _prediction(line: str, *, what: str) -> Prediction:
     remedy = "write it as storm-edge track does"
     try:
-        entry = _Line.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise InputError(mismatch(what, f"no JSON ({error.msg})", "one JSON object per line", remedy)) from error
+        entry = _Line.model_validate(parse_json(line))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"]) or "line"
         raise InputError(mismatch(what, f"{where}: {first['msg']}", "the keys of poses.jsonl", remedy)) from error
+    except ValueError as error:
+        got = f"no JSON ({getattr(error, 'msg', error)})"
+        raise InputError(mismatch(what, got, "one JSON object per line", remedy)) from error
     T = None
     if entry.T_cam_obj is not None:
         ragged = len({len(row) for row in entry.T_cam_obj}) != 1

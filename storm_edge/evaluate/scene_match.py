@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, mismatch
+from storm_edge.parsing import parse_json
 
 _SUMMARY = "summary.json"
 
@@ -32,7 +32,7 @@ def check_run(folder: Path, scene: BopScene) -> None:
         InputError: The names differ.
     """
     try:
-        named = json.loads((folder / _SUMMARY).read_text(encoding="utf-8")).get("scene")
+        named = parse_json((folder / _SUMMARY).read_text(encoding="utf-8")).get("scene")
     except (OSError, ValueError, AttributeError):  # no run of ours, or an older one: nothing is said
         return
     if isinstance(named, str) and named not in ("", scene.path.name, scene.path.resolve().name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,10 @@ from storm_edge.export.torch_to_onnx import PARITY
 
 _REFERENCE_NODES = 400
 _REFERENCE_BYTES = 16e6
+_TRIED = (1, 2)  # rows
+_LARGEST_BATCH = 1024
+_MOST_AXES = 8  # of a constant that may be a shape
+_LONGEST = 160  # characters of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +43,8 @@ def take_published(path: Path, target: Path) -> Fp32Graph:
         target: Where the copy goes.
 
     Raises:
-        EngineError: It cannot be read, has operations ONNX Runtime does not have, or computes something else than the
-            reference.
+        EngineError: It cannot be read, has operations ONNX Runtime does not have, answers not every batch that it
+            declares, or computes something else than the reference.
     """
     try:
         model = onnx.load(str(path))
@@ -58,9 +63,10 @@ def take_published(path: Path, target: Path) -> Fp32Graph:
         raise EngineError(
             mismatch(path, first, expected, "copy it again with its data files, or export it anew")
         ) from error
+    _check_batches(path, model, session)
     if not is_small(model):
         return Fp32Graph(path=target, parity=None, reference="none: too large for ONNX's reference implementation")
-    return Fp32Graph(path=target, parity=_reference_difference(path, model, session), reference="onnx.reference")
+    return _against_reference(path, target, model, session)
 
 
 def is_small(model: onnx.ModelProto) -> bool:
@@ -68,23 +74,87 @@ def is_small(model: onnx.ModelProto) -> bool:
     return len(model.graph.node) <= _REFERENCE_NODES and model.ByteSize() <= _REFERENCE_BYTES
 
 
-def _reference_difference(path: Path, model: onnx.ModelProto, session: ort.InferenceSession) -> float:
+def _check_batches(path: Path, model: onnx.ModelProto, session: ort.InferenceSession) -> None:
+    """Refuse a file that declares a batch that varies and does not answer several.
+
+    Raises:
+        EngineError: It holds one batch inside, or declares other sizes that vary.
+    """
+    for node in session.get_inputs():
+        if any(not isinstance(size, int) for size in node.shape[1:]):
+            got = f"sizes {node.shape} of {node.name}"
+            raise EngineError(mismatch(path, got, "sizes that are fixed but for the batch", "export it anew"))
+    if all(isinstance(size, int) for node in session.get_inputs() for size in node.shape[:1]):
+        return
+    for count in _TRIED:
+        failure = _failure(session, count)
+        if failure is None:
+            continue
+        for held in sorted(_batches_inside(model) - set(_TRIED)):
+            if _failure(session, held) is None:
+                got = f"a file that answers only a batch of {held} though it declares a free one"
+                remedy = "export it anew with a batch that varies, such as a Reshape to -1"
+                raise EngineError(mismatch(path, got, "answers to batches of any size", remedy))
+        got = f"a failure with a batch of {count} though it declares a free one ({failure})"
+        raise EngineError(mismatch(path, got, "answers to batches of any size", "export it anew"))
+
+
+def _failure(session: ort.InferenceSession, count: int) -> str | None:
+    """Why a batch is not answered; None where it is, a row for a row."""
+    feed = _feed(session, count)
+    free = {node.shape[0] for node in session.get_inputs() if isinstance(node.shape[0], str)}
+    try:
+        answers = session.run(None, feed)
+    except Exception as error:  # ONNX Runtime raises many kinds, none with a public base
+        return next(iter(str(error).splitlines()), type(error).__name__)[:_LONGEST]
+    for node, answer in zip(session.get_outputs(), answers, strict=True):
+        wrong = [
+            size for name, size in zip(node.shape, np.shape(answer), strict=False) if name in free and size != count
+        ]
+        if wrong:
+            return f"{wrong[0]} rows of {node.name}"
+    return None
+
+
+def _batches_inside(model: onnx.ModelProto) -> set[int]:
+    """Sizes of the first axis that constants of the graph ask for."""
+    constants = [
+        *model.graph.initializer,
+        *(a.t for node in model.graph.node for a in node.attribute if a.HasField("t")),
+    ]
+    found = set()
+    for tensor in constants:
+        if tensor.data_type == onnx.TensorProto.INT64 and len(tensor.dims) <= 1 and sum(tensor.dims) <= _MOST_AXES:
+            found |= {int(size) for size in onnx.numpy_helper.to_array(tensor).reshape(-1)[:1]}
+    return {size for size in found if 0 < size <= _LARGEST_BATCH}
+
+
+def _feed(session: ort.InferenceSession, count: int) -> dict[str, np.ndarray[Any, Any]]:
     rng = np.random.default_rng(0)
-    feed = {
-        node.name: rng.random([n if isinstance(n, int) else 2 for n in node.shape], dtype=np.float32)
+    return {
+        node.name: rng.random([n if isinstance(n, int) else count for n in node.shape], dtype=np.float32)
         for node in session.get_inputs()
     }
+
+
+def _against_reference(path: Path, target: Path, model: onnx.ModelProto, session: ort.InferenceSession) -> Fp32Graph:
+    feed = _feed(session, 2)
+    try:
+        wanted = ReferenceEvaluator(model).run(None, feed)
+    except Exception as error:  # of operations it lacks, of many kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:_LONGEST]
+        return Fp32Graph(path=target, parity=None, reference=f"none: ONNX's reference does not run it ({reason})")
     worst = 0.0
-    for theirs, ours in zip(ReferenceEvaluator(model).run(None, feed), session.run(None, feed), strict=True):
+    for theirs, ours in zip(wanted, session.run(None, feed), strict=True):
         scale = max(float(np.abs(theirs).max()), 1.0)
         worst = max(worst, float(np.abs(np.asarray(ours) - theirs).max()) / scale)
     if worst > PARITY:
         expected = f"at most {PARITY:g}"
         raise EngineError(mismatch(path, f"a difference of {worst:.1e} from onnx.reference", expected, "report this"))
-    return worst
+    return Fp32Graph(path=target, parity=worst, reference="onnx.reference")
 
 
 def _quiet() -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it would print of a failure is in the error, too
     return options

@@ -102,6 +102,8 @@ def is_rigid(T: ArrayLike, *, tolerance: float = 1e-3) -> bool:
     if T.shape != (4, 4) or not np.isfinite(T).all():
         return False
     R = T[:3, :3]
+    if np.abs(R).max() > 2.0:  # no rotation, and its square may be too large
+        return False
     return bool(
         np.abs(R @ R.T - np.eye(3)).max() < tolerance
         and np.linalg.det(R) > 0.0

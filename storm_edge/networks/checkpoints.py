@@ -7,6 +7,7 @@ under ``model_state_dict``; some were saved from a parallel wrapper that puts ``
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def read_checkpoint(path: Path) -> Any:
         CheckpointError: No such file, not written by torch, or it holds other objects.
     """
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+        with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle's version: what is not read is refused
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         expected = "a torch file of tensors only"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge import __version__
+from storm_edge.array_file import parse_arrays
 from storm_edge.errors import ObjectBundleError, OutputError, mismatch
 from storm_edge.files import sha256
 from storm_edge.geometry.mesh import Mesh
@@ -148,10 +148,8 @@ class ObjectBundle:
         description = described(path)
         data = checked_file(path, ARRAYS, description.arrays_sha256)
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            return _from_arrays(description, arrays)
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            return _from_arrays(description, parse_arrays(data))
+        except (KeyError, ValueError) as error:
             raise ObjectBundleError(
                 mismatch(path / ARRAYS, error, f"the arrays of schema {SCHEMA}", ONBOARD_AGAIN)
             ) from error

@@ -8,7 +8,6 @@ material is its base colour. Compressed geometry is refused, and what else is no
 from __future__ import annotations
 
 import base64
-import json
 import struct
 import urllib.parse
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from storm_edge.objects.colour_values import GREY, linear_from_srgb, srgb_from_l
 from storm_edge.objects.surface import Float32, Float64, Int64, Say, Surface, UInt8
 from storm_edge.objects.texture_files import TextureFolder, beside
 from storm_edge.objects.texture_wrap import Wrap, WrapModes
+from storm_edge.parsing import parse_json
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -378,7 +378,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
             raise ValueError("the file is shorter than it says")
         chunks.setdefault(kind, data[start + 8 : start + 8 + length])
         start += 8 + length + (-length) % 4
-    gltf = json.loads(chunks[b"JSON"])
+    gltf = parse_json(chunks[b"JSON"])
     if not isinstance(gltf, dict):
         raise ValueError("its JSON is no glTF")
     return gltf, chunks.get(b"BIN\0", b"")

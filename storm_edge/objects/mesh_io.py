@@ -8,6 +8,9 @@ taken as they are: a y-up model stays y-up. Centring, symmetries and the rest of
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -115,7 +118,8 @@ def _read(path: Path, say: Say) -> Surface:
     try:
         if path.stat().st_size == 0:
             raise MeshError(mismatch(path, "an empty file", "a 3D model", "export or copy the model again"))
-        parts = _READERS[suffix](path, say)
+        with np.errstate(all="ignore"):  # of coordinates that are not finite, which are refused below
+            parts = _READERS[suffix](path, say)
     except MeshError:
         raise
     except CompressedModel as error:
@@ -142,13 +146,26 @@ def _read_stl(path: Path, say: Say) -> list[Surface]:
     import trimesh
 
     # process=False: cleaning drops NaN vertices in silence, and we refuse them.
-    scene: Any = trimesh.load(path, force="scene", process=False)
+    with _without_logs("trimesh"):
+        scene: Any = trimesh.load(path, force="scene", process=False)
     parts = []
     for solid in scene.geometry.values():
         vertices = np.asarray(solid.vertices, dtype=np.float64)
         colours = np.full((len(vertices), 3), GREY, dtype=np.float32)
         parts.append(Surface(vertices=vertices, faces=np.asarray(solid.faces, dtype=np.int64), colours=colours))
     return parts
+
+
+@contextmanager
+def _without_logs(name: str) -> Iterator[None]:
+    """What a library logs in the block is dropped: it would tell of a broken file what the error tells again."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 _READERS = {".ply": read_ply, ".obj": read_obj, ".glb": read_glb, ".stl": _read_stl}

@@ -125,7 +125,7 @@ def _reduced(image: Any) -> UInt8:
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bit, which PIL would cut off at 255
-        image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
     rgb = image.convert("RGB")
     longest = max(rgb.size)
     if longest > MAX_TEXTURE_PX:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_edge.bop.writer import written_files
+from storm_edge.parsing import parse_json
 from storm_edge.replay.drawing.run_images import OVERLAYS, SHEET, VIDEO
 from storm_edge.replay.mask_search import MASKS
 from storm_edge.replay.pose_log import POSES
@@ -28,7 +28,7 @@ def _tracked(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
     """Overlays of the frames in the log of poses."""
     try:
         lines = (folder / POSES).read_text(encoding="utf-8").splitlines()
-        for frame in {json.loads(line)["frame"] for line in lines if line}:
+        for frame in {parse_json(line)["frame"] for line in lines if line}:
             yield f"{OVERLAYS}/{frame:06d}.png"
     except (OSError, ValueError, KeyError, TypeError):  # edited: the overlays count as somebody's
         return

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.files import write_atomically
+from storm_edge.parsing import parse_json
 from storm_edge.result_kind import MADE_BY, ResultKind
 from storm_edge.train.config import TrainConfig, TrainResult
 
@@ -73,7 +74,7 @@ def _is_log(path: Path) -> bool:
     with path.open("rb") as file:
         line = file.readline()
     try:
-        record = json.loads(line) if line else {"step": 0}
-    except (ValueError, RecursionError):
+        record = parse_json(line) if line else {"step": 0}
+    except ValueError:
         return False
     return isinstance(record, dict) and "step" in record

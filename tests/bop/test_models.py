@@ -27,9 +27,23 @@ def test_symmetries_are_read_in_metres(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [{}, {"diameter": -1}, {"diameter": 1, "symmetries_discrete": [[1, 2]]}, {"diameter": "x"}, 5]
+    "entry",
+    [
+        {},
+        {"diameter": -1},
+        {"diameter": 1, "symmetries_discrete": [[1, 2]]},
+        {"diameter": "x"},
+        {"diameter": 10**400},
+        5,
+    ],
 )
 def test_broken_model_info_is_named(tmp_path: Path, entry: object) -> None:
     (tmp_path / "models_info.json").write_text(json.dumps({"3": entry}))
     with pytest.raises(SceneError, match="object 3"):
+        read_models_info(tmp_path / "models_info.json")
+
+
+def test_an_entry_that_is_no_number_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models_info.json").write_text('{"three": {}}')
+    with pytest.raises(SceneError, match="an entry 'three'"):
         read_models_info(tmp_path / "models_info.json")

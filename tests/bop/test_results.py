@@ -52,6 +52,9 @@ def test_what_is_written_is_read_back(tmp_path: Path, rng: np.random.Generator) 
         (LINE.replace("1 0 0 0 0 -1 0 1 0", "1 0 0 0 0 -1 0 1"), "line 3"),
         (LINE.replace("1 0 0 0 0 -1 0 1 0", "2 0 0 0 0 -1 0 1 0"), "line 3.*not a rotation"),
         (LINE.replace("800", "nan"), "line 3.*not a rotation"),
+        (LINE.replace("1 0 0 0 0 -1 0 1 0", "1e308 0 0 0 0 -1 0 1 0"), "line 3.*not a rotation"),
+        ("1," * 100_000, "line 3|field larger"),
+        ("9" * 200_000, "line 3|field larger"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:

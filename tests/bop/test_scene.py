@@ -76,6 +76,18 @@ BROKEN = {
     "label with a mirrored pose": (
         lambda s: _edit_json(s / "scene_gt.json", "2", cam_R_m2c=[1, 0, 0, 0, 1, 0, 0, 0, -1]), SceneError, "rotation"
     ),
+    "labels by name": (lambda s: (s / "scene_gt.json").write_text('{"x": []}'), SceneError, "entry 'x'"),
+    "labels of no end": (lambda s: (s / "scene_gt.json").write_text("[" * 99_999), SceneError, "nested too deeply"),
+    "an infinite object": (
+        lambda s: _edit_json(s / "scene_gt.json", "2", obj_id=float("inf")), SceneError, "image 2"
+    ),
+    "a huge position": (
+        lambda s: _edit_json(s / "scene_gt.json", "2", cam_t_m2c=[10**400] * 3), SceneError, "image 2"
+    ),
+    "a huge scale": (lambda s: _edit_json(s / "scene_camera.json", "2", depth_scale=10**400), CameraError, "image 2"),
+    "a word in K": (
+        lambda s: _edit_json(s / "scene_camera.json", "2", cam_K=["y" * 9999] * 9), CameraError, r"yyy\.\.\."
+    ),
     "no mask": (lambda s: (s / "mask_visib" / "000004_000000.png").unlink(), SceneError, "mask_visib"),
     "colour mask": (
         lambda s: _save(s / "mask_visib" / "000004_000000.png", np.ones((*SIZE, 3), np.uint8)), FrameError, "grey"

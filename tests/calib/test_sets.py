@@ -10,6 +10,7 @@ import pytest
 
 from storm_edge.calib.sets import RowSource, load_set, write_set
 from storm_edge.errors import InputError
+from storm_edge.files import sha256
 
 SHA = "a" * 64
 
@@ -66,6 +67,17 @@ def test_noise_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     """Ranges read from noise fit nothing the network will see."""
     with pytest.raises(InputError, match=r"net\.image: got noise, neighbours do not agree"):
         write(tmp_path / "set", rng.standard_normal((4, 3, 16, 16)).astype(np.float32))
+
+
+def test_rows_that_are_no_arrays_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    """With a hash that fits: somebody made the file so."""
+    write(tmp_path / "set", smooth_images(rng))
+    manifest, rows = tmp_path / "set" / "manifest.json", tmp_path / "set" / "net.npz"
+    before = sha256(rows.read_bytes())
+    rows.write_bytes(rows.read_bytes()[:-40])
+    manifest.write_text(manifest.read_text().replace(before, sha256(rows.read_bytes())))
+    with pytest.raises(InputError, match=r"net\.npz: got no arrays"):
+        load_set(tmp_path / "set").rows("net", SHA, most=1)
 
 
 def test_a_set_that_was_changed_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -42,6 +42,11 @@ def test_size_and_peak_memory_of_every_engine_are_told(tmp_path: Path, monkeypat
     # The report is no engine: the next look at the cache does not stumble over it.
     assert [s.reason for s in cache.check(graphs, TensorRt(flavour="tensorrt", module=_Ten), SM86)] == ["", ""]
     (cache.root / "fp16" / "sm86" / "refine-000000000000.json").write_text("{")  # a damaged manifest is none either
+    sound = json.loads(next((cache.root / "fp16" / "sm86").glob("score-*.json")).read_text())
+    for number, change in enumerate(({"engine_bytes": "x"}, {"build_seconds": 10**400}, {"build_peak_bytes": None})):
+        path = cache.root / "fp16" / "sm86" / f"refine-00000000000{number + 1}.json"
+        path.write_text(json.dumps(sound | change))
+    path.with_name("refine-000000000009.json").write_text("[" * 99_999)
     (cache.root / "report.html").write_text("of the export")
     assert write_engine_report(cache.root).read_text() == text
     assert (cache.root / "report.html").read_text() == "of the export"

@@ -151,6 +151,10 @@ def test_a_folder_without_summary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"summary\.json: got No such file"):
         read_mask_results(tmp_path)
     (tmp_path / "summary.json").write_text("{")
+    (tmp_path / "summary.json").write_text('{"a":' * 99_999)
+    with pytest.raises(InputError, match="nested too deeply"):
+        read_mask_results(tmp_path)
+    (tmp_path / "summary.json").write_text("{")
     with pytest.raises(InputError, match="no JSON"):
         read_mask_results(tmp_path)
 

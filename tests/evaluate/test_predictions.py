@@ -86,3 +86,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "poses.jsonl").write_text("{\n")
     with pytest.raises(InputError, match="line 1: got no JSON"):
         read_predictions(tmp_path)
+    (tmp_path / "poses.jsonl").write_text("[" * 99_999)
+    with pytest.raises(InputError, match="nested too deeply"):
+        read_predictions(tmp_path)

@@ -180,6 +180,14 @@ def test_nan_vertices_are_refused(tmp_path: Path) -> None:
         load_mesh(tmp_path / "box.ply", "m")
 
 
+def test_a_broken_text_stl_is_refused_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = str(trimesh.creation.box(SIZE_M).export(file_type="stl_ascii"))
+    (tmp_path / "box.stl").write_text(text.replace("normal", "normal x", 1).replace("vertex 0", "vertex zero", 1))
+    with pytest.raises(MeshError, match=r"box\.stl"):
+        load_mesh(tmp_path / "box.stl", "m")
+    assert not caplog.records
+
+
 @pytest.mark.data
 def test_the_real_mug_keeps_its_size(shared_data: Path) -> None:
     mesh = load_mesh(shared_data / "cup" / "models" / "obj_000001.ply", "mm")

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.array_file import parse_arrays
 from storm_edge.errors import ObjectBundleError, mismatch
 from storm_edge.kernels.segment_inputs.colour_model import ColourModel
 from storm_edge.objects.bundle import ObjectBundle
@@ -64,8 +64,7 @@ class TemplateEmbedding:
             ObjectBundleError: They are something else.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = parse_arrays(data)
             tensors = {
                 n.removeprefix(_TENSOR): a.astype(np.float32) for n, a in arrays.items() if n.startswith(_TENSOR)
             }
@@ -76,7 +75,7 @@ class TemplateEmbedding:
                 network=str(arrays["network"]),
                 model=str(arrays["model"]),
             )
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError) as error:
             got = str(error).splitlines()[0]
             raise ObjectBundleError(
                 mismatch(what, got, "a template embedding of an object", "onboard the object again")
