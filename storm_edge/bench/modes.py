@@ -202,7 +202,7 @@ class TrackingStep:
         if recorded.mask is not None:
             self.start = "mask"
             return self._item.register(frame, buffers, recorded.mask)
-        if not self._item.can_search:
+        if self._item.detector is None:
             remedy = "give a scene with labels or masks, or a bundle with a segmenter"
             raise ConfigError(mismatch("start", "no label, no mask and no segmenter", "one of them", remedy))
         self.start = "search"

@@ -11,6 +11,8 @@ Float64 = NDArray[np.float64]
 
 _NEAR_MIDDLE = 0.15  # fixed: image sides; principal points of whole images lie nearer to the middle
 _OFF_CENTRE = 0.2  # fixed: image sides; between those of whole images and a quarter, K of half the resolution
+_NARROWEST_DEG = 7.0  # fixed: narrower are neither depth cameras nor pieces of their images that show an object
+_WIDEST_DEG = 140.0  # fixed: the widest depth cameras have 120 degrees; what is wider is no pinhole camera
 _MOST_SKEW_PX = 0.01  # fixed: rounding of a calibration; no pixel of an image moves by more
 
 
@@ -64,6 +66,19 @@ def is_off_centre(K: ArrayLike, size_px: tuple[int, int]) -> bool:
     matrix = np.asarray(K, dtype=np.float64)
     gap = np.array([matrix[1, 2] / size_px[0], matrix[0, 2] / size_px[1]]) - 0.5
     return bool((np.abs(gap) > _OFF_CENTRE).any())
+
+
+def field_of_view_deg(K: ArrayLike, size_px: tuple[int, int]) -> tuple[float, float]:
+    """Horizontal and vertical field of view [deg] of whole images; arguments as above."""
+    matrix = np.asarray(K, dtype=np.float64)
+    height, width = size_px
+    x, y = np.rad2deg(2.0 * np.arctan(0.5 * np.array([width / matrix[0, 0], height / matrix[1, 1]])))
+    return float(x), float(y)
+
+
+def is_odd_field_of_view(K: ArrayLike, size_px: tuple[int, int]) -> bool:
+    """Whether no depth camera has such a field of view: `K` is in another unit than pixels, or far off."""
+    return not all(_NARROWEST_DEG <= angle <= _WIDEST_DEG for angle in field_of_view_deg(K, size_px))
 
 
 def project(K: ArrayLike, points: ArrayLike) -> Float64:

@@ -1,8 +1,8 @@
-"""Whether a camera's intrinsics look as if they were of images of another size.
+"""Whether a camera's intrinsics look as if they were of images of another size, or in another unit than pixels.
 
 Then every distance across the image is wrong, and a search finds whatever happens to have the size that the object
 seems to have. An image cut out of a larger one looks alike, and there all is right; so what is found is believed
-where it fits better than wrong things do (`doubting`).
+where it fits better than wrong things do (`doubting`). Whoever reads frames asks here: a session, and `segment`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.geometry.camera import is_off_centre, principal_point_factor
+from storm_edge.geometry.camera import field_of_view_deg, is_odd_field_of_view, is_off_centre, principal_point_factor
 from storm_edge.live.config import StateMachineConfig
 
 Float64 = NDArray[np.float64]
@@ -45,20 +45,30 @@ class CameraDoubt:
         if remark is not None and not self.remarks:
             self.remarks.append(remark)
             _log.warning("frame %d: %s", frame.index, remark)
-        self.is_doubted = principal_point_factor(frame.K, frame.size_px) is not None
+        is_scaled = principal_point_factor(frame.K, frame.size_px) is not None
+        self.is_doubted = is_scaled or is_odd_field_of_view(frame.K, frame.size_px)
 
 
 def camera_remark(K: Float64, size_px: tuple[int, int]) -> str | None:
     """What is odd about intrinsics ``(3, 3)`` of images of a height and width [px], in a line; None if nothing is."""
+    height, width = size_px
+    images = f"images of {width}x{height}"
+    if is_odd_field_of_view(K, size_px):
+        x_deg, y_deg = field_of_view_deg(K, size_px)
+        return (
+            f"K has fx, fy = {K[0, 0]:.4g}, {K[1, 1]:.4g} px, a field of view of {x_deg:.0f} x {y_deg:.0f} degrees "
+            f"for {images}, which no depth camera has: give fx, fy, cx, cy in pixels of these images"
+        )
     if not is_off_centre(K, size_px):
         return None
     factor = principal_point_factor(K, size_px)
-    height, width = size_px
     guess = "" if factor is None else f" (multiply its first two rows by {factor:g})"
+    is_inside = 0.0 <= K[0, 2] < width and 0.0 <= K[1, 2] < height
+    far = f"{'far from' if is_inside else 'outside of the image, not near'} the middle"
     return (
-        f"K has cx, cy = {K[0, 2]:.1f}, {K[1, 2]:.1f} px, far from the middle {(width - 1) / 2:.1f}, "
-        f"{(height - 1) / 2:.1f} of images of {width}x{height}: is it of another resolution{guess}? "
-        "Only images cut out of larger ones have that"
+        f"K has cx, cy = {K[0, 2]:.1f}, {K[1, 2]:.1f} px, {far} {(width - 1) / 2:.1f}, {(height - 1) / 2:.1f} of "
+        f"{images}: is it of another resolution{guess}, or are these cut out of larger images (then subtract the "
+        "corner from cx, cy)? Only images cut out of larger ones have that"
     )
 
 

@@ -110,9 +110,9 @@ class ObjectSession:
         return self._executor.track_prior
 
     @property
-    def can_search(self) -> bool:
-        """Whether it can find the object in a whole image."""
-        return self._parts.detector is not None
+    def detector(self) -> Detector | None:
+        """What can find the object in a whole image; None where nothing can."""
+        return self._parts.detector
 
     @property
     def recovery_priority(self) -> RecoveryPriority | None:

@@ -93,7 +93,7 @@ def _due_frames(scene: BopScene, pacer: Pacer | None) -> Iterator[tuple[int, Due
 
 def _require_searches(objects: Sequence[ObjectSession]) -> None:
     for item in objects:
-        if not item.can_search:
+        if item.detector is None:
             remedy = "use a bundle with som_reference, som_query and som_head, or --init mask or gt"
             raise ConfigError(
                 mismatch("init auto", f"no detector for {item.bundle.object_id}", "a segmenter", remedy)

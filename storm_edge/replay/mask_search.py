@@ -83,11 +83,12 @@ class VerifiedSearch:
     """By segmentation and registration; a close call goes to where the object was in the image before.
 
     Attributes:
+        detector: Finds the object in an image.
         found: The image in which the object was found last, and its pose there ``(4, 4)``.
     """
 
     def __init__(self, detector: Detector, upload: Callable[[Frame], FrameBuffers]) -> None:
-        self._detector, self._upload = detector, upload
+        self.detector, self._upload = detector, upload
         self._last: TrackPrior | None = None
         self.found: tuple[Frame, Float64] | None = None
 
@@ -97,11 +98,11 @@ class VerifiedSearch:
         def taken(frame: Frame) -> Sequence[Float64]:
             return [o.found[1] for o in others if o.found is not None and o.found[0] is frame]
 
-        self._detector.taken = taken
+        self.detector.taken = taken
 
     def search(self, frame: Frame) -> tuple[Bool | None, float]:
         """See `MaskSearch.search`."""
-        search = self._detector.detect(frame, self._upload(frame), track_prior=self._last)
+        search = self.detector.detect(frame, self._upload(frame), track_prior=self._last)
         if search.found is None or not search.found.mask.any():
             return None, search.presence_probability
         self._last = TrackPrior(T_cam_centre=search.found.T_cam_centre)

@@ -24,6 +24,7 @@ from storm_edge.environment import versions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.interruption import Interruption
+from storm_edge.live.camera_doubt import CameraDoubt
 from storm_edge.live.config import FrameGateConfig
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.objects.bundle import ObjectBundle
@@ -48,6 +49,7 @@ from storm_edge.replay.mask_search import (
     search_image,
 )
 from storm_edge.replay.result_kinds import SEGMENT
+from storm_edge.replay.scale_hints import MissedObject, scale_hints
 from storm_edge.replay.summary import SUMMARY, write_summary
 from storm_edge.result_folder import ResultFolder
 
@@ -127,9 +129,12 @@ def segment_scene(
         images = _MaskImages(folder, len(frame_ids), drawn=options.pictures)
         results: list[FoundObject] = []
         encode_ms: dict[int, float] = {}
-        reader = FrameReader(scene, options.frame_gate)
+        reader, camera = FrameReader(scene, options.frame_gate), CameraDoubt()
         searched = _search_scene(reader, frame_ids, segmenter, dict(zip(names, searches, strict=True)))
+        last_frame: Frame | None = None
         for item in signals.until_asked(searched):
+            camera.look(item.frame)
+            last_frame = item.frame
             results += item.found
             encode_ms[item.frame.index] = item.encode_ms
             images.add(item.frame, item.found)
@@ -137,13 +142,23 @@ def segment_scene(
                 progress(item.done, len(frame_ids))
         reader.check_used()
         images.write_sheet()
+        found_count = {n: sum(r.mask is not None for r in results if r.object_id == n) for n in names}
+        hints = []
+        if not signals.is_asked:
+            hints = scale_hints(
+                _missed(bundles, searches, found_count),
+                last_frame,
+                options.config.register.scale,
+                device=options.device,
+                is_stopped=lambda: signals.is_asked,
+            )
         result.complete = not signals.is_asked
         summary = {
             "made_by": SEGMENT.made_by,
             "scene": scene.path.name,
             "objects": names,
             "frame_count": reader.used,
-            "found_count": {n: sum(r.mask is not None for r in results if r.object_id == n) for n in names},
+            "found_count": found_count,
             "verified": options.verified,
             **segmenter.report,
             "bundle": "none" if networks is None else networks.name,
@@ -155,6 +170,7 @@ def segment_scene(
             },
             "encode_ms": {str(i): round(ms, 3) for i, ms in encode_ms.items()},
             "faults": {"frames": reader.report},
+            "remarks": [*camera.remarks, *hints],
             "versions": versions(),
             "ended_by": signals.ended_by,
             "results": [item.entry() for item in results],
@@ -163,6 +179,17 @@ def segment_scene(
         if signals.is_asked:
             _LOG.warning("what there is of %d images is in %s", len(encode_ms), result.place())
     return SegmentRun(summary=summary, folder=out)
+
+
+def _missed(
+    bundles: Sequence[ObjectBundle], searches: Sequence[MaskSearch], found_count: Mapping[str, int]
+) -> list[MissedObject]:
+    """Objects that were found in no image."""
+    return [
+        MissedObject(bundle=bundle, detector=search.detector if isinstance(search, VerifiedSearch) else None)
+        for bundle, search in zip(bundles, searches, strict=True)
+        if not found_count[bundle.object_id]
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

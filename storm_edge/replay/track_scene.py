@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from storm_edge.bop.results import BopEstimate, write_bop_csv
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
@@ -25,24 +23,23 @@ from storm_edge.interruption import Interruption
 from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
+from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.instances import name_instances
-from storm_edge.pipeline.register.scale_cause import unusual_scale
 from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
 from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
 from storm_edge.replay.pose_log import POSES, PoseLog
 from storm_edge.replay.result_kinds import BOP_RESULTS, TRACK
+from storm_edge.replay.scale_hints import MissedObject, scale_hints
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 from storm_edge.result_folder import ResultFolder
 from storm_edge.result_kind import ResultKind
 
 _LOG = logging.getLogger(__name__)
-
-_log = logging.getLogger(__name__)
 
 OnHang = Callable[[RunFault], None]
 Followed = tuple[Frame, list[Track]]
@@ -158,6 +155,15 @@ def track_scene(
         if options.pictures:
             images = stack.enter_context(RunImages(folder, bundles, len(scene), rate_hz=options.rate_hz))
         _write_poses(folder / POSES, scene, followed, images, reported, paced=options.paced, hooks=hooks)
+        hints = []
+        if reported.ended_by is None:
+            hints = scale_hints(
+                _missed(reported, objects, is_paced=options.paced),
+                reported.last_frame,
+                options.config.register.scale,
+                device=options.device,
+                is_stopped=lambda: signals.is_asked,
+            )
         result.complete = reported.ended_by is None
         summary = summarise(
             reported.tracks,
@@ -169,7 +175,7 @@ def track_scene(
             init=options.init.value,
             tracker=session.tracker,
             faults=session.faults,
-            remarks=[*session.remarks, *_scale_remarks(reported, bundles, options.config)],
+            remarks=[*session.remarks, *hints],
             skipped_frames=0 if pacer is None else pacer.skipped,
             ended_by=reported.ended_by,
         )
@@ -217,21 +223,14 @@ class _Reported:
             self.fault = fault
 
 
-def _scale_remarks(reported: _Reported, bundles: Sequence[ObjectBundle], config: StormConfig) -> list[str]:
-    """What may be wrong with the scale of objects that were never tracked, a line each; logged, too."""
-    frame = reported.last_frame
-    if frame is None:
-        return []
-    readings = frame.depth_m[frame.depth_m > 0.0]
+def _missed(reported: _Reported, objects: Sequence[ObjectSession], *, is_paced: bool) -> list[MissedObject]:
+    """Objects that were never tracked; of a paced run their detectors are the background lane's."""
     tracked = {track.object_id for track in reported.tracks if track.state is TrackState.TRACKING}
-    remarks = []
-    for bundle in bundles:
-        if bundle.object_id not in tracked and len(readings):
-            guess = unusual_scale(bundle.diameter_m, float(np.median(readings)), config.register.scale)
-            if guess is not None:
-                remarks.append(f"{bundle.object_id} was never tracked: {guess}")
-                _log.warning("%s", remarks[-1])
-    return remarks
+    return [
+        MissedObject(bundle=item.bundle, detector=None if is_paced else item.detector, outcome="never tracked")
+        for item in objects
+        if item.bundle.object_id not in tracked
+    ]
 
 
 def _write_poses(

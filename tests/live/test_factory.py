@@ -51,7 +51,7 @@ def test_an_object_with_detector_and_verifier_is_uploaded_once(
     bundle = replace(staged.bundle, mesh_lod=replace(staged.bundle.mesh_lod))
     config = StormConfig(session=SessionConfig(tracker=tracker))
     (loop,) = make_object_sessions([bundle], NetworkBundle.load("nano"), config=config)
-    assert loop.can_search
+    assert loop.detector is not None
     assert uploads.of(bundle) == {"mesh": 1, "mesh_lod": 1, "viewpoints": 1}
     assert len(uploads.all) == 3
 

@@ -30,6 +30,7 @@ _SCALES = {
 }  # fixed: by what a model is multiplied that was read in a wrong unit, and how that comes about
 
 _HALVES = (0.5, 2.0)  # fixed: those that are no unit
+_DEPTH_SCALES = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)  # fixed: depth images count in decimal parts of a metre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def likely_cause(
             is_camera=True,
         )
     model = f"multiply the model by {_number(scale)} ({_SCALES[scale]})"
-    depth = f"multiply the depth by {_number(1.0 / scale)} (depth_scale of scene_camera.json)"
+    depth = f"multiply the depth by {_number(1.0 / scale)} (depth_scale in scene_camera.json)"
     low_m, high_m = config.plausible_diameter_m
     near_m, far_m = config.plausible_distance_m
     is_model = not low_m <= diameter_m <= high_m and low_m <= diameter_m * scale <= high_m
@@ -80,8 +81,20 @@ def likely_cause(
     return ScaleCause(remedy=f"{model}, or {depth}{camera}", is_camera=False)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}" if value < 1000.0 else f"{value:.0f}"
+def plausible_scales(diameter_m: float, distance_m: float, config: ScaleConfig) -> list[float]:
+    """Factors of the model that make sense beside its own size, the nearest to 1 first.
+
+    Args:
+        diameter_m: Diameter of the model [m].
+        distance_m: Median depth of the scene [m].
+        config: What is plausible.
+    """
+    low_m, high_m = config.plausible_diameter_m
+    near_m, far_m = config.plausible_distance_m
+    fitting = [
+        scale for scale in _SCALES if low_m <= diameter_m * scale <= high_m or near_m <= distance_m / scale <= far_m
+    ]
+    return sorted(fitting, key=lambda scale: abs(math.log(scale)))
 
 
 def unusual_scale(diameter_m: float, distance_m: float, config: ScaleConfig) -> str | None:
@@ -95,18 +108,25 @@ def unusual_scale(diameter_m: float, distance_m: float, config: ScaleConfig) -> 
     Returns:
         A line for people; None where model and scene have usual sizes.
     """
-    units = {scale: how for scale, how in _SCALES.items() if scale not in _HALVES}
     low_m, high_m = config.plausible_diameter_m
     if not low_m <= diameter_m <= high_m:
-        fitting = [scale for scale in units if low_m <= diameter_m * scale <= high_m]
-        names = " or ".join(f"{_number(scale)} ({units[scale]})" for scale in fitting)
-        usual = f"it would have a usual size multiplied by {names}" if fitting else "check its unit"
-        return f"its model is {diameter_m:.3g} m across; {usual}"
+        units = [(scale, how) for scale, how in _SCALES.items() if scale not in _HALVES]
+        fitting = [(scale, how) for scale, how in units if low_m <= diameter_m * scale <= high_m]
+        names = " or ".join(f"{_number(scale)} ({how})" for scale, how in fitting)
+        remedy = f"its size would be usual multiplied by {names}" if names else "check its unit"
+        which = "small" if diameter_m < low_m else "large"
+        return f"its model is {diameter_m:.3g} m across, which is unusually {which}; {remedy}"
     near_m, far_m = config.plausible_distance_m
     if not near_m <= distance_m <= far_m:
-        factors = [_number(1.0 / scale) for scale in units if near_m <= distance_m / scale <= far_m]
-        if not factors:
-            return f"half of the scene is nearer than {distance_m:.3g} m; check depth_scale"
-        names = " or ".join(factors)
-        return f"half of the scene is nearer than {distance_m:.3g} m; usual were depth (depth_scale) times {names}"
+        fitting_depth = [power for power in _DEPTH_SCALES if near_m <= distance_m * power <= far_m]
+        names = " or ".join(_number(power) for power in fitting_depth)
+        remedy = f"multiply depth_scale in scene_camera.json by {names}" if names else "check depth_scale"
+        which = "nearer" if distance_m < near_m else "farther"
+        return (
+            f"the median depth of the scene is {distance_m:.3g} m, {which} than depth cameras usually see; {remedy}"
+        )
     return None
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000.0 else f"{value:.0f}"
