@@ -31,7 +31,7 @@ class PoolConfig:
     """Triangles that a slot has room for."""
     face_count: tuple[int, int] = (1500, 5000)
     """Wanted triangles of an object; onboarded meshes have up to 10,000, and half of them look the same at 250 px."""
-    items_per_object: float = 64.0
+    items_per_object: float = 96.0
     """Items of training after which one object is exchanged."""
     most_renewed: int = 4
     """Most objects exchanged after a batch: making one takes a CPU 15 ms, which a GPU would wait for."""
@@ -134,7 +134,7 @@ class RefinePairConfig:
 
     targets: int = 4
     """Objects of a scene that pairs are made of."""
-    poses: int = 4
+    poses: int = 6
     """Wrong poses of each."""
     least_visible: float = 0.4
     """Objects hidden more than this teach guessing."""

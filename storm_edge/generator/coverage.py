@@ -10,7 +10,15 @@ import warp as wp
 from torch import Tensor
 
 from storm_edge.generator.mesh_pool import MeshPool
-from storm_edge.generator.raster import FAR_OUT_PX, WINDOW_PX, Draws, cover_draws, project_draws, window_strides
+from storm_edge.generator.raster import (
+    FAR_OUT_PX,
+    WINDOW_PX,
+    Draws,
+    cover_draws,
+    mark_silhouettes,
+    project_draws,
+    window_strides,
+)
 from storm_edge.kernels.device import WpArray, thread_span
 
 NO_LIGHT = (0.0, 0.0, 0.0, 0.0)
@@ -63,8 +71,6 @@ def cover(
     keys = wp.zeros((count, *size_px), dtype=wp.uint64, device=device)
     screen = wp.empty((count * per_image, pool.config.vertices), dtype=wp.vec4f, device=device)
     bounds = wp.full(count * per_image, wp.vec4i(int(FAR_OUT_PX)), dtype=wp.vec4i, device=device)
-    side = WINDOW_PX if silhouettes else 1
-    windows = torch.zeros((max(count * silhouettes, 1), side, side), dtype=torch.uint8, device=pool.device)
     span = thread_span(device, pool.config.vertices)
     wp.launch(
         project_draws,
@@ -73,15 +79,23 @@ def cover(
         device=device,
     )
     span = thread_span(device, pool.config.faces)
+    chunks = -(-pool.config.faces // span)
     wp.launch(
         cover_draws,
-        dim=(count * per_image, -(-pool.config.faces // span)),
-        inputs=[pool.arrays, draws, screen, bounds, span, keys, wp.from_torch(windows)],
+        dim=(count * per_image, chunks),
+        inputs=[pool.arrays, draws, screen, span, keys],
         device=device,
     )
     silhouette_px = torch.zeros((count, silhouettes), device=pool.device)
     if silhouettes:
+        windows = torch.zeros((count * silhouettes, WINDOW_PX, WINDOW_PX), dtype=torch.uint8, device=pool.device)
         strides = torch.empty((count, per_image), dtype=torch.int32, device=pool.device)
+        wp.launch(
+            mark_silhouettes,
+            dim=(len(windows), chunks),
+            inputs=[pool.arrays, draws, screen, bounds, span, wp.from_torch(windows)],
+            device=device,
+        )
         wp.launch(
             window_strides, dim=strides.numel(), inputs=[bounds, wp.from_torch(strides.view(-1))], device=device
         )

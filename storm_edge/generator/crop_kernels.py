@@ -43,6 +43,15 @@ def bilinear(rgb: wp.array4d(dtype=wp.float32), image: int, u: float, v: float) 
     fv = v - v0
     column = int(u0)
     row = int(v0)
+    if column >= 0 and row >= 0 and column + 1 < rgb.shape[3] and row + 1 < rgb.shape[2]:
+        # Nearly always, and without a check for each of the four.
+        out = wp.vec3f()
+        for k in range(3):
+            plane = rgb[image, k]
+            upper_k = plane[row, column] * (1.0 - fu) + plane[row, column + 1] * fu
+            below_k = plane[row + 1, column] * (1.0 - fu) + plane[row + 1, column + 1] * fu
+            out[k] = upper_k * (1.0 - fv) + below_k * fv
+        return out
     upper = pixel_of(rgb, image, row, column) * (1.0 - fu) + pixel_of(rgb, image, row, column + 1) * fu
     below = pixel_of(rgb, image, row + 1, column) * (1.0 - fu) + pixel_of(rgb, image, row + 1, column + 1) * fu
     return upper * (1.0 - fv) + below * fv

@@ -108,62 +108,18 @@ def stride_of(box: wp.vec4i) -> int:
     return wp.max((side + wp.static(WINDOW_PX - 1)) // wp.static(WINDOW_PX), 1)
 
 
-@wp.struct
-class Box:
-    """Pixels of a picture, ends included."""
-
-    first_column: int
-    last_column: int
-    first_row: int
-    last_row: int
-
-
 @wp.func
-def box_of(a: wp.vec4f, b: wp.vec4f, c: wp.vec4f) -> Box:
-    """Pixels that a triangle may cover; bounds in 1/16 px as in `kernels.raster.cover_span`."""
-    au = int(a[0] * 16.0)
-    bu = int(b[0] * 16.0)
-    cu = int(c[0] * 16.0)
-    av = int(a[1] * 16.0)
-    bv = int(b[1] * 16.0)
-    cv = int(c[1] * 16.0)
-    box = Box()
-    box.first_column = (wp.min(wp.min(au, bu), cu) + 14) >> 4
-    box.last_column = (wp.max(wp.max(au, bu), cu) + 1) >> 4
-    box.first_row = (wp.min(wp.min(av, bv), cv) + 14) >> 4
-    box.last_row = (wp.max(wp.max(av, bv), cv) + 1) >> 4
-    return box
-
-
-@wp.func
-def claim_of(a: wp.vec4f, b: wp.vec4f, c: wp.vec4f, u: float, v: float, claim: wp.uint32) -> wp.uint64:
-    """Key of a triangle at a pixel, 0 where it does not cover it."""
+def claim_of(a: wp.vec4f, b: wp.vec4f, c: wp.vec4f, u: float, v: float, claim: wp.uint64) -> wp.uint64:
+    """Key of a triangle at a pixel, 0 where it does not cover it; without a branch, as `kernels.raster` has it."""
     wa = edge(b, c, u, v)
     wb = edge(c, a, u, v)
     wc = edge(a, b, u, v)
     total = wa + wb + wc
-    key = wp.uint64(0)
-    if (lowest(wa, wb, wc) >= 0.0 or highest(wa, wb, wc) <= 0.0) and total != 0.0:
-        inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
-        key = (wp.uint64(wp.cast(inverse_depth, wp.uint32)) << wp.uint64(32)) | wp.uint64(claim)
-    return key
-
-
-@wp.func
-def mark_window(
-    windows: wp.array3d(dtype=wp.uint8), window: int, bounds: wp.vec4i, a: wp.vec4f, b: wp.vec4f, c: wp.vec4f
-):
-    """Mark a triangle in the window of its object, at every ``stride_of(bounds)``-th pixel."""
-    stride = stride_of(bounds)
-    box = box_of(a, b, c)
-    last_row = wp.min((box.last_row - bounds[1]) // stride, wp.static(WINDOW_PX - 1))
-    last_column = wp.min((box.last_column - bounds[0]) // stride, wp.static(WINDOW_PX - 1))
-    for row in range(wp.max((box.first_row - bounds[1] + stride - 1) // stride, 0), last_row + 1):
-        for column in range(wp.max((box.first_column - bounds[0] + stride - 1) // stride, 0), last_column + 1):
-            u = float(bounds[0] + column * stride)
-            v = float(bounds[1] + row * stride)
-            if claim_of(a, b, c, u, v, wp.uint32(0)) != wp.uint64(0):
-                windows[window, row, column] = wp.uint8(1)
+    positive = wp.where(lowest(wa, wb, wc) >= 0.0, total, 0.0)
+    negative = wp.where(highest(wa, wb, wc) <= 0.0, total, 0.0)
+    inverse_depth = (wa * a[2] + wb * b[2] + wc * c[2]) / total
+    key = (wp.uint64(wp.cast(inverse_depth, wp.uint32)) << wp.uint64(32)) | claim
+    return wp.where(positive - negative > 0.0, key, wp.uint64(0))
 
 
 @wp.kernel
@@ -171,47 +127,94 @@ def cover_draws(
     pool: PoolArrays,
     draws: Draws,
     screen: wp.array2d(dtype=wp.vec4f),
-    bounds: wp.array(dtype=wp.vec4i),
     span: int,
     keys: wp.array3d(dtype=wp.uint64),
-    windows: wp.array3d(dtype=wp.uint8),
 ):
-    """Let triangles claim the pixels of their picture, and mark those of their silhouette's window.
+    """Let triangles claim the pixels of their picture; ``keys`` starts as 0.
 
-    ``keys`` and ``windows`` start as 0. One window per draw with a silhouette, in their order.
+    The loops are those of `kernels.raster.cover_span`, with the same reasons.
     """
     d, chunk = wp.tid()
     slot = draws.slot[d]
     if slot < 0:
         return
     image = d // draws.per_image
-    place = d - image * draws.per_image
     last_row = keys.shape[1] - 1
     last_column = keys.shape[2] - 1
-    around = bounds[d]
-    inside = around[0] >= 0 and around[1] >= 0 and -around[2] <= last_column and -around[3] <= last_row
-    # What lies in the picture and fits into its window is marked with the same walk over the pixels.
-    has_window = place < draws.with_silhouette
-    at_once = has_window and inside and stride_of(around) == 1
-    window = image * draws.with_silhouette + place
-    claim = LOW_32_BITS - (wp.uint32(place) << FACE_BITS)
-    for f in range(chunk * span, wp.min((chunk + 1) * span, pool.face_count[slot])):
-        face = pool.faces[slot, f]
+    claim = LOW_32_BITS - (wp.uint32(d - image * draws.per_image) << FACE_BITS)
+    faces = pool.faces[slot]
+    end = wp.min((chunk + 1) * span, pool.face_count[slot])
+    for f in range(chunk * span, end):
+        face = faces[f]
         a = screen[d, face[0]]
         b = screen[d, face[1]]
         c = screen[d, face[2]]
-        if a[2] * b[2] * c[2] > 0.0:
-            box = box_of(a, b, c)
-            own = claim - wp.uint32(f)
-            for row in range(wp.max(box.first_row, 0), wp.min(box.last_row, last_row) + 1):
-                for column in range(wp.max(box.first_column, 0), wp.min(box.last_column, last_column) + 1):
-                    key = claim_of(a, b, c, float(column), float(row), own)
-                    if key != wp.uint64(0):
-                        wp.atomic_max(keys, image, row, column, key)
-                        if at_once:
-                            windows[window, row - around[1], column - around[0]] = wp.uint8(1)
-            if has_window and not at_once:
-                mark_window(windows, window, around, a, b, c)
+        au = int(a[0] * 16.0)
+        bu = int(b[0] * 16.0)
+        cu = int(c[0] * 16.0)
+        av = int(a[1] * 16.0)
+        bv = int(b[1] * 16.0)
+        cv = int(c[1] * 16.0)
+        first_column = wp.max((wp.min(wp.min(au, bu), cu) + 14) >> 4, 0)
+        end_column = wp.min((wp.max(wp.max(au, bu), cu) + 1) >> 4, last_column)
+        row = wp.max((wp.min(wp.min(av, bv), cv) + 14) >> 4, 0)
+        end_row = wp.min((wp.max(wp.max(av, bv), cv) + 1) >> 4, last_row)
+        if first_column <= end_column and row <= end_row and a[2] * b[2] * c[2] > 0.0:
+            column = int(first_column)
+            own = wp.uint64(claim - wp.uint32(f))
+            while row <= end_row:
+                wp.atomic_max(keys, image, row, column, claim_of(a, b, c, float(column), float(row), own))
+                at_end = column == end_column
+                column = wp.where(at_end, first_column, column + 1)
+                row = wp.where(at_end, row + 1, row)
+
+
+@wp.kernel
+def mark_silhouettes(
+    pool: PoolArrays,
+    draws: Draws,
+    screen: wp.array2d(dtype=wp.vec4f),
+    bounds: wp.array(dtype=wp.vec4i),
+    span: int,
+    windows: wp.array3d(dtype=wp.uint8),
+):
+    """Draw objects' silhouettes into their windows, every ``stride_of(bounds)``-th pixel; ``windows`` starts as 0."""
+    w, chunk = wp.tid()
+    image = w // draws.with_silhouette
+    d = image * draws.per_image + w - image * draws.with_silhouette
+    slot = draws.slot[d]
+    if slot < 0:
+        return
+    box = bounds[d]
+    stride = stride_of(box)
+    last = wp.static(WINDOW_PX - 1)
+    # Window coordinates of the screen, so that the loops are those of a picture again.
+    scale = 1.0 / float(stride)
+    first_u = float(box[0])
+    first_v = float(box[1])
+    faces = pool.faces[slot]
+    end = wp.min((chunk + 1) * span, pool.face_count[slot])
+    for f in range(chunk * span, end):
+        face = faces[f]
+        a = screen[d, face[0]]
+        b = screen[d, face[1]]
+        c = screen[d, face[2]]
+        low_u = (lowest(a[0], b[0], c[0]) - first_u) * scale
+        low_v = (lowest(a[1], b[1], c[1]) - first_v) * scale
+        first_column = wp.max(int(wp.ceil(low_u)), 0)
+        end_column = wp.min(int((highest(a[0], b[0], c[0]) - first_u) * scale), last)
+        row = wp.max(int(wp.ceil(low_v)), 0)
+        end_row = wp.min(int((highest(a[1], b[1], c[1]) - first_v) * scale), last)
+        if first_column <= end_column and row <= end_row and a[2] * b[2] * c[2] > 0.0:
+            column = int(first_column)
+            while row <= end_row:
+                u = first_u + float(column * stride)
+                v = first_v + float(row * stride)
+                if claim_of(a, b, c, u, v, wp.uint64(1)) != wp.uint64(0):
+                    windows[w, row, column] = wp.uint8(1)
+                at_end = column == end_column
+                column = wp.where(at_end, first_column, column + 1)
+                row = wp.where(at_end, row + 1, row)
 
 
 @wp.func

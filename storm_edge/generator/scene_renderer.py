@@ -16,6 +16,7 @@ from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.motions import inverse
 from storm_edge.generator.room import RoomPlanes
 from storm_edge.generator.shading import Light, Pictures, Room, shade_scenes
+from storm_edge.kernels.device import thread_span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +92,13 @@ class SceneRenderer:
             visible_px=torch.zeros((count, n), dtype=torch.int32, device=device),
             silhouette_px=drawn.silhouette_px,
         )
+        span = thread_span(self._pool.warp_device, width)
         light, kept = self._light(scenes)
         room, kept_too = self._room(scenes)
         wp.launch(
             shade_scenes,
-            dim=(count, height),
-            inputs=[drawn.keys, drawn.screen, self._pool.arrays, drawn.draws, room, light, _pictures(out)],
+            dim=(count, height, -(-width // span)),
+            inputs=[drawn.keys, drawn.screen, self._pool.arrays, drawn.draws, room, light, _pictures(out, span)],
             device=self._pool.warp_device,
         )
         del kept, kept_too
@@ -147,8 +149,9 @@ class SceneRenderer:
         return room, [T_plane_cam]
 
 
-def _pictures(out: ScenePictures) -> Any:
+def _pictures(out: ScenePictures, span: int) -> Any:
     pictures: Any = Pictures()
+    pictures.span = span
     pictures.colour, pictures.depth_m = wp.from_torch(out.colour), wp.from_torch(out.depth_m)
     pictures.normal, pictures.instance = wp.from_torch(out.normal), wp.from_torch(out.instance)
     pictures.measurable, pictures.visible_px = wp.from_torch(out.measurable), wp.from_torch(out.visible_px)

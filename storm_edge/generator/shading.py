@@ -59,6 +59,7 @@ class Pictures:
     instance: wp.array3d(dtype=wp.int64)
     measurable: wp.array3d(dtype=wp.bool)
     visible_px: wp.array2d(dtype=wp.int32)
+    span: int
 
 
 @wp.struct
@@ -237,11 +238,11 @@ def shade_scenes(
     light: Light,
     pictures: Pictures,
 ):
-    """Everything of every pixel; one thread per row."""
-    image, row = wp.tid()
+    """Everything of every pixel; one thread per row and ``pictures.span`` columns."""
+    image, row, chunk = wp.tid()
     K = draws.K[image]
     y = (float(row) - K[1, 2]) / K[1, 1]
-    for column in range(keys.shape[2]):
+    for column in range(chunk * pictures.span, wp.min((chunk + 1) * pictures.span, keys.shape[2])):
         x = (float(column) - K[0, 2]) / K[0, 0]
         ray = wp.vec3f(x, y, 1.0)
         key = keys[image, row, column]
