@@ -3,7 +3,7 @@
 One pass over N rendered crops gives everything a hypothesis can be judged by without a network;
 `pipeline.refine.judge` turns the sums into scores. The classes of a pixel that the model covers, with ``dz =
 observed - rendered`` depth and
-a gate ``tau``:
+a gate ``tau``, which is never less than the depth noise there (`kernels.depth_noise`):
 
 =========  ==========================================  ==============================================
 class      condition                                   meaning
@@ -24,6 +24,7 @@ from typing import Any
 
 import warp as wp
 
+from storm_edge.kernels.depth_noise import noise_limit
 from storm_edge.kernels.device import WpArray
 from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.launch_cache import LaunchCache
@@ -42,9 +43,12 @@ class RenderedCrops:
     colour: wp.array4d(dtype=wp.float32)
     window: wp.array(dtype=wp.vec4f)
     tau_m: float
+    noise_per_m: float
 
 
-def rendered_crops(depth: WpArray, colour: WpArray, window: WpArray, *, tau_m: float) -> Any:
+def rendered_crops(
+    depth: WpArray, colour: WpArray, window: WpArray, *, tau_m: float, noise_per_m: float = 0.0
+) -> Any:
     """A `RenderedCrops`; kept by the caller, since making one takes longer than a launch.
 
     Args:
@@ -52,9 +56,11 @@ def rendered_crops(depth: WpArray, colour: WpArray, window: WpArray, *, tau_m: f
         colour: Rendered RGB in [0, 1], ``(N, S, S, 3)`` float32.
         window: Per crop ``(su, tu, sv, tv)``: source pixel ``u = su * j + tu``, ``v = sv * i + tv``, ``(N,)`` vec4f.
         tau_m: Depth gate [m].
+        noise_per_m: What depth noise allows, see `kernels.depth_noise` [1/m].
     """
     crops: Any = RenderedCrops()
-    crops.depth, crops.colour, crops.window, crops.tau_m = depth, colour, window, tau_m
+    crops.depth, crops.colour, crops.window = depth, colour, window
+    crops.tau_m, crops.noise_per_m = tau_m, noise_per_m
     return crops
 
 
@@ -70,7 +76,6 @@ def agreement_row(
 ):
     """Add row ``i`` of crop ``n`` to its sums; the other arguments as of `launch_agreement`."""
     width = crops.depth.shape[2]
-    tau = crops.tau_m
     w = crops.window[n]  # u_src = w[0] * j + w[1], v_src = w[2] * i + w[3]
     v = int(wp.rint(w[2] * float(i) + w[3]))
     if v < 0 or v >= image.depth.shape[0]:
@@ -93,6 +98,7 @@ def agreement_row(
             if u >= 0 and u < image.depth.shape[1]:
                 z_observed = image.depth[v, u]
                 dz = z_observed - z
+                tau = noise_limit(crops.tau_m, crops.noise_per_m, z)
                 near = z_observed > 0.0 and wp.abs(dz) < tau
                 inside = near
                 if mask_given != 0:

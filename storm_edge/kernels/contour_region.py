@@ -12,6 +12,7 @@ Called by `pipeline.refine.launches`.
 import numpy as np
 import warp as wp
 
+from storm_edge.kernels.depth_noise import noise_limit
 from storm_edge.kernels.descent_structs import ColourUpdate, ContourModel, PoseBuffers, SparseObject, StepNumbers
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
@@ -156,7 +157,8 @@ def region_row(
     if not is_inside(u, v, half, image.rgb.shape[1], image.rgb.shape[0]):
         return
     radius_px = int(0.01 * cam[0] * inv_z)
-    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), radius_px, X[2] - contour.occlusion_m):
+    nearest_m = X[2] - noise_limit(contour.occlusion_m, contour.noise_per_m, X[2])
+    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), radius_px, nearest_m):
         return
 
     rgb = image.rgb
@@ -237,7 +239,8 @@ def count_colours(p: int, image: RgbdImage, known: SparseObject, buffers: PoseBu
         y = int(wp.floor(Y[1] / Y[2] * cam[1] + cam[3] + 0.5))
         if x > 0 and y > 0 and x < width - 1 and y < height - 1:
             z = image.depth[y, x]
-            if not (z > 0.0 and wp.abs(z - Y[2]) > known.surface.agreement_m):
+            allowed_m = noise_limit(known.surface.agreement_m, known.surface.noise_per_m, Y[2])
+            if not (z > 0.0 and wp.abs(z - Y[2]) > allowed_m):
                 for a in range(-1, 2):
                     for b in range(-1, 2):
                         wp.atomic_add(update.counts, 0, colour_bin(image.rgb, y + a, x + b), 1.0)

@@ -26,6 +26,8 @@ class ContourModel:
     """`kernels.contour_region.ideal_variance` [segments^2]."""
     occlusion_m: float
     """A reading this far in front of a line hides it [m]."""
+    noise_per_m: float
+    """What depth noise allows beyond, see `kernels.depth_noise` [1/m]."""
 
 
 @wp.struct
@@ -48,6 +50,8 @@ class SurfaceModel:
     """Plane distance at which a point counts as wholly wrong [m]."""
     agreement_m: float
     """Points whose reading is farther than this from the model say nothing of colours [m]."""
+    noise_per_m: float
+    """What depth noise allows beyond each of these, see `kernels.depth_noise` [1/m]."""
 
 
 @wp.struct

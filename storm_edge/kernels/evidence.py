@@ -8,6 +8,7 @@ same.
 import warp as wp
 
 from storm_edge.kernels.contour_region import colour_bin, is_hidden, is_inside
+from storm_edge.kernels.depth_noise import noise_limit
 from storm_edge.kernels.descent_structs import ContourModel, PoseBuffers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
@@ -53,11 +54,12 @@ def surface_evidence(
     z = image.depth[y, x]
     if not z > 0.0:
         return
-    if z < X[2] - surface.occlusion_m:
+    if z < X[2] - noise_limit(surface.occlusion_m, surface.noise_per_m, X[2]):
         wp.atomic_add(sums, n, HIDDEN, 1.0)
         return
     # The reading on the point's own ray, and its distance from the tangent plane.
-    ratio = wp.abs(wp.dot(R * surface.normals[view, p], X)) * wp.abs(z / X[2] - 1.0) / surface.gate_m
+    gate_m = noise_limit(surface.gate_m, surface.noise_per_m, X[2])
+    ratio = wp.abs(wp.dot(R * surface.normals[view, p], X)) * wp.abs(z / X[2] - 1.0) / gate_m
     wp.atomic_add(sums, n, JUDGED, 1.0)
     wp.atomic_add(sums, n, PLANE_DISTANCE, wp.min(ratio, 1.0))
     if ratio >= 1.0:
@@ -105,7 +107,8 @@ def contour_evidence(
     v = X[1] / X[2] * cam[1] + cam[3]
     if not is_inside(u, v, float(LINE_PX + 1), rgb.shape[1], rgb.shape[0]):
         return
-    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), X[2] - contour.occlusion_m):
+    nearest_m = X[2] - noise_limit(contour.occlusion_m, contour.noise_per_m, X[2])
+    if is_hidden(image.depth, int(v + 0.5), int(u + 0.5), int(0.01 * pixels_per_m), nearest_m):
         return
     direction = R * contour.normals[view, p]
     normal = wp.normalize(wp.vec2(direction[0], direction[1]))

@@ -11,6 +11,7 @@ import warp as wp
 
 from storm_edge.kernels import evidence as ev
 from storm_edge.kernels.contour_region import is_inside
+from storm_edge.kernels.depth_noise import noise_limit
 from storm_edge.kernels.descent_structs import PoseBuffers, StepNumbers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
@@ -82,7 +83,7 @@ def photometric_row(
     if not is_inside(u, v, blur_px + 2.0, rgb.shape[1], rgb.shape[0]):
         return
     z = image.depth[int(v + 0.5), int(u + 0.5)]
-    if z > 0.0 and wp.abs(z - X[2]) > surface.agreement_m:
+    if z > 0.0 and wp.abs(z - X[2]) > noise_limit(surface.agreement_m, surface.noise_per_m, X[2]):
         return
     right = tone(rgb, axis, v, u + blur_px)
     left = tone(rgb, axis, v, u - blur_px)

@@ -7,6 +7,7 @@ images are read as they come: 0 and NaN are no reading. Called by `pipeline.refi
 
 import warp as wp
 
+from storm_edge.kernels.depth_noise import noise_limit
 from storm_edge.kernels.descent_structs import PoseBuffers, StepNumbers, SurfaceModel
 from storm_edge.kernels.gauss_newton import NEAR_M, rotation_of, translation_of
 from storm_edge.kernels.image_descriptor import RgbdImage
@@ -42,13 +43,14 @@ def point_to_plane_row(
         buffers: The poses; ``rows`` is written.
     """
     p = row * step.every
-    reach_m = step.reach_m
     zero = wp.vec3(0.0, 0.0, 0.0)
     write_row(buffers.rows, n, row, zero, zero, 0.0, 0.0)
     T = buffers.poses[n]
     R = rotation_of(T)
     arm = R * surface.points[buffers.views[n], p]
     X = arm + translation_of(T)
+    # Noise is along the ray: aside the window stays as narrow as it is for near things.
+    reach_m = noise_limit(step.reach_m, surface.noise_per_m, X[2])
     if not X[2] > reach_m + NEAR_M:
         return
     cam = buffers.camera[0]
@@ -66,7 +68,7 @@ def point_to_plane_row(
     if here > 0.0 and here < X[2] - reach_m:
         return
     stride = wp.max(int(step.stride_m * inv_z * cam[0]), 1)
-    steps = int(reach_m * inv_z * cam[0]) / stride
+    steps = int(step.reach_m * inv_z * cam[0]) / stride
     inv_fx = 1.0 / cam[0]
     inv_fy = 1.0 / cam[1]
     best = reach_m * reach_m

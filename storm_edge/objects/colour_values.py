@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.geometry.mesh import Mesh
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 GREY = np.float32(128.0 / 255.0)
 """Colour of what has none."""
+_SAME_COLOUR = 0.003  # less than a step of 8 bits
 
 
 def unit_range(values: NDArray[np.generic]) -> Float32:
@@ -24,6 +27,11 @@ def unit_range(values: NDArray[np.generic]) -> Float32:
         full = 1.0 if highest <= 1.0 else 255.0
     share = np.clip(np.nan_to_num(values.astype(np.float64) / full, nan=float(GREY)), 0.0, 1.0)
     return np.asarray(np.round(share * 255.0).astype(np.float32) / np.float32(255.0))
+
+
+def has_colours(mesh: Mesh) -> bool:
+    """Whether a model says what colour it has: by a texture, or by any colour but the grey of what has none."""
+    return mesh.texture is not None or bool(np.abs(mesh.colours - GREY).max(initial=0.0) > _SAME_COLOUR)
 
 
 def srgb_from_linear(linear: NDArray[np.floating]) -> Float32:

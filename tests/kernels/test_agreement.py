@@ -17,7 +17,7 @@ IDENTITY_WINDOW = np.array([[1, 0, 1, 0]], dtype=np.float32)
 RELATIVE = 2e-5
 
 
-def run(depth, colour, window, observed_depth, rgb, mask):
+def run(depth, colour, window, observed_depth, rgb, mask, noise_per_m=0.0):
     sums = wp.zeros((len(depth), ag.SUM_COUNT), dtype=wp.float32, device="cpu")
     blank = np.zeros(observed_depth.shape, np.uint8)
     crops = ag.rendered_crops(
@@ -25,6 +25,7 @@ def run(depth, colour, window, observed_depth, rgb, mask):
         wp.array(colour, dtype=wp.float32, device="cpu"),
         wp.array(window, dtype=wp.vec4f, device="cpu"),
         tau_m=TAU,
+        noise_per_m=noise_per_m,
     )
     ag.launch_agreement(
         crops,
@@ -73,8 +74,9 @@ def test_every_class_without_a_mask() -> None:
     assert [sums[c] for c in (ag.GOOD, ag.CONFLICT, ag.SPILL, ag.OCCLUDED, ag.UNKNOWN)] == [1, 0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("noise_per_m", [0.0, 0.012])
 @pytest.mark.parametrize("with_mask", [True, False])
-def test_kernel_equals_reference(with_mask: bool, rng: np.random.Generator) -> None:
+def test_kernel_equals_reference(with_mask: bool, noise_per_m: float, rng: np.random.Generator) -> None:
     N, S, H, W = 5, 40, 60, 70
     depth = rng.uniform(0.99, 1.01, (N, S, S)).astype(np.float32) * (rng.random((N, S, S)) < 0.7)
     colour = rng.random((N, S, S, 3), dtype=np.float32)
@@ -86,6 +88,7 @@ def test_kernel_equals_reference(with_mask: bool, rng: np.random.Generator) -> N
     rgb = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
     mask = (rng.random((H, W)) < 0.5).astype(np.uint8) if with_mask else None
     depth, observed = depth.astype(np.float32), observed.astype(np.float32)
-    expected = agreement_sums(depth, colour, window, observed, rgb, mask, tau_m=TAU)
+    expected = agreement_sums(depth, colour, window, observed, rgb, mask, tau_m=TAU, noise_per_m=noise_per_m)
     assert expected[:, ag.GOOD].min() > 20
-    np.testing.assert_allclose(run(depth, colour, window, observed, rgb, mask), expected, rtol=RELATIVE, atol=1e-3)
+    got = run(depth, colour, window, observed, rgb, mask, noise_per_m)
+    np.testing.assert_allclose(got, expected, rtol=RELATIVE, atol=1e-3)

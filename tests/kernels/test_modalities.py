@@ -37,12 +37,13 @@ VARIANCE = contour_region.ideal_variance()
 PLANE = {"reach_m": 0.02, "stride_m": 0.007, "deviation": 0.02, "occlusion_m": 0.02}
 LINES = {"scale_px": 2, "deviation_px": 3.5, "variance_floor": VARIANCE, "occlusion_m": 0.03}
 COLOURS = {"blur_px": 2.0, "deviation": 0.2, "agreement_m": 0.015}
+NOISE = [0.0, 0.2]  # allowed depth noise [1/m]; at the object the second is wider than any of the limits above
 
 
 class Setting:
     """One pose, one picture and the object's views on a device; each method launches one kernel."""
 
-    def __init__(self, T, shot, device="cpu"):
+    def __init__(self, T, shot, device="cpu", noise_per_m=0.0):
         self.device = require_device(device)
         self.model = views()
         self.k = step_reference.closest_view(T, self.model.directions)
@@ -64,6 +65,7 @@ class Setting:
         surface.tones, surface.axis, self.tones_here = up(tones, wp.float32), wp.vec3(*self.axis), tones[self.k]
         surface.gate_m, surface.occlusion_m = 0.01, LINES["occlusion_m"]
         surface.agreement_m = COLOURS["agreement_m"]
+        surface.noise_per_m = contour.noise_per_m = noise_per_m
 
     def upload(self, array, dtype):
         scalar = {wp.uint8: np.uint8, wp.int32: np.int32}.get(dtype, np.float32)
@@ -177,14 +179,15 @@ def T(rng):
     return moved(T_TRUE, 4.0, 0.004, rng)
 
 
-def reference_rows(kind, setting, shot, T, odds):
+def reference_rows(kind, setting, shot, T, odds, noise_per_m=0.0):
     image = PosedImage(shot.rgb, shot.depth, K_CAMERA, T)
     if kind == "depth":
         view = setting.view("surface_points"), setting.view("surface_normals")
-        return plane_reference.point_to_plane_rows(image, *view, **PLANE)
+        return plane_reference.point_to_plane_rows(image, *view, **PLANE, noise_per_m=noise_per_m)
     if kind == "region":
-        return region_reference.region_rows(image, setting.contour_points, odds, **LINES)
-    return photometric_reference.photometric_rows(image, setting.surface_points, gain=0.9, bias=0.05, **COLOURS)
+        return region_reference.region_rows(image, setting.contour_points, odds, **LINES, noise_per_m=noise_per_m)
+    numbers = {"gain": 0.9, "bias": 0.05, "noise_per_m": noise_per_m, **COLOURS}
+    return photometric_reference.photometric_rows(image, setting.surface_points, **numbers)
 
 
 def kernel_rows(kind, setting, odds):
@@ -193,10 +196,12 @@ def kernel_rows(kind, setting, odds):
     return setting.region_rows(odds) if kind == "region" else setting.photometric_rows(0.9, 0.05)
 
 
+@pytest.mark.parametrize("noise_per_m", NOISE)
 @pytest.mark.parametrize("kind", ["depth", "region", "photometric"])
-def test_rows_match_the_reference(kind, shot, odds, T):
-    setting = Setting(T, shot)
-    assert_rows_match(kernel_rows(kind, setting, odds), reference_rows(kind, setting, shot, T, odds), least=60)
+def test_rows_match_the_reference(kind, noise_per_m, shot, odds, T):
+    setting = Setting(T, shot, noise_per_m=noise_per_m)
+    expected = reference_rows(kind, setting, shot, T, odds, noise_per_m)
+    assert_rows_match(kernel_rows(kind, setting, odds), expected, least=60)
 
 
 @pytest.mark.gpu
@@ -283,8 +288,9 @@ def test_an_edge_without_contrast_says_nothing():
     assert variance == pytest.approx(143.0 / 12.0)
 
 
-def test_colour_counts_match_the_reference(shot, T):
-    setting = Setting(T, shot)
+@pytest.mark.parametrize("noise_per_m", NOISE)
+def test_colour_counts_match_the_reference(noise_per_m, shot, T):
+    setting = Setting(T, shot, noise_per_m=noise_per_m)
     expected = region_reference.count_colours(
         PosedImage(shot.rgb, shot.depth, K_CAMERA, T),
         setting.contour_points,
@@ -292,6 +298,7 @@ def test_colour_counts_match_the_reference(shot, T):
         gap_px=1.0,
         length_px=20.0,
         agreement_m=0.015,
+        noise_per_m=noise_per_m,
     )
     counts = setting.counts().numpy()
     np.testing.assert_allclose(counts[:, -1], expected.sum(axis=1), atol=9 * STRAY_ROWS)
@@ -324,11 +331,13 @@ def test_histograms_blend_and_forget():
     assert odds[11] == 0.0  # never seen
 
 
-def test_evidence_matches_the_reference(shot, odds, T):
-    setting = Setting(T, shot)
+@pytest.mark.parametrize("noise_per_m", NOISE)
+def test_evidence_matches_the_reference(noise_per_m, shot, odds, T):
+    setting = Setting(T, shot, noise_per_m=noise_per_m)
     image = PosedImage(shot.rgb, shot.depth, K_CAMERA, T)
-    expected = evidence_reference.surface_evidence(image, setting.surface_points, gate_m=0.01, occlusion_m=0.03)
-    expected += evidence_reference.contour_evidence(image, setting.contour_points, odds, occlusion_m=0.03)
+    limits = {"occlusion_m": 0.03, "noise_per_m": noise_per_m}
+    expected = evidence_reference.surface_evidence(image, setting.surface_points, gate_m=0.01, **limits)
+    expected += evidence_reference.contour_evidence(image, setting.contour_points, odds, **limits)
     assert expected[ev.JUDGED] > 150
     assert expected[ev.LINES] > 150
     np.testing.assert_allclose(setting.evidence(odds), expected, rtol=SUM_TOLERANCE, atol=2e-3)

@@ -16,8 +16,8 @@ from storm_edge.kernels.shading import surface_at
 # fuse_fp as in `raster`, or pixels fall between triangles.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
-SCORE, VISIBLE, COLOUR, HIDDEN = range(4)
-SCORE_COUNT = 4
+SCORE, VISIBLE, COLOUR, HIDDEN, COLOUR_ANGLE = range(5)
+SCORE_COUNT = 5
 """Columns of the scores, see `pipeline.refine.judge.PoseScores`."""
 
 COLOUR_CONTRAST_FLOOR = 0.02**2
@@ -72,17 +72,28 @@ def score_sums(
     variance_m = wp.float64(0.0)
     variance_o = wp.float64(0.0)
     covariance = wp.float64(0.0)
+    model_square = wp.float64(0.0)
+    observed_square = wp.float64(0.0)
+    product = wp.float64(0.0)
     for c in range(3):
         mean_m = wp.float64(sums[n, ag.MODEL_SUM + c]) / count
         mean_o = wp.float64(sums[n, ag.OBSERVED_SUM + c]) / count
         variance_m += wp.max(wp.float64(sums[n, ag.MODEL_SQUARE + c]) / count - mean_m * mean_m, zero)
         variance_o += wp.max(wp.float64(sums[n, ag.OBSERVED_SQUARE + c]) / count - mean_o * mean_o, zero)
         covariance += wp.float64(sums[n, ag.PRODUCT + c]) / count - mean_m * mean_o
+        model_square += wp.float64(sums[n, ag.MODEL_SQUARE + c])
+        observed_square += wp.float64(sums[n, ag.OBSERVED_SQUARE + c])
+        product += wp.float64(sums[n, ag.PRODUCT + c])
     colour = covariance / (wp.sqrt(variance_m * variance_o) + wp.float64(wp.static(COLOUR_CONTRAST_FLOOR)))
     scores[n, SCORE] = visible + colour_weight * colour
     scores[n, VISIBLE] = visible
     scores[n, COLOUR] = colour
     scores[n, HIDDEN] = occluded / wp.max(covered + spill + occluded, one)
+    lengths = model_square * observed_square
+    angle = zero
+    if lengths > zero:
+        angle = wp.sqrt(wp.max(one - product * product / lengths, zero))
+    scores[n, COLOUR_ANGLE] = angle
 
 
 @wp.kernel

@@ -19,6 +19,7 @@ from storm_edge.kernels.agreement import (
     SUM_COUNT,
     UNKNOWN,
 )
+from storm_edge.kernels.depth_noise import depth_limits
 
 
 def agreement_sums(
@@ -30,6 +31,7 @@ def agreement_sums(
     mask: NDArray[np.uint8] | None,
     *,
     tau_m: float,
+    noise_per_m: float = 0.0,
 ) -> NDArray[np.float64]:
     """The sums ``(N, SUM_COUNT)``; arguments as of `rendered_crops` and `launch_agreement`, no mask is None."""
     N, S = depth.shape[:2]
@@ -44,14 +46,15 @@ def agreement_sums(
         z_observed = observed_depth[vv, uu]
         dz = z_observed - z
         reading = z_observed > 0
-        near = reading & (np.abs(dz) < tau_m)
+        tau = depth_limits(tau_m, noise_per_m, z)
+        near = reading & (np.abs(dz) < tau)
         inside = near if mask is None else mask[vv, uu] != 0
         good = reading & inside & near
         sums[n, GOOD] = good.sum()
-        sums[n, GOOD_WEIGHT] = (1.0 - (dz[good] / tau_m) ** 2).sum()
+        sums[n, GOOD_WEIGHT] = (1.0 - (dz[good] / tau[good]) ** 2).sum()
         sums[n, CONFLICT] = (reading & inside & ~near).sum()
-        sums[n, SPILL] = (reading & ~inside & (dz > -tau_m)).sum()
-        sums[n, OCCLUDED] = (reading & ~inside & (dz <= -tau_m)).sum()
+        sums[n, SPILL] = (reading & ~inside & (dz > -tau)).sum()
+        sums[n, OCCLUDED] = (reading & ~inside & (dz <= -tau)).sum()
         sums[n, UNKNOWN] = (~reading & (inside if mask is not None else True)).sum()
         m = colour[n][seen][good].astype(np.float64)
         o = observed_rgb[vv, uu][good] / 255.0

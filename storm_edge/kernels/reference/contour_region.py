@@ -15,6 +15,7 @@ from storm_edge.kernels.contour_region import (
     colour_bins,
     smoothed_step,
 )
+from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.reference.posed_image import ContourPoints, PosedImage
 
 Float64 = NDArray[np.float64]
@@ -50,6 +51,7 @@ def region_rows(
     deviation_px: float,
     variance_floor: float,
     occlusion_m: float,
+    noise_per_m: float = 0.0,
 ) -> Float64:
     """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the lines of its view."""
     rgb, depth, K, T = image
@@ -67,7 +69,8 @@ def region_rows(
             continue
         if min(u, v, rgb.shape[1] - 1 - u, rgb.shape[0] - 1 - v) < half + 1.0:
             continue
-        if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * K[0, 0] / X[2]), X[2] - occlusion_m):
+        nearest_m = X[2] - float(depth_limits(occlusion_m, noise_per_m, X[2]))
+        if is_hidden(depth, int(v + 0.5), int(u + 0.5), int(0.01 * K[0, 0] / X[2]), nearest_m):
             continue
         offsets = np.arange(SEGMENT_COUNT * scale_px) + 0.5 - half
         x = (u + offsets * normal[0] + 0.5).astype(int)
@@ -89,6 +92,7 @@ def count_colours(
     gap_px: float,
     length_px: float,
     agreement_m: float,
+    noise_per_m: float = 0.0,
 ) -> Float64:
     """Foreground and background counts ``(2, BIN_COUNT)`` at one pose."""
     rgb, depth, K, T = image
@@ -100,7 +104,7 @@ def count_colours(
         x, y = np.floor(project(K, Y) + 0.5).astype(int)
         if not (0 < x < width - 1 and 0 < y < height - 1):
             continue
-        if depth[y, x] > 0.0 and abs(depth[y, x] - Y[2]) > agreement_m:
+        if depth[y, x] > 0.0 and abs(depth[y, x] - Y[2]) > depth_limits(agreement_m, noise_per_m, Y[2]):
             continue
         np.add.at(counts[0], bins[y - 1 : y + 2, x - 1 : x + 2].ravel(), 1.0)
     for p, X in enumerate(transform(T, points)):

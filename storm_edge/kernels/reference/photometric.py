@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import project
 from storm_edge.geometry.se3 import transform
+from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.reference.posed_image import PosedImage, SurfacePoints
 
 Float64 = NDArray[np.float64]
@@ -29,6 +30,7 @@ def photometric_rows(
     blur_px: float,
     deviation: float,
     agreement_m: float,
+    noise_per_m: float = 0.0,
 ) -> Float64:
     """Rows ``(P, 8)`` of one pose ``(4, 4)`` and the surface points of its view."""
     rgb, depth, K, T = image
@@ -41,7 +43,7 @@ def photometric_rows(
         if min(u, v, rgb.shape[1] - 1 - u, rgb.shape[0] - 1 - v) < blur_px + 2.0:
             continue
         z = depth[int(v + 0.5), int(u + 0.5)]
-        if z > 0.0 and abs(z - X[2]) > agreement_m:
+        if z > 0.0 and abs(z - X[2]) > depth_limits(agreement_m, noise_per_m, X[2]):
             continue
         right, left = tone(rgb, axis, v, u + blur_px), tone(rgb, axis, v, u - blur_px)
         below, above = tone(rgb, axis, v + blur_px, u), tone(rgb, axis, v - blur_px, u)

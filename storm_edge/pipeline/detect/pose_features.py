@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
+from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs.colour_fit import colour_fit
@@ -89,7 +90,9 @@ class VisibleModel:
     """Colours of the image there ``(P, 3)``."""
 
     @staticmethod
-    def at(mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float) -> VisibleModel:
+    def at(
+        mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, gate_m: float, noise_per_m: float = 0.0
+    ) -> VisibleModel:
         """Render the model and compare.
 
         Args:
@@ -97,11 +100,13 @@ class VisibleModel:
             T_cam_centre: Its pose [m] ``(4, 4)``.
             frame: The image.
             gate_m: Readings that differ from the model by more than this are something else.
+            noise_per_m: What depth noise allows, see `kernels.depth_noise` [1/m].
         """
         picture = render(mesh, T_cam_centre, frame.K, frame.size_px)
         z, model = frame.depth_m, picture.depth[0]
-        mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - np.float32(gate_m)))
-        agrees = mask & ((z == 0.0) | (np.abs(z - model) < gate_m))
+        limit_m = depth_limits(gate_m, noise_per_m, model)
+        mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - limit_m))
+        agrees = mask & ((z == 0.0) | (np.abs(z - model) < limit_m))
         return VisibleModel(
             mask=mask, rendered=picture.colour[0][agrees], observed=frame.rgb[agrees].astype(np.float32) / 255.0
         )
@@ -125,6 +130,7 @@ class PoseFeatureExtractor:
         geometry: GeometricConfig | None = None,
     ) -> None:
         self._colours, self._gain_floor = embedding.colours, config.gain_floor
+        self._noise_per_m = config.judge.depth_noise_per_m
         self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
         self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
@@ -132,7 +138,7 @@ class PoseFeatureExtractor:
 
     def visible_model(self, frame: Frame, T_cam_centre: Float64) -> VisibleModel:
         """The model at a pose; see `VisibleModel.at`."""
-        return VisibleModel.at(self._mesh, T_cam_centre, frame, self._judge.tau_m)
+        return VisibleModel.at(self._mesh, T_cam_centre, frame, self._judge.tau_m, self._noise_per_m)
 
     def alignment_residual(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
         """`CandidateFeatures.alignment_residual` of a pose, for choosing among several."""

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 from storm_edge.config import Config, tuned
 
+DEPTH_NOISE_PER_M = 0.005
+"""What is allowed for noise of the depth beside any limit in metres, times the square of the depth [1/m]: 2.5
+standard deviations of a stereo camera with 2 mm at 1 m. Within 1.2 m the limits themselves are larger."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeometricStep(Config):
@@ -111,6 +115,9 @@ class GeometricConfig(Config):
     """A reading this far in front of a point hides it."""
     gate_m: float = tuned(0.010, unit="m", low=0.0001, high=1.0)
     """Plane distance that counts as wholly wrong in the residual."""
+    depth_noise_per_m: float = tuned(DEPTH_NOISE_PER_M, unit="1/m", low=0.0, high=0.1, record="far")
+    """No depth limit of it (reaches, ``occlusion_m``, ``gate_m``, ``agreement_m``) is less than this times the square
+    of the depth: what noise makes there."""
     min_tone_deviation: float = tuned(0.02, unit="1", low=0.0, high=1.0)
     """Standard deviation of an object's tones up to which it is plain and its texture term is left out."""
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
@@ -133,6 +140,8 @@ class JudgeConfig(Config):
     depth_gate: float = tuned(0.06, unit="diameters", low=0.0, high=1.0)
     """Depth differences up to this count as the same surface."""
     min_depth_gate_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
-    """But never less than a depth camera's own error."""
+    """But never less than a depth camera's own error, ..."""
+    depth_noise_per_m: float = tuned(DEPTH_NOISE_PER_M, unit="1/m", low=0.0, high=0.1, record="far")
+    """... which is this times the square of the depth where that is more."""
     colour_weight: float = tuned(0.15, unit="1", low=0.0, high=10.0)
     """Weight of the colour correlation beside the visible agreement."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import crop_window
 from storm_edge.kernels import fused as fused_kernels
+from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.device import HostSide, WpArray
 from storm_edge.kernels.fused import judge as judging
 from storm_edge.kernels.launch_cache import LaunchCache
@@ -40,6 +41,9 @@ class PoseScores:
     """Correlation of rendered and observed RGB on the agreeing pixels, -1..1, 0 without contrast, ``(N,)``."""
     occluded: Float64
     """Share of the model that something in front hides, 0..1, ``(N,)``."""
+    colour_angle: Float64
+    """Sine of the angle between rendered and observed RGB of the agreeing pixels, each as one long vector, ``(N,)``:
+    0 where they differ in brightness alone or nothing agrees, to 1."""
 
 
 def judge_sums(
@@ -68,17 +72,23 @@ def judge_sums(
     covariance = (moments[:, 4] - means[:, 0] * means[:, 1]).sum(axis=1)
     colour = covariance / (np.sqrt(variances[:, 0] * variances[:, 1]) + judging.COLOUR_CONTRAST_FLOOR)
 
+    squares = (s[:, start : start + 3].sum(axis=1) for start in (ag.MODEL_SQUARE, ag.OBSERVED_SQUARE, ag.PRODUCT))
+    model_square, observed_square, product = squares
+    lengths = model_square * observed_square
+    likeness = np.where(lengths > 0.0, product * product / np.where(lengths > 0.0, lengths, 1.0), 1.0)
+
     model = covered + s[:, ag.SPILL] + s[:, ag.OCCLUDED]
     return PoseScores(
         score=visible + colour_weight * colour,
         visible=visible,
         colour=colour,
         occluded=s[:, ag.OCCLUDED] / np.maximum(model, 1.0),
+        colour_angle=np.sqrt(np.maximum(1.0 - likeness, 0.0)),
     )
 
 
 def _joined(parts: Sequence[PoseScores]) -> PoseScores:
-    names = ("score", "visible", "colour", "occluded")
+    names = ("score", "visible", "colour", "occluded", "colour_angle")
     return PoseScores(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
@@ -91,15 +101,23 @@ class PoseJudge:
         batch: Most poses per call of the renderer.
         config: How to judge.
         fused: Whether `judge` is one launch per batch (`kernels.fused.judge`); by the device where None.
+        has_colours: Whether the model says what colour it has.
 
     Attributes:
         sums_buffer: Sums of `kernels.agreement` as last made, ``(batch, SUM_COUNT)`` float32.
     """
 
     def __init__(
-        self, mesh: MeshBuffers, *, diameter_m: float, batch: int, config: JudgeConfig, fused: bool | None = None
+        self,
+        mesh: MeshBuffers,
+        *,
+        diameter_m: float,
+        batch: int,
+        config: JudgeConfig,
+        fused: bool | None = None,
+        has_colours: bool = True,
     ) -> None:
-        self._config = config
+        self._config, self._has_colours = config, has_colours
         reach_m = 0.5 * diameter_m * config.crop_ratio
         self._window_rule = crop_window.window_rule(reach_m=reach_m, size_px=config.size_px)
         self._launch_cache = LaunchCache(mesh.device)
@@ -115,7 +133,13 @@ class PoseJudge:
         self._scores: WpArray = wp.zeros((batch, judging.SCORE_COUNT), dtype=wp.float64, device=mesh.device)
         self._scores_host = HostSide(self._scores)
         self.tau_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
-        self._crops = ag.rendered_crops(self._renderer.depth, self._renderer.colour, self._window, tau_m=self.tau_m)
+        self._crops = ag.rendered_crops(
+            self._renderer.depth,
+            self._renderer.colour,
+            self._window,
+            tau_m=self.tau_m,
+            noise_per_m=config.depth_noise_per_m,
+        )
         self._fused = fused_kernels.is_preferred(mesh.device) if fused is None else fused
         self._model, self._buffers = self._fused_mesh(), self._fused_buffers()
 
@@ -171,8 +195,8 @@ class PoseJudge:
                 + [self._model, self._buffers],
                 changing=(2, 4),  # fixed: the mask and its size among them
             )
-            score, visible, colour, occluded = self._scores_host.read(count).T.copy()
-            return PoseScores(score=score, visible=visible, colour=colour, occluded=occluded)
+            score, visible, colour, occluded, angle = self._scores_host.read(count).T.copy()
+            return PoseScores(score=score, visible=visible, colour=colour, occluded=occluded, colour_angle=angle)
         self._place(frame, self._T, count)
         self._sum(frame, self._T, count, mask)
         mask_px = None
@@ -180,6 +204,16 @@ class PoseJudge:
             scale = self._window_host.read(count)[:, ::2].astype(np.float64)
             mask_px = mask_area_px / (scale[:, 0] * scale[:, 1])
         return judge_sums(self._sums_host.read(count), mask_px, colour_weight=self._config.colour_weight)
+
+    def noise_share(self, z_m: float) -> float:
+        """How much of the depth gate at a depth [m] is there for noise: 0 for near things, towards 1 far away.
+
+        What depth cannot say there, colours must; so it is 0 for a model without colours.
+        """
+        if not self._has_colours:
+            return 0.0
+        limit_m = float(depth_limits(self.tau_m, self._config.depth_noise_per_m, z_m))
+        return 1.0 - self.tau_m / limit_m if limit_m > self.tau_m else 0.0
 
     def enqueue(self, frame: FrameBuffers, T_cam_centre: WpArray, count: int) -> None:
         """Put the sums of the first ``count`` poses, mat44f on the device, into ``sums_buffer``. Enqueues only.

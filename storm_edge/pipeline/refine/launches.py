@@ -294,11 +294,13 @@ def sparse_object(viewpoints: ViewpointBuffers, appearance: AppearanceModel, con
     contour.points, contour.normals = viewpoints.contour_points, viewpoints.contour_normals
     contour.distances, contour.log_odds = viewpoints.contour_distances, appearance.log_odds_buffer
     contour.variance_floor, contour.occlusion_m = contour_region.ideal_variance(), config.occlusion_m
+    contour.noise_per_m = config.depth_noise_per_m
     surface: Any = SurfaceModel()
     surface.points, surface.normals = viewpoints.surface_points, viewpoints.surface_normals
     surface.tones, surface.axis = viewpoints.tones, wp.vec3(*viewpoints.tone_axis)
     surface.exposure, surface.occlusion_m = appearance.exposure, config.occlusion_m
     surface.gate_m, surface.agreement_m = config.gate_m, config.appearance.agreement_m
+    surface.noise_per_m = config.depth_noise_per_m
     known: Any = SparseObject()
     known.directions, known.contour, known.surface = viewpoints.directions, contour, surface
     return known

@@ -44,7 +44,7 @@ from storm_edge.pipeline.track.batched_launches import (
     result_staging,
 )
 from storm_edge.pipeline.track.batched_object import BatchedObject
-from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.confidence import colour_doubt, pose_confidence
 from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
 from storm_edge.pipeline.track.contract import TrackStep
 
@@ -175,7 +175,8 @@ class BatchedTracker:
             judged = judge.judge(self.frame, T[None], mask=None)
         item.begin(T, residual)
         self._stepped = None
-        return self._track_step(T, residual, judged, network_used=False)
+        doubt = self._colour_doubt(item, T, judged)
+        return self._track_step(T, residual, judged, doubt, network_used=False)
 
     def pause(self, index: int = 0) -> None:
         """Skip an object from now on, until it is started again."""
@@ -278,7 +279,8 @@ class BatchedTracker:
             item.geometry.baseline.update(residual)
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
-        return self._track_step(pose, residual, judged, network_used=used, is_non_finite=not usable.all())
+        doubt = self._colour_doubt(item, pose, judged)
+        return self._track_step(pose, residual, judged, doubt, network_used=used, is_non_finite=not usable.all())
 
     def _settled(self, item: BatchedObject, step: TrackStep) -> TrackStep:
         """The step, or what the stepwise tracker makes of a doubtful one; from there the next frame goes on."""
@@ -296,10 +298,22 @@ class BatchedTracker:
         item.move(step.T_cam_centre)
         return step
 
+    def _colour_doubt(self, item: BatchedObject, pose: Float64, judged: PoseScores) -> Float64:
+        noise_share = item.launches.judge.noise_share(pose[2, 3])
+        return colour_doubt(judged.colour_angle, noise_share, config=self._config.confidence)
+
     def _track_step(
-        self, pose: Float64, residual: float, judged: PoseScores, *, network_used: bool, is_non_finite: bool = False
+        self,
+        pose: Float64,
+        residual: float,
+        judged: PoseScores,
+        doubt: Float64,
+        *,
+        network_used: bool,
+        is_non_finite: bool = False,
     ) -> TrackStep:
-        confidence = pose_confidence(judged.visible, residual, judged.occluded, config=self._config.confidence)
+        config = self._config.confidence
+        confidence = pose_confidence(judged.visible, residual, judged.occluded, config=config, colour_doubt=doubt)
         return TrackStep(
             T_cam_centre=pose,
             confidence=float(confidence[0]),

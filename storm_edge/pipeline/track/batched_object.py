@@ -20,10 +20,10 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.motion import MOTION_START_COUNT, TURN_COUNT
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched_launches import ObjectLaunches
+from storm_edge.pipeline.track.confidence import track_judge
 from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
 from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
@@ -69,7 +69,7 @@ class BatchedObject:
         self.appearance.colours_known = self.appearance.exposure_known = True
         self.launches = ObjectLaunches(
             self.geometry.descents,
-            PoseJudge(self.mesh, diameter_m=item.diameter_m, batch=hypothesis_count, config=config.judge),
+            track_judge(item, config.judge, batch=hypothesis_count),
             hypothesis_count=hypothesis_count,
             polish=config.geometry.narrow,
         )

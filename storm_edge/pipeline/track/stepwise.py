@@ -21,10 +21,9 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
-from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.motion import motion_starts
 from storm_edge.pipeline.refine.networks import PoseRefiner
-from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.confidence import colour_doubt, pose_confidence, track_judge
 from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.pipeline.track.contract import TrackStep
 
@@ -53,7 +52,7 @@ class StepwiseTracker:
         self._network = network
         self._config = config = config or StepwiseTrackConfig()
         self._geometry = geometry or GeometricRefiner(item.viewpoints, config=config.geometry)
-        self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=config.judge)
+        self._judge = track_judge(item, config.judge, batch=1)
         self._last: Float64 | None = None
         self._before: Float64 | None = None
 
@@ -111,12 +110,14 @@ class StepwiseTracker:
     def _step(
         self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool, is_non_finite: bool = False
     ) -> TrackStep:
-        judged = self._judge.judge(frame, pose[None], mask=None)
+        judged, config = self._judge.judge(frame, pose[None], mask=None), self._config.confidence
+        doubt = colour_doubt(judged.colour_angle[0], self._judge.noise_share(pose[2, 3]), config=config)
+        confidence = pose_confidence(
+            judged.visible[0], residual, judged.occluded[0], config=config, colour_doubt=doubt
+        )
         return TrackStep(
             T_cam_centre=pose,
-            confidence=float(
-                pose_confidence(judged.visible[0], residual, judged.occluded[0], config=self._config.confidence)
-            ),
+            confidence=float(confidence),
             residual=residual,
             network_used=network_used,
             is_non_finite=is_non_finite,

@@ -63,6 +63,36 @@ def test_nothing_seen_is_zero_not_nan() -> None:
     assert judged.score[0] == judged.visible[0] == judged.colour[0] == 0.0
 
 
+def test_colours_differ_by_an_angle_whatever_the_light() -> None:
+    red, dim_red, green = np.array([0.8, 0.1, 0.1]), np.array([0.4, 0.05, 0.05]), np.array([0.1, 0.8, 0.1])
+
+    def angle(model: np.ndarray, observed: np.ndarray) -> float:
+        row = sums(GOOD=10, GOOD_WEIGHT=10)
+        for name, moment in (
+            ("MODEL_SUM", model),
+            ("OBSERVED_SUM", observed),
+            ("MODEL_SQUARE", model * model),
+            ("OBSERVED_SQUARE", observed * observed),
+            ("PRODUCT", model * observed),
+        ):
+            row[0, getattr(ag, name) : getattr(ag, name) + 3] = 10 * moment
+        return float(judge_sums(row, None, colour_weight=0.0).colour_angle[0])
+
+    assert angle(red, dim_red) == pytest.approx(0.0, abs=1e-6)
+    assert angle(red, green) == pytest.approx(np.sqrt(1.0 - (0.17 / 0.66) ** 2))
+    assert angle(red, 0.0 * red) == 0.0  # black says nothing
+
+
+def test_only_far_away_is_the_gate_there_for_noise(staged: Staged) -> None:
+    config = JudgeConfig(size_px=48)
+    mesh, size = staged.item.mesh_lod, {"diameter_m": 0.15, "batch": 1}
+    judge = PoseJudge(mesh, **size, config=config)
+    assert [judge.noise_share(z) for z in (0.3, 1.0, 1.3)] == [0.0] * 3
+    assert judge.noise_share(3.0) == pytest.approx(1.0 - 0.009 / 0.045)
+    assert judge.noise_share(np.nan) == 0.0
+    assert PoseJudge(mesh, **size, config=config, has_colours=False).noise_share(3.0) == 0.0
+
+
 @pytest.mark.parametrize("with_mask", [True, False])
 def test_the_true_pose_wins(staged: Staged, with_mask: bool, rng: np.random.Generator) -> None:
     T = staged.T_cam_centre
@@ -135,4 +165,4 @@ def test_a_pose_that_is_no_number_scores_nothing(staged: Staged, with_mask: bool
         mask=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device="cpu") if with_mask else None,
         mask_area_px=float(mask.sum()),
     )
-    assert [float(value[0]) for value in vars(judged).values()] == [0.0] * 4
+    assert [float(value[0]) for value in vars(judged).values()] == [0.0] * 5

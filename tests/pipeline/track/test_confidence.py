@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from storm_edge.pipeline.track.confidence import pose_confidence
+from storm_edge.pipeline.track.confidence import colour_doubt, pose_confidence
 from storm_edge.pipeline.track.config import ConfidenceConfig
 
 CONFIG = ConfidenceConfig()
@@ -43,6 +43,21 @@ def test_the_lowest_number_decides() -> None:
 def test_confidence_fades_with_the_last_quarter_that_is_seen() -> None:
     hidden = np.array([0.0, 1.0 - CONFIG.full_visible_share, 1.0 - 0.5 * CONFIG.full_visible_share, 1.0])
     np.testing.assert_allclose(confidence(0.9, 0.1, hidden), [0.9, 0.9, 0.45, 0.0])
+
+
+def test_colours_count_where_noise_hides_the_shape() -> None:
+    same, other = 0.3, 0.65
+    assert colour_doubt(other, 0.0, config=CONFIG) == 0.0  # near: depth tells them apart
+    assert colour_doubt(same, 0.8, config=CONFIG) == 0.0
+    assert colour_doubt(other, 0.8, config=CONFIG) == pytest.approx(0.8)
+    doubted = pose_confidence(0.8, 0.2, 0.0, config=CONFIG, colour_doubt=colour_doubt(other, 0.8, config=CONFIG))
+    assert doubted == pytest.approx(0.16)
+
+
+def test_without_doubt_confidence_is_what_it_was_bit_by_bit(rng: np.random.Generator) -> None:
+    values = rng.uniform(0.0, 1.0, (3, 500))
+    none = colour_doubt(rng.uniform(0.0, 1.0, 500), 0.0, config=CONFIG)
+    np.testing.assert_array_equal(pose_confidence(*values, config=CONFIG, colour_doubt=none), confidence(*values))
 
 
 def test_confidence_stays_within_0_and_1(rng: np.random.Generator) -> None:
