@@ -15,6 +15,8 @@ GRASP_PLACES = 2
 """Places for props: what holds the first object, and what hides something."""
 FURNITURE_PLACES = 2
 """Places for furniture."""
+_SPINS = 6
+_LEAST_ARM_Z = -0.15  # cosine between arm and view: an arm may come towards the camera by 9 degrees
 
 
 def place_props(
@@ -48,9 +50,13 @@ def _reaching(chance: Chance, target_m: Tensor, d: Tensor) -> Tensor:
     outward = chance.normal(tuple(target_m.shape))
     outward[..., 2] -= 0.3
     outward = outward / outward.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    spin = chance.uniform(tuple(d.shape), 0.0, 2.0 * torch.pi)
+    spin = chance.uniform((*d.shape, _SPINS), 0.0, 2.0 * torch.pi)
+    frames = frame_of(outward[..., None, :].expand(*spin.shape, 3), spin)
+    # The arm leaves along y: of a few ways to turn it the first that keeps it from covering the camera.
+    fits = (frames[..., 2, 1] > _LEAST_ARM_Z).float()
+    R = frames.gather(-3, fits.argmax(dim=-1)[..., None, None, None].expand(*d.shape, 1, 3, 3))[..., 0, :, :]
     reach = chance.uniform(tuple(d.shape), 0.3, 0.6) * d
-    return rigid(frame_of(outward, spin), target_m + outward * reach[..., None])
+    return rigid(R, target_m + outward * reach[..., None])
 
 
 def place_furniture(

@@ -96,15 +96,16 @@ class MeshPool:
         self.version: NDArray[np.int64] = np.zeros(slots, dtype=np.int64)
         self.meshes: list[Mesh | None] = [None] * slots
         for slot in range(c.objects):
-            self._put_object(slot)
+            self._put_object(slot, self._new_object())
         for slot in range(c.objects, slots):
             self._put_prop(slot)
         self.arrays = self._as_arrays()
 
     def renew(self, count: int = 1) -> None:
         """Exchange the oldest ``count`` objects, and now and then a prop."""
-        for _ in range(count):
-            self._put_object(self._next)
+        # All are made before the first is copied: a copy waits for a GPU, and it computes while they are made.
+        for item in [self._new_object() for _ in range(count)]:
+            self._put_object(self._next, item)
             self._next = (self._next + 1) % self.object_count
             if len(self.meshes) > self.object_count and self._rng.random() < 0.1:
                 self._put_prop(int(self._rng.integers(self.object_count, len(self.meshes))))
@@ -125,11 +126,12 @@ class MeshPool:
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float32, device=self.device)
 
-    def _put_object(self, slot: int) -> None:
+    def _new_object(self) -> PoolObject:
         if self._read and self._rng.random() < self.config.folder_share:
-            item = self._read[int(self._rng.integers(len(self._read)))]
-        else:
-            item = self._made()
+            return self._read[int(self._rng.integers(len(self._read)))]
+        return self._made()
+
+    def _put_object(self, slot: int, item: PoolObject) -> None:
         self._put_mesh(slot, item.mesh)
         self._put_facts(slot, item)
 
