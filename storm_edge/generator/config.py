@@ -162,6 +162,8 @@ class SegmentQueryConfig:
 
     targets: int = 3
     """Objects looked for in each picture."""
+    counts_as: int = 4
+    """Items that a picture counts as when objects of the pool are exchanged."""
     views: int = 8
     """Views of each given to the network, drawn from the 16."""
     least_visible: float = 0.35
@@ -192,6 +194,42 @@ class SegmentQueryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyGroupConfig:
+    """Groups of crops for the verifier."""
+
+    targets: int = 5
+    """Objects of a series of pictures that groups are made of."""
+    object_count: tuple[int, int] = (5, 8)
+    """Fewest and most objects of a crowded scene."""
+    close_up_share: float = 0.1
+    """Series of one or two objects, near."""
+    apparent_share: Range = (0.12, 0.34)
+    """Diameter of the first object over the picture's width, log-even: crops are of 80 px."""
+    gap_diameters: float = 0.8
+    """Widest gap between neighbours over the first object's diameter; wider than usual, so that
+    most are seen well in most pictures."""
+    least_visible: float = 0.4
+    """Pictures that hide an object more than this are not used for it."""
+    least_px: float = 250.0
+    """Pixels of a silhouette below which an object has none."""
+    spread_deg: Range = (5.0, 40.0)
+    """How far pictures from about one side are turned at most from their middle, drawn for each object."""
+    turn_deg: Range = (70.0, 180.0)
+    """How far the picture from another side is turned."""
+    own_axis_share: float = 0.6
+    """Part of these turns that are about one of the object's own axes."""
+    least_turn_deg: float = 60.0
+    """Turns that a symmetry brings below this show the same side."""
+    bad_kinds: tuple[float, float, float, float] = (0.4, 0.08, 0.24, 0.16)
+    """Of the bad crops: another side; rolled in the picture; beside the place; another object. The rest show
+    nothing in particular."""
+    jitter: float = 0.02
+    """Standard deviation of where a crop is cut at the right place [diameters]."""
+    group_roll_share: float = 0.25
+    """Groups all of whose crops are rolled alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
     """All of it."""
 
@@ -205,6 +243,8 @@ class GeneratorConfig:
     """Lights."""
     segment: SegmentQueryConfig = field(default_factory=SegmentQueryConfig)
     """Pictures for the segmenter."""
+    verify: VerifyGroupConfig = field(default_factory=VerifyGroupConfig)
+    """Groups for the verifier."""
     colour: ColourCameraConfig = field(default_factory=ColourCameraConfig)
     """Colour cameras."""
     depth: DepthCameraConfig = field(default_factory=DepthCameraConfig)

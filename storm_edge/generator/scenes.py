@@ -14,7 +14,7 @@ from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import RenderedScenes, SceneTruth
 from storm_edge.generator.grasps import place_furniture, place_props
-from storm_edge.generator.layout import place_cameras, set_stage
+from storm_edge.generator.layout import Stage, place_cameras, set_stage
 from storm_edge.generator.light import make_lights
 from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.room import make_room, make_textures
@@ -48,8 +48,12 @@ class SceneGenerator:
 
     def scenes(self, count: int) -> RenderedScenes:
         """The next ``count`` scenes, all of one size."""
+        return self.scenes_of_size(count, self.next_size_px())
+
+    def next_size_px(self) -> tuple[int, int]:
+        """Height and width [px] for the next batch."""
         sizes = self.config.layout.sizes_px
-        return self.scenes_of_size(count, sizes[int(self._host_rng.integers(len(sizes)))])
+        return sizes[int(self._host_rng.integers(len(sizes)))]
 
     @torch.no_grad()
     def scenes_of_size(self, count: int, size_px: tuple[int, int]) -> RenderedScenes:
@@ -57,10 +61,10 @@ class SceneGenerator:
         return self.draw(self.lay_out(count, size_px), size_px)
 
     @torch.no_grad()
-    def lay_out(self, count: int, size_px: tuple[int, int]) -> SceneInput:
-        """What the next ``count`` scenes are made of."""
+    def lay_out(self, count: int, size_px: tuple[int, int], stage: Stage | None = None) -> SceneInput:
+        """What the next ``count`` scenes are made of: a stage of their own if none is given."""
         c, chance = self.config, Chance(self.generator)
-        stage = set_stage(chance, self.pool, count, c.layout)
+        stage = stage or set_stage(chance, self.pool, count, c.layout)
         cameras = place_cameras(chance, self.pool, stage, size_px, c.layout)
         prop_slot, T_cam_prop = place_props(chance, self.pool, stage, cameras.T_cam_world, c.layout)
         far_slot, T_cam_far = place_furniture(chance, self.pool, stage, cameras, c.layout)

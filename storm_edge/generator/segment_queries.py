@@ -52,7 +52,7 @@ class SegmentQueries:
         views, rgb, chroma = painted_views(self.bank, queries, shown)
         frames = small_frames(seen)
         objects = object_channels(frames, rgb, chroma, pool.diameter_m[queries.slot] * queries.size)
-        pool.renew_for(items)
+        pool.renew_for(items * c.counts_as)
         return {
             "image": frames.channels,
             "objects": objects,

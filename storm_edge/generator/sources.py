@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from storm_edge.choices import Network
-from storm_edge.errors import ConfigError, mismatch
 from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import Source
 from storm_edge.generator.refine_pairs import RefinePairs
 from storm_edge.generator.score_sets import ScoreSets
 from storm_edge.generator.segment_queries import SegmentQueries
+from storm_edge.generator.verify_groups import VerifyGroups
 
 
 def make_source(network: Network, *, seed: int, device: str, config: GeneratorConfig | None = None) -> Source:
@@ -26,4 +26,4 @@ def make_source(network: Network, *, seed: int, device: str, config: GeneratorCo
         return ScoreSets(seed, device=device, config=config)
     if network is Network.SOM:
         return SegmentQueries(seed, device=device, config=config)
-    raise ConfigError(mismatch("network", network.value, "refine, score or som", "choose one of these"))
+    return VerifyGroups(seed, device=device, config=config)
