@@ -75,5 +75,6 @@ def make_furniture(rng: np.random.Generator) -> Mesh:
         colour = shades[int(rng.integers(3))] if rng.random() < 0.8 else random_colour(rng)
         colours.append(np.tile(colour, (len(part[0]), 1)))
     vertices, faces = union(*parts)
-    vertices = vertices * rng.uniform(0.4, 1.2) - [0.0, 0.0, float(vertices[:, 2].min())]
+    vertices = vertices * rng.uniform(0.4, 1.2)
+    vertices = vertices - [0.0, 0.0, float(vertices[:, 2].min())]
     return make_mesh(vertices, faces, colours=np.concatenate(colours))
