@@ -101,23 +101,24 @@ def recorded_candidates() -> Candidates:
     return Candidates(scene=rows[:, 0].astype(np.int64), is_right=rows[:, 1] > 0.0, features=rows[:, 2:])
 
 
-def fit(features: Float64, is_right: NDArray[np.bool_]) -> tuple[Float64, float]:
+def fit(features: Float64, is_right: NDArray[np.bool_], ridge: float = RIDGE) -> tuple[Float64, float]:
     """Weights ``(F,)`` and constant of the logit, for features as they are.
 
     Args:
         features: ``(N, F)``.
         is_right: ``(N,)``, with at least one of either kind.
+        ridge: Weight of the squared coefficients.
     """
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation = np.where(deviation > 0.0, deviation, 1.0)
     design = np.column_stack([(features - mean) / deviation, np.ones(len(features))])
     each = np.where(is_right, 0.5 / is_right.sum(), 0.5 / (~is_right).sum())
-    ridge = np.append(np.full(features.shape[1], RIDGE), 0.0)  # none on the constant
+    penalty = np.append(np.full(features.shape[1], ridge), 0.0)  # none on the constant
     solution = np.zeros(design.shape[1])
     for _ in range(50):  # Newton's method; the loss is convex
         chance = 1.0 / (1.0 + np.exp(-design @ solution))
-        slope = design.T @ (each * (chance - is_right)) + ridge * solution
-        curvature = (design * (each * chance * (1.0 - chance))[:, None]).T @ design + np.diag(ridge)
+        slope = design.T @ (each * (chance - is_right)) + penalty * solution
+        curvature = (design * (each * chance * (1.0 - chance))[:, None]).T @ design + np.diag(penalty)
         solution -= np.linalg.solve(curvature, slope)
     weights = solution[:-1] / deviation
     return weights, float(solution[-1] - weights @ mean)

@@ -25,6 +25,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import SearchBudget
 from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
 from storm_edge.pipeline.detect.taken_places import TakenPoses, is_same_place, least_extent_m, nothing_taken
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import local_search_mask
@@ -76,6 +77,7 @@ class RecoveryTask:
         self._registrar, self._tracker = stages.registrar, stages.tracker
         self._detector, self._verify = stages.detector, stages.verify
         self._taken, self._least_extent_m = stages.taken, least_extent_m(item.bundle.mesh_lod)
+        self._shape = ShapeEvidenceExtractor(item, config.detect.shape) if item.bundle.is_colourless else None
         self._local_search = config.reacquire.local_search
         self._frames_per_chunk = config.session.frames_per_chunk
         self._frames: deque[Frame] = deque(maxlen=config.session.kept_frames)
@@ -171,10 +173,13 @@ class RecoveryTask:
         self.found, self._catch_up_index = (frame, step.T_cam_centre), frame.index
         self.propagated = TrackedPose(frame=frame, buffers=buffers, step=step)
         verified = self._verify(buffers, step.T_cam_centre)
+        score = step.confidence
+        if self._shape is not None:  # without colours more is asked of the shape
+            score = min(score, self._shape.probability(frame, step.T_cam_centre))
         return PosePropagated(
             attempt=attempt,
             frame=frame.index,
-            score=step.confidence,
+            score=score,
             network_score=None if verified is None or verified.is_non_finite else verified.score,
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )

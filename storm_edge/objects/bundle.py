@@ -7,6 +7,7 @@ of all files: a bundle that was edited or cut short is refused, see `bundle_file
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ from storm_edge.objects.bundle_files import (
     described,
     embedding_file,
 )
+from storm_edge.objects.colour_values import is_colourless
 from storm_edge.objects.viewpoints import SparseViewpoints
 from storm_edge.result_folder import atomic_folder
 
@@ -85,6 +87,11 @@ class ObjectBundle:
     def bop_id(self) -> int | None:
         """The number in a name such as ``obj_000005``, else None."""
         return number_in(self.object_id)
+
+    @functools.cached_property
+    def is_colourless(self) -> bool:
+        """Whether the model's colours say nothing: it has none, or one grey (`colour_values.is_colourless`)."""
+        return is_colourless(self.mesh)
 
     def save(self, path: Path | str, *, embeddings: Sequence[StoredEmbedding] = (), force: bool = False) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.

@@ -1,4 +1,4 @@
-"""Colours of model files as RGB in [0, 1], encoded as in an image (sRGB), whatever numbers the file holds."""
+"""Colours of models as RGB in [0, 1], encoded as in an image (sRGB), whatever numbers a file holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,32 @@ Float64 = NDArray[np.float64]
 GREY = np.float32(128.0 / 255.0)
 """Colour of what has none."""
 _SAME_COLOUR = 0.003  # less than a step of 8 bits
+
+
+SAME_COLOUR = 0.02
+"""Largest difference of colours that is none: five steps of an 8-bit image."""
+GREY_SPREAD = 0.1
+"""Channels that differ by no more are a grey: a camera's white balance moves them as much."""
+
+
+def colours_differ(mesh: Mesh) -> bool:
+    """Whether two places of a model differ in colour by more than rounding."""
+    return bool(np.ptp(_shown(mesh), axis=0).max() > SAME_COLOUR)
+
+
+def is_colourless(mesh: Mesh) -> bool:
+    """Whether a model's colours say nothing of where it is: all of it is one grey, which most things are.
+
+    Grey is also what a model without colours gets.
+    """
+    return not colours_differ(mesh) and bool(np.ptp(_shown(mesh).mean(axis=0)) <= GREY_SPREAD)
+
+
+def _shown(mesh: Mesh) -> Float32:
+    """The colours ``(N, 3)`` that a model shows."""
+    if mesh.texture is None:
+        return mesh.colours
+    return np.asarray(mesh.texture.reshape(-1, 3) / np.float32(255.0), dtype=np.float32)
 
 
 def unit_range(values: NDArray[np.generic]) -> Float32:

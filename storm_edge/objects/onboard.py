@@ -22,6 +22,7 @@ from storm_edge.geometry.se3 import invert, make_T, transform
 from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
+from storm_edge.objects.colour_values import colours_differ
 from storm_edge.objects.mesh_io import Unit, load_mesh
 from storm_edge.objects.retexture import reduce_surface
 from storm_edge.objects.surface import Say, from_mesh, silent, to_mesh
@@ -33,9 +34,6 @@ Progress = Callable[[str, float], None]
 MAX_FACES_LOD = 4_000
 _SYMMETRY_TOLERANCE = 0.03
 """Share of the diameter by which a stated symmetry may move the surface (mean) before we doubt it."""
-
-_SAME_COLOUR = 0.02
-"""Largest difference of colours, RGB in [0, 1], that is none: five steps of an 8-bit image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +109,7 @@ def onboard(
     low, high = (corner.astype(np.float64) for corner in model.bounds())
     centre = 0.5 * (low + high)
     mesh = _moved(model, -centre)
-    if not _has_colours(mesh):
+    if not colours_differ(mesh):
         say(
             f"{path.name}: the model has no colours that differ, so finding it by the model alone (--init auto) is"
             " unreliable; give a mask (--init mask), or a model with its colours or texture"
@@ -141,12 +139,6 @@ def onboard(
         viewpoints=viewpoints,
         source=ModelSource(name=path.name, sha256=sha256(path.read_bytes()), unit=LengthUnit(unit).value),
     )
-
-
-def _has_colours(mesh: Mesh) -> bool:
-    """Whether two places of the model differ in colour by more than rounding."""
-    shown = mesh.colours if mesh.texture is None else mesh.texture.reshape(-1, 3) / np.float32(255.0)
-    return bool(np.ptp(shown, axis=0).max() > _SAME_COLOUR)
 
 
 def _moved(mesh: Mesh, shift: Float64) -> Mesh:

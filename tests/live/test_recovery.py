@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import make_mesh
 from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.live.object_tracker import StepwiseTrack
@@ -16,6 +17,7 @@ from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE
 from storm_edge.pipeline.detect.detection import TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -118,3 +120,20 @@ def test_a_track_that_begins_forgets_what_was_turned_down(staged: Staged, detect
     task.clear()
     task.keep(at(staged.frame(), 2))
     assert isinstance(searched(task, track_prior), PoseFound)
+
+
+def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
+    staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Geometry alone believed an arm: depth inside the outline agreed, and nobody asked where the surface ends."""
+    mesh = staged.bundle.mesh_lod
+    grey = make_mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
+    plain = replace(staged, bundle=replace(staged.bundle, mesh=grey, mesh_lod=grey))
+    monkeypatch.setattr(ShapeEvidenceExtractor, "probability", lambda *arguments: 0.3)
+    for stage, expected in ((staged, False), (plain, True)):
+        task = recovery_of(stage, detector)
+        task.start_at(stage.frame(), stage.buffers(), stage.T_cam_centre)
+        task.keep(at(stage.frame(), 1))
+        said = run_to_completion(task.propagate(1))
+        assert isinstance(said, PosePropagated)
+        assert (said.score == 0.3) is expected

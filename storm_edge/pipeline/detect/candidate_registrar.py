@@ -18,7 +18,14 @@ from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.detect.detection import Detection, SearchState
 from storm_edge.pipeline.detect.mask_trimming import trim_mask
-from storm_edge.pipeline.detect.pose_features import PoseFeatureExtractor, presence_probability
+from storm_edge.pipeline.detect.pose_features import (
+    CandidateFeatures,
+    PoseFeatureExtractor,
+    is_mostly_hidden,
+    presence_probability,
+)
+from storm_edge.pipeline.detect.shape_crop import PlaneMap
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor, shape_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.registrar import Registrar
@@ -56,6 +63,7 @@ class CandidateRegistrar:
             for schedule in (config.fast, config.refined)
         )
         self._feature_extractor = PoseFeatureExtractor(item, embedding, config.features, geometry)
+        self._shape = ShapeEvidenceExtractor(item, config.shape) if item.bundle.is_colourless else None
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -96,17 +104,26 @@ class CandidateRegistrar:
         visible = self._feature_extractor.visible_model(search.frame, T)
         features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
         yield "judge"
-        config = self._config.presence
-        prior_logit = search.prior_logit + scoring.learned_colour_logit(
-            search.frame, visible.mask, search.colour_log_odds, config
-        )
         return Detection(
             mask=visible.mask,
             candidate=candidate,
             T_cam_centre=T,
-            presence_probability=presence_probability(features, prior_logit, config),
+            presence_probability=self._probability(search, T, features, visible.mask),
             features=features,
         )
+
+    def _probability(
+        self, search: SearchState, T: Float64, features: CandidateFeatures, visible: NDArray[np.bool_]
+    ) -> float:
+        """How probable the object is at a pose: by shape alone where its model has no colours."""
+        config = self._config.presence
+        learned_logit = scoring.learned_colour_logit(search.frame, visible, search.colour_log_odds, config)
+        if self._shape is None:
+            return presence_probability(features, search.prior_logit + learned_logit, config)
+        if is_mostly_hidden(features, config):
+            return 0.0
+        evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
+        return shape_probability(evidence, learned_logit, self._config.shape)
 
     def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
         """The pose of a last ranking ``(N, 4, 4)`` with the smallest alignment residual."""

@@ -118,6 +118,99 @@ class PresenceConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShapeWeights(Config):
+    """The probability of an object without colours at a pose: logistic regression on `shape_evidence.ShapeEvidence`.
+
+    Fitted to poses that searches tried in development recordings and images, right and wrong ones counted alike. Then
+    the constant was lowered by 1.9: by weights that were fitted without its scene, the best of 672 wrong poses has a
+    logit of 1.6 before that, and 2.5 are asked for (`DetectConfig.min_probability`); 75 % of the right ones have it.
+    """
+
+    outline: float = tuned(3.51, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the outline at which the surface ends."""
+    sectors: float = tuned(3.45, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the directions in which it does."""
+    goes_on: float = tuned(-3.69, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the outline beyond which the surface goes on."""
+    beyond: float = tuned(-0.92, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the area of the surface beyond the outline."""
+    hidden: float = tuned(-0.97, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the share that something in front hides."""
+    through: float = tuned(-5.85, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of what the camera sees through the model."""
+    over_plane: float = tuned(4.67, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of how much better than a plane the model explains the depth."""
+    over_quadric: float = tuned(1.98, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of how much better than a smooth curved surface."""
+    relief: float = tuned(1.94, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Weight of the model's own relief."""
+    constant: float = tuned(-4.25, unit="logit", low=-100.0, high=100.0, record="shape_calibration")
+    """Logit where all is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeConfig(Config):
+    """How the evidence of shape is measured where a model has no colours, and what it is worth."""
+
+    weights: ShapeWeights = field(default_factory=ShapeWeights)
+    """What each kind of evidence is worth."""
+    max_crop_px: int = tuned(128, unit="px", low=16, high=1024)
+    """Largest side of the window that is looked at; nearer objects are seen with fewer pixels than the image has."""
+    margin_px: float = tuned(9.0, unit="px", low=1.0, high=100.0)
+    """Image around the object in the window: the outline is looked at up to 6 px outwards."""
+    min_seen_px: int = tuned(20, unit="px", low=1, high=100_000)
+    """Pixels of the model that must be seen: three numbers of a plane are fitted to them, and six of a quadric."""
+    noise_m: float = tuned(0.003, unit="m", low=0.0, high=0.1)
+    """Error of a depth camera at the lens: the smoothed recordings of development are 1.4 to 3.9 mm off."""
+    noise_per_m: float = tuned(0.004, unit="1", low=0.0, high=0.1)
+    """And how it grows with distance."""
+    gate_diameters: float = tuned(0.06, unit="diameters", low=0.0, high=1.0)
+    """Readings that differ from the model by more are another surface, as in `JudgeConfig.depth_gate` ..."""
+    min_gate_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
+    """... but never by less than this."""
+    edge_diameters: float = tuned(0.04, unit="diameters", low=0.0, high=1.0)
+    """Step in depth that is an edge: smaller than any part that makes an object's shape ..."""
+    edge_noises: float = tuned(2.5, unit="1", low=0.0, high=100.0)
+    """... and at least so many times the camera's error: of one in a hundred readings it is more."""
+    residual_diameters: float = tuned(0.01, unit="diameters", low=0.0, high=1.0)
+    """Residual of depth that counts as wholly wrong ..."""
+    residual_noises: float = tuned(2.0, unit="1", low=0.0, high=100.0)
+    """... and at least so many times the camera's error."""
+    plane_diameters: float = tuned(0.03, unit="diameters", low=0.0, high=1.0)
+    """Readings as near to a large plane lie on it ..."""
+    min_plane_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
+    """... and those nearer than this."""
+    outline_px: float = tuned(1.5, unit="px", low=0.5, high=10.0)
+    """Width of the outline within the silhouette."""
+    outline_blur_px: float = tuned(1.5, unit="px", low=0.1, high=20.0)
+    """Smoothing of the outline's direction."""
+    outside_px: tuple[int, int] = tuned((3, 6), unit="px", low=1, high=50)
+    """First and last pixel beside the outline whose depth is looked at: at the edge itself cameras mix two depths."""
+    inside_px: tuple[int, int] = tuned((2, 4), unit="px", low=1, high=50)
+    """The same inside."""
+    no_reading_weight: float = tuned(0.5, unit="1", low=0.0, high=1.0)
+    """What an outline counts beside which there is no reading: a stereo camera's shadow, or something too far, or a
+    hole."""
+    sector_count: int = tuned(16, unit="directions", low=4, high=360)
+    """Directions from the middle."""
+    fit_px: int = tuned(750, unit="px", low=50, high=100_000)
+    """About so many pixels decide whether a simpler surface explains the depth."""
+    fit_iterations: int = tuned(6, unit="iterations", low=1, high=100)
+    """Reweightings of such a fit."""
+    max_misfit: float = tuned(0.6, unit="1", low=0.0, high=1.0)
+    """A simple surface that fits worse is no worse: several surfaces lie there."""
+    max_relief: float = tuned(0.4, unit="1", low=0.0, high=1.0)
+    """More relief counts no more."""
+    max_beyond: float = tuned(1.5, unit="1", low=0.0, high=100.0)
+    """Larger surfaces count no more."""
+    min_over_quadric: float = tuned(-0.05, unit="1", low=-1.0, high=1.0, record="shape_calibration")
+    """`ShapeEvidence.over_quadric` below which the object is not there: a smooth surface, which most things are,
+    explains the depth better than the model does. Noise leaves right poses above it."""
+    min_core_share: float = tuned(0.1, unit="1", low=0.0, high=1.0)
+    """Share of the agreeing pixels from which a surface is one of the object's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskTrimmingConfig(Config):
     """What is cut off a candidate's mask before its detection is refined."""
 
@@ -145,6 +238,8 @@ class DetectConfig(Config):
     """How a pose is measured."""
     presence: PresenceConfig = field(default_factory=PresenceConfig)
     """How probable that makes the object."""
+    shape: ShapeConfig = field(default_factory=ShapeConfig)
+    """How probable its shape makes an object without colours."""
     trimming: MaskTrimmingConfig = field(default_factory=MaskTrimmingConfig)
     """How masks are trimmed before refinement."""
     refine_margin: float = tuned(0.3, unit="1", low=0.0, high=1.0)

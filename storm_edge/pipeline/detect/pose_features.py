@@ -62,6 +62,11 @@ class CandidateFeatures:
         return self.contour + self.depth
 
 
+def is_mostly_hidden(features: CandidateFeatures, config: PresenceConfig) -> bool:
+    """Whether so little of the model is visible that nothing can be said."""
+    return features.occluded > 1.0 - config.min_visible_share
+
+
 def presence_probability(features: CandidateFeatures, prior_logit: float, config: PresenceConfig) -> float:
     """Probability that the object is at a pose, 0..1; 0 where too little of it is visible.
 
@@ -70,7 +75,7 @@ def presence_probability(features: CandidateFeatures, prior_logit: float, config
         prior_logit: What else speaks for or against it.
         config: Weights.
     """
-    if features.occluded > 1.0 - config.min_visible_share:
+    if is_mostly_hidden(features, config):
         return 0.0
     weights = [getattr(config, item.name) for item in fields(features)]
     logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
