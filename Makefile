@@ -5,7 +5,7 @@ TEST_VENV := .venv-test
 OLDEST_VENV := .venv-oldest
 OLDEST_PYTHON ?= python3.10
 
-.PHONY: demo test test-oldest check export-full clean
+.PHONY: demo test test-oldest check export-full gpu-train gpu-train-dry clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -32,6 +32,17 @@ export-full: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m pip install --quiet --no-deps sam2 iopath portalocker hydra-core omegaconf \
 		antlr4-python3-runtime==4.9.3 tqdm
 	$(TEST_VENV)/bin/python -m benchmarks run export --tier full --random-weights 0 --recordings 1 --held-out 4
+
+# All that a GPU machine without a network is asked to do: train, export, measure. It installs nothing: on such a machine
+# name the Python and the packages that are there, as in `PYTHONPATH=SITE make gpu-train PYTHON=python3 MINUTES=120`.
+MINUTES ?= 60
+GPU_OUT ?= runs/gpu
+gpu-train:
+	$(PYTHON) -m benchmarks.gpu_train --minutes $(MINUTES) --out $(GPU_OUT)
+
+# The same with a few items each, on a CPU: what is run before a GPU's time is spent.
+gpu-train-dry:
+	$(PYTHON) -m benchmarks.gpu_train --dry-run --out $(GPU_OUT)-dry
 
 # The lean install: what a robot needs, without torch.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -61,6 +61,11 @@ class TrainOptions:
     ] = None
     unit: Annotated[LengthUnit, typer.Option(help="Unit of length of those models.")] = LengthUnit.MM
     batch: Annotated[int | None, typer.Option(help="Pairs per step and process; 64 on a CPU, 512 on CUDA.")] = None
+    pool: Annotated[
+        int | None,
+        typer.Option(help="Pairs kept to train on; 8192 on a CPU, 65536 on CUDA if memory allows."),
+    ] = None
+    held_out: Annotated[int, typer.Option(help="Held-out pairs that the network is judged on.")] = 512
     learning_rate: Annotated[float, typer.Option(min=1e-8, help="Peak learning rate.")] = 1e-3
     workers: Annotated[
         int | None,

@@ -42,12 +42,13 @@ def augment_pairs(batch: Batch, generator: torch.Generator) -> Batch:
     view = _View(*(torch.rand((3, n), generator=generator, device=device) < 0.5))
     # Colours of the object, the same for both crops; then a little of what the camera does to its own.
     colours = _channel_orders(n, generator, device)
-    gamma = torch.exp(_uniform(-0.3, 0.3, (n, 1, 1, 1), generator, device))
+    bend = _uniform(-0.4, 0.4, (n, 1, 1, 1), generator, device)
     gain = _uniform(0.85, 1.15, (n, 3, 1, 1), generator, device)
     out = dict(batch)
     for key in ("rendered", "observed"):
         crop = view.of_crop(batch[key], colours)
-        crop[:, :3] = crop[:, :3].clamp_min(1e-6).pow(gamma)
+        # x + b x (1 - x) keeps black and white, like a gamma of 0.75 to 1.35, at a quarter of its cost.
+        crop[:, :3] *= 1.0 + bend - bend * crop[:, :3]
         out[key] = crop
     observed = out["observed"]
     observed[:, :3] = (observed[:, :3] * gain).clamp(0.0, 1.0)
@@ -113,10 +114,11 @@ class _View:
 
     def of_crop(self, crop: Tensor, colours: Tensor) -> Tensor:
         """A crop ``(N, 6, S, S)`` in this view, its colour channels in another order ``(N, 3)``."""
-        channels, height, width = crop.shape[1:]
-        order = torch.cat([colours, 3 + self._axes()], dim=1)[:, :, None].expand(-1, -1, height * width)
+        n, channels, height, _ = crop.shape
+        order = torch.cat([colours, 3 + self._axes()], dim=1)
+        ordered = crop[torch.arange(n, device=crop.device)[:, None], order]
         place = self._pixels(height, crop.device)[:, None].expand(-1, channels, -1)
-        seen = crop.flatten(2).gather(1, order).gather(2, place).reshape(crop.shape)
+        seen = ordered.flatten(2).gather(2, place).reshape(crop.shape)
         seen[:, 3:] *= self._signs().gather(1, self._axes())[:, :, None, None]
         return seen
 

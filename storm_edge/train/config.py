@@ -69,7 +69,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     """Peak of the schedule: linear warm-up, then half a cosine to a hundredth."""
     warmup_steps: int = 200
-    """Steps of the linear warm-up."""
+    """Steps of the linear warm-up; it never takes more than a twentieth of the run."""
     weight_decay: float = 1e-3
     """AdamW decay, on matrices and kernels only."""
     ema_decay: float = 0.999

@@ -49,10 +49,12 @@ def draw_curves(path: Path, records: Records, *, title: str) -> None:
     beside = axes[-1].twinx()
     for name, style in zip(_NO_SPEED, ("--", ":"), strict=True):
         seen = [r for r in steps if name in r]
-        beside.plot([_minutes(r) for r in seen], [r[name] for r in seen], style, color=_FAINT, lw=1.2, label=name)
+        if seen:
+            beside.plot([_minutes(r) for r in seen], [r[name] for r in seen], style, color=_FAINT, lw=1.2, label=name)
     beside.set_ylim(0.0, 1.05)
     beside.set_ylabel("share of the time", color=_FAINT)
-    beside.legend(frameon=False, fontsize=8, loc="lower right")
+    if beside.lines:
+        beside.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(1.05, 0.0))
     axes[-1].set_xlabel("time [min]", color=_INK)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -69,7 +71,8 @@ def _lines(axes: Axes, records: Records, names: Iterable[str], label: str) -> No
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=_FAINT, labelsize=9)
     if axes.lines:
-        axes.legend(frameon=False, fontsize=8, labelcolor=_INK, ncols=2, loc="upper right")
+        axes.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="upper left", bbox_to_anchor=(1.05, 1.0))
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
 
 
 def _by_unit(records: Records) -> dict[str, list[str]]:

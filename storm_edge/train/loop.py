@@ -63,7 +63,7 @@ class Loop:
         config, now_s = run.config, run.elapsed_s
         self._began_s = began_s - run.elapsed_s
         self._items = config.items(config.sizes.batch)
-        self._trained = 0
+        self._trained, self._evaluated_at = 0, -1
         self._rate = 0.0
         self._clock = DeviceClock(run.process.device, config.thread_count)
         self._speed = SpeedMeter(self._clock)
@@ -108,7 +108,8 @@ class Loop:
         if run.process.first:
             self._parts.report(run.config.network.value, 1.0)
             self._write_log()
-            self._evaluate()
+            if self._evaluated_at != run.step:
+                self._evaluate()
         self._save()
         return None
 
@@ -173,6 +174,7 @@ class Loop:
         self._parts.log.add({**self._where(), **values, **self._parts.stepper.means(), **speeds})
 
     def _evaluate(self) -> None:
+        self._evaluated_at = self._run.step
         self._parts.log.add({**self._where(), "held_out": True, **self._run.evaluate()})
         self._parts.log.draw()
 

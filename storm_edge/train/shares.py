@@ -63,7 +63,9 @@ class Plan:
         left_min = self.minutes - sum(done.spent_s for done in self.slices.values()) / 60.0
         waiting = [n for n, part in self.slices.items() if not part.is_finished]
         share = shares.of(network) / sum(shares.of(n) for n in waiting)
-        return self._with(network, Slice(minutes=max(left_min * share, 0.0)))
+        # Where others took more than they were given, half of its own is left to each all the same.
+        own_min = self.minutes * shares.of(network) / sum(shares.of(n) for n in self.slices)
+        return self._with(network, Slice(minutes=max(left_min * share, 0.5 * own_min)))
 
     def finish(self, network: Network, spent_s: float) -> Plan:
         """The plan with ``network`` finished."""

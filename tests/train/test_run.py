@@ -123,3 +123,6 @@ def test_the_schedule_warms_up_and_ends_at_a_hundredth_by_steps_or_by_time() -> 
     assert learning_rate(1.0, 0, 10, 0.0) == pytest.approx(0.1)
     assert learning_rate(1.0, 10, 10, 0.5) == pytest.approx(0.505)
     assert learning_rate(1.0, 10, 10, 1.0) == pytest.approx(0.01)
+    # A short run of a slow machine: the warm-up is over by the clock.
+    assert learning_rate(1.0, 0, 200, 0.025) == pytest.approx(0.5, abs=0.01)
+    assert learning_rate(1.0, 3, 200, 0.05) == pytest.approx(0.99, abs=0.01)
