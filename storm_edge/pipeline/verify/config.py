@@ -20,6 +20,10 @@ class VerifyConfig(Config):
     """Crops that are remembered; the oldest goes first."""
     closest: int = tuned(3, unit="crops", low=1, high=1000, record="verify")
     """Remembered crops, the most similar ones, whose mean is the appearance score."""
+    near_deg: float = tuned(180.0, unit="deg", low=0.0, high=180.0)
+    """Only crops whose pose was turned no more than this from the one in question count, by the object's symmetries.
+    A crop does not show how its pose is turned: a turned pose can only be told by crops of the side that it claims to
+    show. At 180 all count."""
     geometry_scale: float = tuned(8.0, unit="logits", low=0.0, high=1000.0, record="verify")
     """Logits per unit of the geometric score."""
     geometry_zero: float = tuned(0.45, unit="1", low=0.0, high=1.0, record="verify")

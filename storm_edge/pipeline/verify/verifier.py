@@ -2,8 +2,9 @@
 
 The appearance score is TOM's: the crop at the current pose against crops of frames that were verified before, each
 encoded once (`pipeline.verify.crop_encoders`). The geometric score comes from the renderer: does the model at the
-pose agree with depth and outline (`pipeline.refine.judge`). TOM does not see a wrong rotation; the renderer is blind
-where the model is wrong or the depth is missing.
+pose agree with depth and outline (`pipeline.refine.judge`). The renderer is blind where the model is wrong or the
+depth is missing. A crop depends on where its pose is and not on how it is turned: a wrong rotation shows only beside
+crops of the side that the pose claims to show, which is what `VerifyConfig.near_deg` is for.
 
 The memory is the caller's to keep clean: `remember` only what is believed, `forget` when the object was found anew.
 What an engine answers that is no number is neither remembered nor scored, and the verification says so.
@@ -14,12 +15,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
+from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.judge import PoseJudge
@@ -42,6 +45,15 @@ class Verification:
     """The geometric score, 0..1."""
     is_non_finite: bool = False
     """Whether there is no appearance score because what the network answered is no number."""
+
+
+class _Remembered(NamedTuple):
+    """A crop in the memory."""
+
+    crop: Float32
+    """As the encoder describes it."""
+    R_cam_centre: Float64
+    """How the pose was turned that it was cut at ``(3, 3)``."""
 
 
 def fuse_scores(geometry: float, appearance: float | None, config: VerifyConfig) -> Verification:
@@ -93,7 +105,8 @@ class Verifier:
         self._config = config or VerifyConfig()
         self._encoder = encoder
         self._judge = PoseJudge(item.mesh_lod, diameter_m=item.diameter_m, batch=1, config=self._config.judge)
-        self._memory: deque[Float32] = deque(maxlen=self._config.memory_count)
+        self._symmetries = item.bundle.symmetries[:, :3, :3]
+        self._memory: deque[_Remembered] = deque(maxlen=self._config.memory_count)
 
     def __len__(self) -> int:
         """Crops in the memory."""
@@ -112,7 +125,7 @@ class Verifier:
         """
         encoded = self._encoded(frame, T_cam_centre)
         if encoded is not None:
-            self._memory.append(encoded.memory.copy())
+            self._memory.append(_Remembered(encoded.memory.copy(), np.array(T_cam_centre[:3, :3])))
 
     def verify(self, frame: FrameBuffers, T_cam_centre: Float64) -> Verification:
         """Score a pose.
@@ -127,16 +140,25 @@ class Verifier:
         return replace(fused, is_non_finite=self.non_finite_count > non_finite_count)
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
-        """Mean logit of the most similar remembered crops; None without a memory, a crop or numbers."""
-        encoded = self._encoded(frame, T_cam_centre) if self._memory else None
+        """Mean logit of the most similar crops of that side; None where none is remembered, cut, or no numbers."""
+        memory = self._remembered_near(T_cam_centre[:3, :3])
+        encoded = self._encoded(frame, T_cam_centre) if memory else None
         if encoded is None:
             return None
-        logits = np.sort(self._encoder.compare(encoded.current, np.stack(self._memory)))
+        logits = np.sort(self._encoder.compare(encoded.current, np.stack(memory)))
         score = float(logits[-self._config.closest :].mean())
         if not math.isfinite(score):
             self.non_finite_count += 1
             return None
         return score
+
+    def _remembered_near(self, R_cam_centre: Float64) -> list[Float32]:
+        """Crops whose pose was turned no more than `VerifyConfig.near_deg` from a rotation ``(3, 3)``."""
+        near_rad = math.radians(self._config.near_deg)
+        if near_rad >= math.pi:
+            return [kept.crop for kept in self._memory]
+        alike = R_cam_centre @ self._symmetries
+        return [kept.crop for kept in self._memory if rotation_angle(alike, kept.R_cam_centre).min() <= near_rad]
 
     def _encoded(self, frame: FrameBuffers, T_cam_centre: Float64) -> EncodedCrop | None:
         """The crop at a pose; None where there is none, or the network gave no numbers."""

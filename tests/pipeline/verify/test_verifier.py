@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.geometry.se3 import make_T
+from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.verify.config import VerifyConfig
 from storm_edge.pipeline.verify.crop_encoders import EncodedCrop
@@ -132,3 +132,23 @@ def test_scores_are_fused_as_logits() -> None:
         fused = fuse_scores(0.7, appearance, config)
         assert math.log(fused.score / (1.0 - fused.score)) == pytest.approx(logit)
         assert fused.appearance == appearance
+
+
+def test_only_crops_of_the_side_that_a_pose_claims_to_show_count(staged: Staged) -> None:
+    """Crop 0 is remembered as it is, crop 1 turned by 120 degrees; questions see the one or the other, or none."""
+    verifier = Verifier(staged.item, NumberedCrops(), config=VerifyConfig(near_deg=40.0))
+    buffers = staged.buffers()
+
+    def turned(degrees: float) -> np.ndarray:
+        T = staged.T_cam_centre.copy()
+        T[:3, :3] = exp_so3(np.array([math.radians(degrees), 0.0, 0.0])) @ T[:3, :3]
+        return T
+
+    assert len(staged.item.bundle.symmetries) == 1
+    verifier.remember(buffers, turned(0.0))
+    verifier.remember(buffers, turned(120.0))
+    assert verifier.verify(buffers, turned(10.0)).appearance == pytest.approx(-2.0)
+    assert verifier.verify(buffers, turned(130.0)).appearance == pytest.approx(-2.0)
+    alone = verifier.verify(buffers, turned(60.0))
+    assert alone.appearance is None
+    assert not alone.is_non_finite
