@@ -48,7 +48,7 @@ class ScoreSets:
         rendered = rendered_crops(pool, all_poses.slot, T, K_crop, radius_m, self.size_px)
         observed = observed_crops(seen, all_poses.image, windows, T, radius_m, self.size_px)
         error = pose_errors(pool, all_poses.slot, all_poses.T_cam_obj, T)
-        pool.renew_for(items * c.hypotheses)
+        pool.renew_for(4 * items)
         shape = (items, c.hypotheses)
         return {
             "rendered": rendered.view(*shape, *rendered.shape[1:]),
