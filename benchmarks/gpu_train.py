@@ -35,6 +35,7 @@ _RECIPES = Path(__file__).resolve().parents[1] / "export"
 _BUNDLE_MIN, _MEASURE_MIN = 20.0, 15.0  # limits of the steps whose time is not given [min]
 _TRAIN_OVER_MIN = 5.0  # of training beyond its minutes: pictures for the first step, last evaluations [min]
 _SHOWN_LINES = 15
+_DRY = "dry-"  # before the names of records that nobody is to keep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def steps_of(out: Path, minutes: float, *, device: str, dry_run: bool) -> Iterat
     few = ["--steps", "2", "--batch", "16", "--pool", "32", "--held-out", "16"] if dry_run else []
     cases = case_names()
     if "generator" in cases:
-        seconds = ["--seconds", "1"] if dry_run else []
+        seconds = ["--seconds", "1", "--record", f"{_DRY}generator"] if dry_run else []
         command = ["-m", "benchmarks", "run", "generator", "--device", device, *seconds]
         yield Step(name="generator", command=command, limit_min=_MEASURE_MIN)
     networks = out / "networks"
@@ -87,8 +88,8 @@ def steps_of(out: Path, minutes: float, *, device: str, dry_run: bool) -> Iterat
     if "network_tasks" in cases:
         scenes = ["--scenes", "1"] if dry_run else []
         for name, which in (("tasks-before", "nano"), ("tasks-after", str(bundle))):
-            record = ["--record", f"network_{name}"]
-            command = ["-m", "benchmarks", "run", "network_tasks", "--bundle", which, *scenes, *record]
+            record = f"{_DRY if dry_run else ''}network_{name}"
+            command = ["-m", "benchmarks", "run", "network_tasks", "--bundle", which, *scenes, "--record", record]
             yield Step(name=name, command=command, limit_min=_MEASURE_MIN)
 
 
@@ -143,6 +144,8 @@ def gpu_train(
     for path in RECORDS.glob("*.json"):
         if path.stat().st_mtime_ns != before.get(path.name):
             shutil.copy(path, out)
+            if path.name.startswith(_DRY):
+                path.unlink()
     for step_ended in ended:
         said = "done" if step_ended.status == 0 else "FAILED" if step_ended.status is not None else "out of time"
         print(f"{step_ended.name:<14} {step_ended.minutes:6.1f} min  {said}")

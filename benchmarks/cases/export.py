@@ -47,6 +47,8 @@ from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.export.recipe import Gates, Graph, Recipe, Source, TensorGate, read_recipe
 from storm_edge.export.run import ExportOptions, export_bundle
+from storm_edge.generator.config import GeneratorConfig, PoolConfig
+from storm_edge.generator.refine_pairs import RefinePairs
 from storm_edge.live.config import StormConfig
 from storm_edge.objects.onboard import onboard
 from storm_edge.pipeline.config import TrackConfig
@@ -54,10 +56,9 @@ from storm_edge.pipeline.register.config import REFINE_FIRST
 from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.replay.pose_log import POSES
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
-from storm_edge.synthetic.pairs import PairConfig, PairSampler
 from storm_edge.synthetic.scene_renderer import OBJECT_ID, write_scene
 from storm_edge.synthetic.scenes import evaluation_sequences
-from storm_edge.synthetic.splits import SEQUENCES_VAL_BUNDLE
+from storm_edge.synthetic.splits import SEQUENCES_VAL_BUNDLE, STREAMS_VAL
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm86", "sm89")
@@ -125,7 +126,9 @@ def build_all(
 
 def refine_speed(bundle: Path) -> dict[str, Any]:
     """RefineNet on one thread, FP32 and INT8 in turns, in the batches of tracking and of registration."""
-    pairs = PairSampler(1_000_007, config=PairConfig(pool_size=12, poses_per_scene=1)).refine_batch(42)
+    pictures = GeneratorConfig(pool=PoolConfig(objects=12))
+    drawn = RefinePairs(STREAMS_VAL.seed(7), config=pictures).batch(42)
+    pairs = {name: tensor.numpy() for name, tensor in drawn.items()}
     options = EngineOptions(threads=1)
     figures: dict[str, Any] = {}
     for count in (2, 42):

@@ -19,13 +19,16 @@ from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
 from storm_edge.export.registration import RegistrationResult, register_images
 from storm_edge.export.tracking import track_recordings
+from storm_edge.generator.config import GeneratorConfig, PoolConfig, SegmentQueryConfig
+from storm_edge.generator.contract import Source
+from storm_edge.generator.refine_pairs import RefinePairs
+from storm_edge.generator.score_sets import ScoreSets
+from storm_edge.generator.segment_queries import SegmentQueries
+from storm_edge.generator.verify_groups import GOOD_COUNT, VerifyGroups
 from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.kernels.pose_update import ROT_NORMALIZER_RAD
 from storm_edge.kernels.segment_inputs.contract import VIEW_COUNT
-from storm_edge.synthetic.pairs import PairConfig, PairSampler
-from storm_edge.synthetic.queries import QueryConfig, QuerySampler
 from storm_edge.synthetic.splits import STREAMS_VAL
-from storm_edge.synthetic.verification import GOOD_COUNT, GroupSampler
 
 Tensors = dict[str, NDArray[Any]]
 Engines = Mapping[str, Engine]
@@ -35,7 +38,8 @@ OBJECT_M = 0.1
 _SEED = STREAMS_VAL.seed(70_001)
 _AS_GOOD = 0.02  # diameters by which another winner's pose may be worse and still count as as good
 _MEMORY = 3
-_POOL = 24  # objects that held-out data is drawn from
+# Few objects, since every export makes them anew; all views, as networks get them in use.
+_PICTURES = GeneratorConfig(pool=PoolConfig(objects=24), segment=SegmentQueryConfig(views=VIEW_COUNT))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ def make_task(
 
 
 def _refine(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
-    batch = _pairs(recipe).refine_batch(size)
+    batch = _drawn(RefinePairs(_SEED, config=_PICTURES, size_px=recipe.size_px or 80), size)
     inputs = {"refine": {k: batch[k] for k in ("rendered", "observed")}}
     images, recordings = max(size // 4, 1), max(size // 8, 1)
     in_fp32: list[RegistrationResult] = []
@@ -142,9 +146,9 @@ def _refine(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
 
 
 def _score(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
-    hypotheses = 12
+    hypotheses = _PICTURES.score.hypotheses
     sets = max(size // (3 if recipe.tier == "nano" else hypotheses), 2)  # the full tier costs 11 GMAC a pair
-    batch = _pairs(recipe).score_batch(sets, hypotheses)
+    batch = _drawn(ScoreSets(_SEED, config=_PICTURES, size_px=recipe.size_px or 80), sets)
     if "score" in recipe.graphs:  # in one piece
         whole = {k: batch[k][0] for k in ("rendered", "observed")}
         return NetworkTask(inputs={"score": whole}, data=f"{hypotheses} held-out hypotheses", metrics=_no_metrics)
@@ -171,7 +175,7 @@ def _score(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
 
 def _som(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
     images = max(size // 4, 2)
-    batch = QuerySampler(_SEED, config=QueryConfig(views=VIEW_COUNT, pool_size=_POOL)).query_batch(images)
+    batch = _drawn(SegmentQueries(_SEED, config=_PICTURES), images)
     targets = batch["objects"].shape[1]
     views = {"views": batch["views"].reshape(-1, *batch["views"].shape[2:])}
     image = {"image": batch["image"]}
@@ -202,7 +206,7 @@ def _som(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
 
 def _tom(recipe: Recipe, fp32: Engines, size: int) -> NetworkTask:
     groups = max(size // 4, 4)
-    crops = GroupSampler(_SEED, pool_size=_POOL).group_batch(groups)["crops"]
+    crops = _drawn(VerifyGroups(_SEED, config=_PICTURES), groups)["crops"]
     count = crops.shape[1]
     flat = {"crop": crops.reshape(-1, *crops.shape[2:])}
 
@@ -244,9 +248,9 @@ _MAKERS: dict[str, Callable[[Recipe, Engines, int], NetworkTask]] = {
 }
 
 
-def _pairs(recipe: Recipe) -> PairSampler:
-    config = PairConfig(pool_size=_POOL // 2, poses_per_scene=1)
-    return PairSampler(_SEED, size_px=recipe.size_px or 80, config=config)
+def _drawn(source: Source, items: int) -> Tensors:
+    """The first items of a stream."""
+    return {name: tensor.numpy() for name, tensor in source.batch(items).items()}
 
 
 def _turn(rot: NDArray[Any]) -> NDArray[np.float64]:

@@ -134,6 +134,7 @@ class Loop:
         except torch.OutOfMemoryError:
             batch = {}  # what failed stays in memory until this block is left
         run.optimizer.zero_grad(set_to_none=True)
+        parts.pool.draw_less()  # which of the two was too much nobody knows
         self._items = half_batch(self._items, run.process.device, alone=run.process.count == 1)
         parts.log.add({**self._where(), "batch": self._items, "no_room": True})
 

@@ -88,6 +88,10 @@ class ItemPool:
         index = torch.randint(len(self), (count,), generator=self._chance, device=self._device)
         return self._ring.take(index)
 
+    def draw_less(self) -> None:
+        """Draw half as much at a time from now on."""
+        self._feed.chunk = max(self._feed.chunk // 2, 1)
+
     def shrink(self, *, capacity: int, chunk: int) -> None:
         """Begin again with less, after the device had no room; `fill` comes next.
 

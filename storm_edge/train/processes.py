@@ -40,13 +40,22 @@ def joined(device: str) -> Iterator[Process]:
     if kind == "cuda" and not torch.cuda.is_available():
         raise BackendError(mismatch("--device", device, "a CUDA device torch can use", "use --device cpu"))
     if count == 1:
-        yield Process(0, 1, torch.device(device))
+        yield Process(0, 1, _current(device))
         return
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield Process(dist.get_rank(), count, torch.device(f"cuda:{local}" if kind == "cuda" else "cpu"))
+        yield Process(dist.get_rank(), count, _current(f"cuda:{local}" if kind == "cuda" else "cpu"))
     finally:
         dist.destroy_process_group()
+
+
+def _current(name: str) -> torch.device:
+    """The device of that name, which torch and NCCL take for this process's own from now on."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        device = torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def agreed_time_s(elapsed_s: float, process: Process) -> float:

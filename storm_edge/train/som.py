@@ -63,7 +63,7 @@ class SomObjective(nn.Module):
         self.net = NanoSom(config)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its parts on a batch of `synthetic.queries`."""
+        """Loss and its parts on a batch, see `generator.contract.Source`."""
         with half_where_fast(batch["image"]):
             mask, present = self.net(batch["image"], batch["objects"], batch["views"])
         return som_loss(mask.float(), present.float(), batch)
