@@ -33,7 +33,7 @@ class ColourCameraConfig:
     """Standard deviation of that blur [px of 640]."""
     metered_share: float = 0.85
     """Pictures whose exposure follows their brightness; the others keep the light as it is."""
-    metered_level: Range = (0.3, 0.6)
+    metered_level: Range = (0.36, 0.6)
     """Mean brightness of a metered picture."""
     metering: float = 0.75
     """How far exposure follows: 1 reaches the level, 0 keeps the light."""
@@ -57,11 +57,11 @@ class ColourCameraConfig:
     """Light that is added everywhere."""
     vignetting: Range = (0.0, 0.35)
     """How much darker the corners are."""
-    read_noise: Range = (0.001, 0.012)
+    read_noise: Range = (0.001, 0.008)
     """Standard deviation of the noise in the dark, drawn in the logarithm."""
-    shot_noise: Range = (0.002, 0.03)
+    shot_noise: Range = (0.002, 0.024)
     """Standard deviation of the noise that grows with the root of brightness, at white, drawn in the logarithm."""
-    coarse_noise: Range = (0.2, 1.0)
+    coarse_noise: Range = (0.4, 1.0)
     """Part of the noise with a grain of two pixels and of any colour, as a denoiser leaves it; the rest is grey."""
     sharpening_share: float = 0.4
     """Pictures that the driver sharpened, with halos at edges."""
@@ -130,7 +130,7 @@ class DepthKindsConfig:
     """Time of flight: standard deviation at 1 m on a bright surface, drawn in the logarithm [m]; grows with z."""
     flight_bias_m: Range = (0.0, 0.006)
     """Time of flight: how much too far light by detours makes things [m]; 1 to 3 mm on white plastic."""
-    flight_edge_px: Range = (-4.0, 8.0)
+    flight_edge_px: Range = (-4.0, 6.5)
     """Time of flight: width lost on each side of depth edges [px of 640]; none where negative."""
     flight_flying: Range = (0.0, 1.0)
     """Time of flight: share of pixels at an edge that fly between both surfaces."""
@@ -173,17 +173,17 @@ class DepthCameraConfig:
     """Width of each side's border over the image's width; none where negative."""
     slant: float = 0.02
     """Standard deviation of a border's slope."""
-    range_share: float = 0.35
+    range_share: float = 0.3
     """Cameras that see no further than a limit."""
-    range_m: Range = (1.3, 4.0)
+    range_m: Range = (1.5, 4.0)
     """That limit [m]; the least one too, see `near_m`."""
-    near_m: Range = (0.1, 0.28)
+    near_m: Range = (0.05, 0.18)
     """Nearer than this is no reading [m]."""
-    dropout_share: float = 0.25
+    dropout_share: float = 0.2
     """Cameras that lose blobs anywhere."""
     dropout: Range = (0.0, 0.04)
     """Share of the image that they lose."""
-    dropout_px: Range = (8.0, 50.0)
+    dropout_px: Range = (12.0, 60.0)
     """Size of the blobs, drawn in the logarithm [px of 640]."""
     scale_bias: float = 0.004
     """Standard deviation of the relative error of all depths; 0.5 to 1 % in one recording."""
