@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import field_of_view_deg, is_odd_field_of_view, is_off_centre, principal_point_factor
 from storm_edge.live.config import StateMachineConfig
+from storm_edge.live.depth_offset_watch import DepthOffsetWatch
+from storm_edge.pipeline.depth_offset.config import DepthOffsetConfig
 
 Float64 = NDArray[np.float64]
 
@@ -23,27 +25,42 @@ _log = logging.getLogger(__name__)
 
 
 class CameraDoubt:
-    """What is odd about the camera of a run; the default is the start.
+    """What is odd about the camera of a run: its intrinsics, and where its depth lies.
+
+    Args:
+        depth_offset: How the offset of depth is measured; the default when None.
 
     Attributes:
         is_doubted: Whether the intrinsics of the newest frame look like those of another resolution.
-        remarks: What was remarked, a line each; at most one per run, which was logged as a warning, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, depth_offset: DepthOffsetConfig | None = None) -> None:
         self.is_doubted = False
-        self.remarks: list[str] = []
+        self._remark: str | None = None
         self._camera: tuple[bytes, tuple[int, int]] | None = None
+        self._depth_offset = DepthOffsetWatch(depth_offset or DepthOffsetConfig())
 
-    def look(self, frame: Frame) -> None:
-        """Take note of the intrinsics of a frame; those of the frame before cost nothing."""
+    @property
+    def remarks(self) -> list[str]:
+        """What was remarked, a line each, at most one of each kind per run; each was logged as a warning, too."""
+        return [remark for remark in (self._remark, self._depth_offset.remark) if remark is not None]
+
+    def look(self, frame: Frame, *, at_once: bool = False) -> None:
+        """Take note of a frame; a live loop has no time to measure the offset of its depth ``at_once``."""
         camera = frame.K.tobytes(), frame.size_px
-        if camera == self._camera:
-            return
-        self._camera = camera
+        if camera != self._camera:
+            self._camera = camera
+            self._look_at_K(frame)
+        self._depth_offset.look(frame, at_once=at_once)
+
+    def conclude(self) -> None:
+        """There are no more frames: remark what there is."""
+        self._depth_offset.conclude()
+
+    def _look_at_K(self, frame: Frame) -> None:
         remark = camera_remark(frame.K, frame.size_px)
-        if remark is not None and not self.remarks:
-            self.remarks.append(remark)
+        if remark is not None and self._remark is None:
+            self._remark = remark
             _log.warning("frame %d: %s", frame.index, remark)
         is_scaled = principal_point_factor(frame.K, frame.size_px) is not None
         self.is_doubted = is_scaled or is_odd_field_of_view(frame.K, frame.size_px)

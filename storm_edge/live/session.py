@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 from storm_edge.choices import TrackerKind
@@ -72,10 +71,9 @@ class Session:
         self._objects: list[ObjectSession] = []
         self._gate = Gate()
         self._buffers: FrameBuffers | None = None
-        self._turns = RecoveryTurns()
         self._removed_non_finite: Counter[str] = Counter()  # of objects that were removed
-        self._is_closed = False
-        self._camera = CameraDoubt()
+        self._turns, self._is_closed = RecoveryTurns(), False
+        self._camera = CameraDoubt(self._config.depth_offset)
         self._group: BatchedGroup | None = None
         for item in objects:
             self._check_new(item)
@@ -86,9 +84,7 @@ class Session:
         self._check_open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     @property
@@ -131,7 +127,11 @@ class Session:
     @property
     def remarks(self) -> list[str]:
         """What was odd about the camera, a line each, for reports; each was logged as a warning, too."""
-        return list(self._camera.remarks)
+        return self._camera.remarks
+
+    def conclude(self) -> None:
+        """There are no more frames: what is odd about few of them is remarked, too."""
+        self._camera.conclude()
 
     def add_object(self, bundle: ObjectBundle, *, name: str | None = None) -> ObjectSession:
         """Search for and track one more object from the next frame on.
@@ -176,8 +176,8 @@ class Session:
         """
         by_name = {item.bundle.object_id: item for item in self._objects}
         if object_id not in by_name:
-            expected = f"one of {list(by_name)}"
-            raise ConfigError(mismatch("objects", f"no {object_id}", expected, "name one that is tracked"))
+            got, expected = f"no {object_id}", f"one of {list(by_name)}"
+            raise ConfigError(mismatch("objects", got, expected, "name one that is tracked"))
         item = by_name[object_id]
         self._objects.remove(item)
         item.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from storm_edge.config import Config
+from storm_edge.pipeline.depth_offset.config import DepthOffsetConfig
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.refine.config import GeometricConfig
@@ -45,3 +46,5 @@ class PipelineConfig(Config):
     """Whether what is tracked is the object."""
     reacquire: ReacquireConfig = field(default_factory=ReacquireConfig)
     """Finding an object again that was lost."""
+    depth_offset: DepthOffsetConfig = field(default_factory=DepthOffsetConfig)
+    """Whether depth lies on colour."""

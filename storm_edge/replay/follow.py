@@ -77,6 +77,7 @@ def follow(
         result = session.step(frame, initialize=starts, next_due_s=next_due_s)
         if not result.is_skipped:
             yield frame, result.tracks
+    session.conclude()
     reader.check_used()
     if starts is not None:
         starts.check_begun()

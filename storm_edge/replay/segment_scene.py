@@ -129,11 +129,11 @@ def segment_scene(
         images = _MaskImages(folder, len(frame_ids), drawn=options.pictures)
         results: list[FoundObject] = []
         encode_ms: dict[int, float] = {}
-        reader, camera = FrameReader(scene, options.frame_gate), CameraDoubt()
+        reader, camera = FrameReader(scene, options.frame_gate), CameraDoubt(options.config.depth_offset)
         searched = _search_scene(reader, frame_ids, segmenter, dict(zip(names, searches, strict=True)))
         last_frame: Frame | None = None
         for item in signals.until_asked(searched):
-            camera.look(item.frame)
+            camera.look(item.frame, at_once=True)
             last_frame = item.frame
             results += item.found
             encode_ms[item.frame.index] = item.encode_ms
@@ -145,6 +145,7 @@ def segment_scene(
         found_count = {n: sum(r.mask is not None for r in results if r.object_id == n) for n in names}
         hints = []
         if not signals.is_asked:
+            camera.conclude()
             hints = scale_hints(
                 _missed(bundles, searches, found_count),
                 last_frame,
