@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -108,6 +109,10 @@ def command(options: TrainOptions) -> None:
             results = list(train_all(config, report=report).values())
         else:
             results = [train(config, report=report)]
+    if os.environ.get("RANK", "0") != "0":  # the first of several processes speaks for all
+        return
+    if not results:
+        typer.echo(f"{options.out}: all networks are finished")
     for result in results:
         typer.echo(_line(result))
 

@@ -50,12 +50,20 @@ def joined(device: str) -> Iterator[Process]:
 
 
 def _current(name: str) -> torch.device:
-    """The device of that name, which torch and NCCL take for this process's own from now on."""
-    device = torch.device(name)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        device = torch.device("cuda", torch.cuda.current_device())
-    return device
+    """The device of that name, which torch and NCCL take for this process's own from now on.
+
+    Raises:
+        BackendError: There is no such GPU.
+    """
+    kind, _, index = name.partition(":")
+    if kind != "cuda":
+        return torch.device(kind)
+    count = torch.cuda.device_count()
+    if index and not (index.isdecimal() and int(index) < count):
+        raise BackendError(mismatch("--device", name, f"cuda:0 to cuda:{count - 1}", "name one of these"))
+    if index:
+        torch.cuda.set_device(int(index))
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def agreed_time_s(elapsed_s: float, process: Process) -> float:

@@ -96,6 +96,34 @@ def test_train_takes_every_network_by_name(
     assert asked == [TrainConfig(network=network, out=tmp_path, batch=8, minutes=1.5)]
 
 
+def test_train_all_says_what_came_of_each_network(
+    storm_edge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storm_edge.train import run_all
+    from storm_edge.train.config import TrainConfig, TrainResult
+
+    def train_all(template: TrainConfig, report: object) -> dict[Network, TrainResult]:
+        assert template.minutes == 9.0
+        ended = {} if template.resume else {network: network.value for network in Network}
+        return {
+            network: TrainResult(checkpoint=tmp_path / name, steps=3, elapsed_s=60.0, held_out={"iou": 0.5})
+            for network, name in ended.items()
+        }
+
+    monkeypatch.setattr(run_all, "train_all", train_all)
+    ended = storm_edge("train", "all", "--out", tmp_path, "--minutes", 9)
+    assert [line.split(":")[0] for line in ended.out.splitlines()] == [str(tmp_path / n.value) for n in Network]
+    again = storm_edge("train", "all", "--out", tmp_path, "--minutes", 9, "--resume")
+    assert again.out == f"{tmp_path}: all networks are finished\n"
+
+
+def test_train_without_any_time_is_one_line(storm_edge: Command, tmp_path: Path) -> None:
+    for network in ("refine", "all"):
+        ended = storm_edge("train", network, "--out", tmp_path / "new", "--minutes", 0)
+        assert (ended.status, ended.err) == (1, "error: --minutes: got 0, expected more than 0; raise it\n")
+    assert not (tmp_path / "new").exists()
+
+
 def test_train_refuses_an_unknown_network(storm_edge: Command, tmp_path: Path) -> None:
     ended = storm_edge("train", "detector", "--out", tmp_path)
     assert ended.status == 2
