@@ -53,15 +53,6 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def exact_warps() -> None:
-    """Skips where OpenCV interpolates on a grid of 1/32 px, as it did before version 5."""
-    import cv2
-
-    if int(cv2.__version__.split(".")[0]) < 5:
-        pytest.skip(f"OpenCV {cv2.__version__} warps images on a grid of 1/32 px; needs OpenCV 5")
-
-
-@pytest.fixture(scope="session")
 def cuda() -> str:
     """Name of the CUDA device that tests marked ``gpu`` use; skips where there is none."""
     from storm_edge.errors import BackendError

@@ -7,6 +7,7 @@ From the bottom:
 * `hands` and `rooms`: what is around an object.
 * `layers` (what hides what), `sensor` and `appearance` (what the cameras make of it), `motion`.
 * `scene_script` (what is to be rendered), `scene_renderer` (frames of it); scripts: `scenes`, `occlusions`, `demo`.
-* `object_pool`, `patches` and `crops`, with `pairs` and `verification`: training batches around one object.
-* `clutter` and `queries`: images of many objects, and training batches of them.
+* `object_pool` and `clutter`: images of many objects, for searches.
+
+What networks are trained on is made by `storm_edge.generator`.
 """

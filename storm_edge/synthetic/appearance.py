@@ -101,38 +101,6 @@ def random_lighting(rng: np.random.Generator) -> Lighting:
     )
 
 
-def glossed(
-    colour: Float32,
-    depth: Float32,
-    shiny: NDArray[np.bool_],
-    fx: float,
-    light: Lighting,
-    *,
-    strength: float,
-    exponent: float,
-) -> Float32:
-    """Add highlights to shiny things (Blinn's halfway vector, normals from the depth).
-
-    Args:
-        colour: RGB in [0, 1] ``(H, W, 3)``.
-        depth: True z-depth [m] ``(H, W)``.
-        shiny: Where things shine ``(H, W)``.
-        fx: Focal length [px].
-        light: Where the light comes from.
-        strength: Brightness of a highlight.
-        exponent: The higher, the smaller the highlights.
-    """
-    z = np.maximum(depth, np.float32(0.05))
-    # The camera looks along z over a narrow field: the normal is about (fx dz/du / z, fx dz/dv / z, -1).
-    nx = cv2.Sobel(z, cv2.CV_32F, 1, 0, scale=0.125 * fx) / z
-    ny = cv2.Sobel(z, cv2.CV_32F, 0, 1, scale=0.125 * fx) / z
-    halfway = np.asarray(light.to_light) / np.linalg.norm(light.to_light) + [0.0, 0.0, -1.0]
-    hx, hy, hz = (float(h) for h in halfway / max(float(np.linalg.norm(halfway)), 1e-6))
-    cosine = (nx * hx + ny * hy - hz) / np.sqrt(nx * nx + ny * ny + 1.0)
-    highlight = np.float32(strength) * np.asarray(cv2.pow(np.clip(cosine, 0.0, 1.0), exponent))
-    return np.asarray(np.clip(colour + (highlight * shiny)[..., None], 0.0, 1.0), dtype=np.float32)
-
-
 def motion_kernel(length_px: float, angle: float) -> Float32:
     """Averaging along a line of ``length_px`` [px] at ``angle`` [rad], square, sum 1."""
     size = 2 * int(np.ceil(max(length_px, 1.0) / 2.0)) + 1

@@ -1,4 +1,4 @@
-"""Objects, hands and textures in memory, slowly exchanged for new ones; what training batches draw from."""
+"""Objects, hands and textures in memory; what images of many objects draw from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PooledObject:
 
 
 class ObjectPool:
-    """A few hundred objects, hands and textures that are slowly exchanged for new ones.
+    """Some objects, hands and textures to draw from.
 
     Args:
         rng: Source of randomness; also draws the object seeds.
@@ -39,16 +39,6 @@ class ObjectPool:
         self.objects = [self._new_object() for _ in range(size)]
         self.hands = [self._new_hand() for _ in range(max(4, size // 10))]
         self.textures = [random_texture(rng) for _ in range(max(8, size // 4))]
-        self.made_count = size
-
-    def renew_one(self) -> None:
-        """Exchange the oldest object, and now and then a hand and a texture."""
-        self.objects.pop(0)
-        self.objects.append(self._new_object())
-        self.made_count += 1
-        if self._rng.random() < 0.25:
-            self.hands[int(self._rng.integers(len(self.hands)))] = self._new_hand()
-            self.textures[int(self._rng.integers(len(self.textures)))] = random_texture(self._rng)
 
     def pick(self) -> PooledObject:
         """Any object."""

@@ -12,7 +12,6 @@ from storm_edge.kernels.renderer import render
 from storm_edge.kernels.shading import Lighting
 from storm_edge.synthetic.appearance import (
     Appearance,
-    glossed,
     motion_kernel,
     random_appearance,
     random_lighting,
@@ -144,23 +143,3 @@ def test_rays_meet_the_plane(rng: np.random.Generator) -> None:
     assert np.abs(world[:, 1]).max() < 0.2 + 1e-5
     assert layer.measured is not None
     assert (layer.measured == hit).all()
-
-
-def test_highlights_lie_where_the_mirror_direction_points(rng: np.random.Generator) -> None:
-    """On a ball lit from the camera the highlight is at its middle; lit from the left it moves to the left."""
-    v, u = np.mgrid[0:120, 0:120].astype(np.float32)
-    fx, z0, radius = 600.0, 1.0, 0.09
-    x, y = (u - 60) / fx * z0, (v - 60) / fx * z0
-    ball = x**2 + y**2 < (0.95 * radius) ** 2
-    depth = np.where(ball, z0 - np.sqrt(np.maximum(radius**2 - x**2 - y**2, 0.0)), 2.0).astype(np.float32)
-    black = np.zeros((120, 120, 3), dtype=np.float32)
-    places = []
-    for to_light in ((0.0, 0.0, -1.0), (-1.0, 0.0, -1.0)):
-        light = Lighting(to_light=to_light)
-        out = glossed(black, depth, ball, fx, light, strength=0.5, exponent=40.0)
-        assert out[~ball].max() == 0.0
-        assert out.max() == pytest.approx(0.5, abs=0.03)
-        places.append(np.unravel_index(np.argmax(out[..., 0]), out.shape[:2]))
-    assert np.abs(np.array(places[0]) - 60).max() <= 3
-    # The normal halfway between -z and the light is turned by 22.5 degrees: 0.09 m * sin(22.5 deg) * 600 px.
-    assert 60 - places[1][1] == pytest.approx(0.09 * np.sin(np.deg2rad(22.5)) * 600, abs=4)

@@ -1,4 +1,4 @@
-"""Inputs of the nano segmenter, made alike for training (`synthetic.queries`) and at run time (`pipeline.segment`).
+"""The nano segmenter's inputs, alike in training (`generator.segment_frames`) and at run time (`pipeline.segment`).
 
 Three kinds, all channels first, float32:
 

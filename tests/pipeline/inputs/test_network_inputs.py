@@ -19,10 +19,6 @@ from storm_edge.kernels.renderer import render
 from storm_edge.pipeline.inputs.config import DEFAULT, PARITY
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
-from storm_edge.synthetic.crops import crop as crop_patch
-from storm_edge.synthetic.crops import network_input as training_input
-from storm_edge.synthetic.pairs import PairConfig
-from storm_edge.synthetic.patches import Observation
 from tests.kernels.shapes import K_CAMERA, poses, quad, sphere
 
 RADIUS_M = 0.08
@@ -201,28 +197,6 @@ def test_more_poses_than_the_batch_are_refused_in_one_line(scene):
     pair = PairInputs(MeshBuffers.from_mesh(mesh), diameter_m=DIAMETER_M, batch=2, size_px=32)
     with pytest.raises(InputError, match=r"1\.\.2"):
         pair.fill(uploaded(frame), T)
-
-
-@pytest.mark.usefixtures("exact_warps")
-def test_run_time_crops_are_those_of_training(scene):
-    """Training crops with OpenCV, whose bilinear weights are 1/32 px steps; all else is equal to rounding.
-
-    Worst seen on an x86-64 CPU: colour 0.002, points 3e-7 half diameters.
-    """
-    mesh, frame, T = scene
-    rendered, observed = crop_pairs(mesh, frame, T, DEFAULT)
-    config = PairConfig()
-    windows, K_crop = plain_windows(T, K_SMALL, reach_m=RADIUS_M * config.crop_ratio, size_px=80)
-    seen = Observation(rgb=frame.rgb, depth_m=frame.depth_m, K=K_SMALL, T_cam_obj=T[0], visible_share=1.0)
-    model = render(mesh, T, K_crop, 80)
-    for n in range(len(T)):
-        t = T[n, :3, 3]
-        expected = training_input(model.colour[n], model.xyz[n], t, RADIUS_M)
-        assert (np.abs(rendered[n] - expected) > TOLERANCE).mean() < OTHERWISE
-        colour, xyz = crop_patch(seen, windows[n], 80)
-        expected = training_input(colour, xyz, t, RADIUS_M)
-        np.testing.assert_allclose(observed[n, :3], expected[:3], atol=0.02)
-        assert (np.abs(observed[n, 3:] - expected[3:]) > TOLERANCE).mean() < OTHERWISE
 
 
 @pytest.mark.gpu
