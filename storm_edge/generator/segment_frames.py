@@ -94,25 +94,19 @@ def object_channels(frames: SmallFrames, rgb: Tensor, chroma: Tensor, diameter_m
     likely = rgb.gather(2, frames.rgb_bins.flatten(1)[:, None].expand(-1, t, -1)).reshape(b, t, *size)
     by_share = chroma.gather(2, frames.chroma_bins.flatten(1)[:, None].expand(-1, t, -1)).reshape(b, t, *size)
     d, z = diameter_m[:, :, None, None], frames.depth_m[:, None]
-    floor = reference.CONTRAST_FLOOR
-    contrast = ((likely + floor) / (frames.scene_density[:, None] + floor)).log2_()
-    contrast.clamp_(-reference.CONTRAST_LIMIT, reference.CONTRAST_LIMIT)
-    apparent_px = d * frames.fx[:, None, None, None] / z.clamp_min(reference.MIN_DEPTH_M)
-    large = (apparent_px / reference.EVEN_DIAMETER_PX).log2_().clamp_(-reference.SIZE_LIMIT, reference.SIZE_LIMIT)
+    out = torch.empty((b, t, contract.OBJECT_CHANNELS, *size), device=z.device)
+    torch.log2(likely + 1.0, out=out[:, :, 0]).div_(reference.BITS_SCALE)
+    floor, limit = reference.CONTRAST_FLOOR, reference.CONTRAST_LIMIT
+    contrast = torch.log2(likely.add_(floor).div_(frames.scene_density[:, None] + floor), out=out[:, :, 1])
+    contrast.clamp_(-limit, limit).div_(reference.CONTRAST_SCALE)
+    torch.log2(by_share.add_(1.0), out=out[:, :, 2]).div_(reference.BITS_SCALE)
+    # The logarithm of a quotient: that of each object, less that of each place.
+    apparent_px = (d * frames.fx[:, None, None, None] / reference.EVEN_DIAMETER_PX).log2_()
+    torch.sub(apparent_px, z.clamp_min(reference.MIN_DEPTH_M).log2_(), out=out[:, :, 3])
+    out[:, :, 3].clamp_(-reference.SIZE_LIMIT, reference.SIZE_LIMIT).mul_(z > 0.0)
     off = frames.plane_distance_m[:, None]
-    distance = torch.where(
-        off >= 0.0, (off / d).clamp(max=reference.MAX_PLANE_DISTANCE), reference.UNKNOWN_PLANE_DISTANCE
-    )
-    out = torch.stack(
-        [
-            (likely + 1.0).log2_() / reference.BITS_SCALE,
-            contrast / reference.CONTRAST_SCALE,
-            (by_share + 1.0).log2_() / reference.BITS_SCALE,
-            torch.where(z > 0.0, large, 0.0),
-            distance,
-        ],
-        dim=2,
-    )
+    torch.mul(off, 1.0 / d, out=out[:, :, 4]).clamp_(max=reference.MAX_PLANE_DISTANCE)
+    out[:, :, 4].masked_fill_(off < 0.0, reference.UNKNOWN_PLANE_DISTANCE)
     return halved(out.mul_(frames.inside))
 
 
@@ -167,11 +161,15 @@ def _shrunk_depth(z: Tensor, box: Letterbox) -> Tensor:
     if box.scale >= 1.0:
         return z[:, rows][:, :, columns]
     reach = 2 if box.scale < 0.35 else 1  # as `Letterbox.shrink_depth`
-    around = torch.arange(-reach, reach + 1, device=z.device)
-    near_rows = (rows[:, None] + around).clamp_(0, z.shape[1] - 1)
-    near_columns = (columns[:, None] + around).clamp_(0, z.shape[2] - 1)
-    windows = z[:, near_rows][:, :, :, near_columns].permute(2, 4, 0, 1, 3).flatten(0, 1)
-    return _median9(list(windows.unbind(0))) if reach == 1 else windows.median(0).values
+    around = range(-reach, reach + 1)
+    windows = [
+        z.index_select(1, (rows + dv).clamp(0, z.shape[1] - 1)).index_select(
+            2, (columns + du).clamp(0, z.shape[2] - 1)
+        )
+        for dv in around
+        for du in around
+    ]
+    return _median9(windows) if reach == 1 else torch.stack(windows).median(0).values
 
 
 def _median9(x: list[Tensor]) -> Tensor:

@@ -89,21 +89,22 @@ def painted_views(bank: ViewBank, queries: Queries, shown: Tensor) -> tuple[Tens
     views = bank.channels[queries.slot[..., None], shown].to(torch.float32)
     rgb, chroma = bank.rgb[queries.slot], bank.chroma[queries.slot]
     rows = torch.nonzero(queries.repainted, as_tuple=True)
-    part = bank.channels[queries.slot[rows]].to(torch.float32)
-    inside = part[:, :, 7:]
-    shade = _lamp(part)
-    mixed = torch.einsum("nij,nvjhw->nvihw", queries.mix[rows], part[:, :, :3] + 0.5)
-    colour = (mixed + queries.base[rows][:, None, :, None, None] * shade).clamp_(0.0, 1.0)
-    part = torch.cat([(colour - 0.5) * inside, part[:, :, 3:]], dim=2)
-    each = torch.arange(len(part), device=part.device)[:, None]
-    views[rows] = part[each, shown[rows]]
+    own, facing, inside = (
+        bank.channels[:, :, part][queries.slot[rows]].to(torch.float32)
+        for part in (slice(0, 3), slice(5, 6), slice(7, 8))
+    )
+    mixed = torch.einsum("nij,nvjhw->nvihw", queries.mix[rows], own.add_(0.5))
+    colour = mixed.addcmul_(queries.base[rows][:, None, :, None, None], _lamp(-facing)).clamp_(0.0, 1.0)
     rgb[rows], chroma[rows] = colour_models(colour.transpose(1, 2).flatten(2), inside.flatten(1) > 0.5)
+    part = views[rows]
+    each = torch.arange(len(part), device=part.device)[:, None]
+    part[:, :, :3] = (colour.sub_(0.5).mul_(inside))[each, shown[rows]]
+    views[rows] = part
     return views, rgb, chroma
 
 
-def _lamp(views: Tensor) -> Tensor:
-    """How brightly a lamp on the camera lights what views ``(n, V, 8, 32, 32)`` show, ``(n, V, 1, 32, 32)``."""
-    facing = -views[:, :, 5:6]
+def _lamp(facing: Tensor) -> Tensor:
+    """How brightly a lamp on the camera lights a view by the cosines to it ``(n, V, 1, 32, 32)``, 0 unknown."""
     # A view has no normals at its edges; there the neighbour's is a little too bright.
     facing = torch.where(facing > 0.0, facing, _EDGE_FACING * farthest_of_3x3(facing))
     light = Lighting()
