@@ -170,7 +170,7 @@ class SegmentQueryConfig:
     """An object hidden more than this is neither there nor absent."""
     least_cells: float = 8.0
     """Nor is one that covers fewer mask cells; a disc of 13 px of 320 has them."""
-    absent_share: float = 0.32
+    absent_share: float = 0.25
     """Part of the objects asked for that are not there."""
     absent_kinds: tuple[float, float, float, float] = (0.3, 0.25, 0.15, 0.12)
     """Of them: any other; another of like colour; one that is there with its colours exchanged; one that is there of
