@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from storm_edge.generator.chance import Chance
+
 REFERENCE_WIDTH_PX = 640
 """Lengths of the cameras' configurations are pixels of images this wide; other images scale them."""
 
@@ -22,26 +24,23 @@ class PerScene:
     """
 
     def __init__(self, count: int, generator: torch.Generator) -> None:
-        self.count, self._generator = count, generator
+        self.count, self._chance = count, Chance(generator)
 
     def uniform(self, span: tuple[float, float], *more: int) -> Tensor:
         """Evenly between both ends, ``(count, *more)``."""
-        u = torch.rand(self.count, *more, generator=self._generator, device=self._generator.device)
-        return span[0] + (span[1] - span[0]) * u
+        return self._chance.uniform((self.count, *more), *span)
 
     def log_uniform(self, span: tuple[float, float]) -> Tensor:
         """Evenly in the logarithm between two positive ends, ``(count,)``."""
-        low, high = torch.tensor(span, dtype=torch.float64).log().tolist()
-        return self.uniform((low, high)).exp()
+        return self._chance.log_uniform((self.count,), *span)
 
     def normal(self, deviation: float, *more: int) -> Tensor:
         """Gaussian of mean 0, ``(count, *more)``."""
-        device = self._generator.device
-        return deviation * torch.randn(self.count, *more, generator=self._generator, device=device)
+        return self._chance.normal((self.count, *more)).mul_(deviation)
 
     def occurs(self, share: float) -> Tensor:
         """True in that share of the scenes, ``(count,)`` bool."""
-        return self.uniform((0.0, 1.0)) < share
+        return self._chance.happens((self.count,), share)
 
     def sometimes(self, share: float, span: tuple[float, float]) -> Tensor:
         """Evenly between both ends in that share of the scenes, 0 in the others, ``(count,)``."""
