@@ -94,6 +94,27 @@ def test_a_run_that_is_killed_goes_on_with_the_same_schedule(tmp_path: Path) -> 
     assert spent_s < 60.0 * minutes + 15.0  # evaluations at the end of a slice come on top
 
 
+def test_a_kill_before_the_first_checkpoint_or_after_the_last_loses_no_slice(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    shares = TimeShares()
+    plan = Plan(minutes=20.0).begin(Network.REFINE, shares)
+    plan.write(out)
+    (out / "refine").mkdir()
+    (out / "refine" / "log.jsonl").write_text('{"step": 1, "elapsed_s": 0.5, "rate": 0.1}\n')
+    config = replace(template(out, 20.0), steps=2, resume=True)
+    first = train_all(config, source_of=toy_source_of)[Network.REFINE]
+    assert first.steps == 2
+    assert open_plan(out, None, resume=True).slices[Network.REFINE].minutes == pytest.approx(6.0)
+    # All networks have their last checkpoint, and the plan was not told of the last two.
+    before = open_plan(out, None, resume=True)
+    late = {n: replace(part, is_finished=n in (Network.REFINE, Network.SCORE)) for n, part in before.slices.items()}
+    replace(before, slices=late).write(out)
+    again = train_all(config, source_of=toy_source_of)
+    assert {network: result.steps for network, result in again.items()} == {Network.SOM: 2, Network.TOM: 2}
+    assert train_all(config, source_of=toy_source_of) == {}
+
+
 def test_a_plan_shares_what_is_left(tmp_path: Path) -> None:
     shares = TimeShares(refine=1.0, score=1.0, som=1.0, tom=1.0)
     plan = Plan(minutes=40.0).begin(Network.REFINE, shares)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -36,6 +37,43 @@ def test_the_share_of_a_part_is_its_processor_time_against_the_wall_and_the_thre
     assert shares["computing_learning"] == pytest.approx(0.1 / available_s, rel=0.2)
     assert shares["computing"] == pytest.approx(0.15 / available_s, rel=0.2)
     assert clock.read()["computing"] < 1.0
+
+
+class FakeEvent:
+    """An event of a device whose clock is a list: each record is at the next of its times [ms]."""
+
+    times_ms: ClassVar[list[float]] = []
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self, stream: object) -> None:
+        self.at_ms = FakeEvent.times_ms.pop(0)
+
+    def elapsed_time(self, other: FakeEvent) -> float:
+        return other.at_ms - self.at_ms
+
+
+def test_on_a_gpu_shares_are_times_between_events_of_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: 87)
+    FakeEvent.times_ms = [0.0, 10.0, 12.0, 40.0, 41.0, 51.0]
+    clock = DeviceClock(torch.device("cuda:0"), 7)
+    began = time.monotonic()
+    for name in ("drawing", "learning", "drawing"):
+        with clock.part(name):
+            pass
+    time.sleep(0.1)
+    shares = clock.read()
+    passed_s = time.monotonic() - began
+    assert waited == [torch.device("cuda:0")]
+    assert shares["computing_drawing"] == pytest.approx(0.020 / passed_s, rel=0.1)
+    assert shares["computing_learning"] == pytest.approx(0.028 / passed_s, rel=0.1)
+    assert shares["computing"] == pytest.approx(0.048 / passed_s, rel=0.1)
+    assert shares["kernels"] == 0.87
 
 
 def test_speeds_are_of_the_time_since_the_last_reading_and_of_all() -> None:
