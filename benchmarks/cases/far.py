@@ -1,6 +1,6 @@
 """How far away is an object still found, followed and believed, and is a wrong pose doubted there?
 
-    python -m benchmarks run far [--objects 7] [--bundle nano | none] [--distances 0.5,3]
+    python -m benchmarks run far [--objects 7] [--bundle nano | none] [--distances 0.5,3] [--jobs 2]
 
 Recordings from 0.5 to 3 m that differ in nothing but the distance (`storm_edge.synthetic.far_scenes`). Each is begun
 from the first mask; still ones are also searched for the object, there and absent, and begun at poses that are wrong:
@@ -11,6 +11,7 @@ frame with a wrong pose, of whatever start.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -172,6 +173,13 @@ class FarPlayer:
         )
 
 
+def run_object(task: tuple[int, tuple[float, ...], str]) -> list[Run]:
+    """All runs of an object: its number, the distances [m], and the network bundle's name or `none`."""
+    number, distances, bundle = task
+    player = FarPlayer(number, None if bundle == "none" else NetworkBundle.load(bundle))
+    return [run for distance_m in distances for run in player.runs(distance_m)]
+
+
 def _from_mask(mask: np.ndarray) -> Initialize:
     def begin(item: ObjectSession, frame: Frame, buffers: FrameBuffers) -> Track:
         return item.register(frame, buffers, mask)
@@ -225,18 +233,17 @@ class FarOptions(NetworkOptions):
 
     objects: Annotated[int, typer.Option(help="How many objects.")] = len(WANTED)
     distances: Annotated[str, typer.Option(help="Distances [m], with commas.")] = ",".join(map(str, DISTANCES_M))
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 2
 
 
 @case(record="far")
 def far(options: FarOptions) -> Outcome:
     """Run the loop over the recordings and compare with the truth; bundle `none` is geometry alone."""
-    networks = None if options.bundle == "none" else NetworkBundle.load(options.bundle)
     distances = [float(text) for text in options.distances.split(",")]
-    runs: list[Run] = []
-    for number in track(range(options.objects), "objects"):
-        player = FarPlayer(number, networks)
-        for distance_m in distances:
-            runs += player.runs(distance_m)
+    tasks = [(number, tuple(distances), options.bundle) for number in range(options.objects)]
+    with multiprocessing.get_context("spawn").Pool(min(options.jobs, options.objects)) as pool:
+        done = list(track(pool.imap(run_object, tasks), "objects", total=len(tasks)))
+    runs = [run for part in done for run in part]
     table = Table("distance [m]", "width [px]", "right", "believed\nof right", "believed\nof wrong", "found", "false")
     summary: dict[str, Any] = {"bundle": options.bundle, "objects": options.objects, "distances": {}}
     for distance_m in distances:

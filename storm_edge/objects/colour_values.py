@@ -12,8 +12,7 @@ Float64 = NDArray[np.float64]
 
 GREY = np.float32(128.0 / 255.0)
 """Colour of what has none."""
-_SAME_COLOUR = 0.003  # less than a step of 8 bits
-
+_SAME_GREY = 0.003  # less than a step of 8 bits
 
 SAME_COLOUR = 0.02
 """Largest difference of colours that is none: five steps of an 8-bit image."""
@@ -56,8 +55,11 @@ def unit_range(values: NDArray[np.generic]) -> Float32:
 
 
 def has_colours(mesh: Mesh) -> bool:
-    """Whether a model says what colour it has: by a texture, or by any colour but the grey of what has none."""
-    return mesh.texture is not None or bool(np.abs(mesh.colours - GREY).max(initial=0.0) > _SAME_COLOUR)
+    """Whether a model says what colour it has: by a texture, or by any colour but the grey of what has none.
+
+    A white mug has a colour and yet `is_colourless`: white says nothing for a place, but red speaks against one.
+    """
+    return mesh.texture is not None or bool(np.abs(mesh.colours - GREY).max(initial=0.0) > _SAME_GREY)
 
 
 def srgb_from_linear(linear: NDArray[np.floating]) -> Float32:

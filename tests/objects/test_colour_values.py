@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.objects.colour_values import colours_differ, is_colourless
+from storm_edge.objects.colour_values import GREY, colours_differ, has_colours, is_colourless
 
 BOX = trimesh.creation.box((0.1, 0.1, 0.1))
 
@@ -39,6 +39,13 @@ def test_one_grey_is_no_colour_and_one_hue_is(colour: tuple[float, float, float]
 
 def test_a_model_without_colours_has_none() -> None:
     assert is_colourless(box())
+
+
+def test_a_white_mug_says_its_colour_and_a_scan_without_does_not() -> None:
+    assert has_colours(box(np.ones((8, 3))))
+    assert has_colours(box(texture=np.full((4, 4, 3), 128, dtype=np.uint8)))
+    assert not has_colours(box())
+    assert not has_colours(box(np.full((8, 3), GREY)))
 
 
 def test_two_greys_are_a_pattern() -> None:
