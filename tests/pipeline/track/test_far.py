@@ -1,4 +1,4 @@
-"""A mug of 150 mm, 30 px wide at 3 m: a right pose is believed there, and a wrong one is not."""
+"""A mug of 150 mm, at most 30 px wide at 3 m: a right pose is believed there, and a wrong one is not."""
 
 from __future__ import annotations
 
