@@ -75,7 +75,7 @@ def cover(
     wp.launch(
         project_draws,
         dim=(count * per_image, -(-pool.config.vertices // span)),
-        inputs=[pool.arrays, draws, wp.vec4f(*light), wp.vec2i(*size_px), span, screen, bounds],
+        inputs=[pool.arrays, draws, wp.vec4f(*light), span, screen, bounds],
         device=device,
     )
     span = thread_span(device, pool.config.faces)

@@ -67,15 +67,13 @@ def project_draws(
     pool: PoolArrays,
     draws: Draws,
     light: wp.vec4f,
-    size_px: wp.vec2i,
     span: int,
     screen: wp.array2d(dtype=wp.vec4f),
     bounds: wp.array(dtype=wp.vec4i),
 ):
     """Vertices to ``(u, v, 1/z, brightness)``, and the box around each draw with a silhouette.
 
-    ``bounds`` is ``(u0, v0, -u1, -v1)`` [px], all four minima; it starts as `FAR_OUT_PX`. It ends one picture of
-    ``size_px`` (height, width) beyond the border: what touches the camera would have a silhouette without end.
+    ``bounds`` is ``(u0, v0, -u1, -v1)`` [px], all four minima; it starts as `FAR_OUT_PX`.
     """
     d, chunk = wp.tid()
     slot = draws.slot[d]
@@ -94,8 +92,8 @@ def project_draws(
     for i in range(first, end):
         p = screen[d, i]
         if p[2] > 0.0:
-            u = int(wp.floor(wp.clamp(p[0], -float(size_px[1]), 2.0 * float(size_px[1]))))
-            v = int(wp.floor(wp.clamp(p[1], -float(size_px[0]), 2.0 * float(size_px[0]))))
+            u = int(wp.floor(p[0]))
+            v = int(wp.floor(p[1]))
             box = wp.min(box, wp.vec4i(u, v, -u - 1, -v - 1))
     if end > first:
         wp.atomic_min(bounds, d, box)
