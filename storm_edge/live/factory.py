@@ -26,6 +26,7 @@ from storm_edge.live.object_session import ObjectParts, ObjectSession
 from storm_edge.live.object_tracker import ObjectTracker, StepwiseTrack
 from storm_edge.live.recovery import RecoveryStages, RecoveryTask
 from storm_edge.live.session import Session
+from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
@@ -153,6 +154,10 @@ def make_object_session(
         tracker = StepwiseTrack(make_tracker(), make_tracker())
     else:
         tracker = shared.group.join(item, network, make_tracker())
+    belief = None
+    if item.bundle.is_colourless:
+        belief = ShapeBelief(item, config.detect.shape, config.session)
+        tracker = ShapeCheckedTrack(tracker, belief)
     verification = VerificationLane(verifier, shared.lane, item.device.alias)
     name = item.bundle.object_id
     places = shared.places or InstancePlaces(config.session.kept_frames, item.bundle.mesh_lod)
@@ -163,7 +168,12 @@ def make_object_session(
     if detector is not None:
         detector.taken = taken
     stages = RecoveryStages(
-        registrar=registrar, tracker=tracker, detector=detector, verify=verification.verify, taken=taken
+        registrar=registrar,
+        tracker=tracker,
+        detector=detector,
+        verify=verification.verify,
+        taken=taken,
+        belief=belief,
     )
     parts = ObjectParts(
         item=item,

@@ -21,11 +21,11 @@ from storm_edge.live.config import StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.live.lanes.recovery import Work
 from storm_edge.live.object_tracker import ObjectTracker, TrackedPose
+from storm_edge.live.shape_belief import ShapeBelief
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import SearchBudget
 from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
 from storm_edge.pipeline.detect.taken_places import TakenPoses, is_same_place, least_extent_m, nothing_taken
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.local_search import local_search_mask
@@ -53,6 +53,8 @@ class RecoveryStages:
     """The verifier's scores of a pose ``(4, 4)``; None where it has none."""
     taken: TakenPoses = nothing_taken
     """Poses of other instances of the model in a frame."""
+    belief: ShapeBelief | None = None
+    """What the shape says where the model has no colours."""
 
 
 class RecoveryTask:
@@ -77,7 +79,7 @@ class RecoveryTask:
         self._registrar, self._tracker = stages.registrar, stages.tracker
         self._detector, self._verify = stages.detector, stages.verify
         self._taken, self._least_extent_m = stages.taken, least_extent_m(item.bundle.mesh_lod)
-        self._shape = ShapeEvidenceExtractor(item, config.detect.shape) if item.bundle.is_colourless else None
+        self._belief = stages.belief
         self._local_search = config.reacquire.local_search
         self._frames_per_chunk = config.session.frames_per_chunk
         self._frames: deque[Frame] = deque(maxlen=config.session.kept_frames)
@@ -95,6 +97,8 @@ class RecoveryTask:
         """How well a pose ``(4, 4)`` fits that was given from outside."""
         self._step = self._tracker.catch_up_tracker.start(buffers, T_cam_centre)
         self.found = frame, T_cam_centre
+        if self._belief is not None:
+            self._belief.given()
         self.propagated = TrackedPose(frame=frame, buffers=buffers, step=self._step)
         return self._step
 
@@ -174,8 +178,8 @@ class RecoveryTask:
         self.propagated = TrackedPose(frame=frame, buffers=buffers, step=step)
         verified = self._verify(buffers, step.T_cam_centre)
         score = step.confidence
-        if self._shape is not None:  # without colours more is asked of the shape
-            score = min(score, self._shape.probability(frame, step.T_cam_centre))
+        if self._belief is not None:  # without colours more is asked of the shape
+            score = min(score, self._belief.found(frame, step.T_cam_centre))
         return PosePropagated(
             attempt=attempt,
             frame=frame.index,

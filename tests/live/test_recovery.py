@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
-from storm_edge.geometry.mesh import make_mesh
 from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
 from storm_edge.live.object_tracker import StepwiseTrack
 from storm_edge.live.recovery import RecoveryStages, RecoveryTask
+from storm_edge.live.shape_belief import ShapeBelief
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE
 from storm_edge.pipeline.detect.detection import TrackPrior
@@ -30,7 +30,7 @@ def detector(staged: Staged) -> Detector:
     return Detector(staged.item, Segmenter(None, config=SegmentConfig(source=Source.COLOUR)))
 
 
-def recovery_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
+def recovery_of(staged: Staged, detector: Detector | None, belief: ShapeBelief | None = None) -> RecoveryTask:
     def tracker() -> StepwiseTracker:
         return StepwiseTracker(staged.item, None)
 
@@ -39,6 +39,7 @@ def recovery_of(staged: Staged, detector: Detector | None) -> RecoveryTask:
         tracker=StepwiseTrack(tracker(), tracker()),
         detector=detector,
         verify=lambda buffers, T: None,
+        belief=belief,
     )
     return RecoveryTask(staged.item, stages, StormConfig(session=SessionConfig(kept_frames=10)))
 
@@ -126,14 +127,12 @@ def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Geometry alone believed an arm: depth inside the outline agreed, and nobody asked where the surface ends."""
-    mesh = staged.bundle.mesh_lod
-    grey = make_mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
-    plain = replace(staged, bundle=replace(staged.bundle, mesh=grey, mesh_lod=grey))
     monkeypatch.setattr(ShapeEvidenceExtractor, "probability", lambda *arguments: 0.3)
-    for stage, expected in ((staged, False), (plain, True)):
-        task = recovery_of(stage, detector)
-        task.start_at(stage.frame(), stage.buffers(), stage.T_cam_centre)
-        task.keep(at(stage.frame(), 1))
+    belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
+    for given, expected in ((None, False), (belief, True)):
+        task = recovery_of(staged, detector, given)
+        task.start_at(staged.frame(), staged.buffers(), staged.T_cam_centre)
+        task.keep(at(staged.frame(), 1))
         said = run_to_completion(task.propagate(1))
         assert isinstance(said, PosePropagated)
         assert (said.score == 0.3) is expected

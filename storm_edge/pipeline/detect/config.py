@@ -206,6 +206,9 @@ class ShapeConfig(Config):
     min_over_quadric: float = tuned(-0.05, unit="1", low=-1.0, high=1.0, record="shape_calibration")
     """`ShapeEvidence.over_quadric` below which the object is not there: a smooth surface, which most things are,
     explains the depth better than the model does. Noise leaves right poses above it."""
+    max_goes_on: float = tuned(0.2, unit="1", low=0.0, high=1.0, record="shape_calibration")
+    """`ShapeEvidence.goes_on` above which the object is not there: what is seen is larger than it. None of
+    132 right poses has more, some of them in a hand."""
     min_core_share: float = tuned(0.1, unit="1", low=0.0, high=1.0)
     """Share of the agreeing pixels from which a surface is one of the object's."""
 

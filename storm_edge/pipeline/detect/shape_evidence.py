@@ -61,9 +61,12 @@ def shape_probability(evidence: ShapeEvidence | None, prior_logit: float, config
         config: What the evidence is worth.
 
     Returns:
-        0 where too little of the object is seen, and where a smooth surface explains the depth better.
+        0 where too little of the object is seen, where a smooth surface explains the depth better, and where what is
+        seen is clearly larger than the object.
     """
     if evidence is None or evidence.over_quadric < config.min_over_quadric:
+        return 0.0
+    if evidence.goes_on > config.max_goes_on:
         return 0.0
     weights = config.weights
     logit = float(np.dot([getattr(weights, item.name) for item in fields(evidence)], astuple(evidence)))

@@ -139,10 +139,11 @@ def test_a_hand_in_front_is_neutral_only_where_it_is(mug: ObjectOnDevice, eviden
 
 def test_the_probability_is_the_logistic_of_the_weighted_evidence() -> None:
     names = ShapeEvidence.__dataclass_fields__
-    values = ShapeEvidence(**{name: 0.1 * k for k, name in enumerate(names)})
+    values = ShapeEvidence(**{name: 0.05 * k for k, name in enumerate(names)})
     weights = CONFIG.shape.weights
-    logit = weights.constant + sum(0.1 * k * getattr(weights, name) for k, name in enumerate(names))
+    logit = weights.constant + sum(0.05 * k * getattr(weights, name) for k, name in enumerate(names))
     expected = 1.0 / (1.0 + np.exp(-(logit + 0.7)))
     assert shape_probability(values, 0.7, CONFIG.shape) == pytest.approx(expected)
     assert shape_probability(None, 5.0, CONFIG.shape) == 0.0
     assert shape_probability(replace(values, over_quadric=-0.06), 9.0, CONFIG.shape) == 0.0
+    assert shape_probability(replace(values, goes_on=0.21), 9.0, CONFIG.shape) == 0.0

@@ -1,0 +1,105 @@
+"""What shape says of a model without colours: of a pose that a search found, and of the track that begins there.
+
+A pose that was found is believed by its shape (`pipeline.detect.shape_evidence`). One that looks right for a frame, a
+taller mug in place of the mug, mostly stops to do so when it moves; so the track that begins there is asked again
+every few frames, and its confidence is never more than the last answer. A track that was given from outside, by a
+mask or a pose, has other evidence and is not asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.live.config import SessionConfig
+from storm_edge.live.object_tracker import ObjectTracker
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.config import ShapeConfig
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class ShapeBelief:
+    """Belief in one object by its shape.
+
+    Args:
+        item: The object.
+        shape: How its shape is judged.
+        session: How often a track is asked.
+    """
+
+    def __init__(self, item: ObjectOnDevice, shape: ShapeConfig, session: SessionConfig) -> None:
+        self._evidence, self._every = ShapeEvidenceExtractor(item, shape), session.shape_every
+        self._last: float | None = None  # of a track that a search found
+
+    def found(self, frame: Frame, T_cam_centre: Float64) -> float:
+        """The probability ``0..1`` of a found pose ``(4, 4)``; a track that begins there is asked again."""
+        self._last = self._evidence.probability(frame, T_cam_centre)
+        return self._last
+
+    def given(self) -> None:
+        """The pose came from outside."""
+        self._last = None
+
+    def limited(self, frame: Frame, step: TrackStep) -> TrackStep:
+        """A step of the track with no more confidence than its shape allows."""
+        if self._last is None:
+            return step
+        if frame.index % self._every == 0:
+            self._last = self._evidence.probability(frame, step.T_cam_centre)
+        return replace(step, confidence=min(step.confidence, self._last))
+
+
+class ShapeCheckedTrack:
+    """Tracks an object and asks its shape; see `ObjectTracker`.
+
+    Args:
+        tracker: Follows the object.
+        belief: Of the same object.
+    """
+
+    def __init__(self, tracker: ObjectTracker, belief: ShapeBelief) -> None:
+        self._tracker, self._belief = tracker, belief
+
+    @property
+    def catch_up_tracker(self) -> StepwiseTracker:
+        """As the tracker's."""
+        return self._tracker.catch_up_tracker
+
+    @property
+    def colour_log_odds(self) -> Float32 | None:
+        """As the tracker's."""
+        return self._tracker.colour_log_odds
+
+    @property
+    def non_finite_count(self) -> int:
+        """As the tracker's."""
+        return self._tracker.non_finite_count
+
+    def start(self, frame: Frame, T_cam_centre: Float64) -> None:
+        """As the tracker's."""
+        self._tracker.start(frame, T_cam_centre)
+
+    def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        """The pose in the next frame, with no more confidence than its shape allows."""
+        return self._belief.limited(frame, self._tracker.update(frame, buffers))
+
+    def drop(self) -> None:
+        """As the tracker's."""
+        self._tracker.drop()
+
+    def leave(self) -> None:
+        """As the tracker's."""
+        self._tracker.leave()
+
+    def resume(self) -> None:
+        """As the tracker's."""
+        self._tracker.resume()

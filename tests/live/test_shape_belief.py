@@ -1,0 +1,66 @@
+"""A track of a model without colours is believed no more than its shape, as long as a search began it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import make_mesh
+from storm_edge.live.config import SessionConfig, StormConfig
+from storm_edge.live.factory import make_object_session
+from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
+from storm_edge.pipeline.track.contract import TrackStep
+from tests.staged import Staged
+
+EVERY = SessionConfig().shape_every
+
+
+def step(confidence: float) -> TrackStep:
+    return TrackStep(T_cam_centre=np.eye(4), confidence=confidence, residual=0.2, network_used=False)
+
+
+def at(frame: Frame, index: int) -> Frame:
+    return replace(frame, index=index)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What shape says from now on, the last of them for good."""
+    said = [0.9]
+    monkeypatch.setattr(
+        ShapeEvidenceExtractor, "probability", lambda *arguments: said[0] if len(said) == 1 else said.pop(0)
+    )
+    return said
+
+
+def test_a_found_track_is_asked_again_and_held_to_the_answer(staged: Staged, answers: list[float]) -> None:
+    belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
+    frame = staged.frame()
+    assert belief.found(at(frame, 0), np.eye(4)) == 0.9
+    assert belief.limited(at(frame, 1), step(0.7)).confidence == 0.7
+    answers[:] = [0.2, 0.8]
+    assert belief.limited(at(frame, EVERY - 1), step(0.7)).confidence == 0.7
+    assert belief.limited(at(frame, EVERY), step(0.7)).confidence == 0.2
+    assert belief.limited(at(frame, EVERY + 1), step(0.7)).confidence == 0.2
+    assert belief.limited(at(frame, 2 * EVERY), step(0.7)).confidence == 0.7
+
+
+def test_a_given_track_is_not_asked(staged: Staged, answers: list[float]) -> None:
+    answers[:] = [0.1]
+    belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
+    belief.found(staged.frame(), np.eye(4))
+    belief.given()
+    assert belief.limited(at(staged.frame(), EVERY), step(0.7)).confidence == 0.7
+
+
+def test_only_models_without_colours_are_checked(staged: Staged) -> None:
+    mesh = staged.bundle.mesh_lod
+    grey = make_mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
+    plain = ObjectOnDevice(replace(staged.bundle, mesh=grey, mesh_lod=grey))
+    assert isinstance(make_object_session(plain, None)._tracker, ShapeCheckedTrack)
+    assert not isinstance(make_object_session(staged.item, None)._tracker, ShapeCheckedTrack)
