@@ -18,7 +18,11 @@ from storm_edge.live.config import SessionConfig
 from storm_edge.live.object_tracker import ObjectTracker
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import ShapeConfig
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
+from storm_edge.pipeline.detect.shape_evidence import (
+    ShapeEvidenceExtractor,
+    found_probability,
+    track_probability,
+)
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
@@ -37,12 +41,15 @@ class ShapeBelief:
     """
 
     def __init__(self, item: ObjectOnDevice, shape: ShapeConfig, session: SessionConfig) -> None:
-        self._evidence, self._every = ShapeEvidenceExtractor(item, shape), session.shape_every
+        self._evidence, self._config = ShapeEvidenceExtractor(item, shape), shape
+        self._every = session.shape_every
         self._last: float | None = None  # of a track that a search found
+        self._step_count = 0  # since it was asked
 
     def found(self, frame: Frame, T_cam_centre: Float64) -> float:
         """The probability ``0..1`` of a found pose ``(4, 4)``; a track that begins there is asked again."""
-        self._last = self._evidence.probability(frame, T_cam_centre)
+        self._last = found_probability(self._evidence.measure(frame, T_cam_centre), 0.0, self._config)
+        self._step_count = 0
         return self._last
 
     def given(self) -> None:
@@ -53,8 +60,9 @@ class ShapeBelief:
         """A step of the track with no more confidence than its shape allows."""
         if self._last is None:
             return step
-        if frame.index % self._every == 0:
-            self._last = self._evidence.probability(frame, step.T_cam_centre)
+        self._step_count += 1
+        if self._step_count % self._every == 0:
+            self._last = track_probability(self._evidence.measure(frame, step.T_cam_centre), self._config)
         return replace(step, confidence=min(step.confidence, self._last))
 
 

@@ -17,7 +17,6 @@ from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE
 from storm_edge.pipeline.detect.detection import TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -127,7 +126,7 @@ def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Geometry alone believed an arm: depth inside the outline agreed, and nobody asked where the surface ends."""
-    monkeypatch.setattr(ShapeEvidenceExtractor, "probability", lambda *arguments: 0.3)
+    monkeypatch.setattr("storm_edge.live.shape_belief.found_probability", lambda *arguments: 0.3)
     belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
     for given, expected in ((None, False), (belief, True)):
         task = recovery_of(staged, detector, given)

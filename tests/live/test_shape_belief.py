@@ -13,7 +13,6 @@ from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.factory import make_object_session
 from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor
 from storm_edge.pipeline.track.contract import TrackStep
 from tests.staged import Staged
 
@@ -32,9 +31,12 @@ def at(frame: Frame, index: int) -> Frame:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What shape says from now on, the last of them for good."""
     said = [0.9]
-    monkeypatch.setattr(
-        ShapeEvidenceExtractor, "probability", lambda *arguments: said[0] if len(said) == 1 else said.pop(0)
-    )
+
+    def next_of(*arguments: object) -> float:
+        return said[0] if len(said) == 1 else said.pop(0)
+
+    for name in ("found_probability", "track_probability"):
+        monkeypatch.setattr(f"storm_edge.live.shape_belief.{name}", next_of)
     return said
 
 
@@ -42,12 +44,9 @@ def test_a_found_track_is_asked_again_and_held_to_the_answer(staged: Staged, ans
     belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
     frame = staged.frame()
     assert belief.found(at(frame, 0), np.eye(4)) == 0.9
-    assert belief.limited(at(frame, 1), step(0.7)).confidence == 0.7
     answers[:] = [0.2, 0.8]
-    assert belief.limited(at(frame, EVERY - 1), step(0.7)).confidence == 0.7
-    assert belief.limited(at(frame, EVERY), step(0.7)).confidence == 0.2
-    assert belief.limited(at(frame, EVERY + 1), step(0.7)).confidence == 0.2
-    assert belief.limited(at(frame, 2 * EVERY), step(0.7)).confidence == 0.7
+    confidences = [belief.limited(at(frame, 3 * k), step(0.7)).confidence for k in range(1, 2 * EVERY + 1)]
+    assert confidences == [0.7] * (EVERY - 1) + [0.2] * EVERY + [0.7]
 
 
 def test_a_given_track_is_not_asked(staged: Staged, answers: list[float]) -> None:
@@ -55,7 +54,8 @@ def test_a_given_track_is_not_asked(staged: Staged, answers: list[float]) -> Non
     belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
     belief.found(staged.frame(), np.eye(4))
     belief.given()
-    assert belief.limited(at(staged.frame(), EVERY), step(0.7)).confidence == 0.7
+    for index in range(1, EVERY + 1):
+        assert belief.limited(at(staged.frame(), index), step(0.7)).confidence == 0.7
 
 
 def test_only_models_without_colours_are_checked(staged: Staged) -> None:

@@ -25,7 +25,7 @@ from storm_edge.pipeline.detect.pose_features import (
     presence_probability,
 )
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor, shape_probability
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor, found_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.registrar import Registrar
@@ -123,7 +123,7 @@ class CandidateRegistrar:
         if is_mostly_hidden(features, config):
             return 0.0
         evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
-        return shape_probability(evidence, learned_logit, self._config.shape)
+        return found_probability(evidence, learned_logit, self._config.shape)
 
     def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
         """The pose of a last ranking ``(N, 4, 4)`` with the smallest alignment residual."""

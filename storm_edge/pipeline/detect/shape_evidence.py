@@ -52,8 +52,8 @@ class ShapeEvidence:
     """How badly such a surface explains the model itself, limited."""
 
 
-def shape_probability(evidence: ShapeEvidence | None, prior_logit: float, config: ShapeConfig) -> float:
-    """Probability that the object is at a pose, by its shape, 0..1.
+def found_probability(evidence: ShapeEvidence | None, prior_logit: float, config: ShapeConfig) -> float:
+    """Probability that the object is at a pose that a search tried, by its shape, 0..1.
 
     Args:
         evidence: Of the pose.
@@ -68,6 +68,15 @@ def shape_probability(evidence: ShapeEvidence | None, prior_logit: float, config
         return 0.0
     if evidence.goes_on > config.max_goes_on:
         return 0.0
+    return _probability(evidence, prior_logit, config)
+
+
+def track_probability(evidence: ShapeEvidence | None, config: ShapeConfig) -> float:
+    """The same for a pose that is tracked: most of the many places that a search tries are wrong, a track is not."""
+    return 0.0 if evidence is None else _probability(evidence, config.track_logit, config)
+
+
+def _probability(evidence: ShapeEvidence, prior_logit: float, config: ShapeConfig) -> float:
     weights = config.weights
     logit = float(np.dot([getattr(weights, item.name) for item in fields(evidence)], astuple(evidence)))
     limited = np.clip(logit + weights.constant + prior_logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1
@@ -84,10 +93,6 @@ class ShapeEvidenceExtractor:
 
     def __init__(self, item: ObjectOnDevice, config: ShapeConfig) -> None:
         self._mesh, self._diameter_m, self._config = item.mesh_lod, item.diameter_m, config
-
-    def probability(self, frame: Frame, T_cam_centre: Float64, planes: PlaneMap | None = None) -> float:
-        """`shape_probability` at a pose ``(4, 4)``; the planes of the frame are searched where none are given."""
-        return shape_probability(self.measure(frame, T_cam_centre, planes), 0.0, self._config)
 
     def measure(self, frame: Frame, T_cam_centre: Float64, planes: PlaneMap | None = None) -> ShapeEvidence | None:
         """The evidence at a pose ``(4, 4)`` of the centred mesh [m]; None where too little of it can be seen."""

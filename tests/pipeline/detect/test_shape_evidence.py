@@ -19,7 +19,12 @@ from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, shape_probability
+from storm_edge.pipeline.detect.shape_evidence import (
+    ShapeEvidence,
+    ShapeEvidenceExtractor,
+    found_probability,
+    track_probability,
+)
 from tests.staged import Staged
 
 CONFIG = DetectConfig()
@@ -40,6 +45,11 @@ def scene(*things: tuple[Mesh, NDArray[np.float64]], wall_m: float = 1.3, table:
     noisy = depth + np.random.default_rng(0).normal(0.0, 0.003, SIZE_PX) * depth**2
     rgb = np.full((*SIZE_PX, 3), 128, dtype=np.uint8)
     return Frame(rgb=rgb, depth_m=noisy.astype(np.float32), K=K, index=0)
+
+
+def believed(evidence: ShapeEvidenceExtractor, frame: Frame, T_cam_centre: NDArray[np.float64]) -> float:
+    """The probability of a pose that a search tried."""
+    return found_probability(evidence.measure(frame, T_cam_centre), 0.0, CONFIG.shape)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +75,8 @@ def test_an_object_that_stands_there_is_believed(mug: ObjectOnDevice, evidence: 
     assert measured.outline > 0.6
     assert measured.goes_on < 0.15
     assert measured.hidden < 0.01
-    assert evidence.probability(frame, T_MUG) > CONFIG.min_probability
-    assert evidence.probability(frame, T_MUG, PlaneMap.of(frame)) == evidence.probability(frame, T_MUG)
+    assert believed(evidence, frame, T_MUG) > CONFIG.min_probability
+    assert evidence.measure(frame, T_MUG, PlaneMap.of(frame)) == measured
 
 
 @pytest.mark.parametrize("shift_m", [0.03, 0.05])
@@ -76,7 +86,7 @@ def test_beside_the_object_is_no_place_for_it(
     frame = scene((mug.bundle.mesh_lod, T_MUG))
     beside = T_MUG.copy()
     beside[0, 3] += shift_m
-    assert evidence.probability(frame, beside) < CONFIG.min_probability
+    assert believed(evidence, frame, beside) < CONFIG.min_probability
 
 
 def test_an_arm_goes_on_beyond_the_outline(mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor) -> None:
@@ -91,24 +101,24 @@ def test_an_arm_goes_on_beyond_the_outline(mug: ObjectOnDevice, evidence: ShapeE
         assert measured is not None
         assert measured.goes_on > 0.1
         assert measured.beyond > 0.3
-        assert evidence.probability(frame, T) < CONFIG.min_probability
+        assert believed(evidence, frame, T) < CONFIG.min_probability
 
 
 @pytest.mark.parametrize("table", [False, True])
 def test_a_plane_is_no_object(evidence: ShapeEvidenceExtractor, table: bool) -> None:
     frame = scene(table=table, wall_m=0.72)
-    assert evidence.probability(frame, T_MUG) < 0.05
+    assert believed(evidence, frame, T_MUG) < 0.05
 
 
 def test_what_is_cut_off_or_not_read_is_no_evidence(mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor) -> None:
     """A knob at the image's edge is round, too."""
-    whole = evidence.probability(scene((mug.bundle.mesh_lod, T_MUG)), T_MUG)
+    whole = believed(evidence, scene((mug.bundle.mesh_lod, T_MUG)), T_MUG)
     at_edge = T_MUG.copy()
     at_edge[0, 3] = -0.41
-    assert evidence.probability(scene((mug.bundle.mesh_lod, at_edge)), at_edge) < CONFIG.min_probability < whole
+    assert believed(evidence, scene((mug.bundle.mesh_lod, at_edge)), at_edge) < CONFIG.min_probability < whole
     frame = scene((mug.bundle.mesh_lod, T_MUG))
     assert evidence.measure(replace(frame, depth_m=np.zeros(SIZE_PX, dtype=np.float32)), T_MUG) is None
-    assert evidence.probability(replace(frame, depth_m=np.zeros(SIZE_PX, dtype=np.float32)), T_MUG) == 0.0
+    assert believed(evidence, replace(frame, depth_m=np.zeros(SIZE_PX, dtype=np.float32)), T_MUG) == 0.0
     behind = T_MUG.copy()
     behind[2, 3] = 0.01
     assert evidence.measure(frame, behind) is None
@@ -143,7 +153,11 @@ def test_the_probability_is_the_logistic_of_the_weighted_evidence() -> None:
     weights = CONFIG.shape.weights
     logit = weights.constant + sum(0.05 * k * getattr(weights, name) for k, name in enumerate(names))
     expected = 1.0 / (1.0 + np.exp(-(logit + 0.7)))
-    assert shape_probability(values, 0.7, CONFIG.shape) == pytest.approx(expected)
-    assert shape_probability(None, 5.0, CONFIG.shape) == 0.0
-    assert shape_probability(replace(values, over_quadric=-0.06), 9.0, CONFIG.shape) == 0.0
-    assert shape_probability(replace(values, goes_on=0.21), 9.0, CONFIG.shape) == 0.0
+    assert found_probability(values, 0.7, CONFIG.shape) == pytest.approx(expected)
+    assert found_probability(None, 5.0, CONFIG.shape) == 0.0
+    assert found_probability(replace(values, over_quadric=-0.06), 9.0, CONFIG.shape) == 0.0
+    assert found_probability(replace(values, goes_on=0.21), 9.0, CONFIG.shape) == 0.0
+    shift = CONFIG.shape.track_logit
+    assert track_probability(replace(values, over_quadric=-0.06), CONFIG.shape) > 0.0
+    assert track_probability(values, CONFIG.shape) == found_probability(values, shift, CONFIG.shape)
+    assert track_probability(None, CONFIG.shape) == 0.0
