@@ -176,8 +176,11 @@ class SessionConfig(Config):
     verify_every: int = tuned(3, unit="frames", low=1, high=10_000)
     """Frames between questions to the verifier while the track is not suspect; a suspect one is verified on every
     frame."""
+    shape_probation: int = tuned(5, unit="frames", low=0, high=10_000)
+    """For so many frames a model without colours that a search found is asked every time, and for as much as a search
+    asks: what looks right by luck in one frame seldom does for long."""
     shape_every: int = tuned(5, unit="frames", low=1, high=10_000)
-    """Frames between questions to the shape of a model without colours that a search found: 20 ms each."""
+    """Frames between the questions after that: 20 ms each."""
     least_size_px: float = tuned(4.0, unit="px", low=0.0)
     """An object that would be smaller than this in the image is in another unit than the scene."""
     most_image_widths: float = tuned(20.0, unit="image widths", low=0.0)

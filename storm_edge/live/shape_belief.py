@@ -1,9 +1,9 @@
 """What shape says of a model without colours: of a pose that a search found, and of the track that begins there.
 
 A pose that was found is believed by its shape (`pipeline.detect.shape_evidence`). One that looks right for a frame, a
-taller mug in place of the mug, mostly stops to do so when it moves; so the track that begins there is asked again
-every few frames, and its confidence is never more than the last answer. A track that was given from outside, by a
-mask or a pose, has other evidence and is not asked.
+taller mug in place of the mug, mostly stops to do so when it moves; so the track that begins there is asked again,
+first in every frame and then now and then, and its confidence is never more than the last answer. A track that was
+given from outside, by a mask or a pose, has other evidence and is not asked.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ShapeBelief:
 
     def __init__(self, item: ObjectOnDevice, shape: ShapeConfig, session: SessionConfig) -> None:
         self._evidence, self._config = ShapeEvidenceExtractor(item, shape), shape
-        self._every = session.shape_every
+        self._probation, self._every = session.shape_probation, session.shape_every
         self._last: float | None = None  # of a track that a search found
-        self._step_count = 0  # since it was asked
+        self._step_count = 0  # since it was found
 
     def found(self, frame: Frame, T_cam_centre: Float64) -> float:
         """The probability ``0..1`` of a found pose ``(4, 4)``; a track that begins there is asked again."""
-        self._last = found_probability(self._evidence.measure(frame, T_cam_centre), 0.0, self._config)
         self._step_count = 0
+        self._last = found_probability(self._evidence.measure(frame, T_cam_centre), 0.0, self._config)
         return self._last
 
     def given(self) -> None:
@@ -61,8 +61,13 @@ class ShapeBelief:
         if self._last is None:
             return step
         self._step_count += 1
-        if self._step_count % self._every == 0:
-            self._last = track_probability(self._evidence.measure(frame, step.T_cam_centre), self._config)
+        is_new = self._step_count <= self._probation
+        if is_new or self._step_count % self._every == 0:
+            evidence = self._evidence.measure(frame, step.T_cam_centre)
+            if is_new:
+                self._last = found_probability(evidence, 0.0, self._config)
+            else:
+                self._last = track_probability(evidence, self._config)
         return replace(step, confidence=min(step.confidence, self._last))
 
 

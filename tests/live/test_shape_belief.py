@@ -16,7 +16,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.track.contract import TrackStep
 from tests.staged import Staged
 
-EVERY = SessionConfig().shape_every
+EVERY, PROBATION = SessionConfig().shape_every, SessionConfig().shape_probation
 
 
 def step(confidence: float) -> TrackStep:
@@ -44,9 +44,27 @@ def test_a_found_track_is_asked_again_and_held_to_the_answer(staged: Staged, ans
     belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
     frame = staged.frame()
     assert belief.found(at(frame, 0), np.eye(4)) == 0.9
-    answers[:] = [0.2, 0.8]
-    confidences = [belief.limited(at(frame, 3 * k), step(0.7)).confidence for k in range(1, 2 * EVERY + 1)]
-    assert confidences == [0.7] * (EVERY - 1) + [0.2] * EVERY + [0.7]
+    answers[:] = [0.6] * (PROBATION - 1) + [0.8, 0.2, 0.9]
+    count = 3 * EVERY + PROBATION
+    confidences = [belief.limited(at(frame, 3 * k), step(0.7)).confidence for k in range(1, count + 1)]
+    asked = [k for k in range(1, count + 1) if k <= PROBATION or k % EVERY == 0]
+    second, third = asked[PROBATION], asked[PROBATION + 1]
+    assert confidences[: PROBATION - 1] == [0.6] * (PROBATION - 1)
+    assert confidences[PROBATION - 1 : second - 1] == [0.7] * (second - PROBATION)
+    assert confidences[second - 1 : third - 1] == [0.2] * (third - second)
+    assert confidences[third - 1 :] == [0.7] * (count - third + 1)
+
+
+@pytest.mark.parametrize("name", ["found_probability", "track_probability"])
+def test_a_new_track_must_convince_as_a_search_does(
+    staged: Staged, answers: list[float], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
+    belief.found(staged.frame(), np.eye(4))
+    monkeypatch.setattr(f"storm_edge.live.shape_belief.{name}", lambda *arguments: 0.1)
+    said = [belief.limited(at(staged.frame(), k), step(0.7)).confidence for k in range(1, PROBATION + EVERY + 1)]
+    is_search = name == "found_probability"
+    assert (said[0], said[-1]) == ((0.1, 0.7) if is_search else (0.7, 0.1))
 
 
 def test_a_given_track_is_not_asked(staged: Staged, answers: list[float]) -> None:
