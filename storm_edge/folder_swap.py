@@ -59,7 +59,8 @@ def remove_ours(kind: ResultKind, older: Path, kept: Mapping[str, Path]) -> None
         with suppress(FileNotFoundError, NotADirectoryError):
             (older / relative).unlink()
     if content is not None:
-        (older / kind.marker).unlink()  # last: until then it says whose folder this is
+        # Last, for until then it says whose folder this is; one that was changed was kept, and is gone already.
+        (older / kind.marker).unlink(missing_ok=True)
     for place, _, _ in os.walk(older, topdown=False):
         os.rmdir(place)
 

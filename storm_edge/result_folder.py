@@ -22,6 +22,7 @@ from storm_edge.errors import OutputError, mismatch
 from storm_edge.folder_swap import exchange, free_name, is_locked, keep_foreign, lock, make_like, remove_ours
 from storm_edge.interruption import Interruption
 from storm_edge.result_kind import ResultKind, other_maker
+from storm_edge.result_sums import write_sums
 
 _LOG = logging.getLogger(__name__)
 _REMEDY = "choose another output folder"
@@ -132,6 +133,8 @@ class ResultFolder:
         try:
             if error is None:
                 with Interruption(held=True), _writing(self.out):
+                    if self.kind.sums:
+                        write_sums(self.folder)
                     self._put_in_place()
         finally:
             self._clear()
@@ -238,7 +241,8 @@ def _check_folder(out: Path, target: Path, kind: ResultKind, *, force: bool) -> 
         foreign = [] if force else list(islice(kind.foreign(target), _NAMED + 1))
     if foreign:
         named = ", ".join(foreign[:_NAMED]) + (" and more" if len(foreign) > _NAMED else "")
-        got = f"a folder with other files ({named})"
+        changed = set(foreign) <= kind.edited(target)
+        got = f"{'a result with files that were changed since' if changed else 'a folder with other files'} ({named})"
         remedy = f"{_REMEDY}, or add --force to keep them beside the result"
         raise OutputError(mismatch(out, got, expected, remedy))
 

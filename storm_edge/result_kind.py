@@ -15,6 +15,7 @@ from typing import Any
 
 from storm_edge import __version__
 from storm_edge.parsing import parse_json
+from storm_edge.result_sums import SUMS, edited_files
 
 MADE_BY = "made_by"
 """Key of a marker: the command that wrote it, and its version."""
@@ -50,6 +51,9 @@ class ResultKind:
     is_older: Callable[[Path, Content], bool] = _always
     """Of a marker without ``made_by`` that has the keys: whether it is of this command and not of a like one."""
 
+    sums: bool = True
+    """Whether the sums of its files are written beside them, to know one that was changed."""
+
     @property
     def made_by(self) -> str:
         """What the marker says from now on."""
@@ -69,16 +73,23 @@ class ResultKind:
         """Files of an older result, relative to its folder; whether each is there is left open."""
         listed = {Path(name) for name in self.listed(folder, content) if isinstance(name, str)}
         inside = {path.as_posix() for path in listed if not path.is_absolute() and ".." not in path.parts}
-        return {self.marker, *self.names, *inside}
+        return {self.marker, SUMS, *self.names, *inside}
+
+    def edited(self, folder: Path) -> set[str]:
+        """Files of an older result that were changed since it was written, relative to its folder."""
+        content = self.content(folder)
+        return set() if content is None else edited_files(folder, self.files(folder, content))
 
     def foreign(self, folder: Path) -> Iterator[str]:
         """What is in a folder and not of an older result, relative to it: files, links, and empty folders.
+
+        A file of the result that was changed since is not of it any more.
 
         Raises:
             OSError: A subfolder cannot be read.
         """
         content = self.content(folder)
-        ours = set() if content is None else self.files(folder, content)
+        ours = set() if content is None else self.files(folder, content) - self.edited(folder)
         folders = set() if content is None else set(self.folders)
 
         def fail(error: OSError) -> None:

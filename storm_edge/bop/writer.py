@@ -24,7 +24,7 @@ from storm_edge.result_kind import ResultKind
 
 BoolImage = NDArray[np.bool_]
 
-_SCENE = ResultKind(command="storm-edge", marker="scene_camera.json", keys=frozenset())
+_SCENE = ResultKind(command="storm-edge", marker="scene_camera.json", keys=frozenset(), sums=False)
 
 
 class BopWriter:

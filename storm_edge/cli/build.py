@@ -31,7 +31,7 @@ def command(
     from storm_edge.engines.backends.tensorrt.target import resolve_target
     from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.engines.cache import CacheState, EngineCache
-    from storm_edge.engines.cache_report import write_engine_report
+    from storm_edge.engines.cache_report import check_engine_report, write_engine_report
     from storm_edge.engines.exported_graphs import exported_graphs
 
     if backend is not None and not backend.runs_engines:
@@ -47,6 +47,7 @@ def command(
     if check:
         statuses = cache.check(graphs, api, board, workspace_mib=workspace_mib)
     else:
+        check_engine_report(cache.root)
         with progress_bars() as report:
             statuses = cache.build(
                 graphs,

@@ -18,6 +18,7 @@ from storm_edge import __version__
 from storm_edge.cli import bench, build, calib, config, demo, doctor, evaluate, export, onboard, segment, track, train
 from storm_edge.cli.console import fail_line
 from storm_edge.cli.logging_setup import set_up_logging
+from storm_edge.cli.second_signal import ended_by_second_signal
 from storm_edge.errors import ConfigError, StormEdgeError, mismatch
 from storm_edge.thread_limit import limit_threads
 
@@ -85,7 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     set_up_logging()  # for errors before the options are read
     try:
-        app(args=None if arguments is None else list(arguments))
+        with ended_by_second_signal():
+            app(args=None if arguments is None else list(arguments))
     except StormEdgeError as error:
         _fail(str(error))
     except OSError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ from storm_edge.parsing import parse_json
 _log = logging.getLogger(__name__)
 
 _TIMING = "timing.cache"
+_PART = re.compile(r"\.(timing\.cache|\w+-[0-9a-f]{12}\.(engine|json))\.part-\d+")
+_REPORT_PART = re.compile(r"\.engines\.(json|html)\.part-\d+")
 
 
 class CacheState(str, Enum):
@@ -213,11 +216,16 @@ class EngineCache:
         write_engine(self.engine_path(key), built.data, _manifest(key, graph, built))
         _log.info("built engine %s in %.1f s: %s", self.engine_path(key), built.seconds, status.reason)
 
+    def _parts(self) -> Iterator[Path]:
+        """What builds that were killed while they wrote have left, by the names that they give; no other file."""
+        for place, pattern in ((self.root, _REPORT_PART), *((p, _PART) for p in self.root.glob("*/*") if p.is_dir())):
+            yield from (path for path in place.iterdir() if pattern.fullmatch(path.name) and path.is_file())
+
     @contextmanager
     def _locked(self, waiting: Callable[[], None] | None) -> Iterator[None]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("w", encoding="ascii")
+            lock = (self.root / ".lock").open("a", encoding="ascii")  # which leaves a file of that name as it is
         except OSError as error:
             got = error.strerror or error
             raise OutputError(
@@ -230,7 +238,7 @@ class EngineCache:
                 if waiting is not None:
                     waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            for part in self.root.rglob(".*.part-*"):  # of a build that was killed while it wrote
+            for part in self._parts():
                 part.unlink(missing_ok=True)
             yield  # the system lets go of it with the file, however this process ends
 

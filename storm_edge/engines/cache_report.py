@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from storm_edge.engines.engine_file import SUFFIX
+from storm_edge.errors import OutputError, mismatch
 from storm_edge.files import write_atomically
 from storm_edge.html_page import page, table
 from storm_edge.parsing import parse_json
@@ -14,7 +16,36 @@ from storm_edge.parsing import parse_json
 REPORT = "engines.json"
 PAGE = "engines.html"  # `report.html` may be that of the export, for a bundle may lie where its engines do
 _MIB = 2**20
+_TITLE = "Engines of "
 _LARGEST = 2**63  # of a figure
+
+
+def check_engine_report(folder: Path) -> None:
+    """Refuse a folder in which the report's names are taken by files that are not ours.
+
+    Raises:
+        OutputError: Names the first of them.
+    """
+    for name, is_ours in ((REPORT, _is_report), (PAGE, _is_page)):
+        path = folder / name
+        if os.path.lexists(path) and not is_ours(path):
+            got = "a file that storm-edge build did not write"
+            raise OutputError(mismatch(path, got, "the report of engines, or none", "choose another --out"))
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.keys() == {"bundle", "engines"}
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        return _TITLE in path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def write_engine_report(folder: Path) -> Path:
@@ -27,8 +58,9 @@ def write_engine_report(folder: Path) -> Path:
         The page.
 
     Raises:
-        OutputError: They cannot be written; what was there stays.
+        OutputError: They cannot be written, or files that are not ours have their names; what was there stays.
     """
+    check_engine_report(folder)
     engines = [row for path in sorted(folder.glob("*/*/*.json")) if (row := _row(path)) is not None]
     content = json.dumps({"bundle": folder.name, "engines": engines}, indent=2) + "\n"
     write_atomically(folder / REPORT, content.encode())
@@ -57,7 +89,7 @@ def write_engine_report(folder: Path) -> Path:
         f"<p>{len(engines)} engines, {total / _MIB:.1f} MiB; the heaviest build took {heaviest / _MIB:.0f} MiB of "
         "memory, the builder included. Engines of older networks or recipes stay until they are deleted.</p>"
     )
-    write_atomically(folder / PAGE, page(f"Engines of {folder.name}", [said, table(header, rows)]).encode())
+    write_atomically(folder / PAGE, page(f"{_TITLE}{folder.name}", [said, table(header, rows)]).encode())
     return folder / PAGE
 
 

@@ -15,6 +15,7 @@ from storm_edge.errors import OutputError, mismatch
 from storm_edge.files import write_atomically
 from storm_edge.parsing import parse_json
 from storm_edge.result_kind import MADE_BY, ResultKind
+from storm_edge.result_sums import SUMS, write_sums
 from storm_edge.train.config import TrainConfig, TrainResult
 
 CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
@@ -48,6 +49,9 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
         if os.path.lexists(out / TRAIN.marker) and TRAIN.content(out) is None:
             got = "a file that storm-edge train did not write"
             raise OutputError(mismatch(out / TRAIN.marker, got, "the result of an earlier run, or none", _REMEDY))
+        for name in sorted(TRAIN.edited(out) | _unknown_sums(out)):
+            remedy = f"give it another name, or {_REMEDY}"
+            raise OutputError(mismatch(out / name, "a file that was changed since", "as it was written", remedy))
         if os.path.lexists(out / LOG) and not _is_log(out / LOG):
             got = "a file that storm-edge train did not write"
             raise OutputError(mismatch(out / LOG, got, "the log of an earlier run, or none", _REMEDY))
@@ -67,6 +71,12 @@ def write_result(config: TrainConfig, result: TrainResult) -> None:
     content = {MADE_BY: TRAIN.made_by, **asdict(config), **asdict(result)}
     text = json.dumps(content, indent=2, default=str) + "\n"
     write_atomically(config.out / TRAIN.marker, text.encode())
+    write_sums(config.out, [TRAIN.marker])
+
+
+def _unknown_sums(out: Path) -> set[str]:
+    """`SUMS` without a result that it is of."""
+    return {SUMS} if os.path.lexists(out / SUMS) and TRAIN.content(out) is None else set()
 
 
 def _is_log(path: Path) -> bool:

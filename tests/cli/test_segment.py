@@ -26,7 +26,13 @@ def test_masks_are_found_and_judged(storm_edge: Command, scene: Path, thing: Pat
     assert (ended.status, ended.err) == (0, "")
     assert "obj_000003, found in 2 of 2 images" in ended.out
     assert json.loads((run / "summary.json").read_text())["verified"] is not raw
-    assert sorted(p.name for p in run.iterdir()) == ["masks", "overlay_sheet.png", "overlays", "summary.json"]
+    assert sorted(p.name for p in run.iterdir()) == [
+        "SHA256SUMS",
+        "masks",
+        "overlay_sheet.png",
+        "overlays",
+        "summary.json",
+    ]
     report = tmp_path / "report"
     ended = storm_edge("eval", "masks", run, "--scene", scene, "--object", thing, "--out", report)
     assert (ended.status, ended.err) == (0, "")

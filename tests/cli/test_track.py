@@ -44,7 +44,7 @@ def test_pictures_can_be_left_out_and_an_older_run_is_replaced(
     assert storm_edge("track", scene, *options).status == 0
     assert storm_edge("track", scene, *options, "--no-pictures").status == 0
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == ["bop_results.csv", "poses.jsonl", "summary.json"]
+    assert names == ["SHA256SUMS", "bop_results.csv", "poses.jsonl", "summary.json"]
 
 
 def test_geometry_runs_alone(storm_edge: Command, scene: Path, thing: Path, tmp_path: Path) -> None:

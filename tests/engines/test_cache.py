@@ -135,10 +135,17 @@ def test_an_engine_without_its_manifest_is_none(tmp_path: Path, graphs: list[Any
 def test_what_a_killed_build_left_goes(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:
     cache = EngineCache(tmp_path / "engines", "nano")
     (status, _) = cache.build(graphs, API, SM86)
-    left = cache.folder(status.key) / ".refine-0.engine.part-1"
-    left.write_bytes(b"half")
+    place = cache.folder(status.key)
+    ours = [place / name for name in (".refine-0123456789ab.engine.part-1", ".timing.cache.part-22")]
+    ours.append(cache.root / ".engines.json.part-3")
+    mine = [cache.root / name for name in (".notes.part-1", ".lock", "sub/.refine-0123456789ab.engine.part-1")]
+    mine += [place / name for name in (".thesis.part-2", ".refine-0.engine.part-1", "deep/.timing.cache.part-22")]
+    for path in (*ours, *mine):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
     cache.build(graphs, API, SM86)
-    assert not left.exists()
+    assert not any(path.exists() for path in ours)
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
 
 
 def test_two_builds_do_not_clash(tmp_path: Path, graphs: list[Any], calls: list[str]) -> None:

@@ -13,6 +13,7 @@ from storm_edge.engines.backends.tensorrt.api import TensorRt
 from storm_edge.engines.backends.tensorrt.build import Built
 from storm_edge.engines.cache import EngineCache
 from storm_edge.engines.cache_report import REPORT, write_engine_report
+from storm_edge.errors import OutputError
 from tests.engines.tensorrt import SM86, doubled, exported
 
 
@@ -50,3 +51,14 @@ def test_size_and_peak_memory_of_every_engine_are_told(tmp_path: Path, monkeypat
     (cache.root / "report.html").write_text("of the export")
     assert write_engine_report(cache.root).read_text() == text
     assert (cache.root / "report.html").read_text() == "of the export"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("engines.json", "{}"), ("engines.json", "mine"), ("engines.html", "<title>mine</title>")]
+)
+def test_a_users_file_of_the_reports_name_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OutputError, match=f"{name}: got a file that storm-edge build did not write"):
+        write_engine_report(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content

@@ -126,7 +126,7 @@ def test_template_embeddings_lie_beside_it(bundle: ObjectBundle, tmp_path: Path)
     ObjectBundle.load(tmp_path / "box")
     bundle.save(tmp_path / "box")  # an older bundle is replaced as a whole
     assert stored_embeddings(tmp_path / "box") == {}
-    assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["arrays.npz", "object.json"]
+    assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["SHA256SUMS", "arrays.npz", "object.json"]
 
 
 def test_a_bundle_from_before_template_embeddings_loads(bundle: ObjectBundle, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_segmenter_alone_gives_its_best_mask(
     staged: Staged, segmenter: Segmenter, recording: BopScene, tmp_path: Path
 ) -> None:
     run = segment_scene(recording, [staged.bundle], segmenter, tmp_path / "raw", RAW)
-    assert sorted(path.name for path in run.folder.iterdir()) == ["masks", "summary.json"]
+    assert sorted(path.name for path in run.folder.iterdir()) == ["SHA256SUMS", "masks", "summary.json"]
     assert run.summary["frame_count"] == 1
     best = segmenter.segment(segmenter.encode_image(recording.frame(0)), segmenter.encode_object(staged.item)).best
     assert best is not None

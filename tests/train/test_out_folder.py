@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from storm_edge.errors import OutputError
+from storm_edge.result_sums import write_sums
 from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.out_folder import TRAIN, prepare_folder
 from tests.result_kinds import everything
@@ -60,7 +61,7 @@ def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
     result = json.loads((out / "result.json").read_text())
     assert result["ended_by"] == ended_by
     assert load_checkpoint(out / "checkpoint.pt")["step"] == result["steps"] > 0
-    assert sorted(everything(out)) == ["checkpoint.pt", "log.jsonl", "result.json"]
+    assert sorted(everything(out)) == ["SHA256SUMS", "checkpoint.pt", "log.jsonl", "result.json"]
     resumed = train(out, "--workers", "0", "--resume", "--steps", str(result["steps"] + 1))
     said, told = resumed.communicate(timeout=60)
     assert resumed.returncode == 0, told
@@ -69,12 +70,18 @@ def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("result.json", "{}"), ("result.json", "mine"), ("log.jsonl", "mine\n"), ("log.jsonl", '{"a": 1}\n')],
+    [
+        ("SHA256SUMS", "mine"),
+        ("result.json", "{}"),
+        ("result.json", "mine"),
+        ("log.jsonl", "mine\n"),
+        ("log.jsonl", '{"a": 1}\n'),
+    ],
 )
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_users_file_of_our_name_is_refused(tmp_path: Path, name: str, content: str, resume: bool) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(OutputError, match=f"{name}: got a file that storm-edge train did not write"):
+    with pytest.raises(OutputError, match=f"{name}: got a file that "):
         prepare_folder(tmp_path, resume=resume)
     assert everything(tmp_path) == {name: content}
 
@@ -83,3 +90,13 @@ def test_what_earlier_releases_left_is_known(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps(dict.fromkeys(TRAIN.keys)))
     (tmp_path / "log.jsonl").write_text('{"step": 1, "elapsed_s": 0.1}\n')
     prepare_folder(tmp_path, resume=True)
+
+
+def test_a_result_that_was_edited_is_refused(tmp_path: Path) -> None:
+    content = {"made_by": "storm-edge train 0", "steps": 5}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    write_sums(tmp_path, ["result.json"])
+    prepare_folder(tmp_path, resume=True)
+    (tmp_path / "result.json").write_text(json.dumps({**content, "note": "mine"}))
+    with pytest.raises(OutputError, match=r"result\.json: got a file that was changed since"):
+        prepare_folder(tmp_path, resume=True)

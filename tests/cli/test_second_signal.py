@@ -1,0 +1,49 @@
+"""A second signal ends a process that native code holds; the first one and its echo do not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storm_edge.cli.second_signal import GRACE_S
+
+HELD = """
+import hashlib, sys
+from storm_edge.cli import doctor, main
+from storm_edge.result_folder import ResultFolder
+from storm_edge.result_kind import ResultKind
+
+def command():
+    with ResultFolder(sys.argv[1], ResultKind(command="storm-edge held", marker="a.json", keys=frozenset())):
+        print("here", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # native, for minutes, deaf to signals
+
+main.app.command("held")(command)
+main.run(["held"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_a_second_signal_ends_native_code(number: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD, str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(number)
+    process.send_signal(number)  # the same press, passed on by what started it
+    time.sleep(GRACE_S + 0.5)
+    assert process.poll() is None
+    process.send_signal(number)
+    began_s = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert time.monotonic() - began_s < 20.0  # not for minutes
+    assert told.count("\n") == 1
+    assert "twice, so it ended at once" in told
+    assert ".out.partial-" in told
