@@ -95,12 +95,11 @@ def tracking(
 ) -> None:
     """How well each object was followed: classes of labels, worst frame, losses, alarms and recoveries, jitter."""
     from storm_edge.evaluate.report import TRACKING_REPORT, score_tables, write_report
-    from storm_edge.evaluate.tracking import report_tracking
+    from storm_edge.evaluate.tracking import by_instance, report_tracking
 
     check_replaceable(out, TRACKING_REPORT, force=force, inputs=[predictions, scene, *objects])
     evaluations = _judge(predictions, scene, objects, (labels, camera), unit)
-    names = list(dict.fromkeys(j.object_id for j in evaluations))
-    reports = [report_tracking([j for j in evaluations if j.object_id == name]) for name in names]
+    reports = [report_tracking(one) for one in by_instance(evaluations)]
     write_report(out, {"objects": reports, "labels": evaluations}, TRACKING_REPORT, force=force)
     for report in reports:
         title = f"{scene.name}: {report.object_id}, a pose in {report.pose_count} of {report.frame_count} frames"

@@ -7,7 +7,6 @@ speaks of it: if it lists the object, and its masks are there; if it does not, t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from storm_edge.evaluate.masks import BoolImage, MaskEvaluation, evaluate_masks
 from storm_edge.evaluate.pose_evaluation import label_ids
 from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.instances import model_name
 from storm_edge.parsing import parse_json
 
 SUMMARY = "summary.json"
@@ -139,16 +139,16 @@ def evaluate_mask_scene(
         SceneError: There are no labels; an image or a mask is missing.
     """
     ids = dict(zip([bundle.object_id for bundle in bundles], label_ids(scene, bundles), strict=True))
-    names = sorted({_model_name(result.object_id) for result in results})
+    names = sorted({model_name(result.object_id) for result in results})
     for name in ids:
         if name not in names:
             got = "objects " + ", ".join(names)
             raise InputError(mismatch("segmentation", got, f"'{name}'", "name the object that was looked for"))
-    asked = [result for result in results if _model_name(result.object_id) in ids]
+    asked = [result for result in results if model_name(result.object_id) in ids]
     check_frames({result.frame_id for result in asked}, scene)
     groups: dict[tuple[int, str], list[MaskResult]] = {}
     for result in asked:
-        groups.setdefault((result.frame_id, _model_name(result.object_id)), []).append(result)
+        groups.setdefault((result.frame_id, model_name(result.object_id)), []).append(result)
     evaluations: list[MaskEvaluation] = []
     unjudged: set[int] = set()
     done = 0
@@ -169,11 +169,6 @@ def evaluate_mask_scene(
             mismatch(scene.path, "no image that could be judged", expected, "segment the labelled images")
         )
     return MaskSceneEvaluation(evaluations=evaluations, unjudged_frames=sorted(unjudged))
-
-
-def _model_name(object_id: str) -> str:
-    """The name without the number of the instance, ``mug`` of ``mug#2``."""
-    return re.sub(r"#\d+$", "", object_id)
 
 
 def _truths(scene: BopScene, frame_id: int, object_id: int) -> list[BoolImage] | None:

@@ -1,7 +1,8 @@
 """Predicted poses against the labels of a BOP scene, one `PoseEvaluation` per label.
 
-`poses` and `tracking` make tables of these. One label per object and image is judged; scenes with several instances
-of one object are refused, since which is which would be a guess.
+`poses` and `tracking` make tables of these. Of several instances of one object every label is judged: the poses that
+were given for it in that image, as ``mug`` and ``mug#2`` or as lines of a BOP result file, are matched so that
+the sum of ADD-S is the least. A label that is left over was missed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, SceneError, mismatch
@@ -25,6 +27,7 @@ from storm_edge.evaluate.predictions import Prediction, of_scene
 from storm_edge.evaluate.scene_match import check_frames
 from storm_edge.geometry.se3 import invert, transform
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.instances import instance_number, model_name
 from storm_edge.parsing import parse_json
 
 Float64 = NDArray[np.float64]
@@ -42,6 +45,8 @@ class PoseEvaluation:
     """Image number."""
     object_id: str
     """Name of the object bundle."""
+    instance: int = 0
+    """Which of the labels of its number in the image, from 0 in the order of the file."""
     diameter_m: float
     """Diameter of the object [m]."""
     quality: str | None
@@ -88,13 +93,12 @@ def evaluate_scene(
     Raises:
         InputError: A bundle belongs to no label, no prediction belongs to a bundle, or predictions are for images
             that the scene does not have.
-        SceneError: There are no labels, or two of one object in one image.
+        SceneError: There are no labels.
     """
     ids = label_ids(scene, bundles)
     mine = of_scene(predictions, scene.path.name)
     check_frames({p.frame_id for p in mine}, scene)
-    best = _best_by_frame(mine, bundles, ids)
-    states = {(p.frame_id, p.object_id): p.state for p in mine}
+    answers = _answers_by_frame(mine, bundles, ids)
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
     found: list[PoseEvaluation] = []
@@ -102,17 +106,13 @@ def evaluate_scene(
         labels = scene.ground_truth(frame_id)
         for judge, label_id in zip(judges, ids, strict=True):
             indices = [index for index, label in enumerate(labels) if label.object_id == label_id]
-            if len(indices) > 1:
-                what = f"{scene.labels_path} image {frame_id}"
-                got = f"{len(indices)} labels of object {label_id}"
-                raise SceneError(mismatch(what, got, "at most one", "evaluate scenes with one instance per object"))
-            if indices:
-                T_pred = best.get((frame_id, judge.bundle.object_id))
-                T_true = labels[indices[0]].T_cam_obj
-                judged = judge.judge(frame_id, indices[0], T_true, T_pred, quality.get(frame_id))
-                state = states.get((frame_id, judge.bundle.object_id))
-                share = scene.visible_share(frame_id, indices[0])
-                found.append(replace(judged, state=state, visible_share=share))
+            given = answers.get((frame_id, judge.bundle.object_id), [])
+            matched = judge.match([labels[index].T_cam_obj for index in indices], given)
+            for instance, (index, answer) in enumerate(zip(indices, matched, strict=True)):
+                T_pred = None if answer is None else answer.T_cam_obj
+                judged = judge.judge(frame_id, index, labels[index].T_cam_obj, T_pred, quality.get(frame_id))
+                state, share = None if answer is None else answer.state, scene.visible_share(frame_id, index)
+                found.append(replace(judged, instance=instance, state=state, visible_share=share))
         if progress is not None:
             progress(done, len(scene))
     return found
@@ -126,6 +126,29 @@ class _ObjectJudge:
         self.bundle = bundle
         self._scene = scene
         self._model = ModelPoints(transform(T, bundle.mesh.vertices), T @ bundle.symmetries @ invert(T))
+
+    def match(self, truths: Sequence[Float64], answers: Sequence[Prediction]) -> list[Prediction | None]:
+        """The answer for each label; None where there is none.
+
+        Of a single label and answers of a single instance it is the most confident pose. Otherwise poses go to labels
+        so that the sum of ADD-S is the least; labels that are left get answers without a pose, which say a state.
+        """
+        posed = [answer for answer in answers if answer.T_cam_obj is not None]
+        numbers = {instance_number(answer.object_id) for answer in answers}
+        if len(truths) == 1 and len(numbers) == 1:
+            return [max(posed, key=lambda answer: answer.score, default=answers[0])]
+        best = sorted(posed, key=lambda answer: -answer.score)
+        if len(numbers) > 1:
+            candidates = list({instance_number(answer.object_id): answer for answer in reversed(best)}.values())
+        else:  # lines of a BOP result file: as many as there are labels
+            candidates = best[: len(truths)]
+        matched: list[Prediction | None] = [None] * len(truths)
+        cost = np.array([[self._model.add_s(T, _pose(answer)) for answer in candidates] for T in truths])
+        rows, columns = linear_sum_assignment(cost.reshape(len(truths), len(candidates)))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            matched[row] = candidates[column]
+        silent = iter([answer for answer in answers if answer.T_cam_obj is None])
+        return [next(silent, None) if answer is None else answer for answer in matched]
 
     def judge(
         self, frame_id: int, label_index: int, T_true: Float64, T_pred: Float64 | None, quality: str | None
@@ -195,29 +218,31 @@ def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
     return ids
 
 
-def _best_by_frame(
+def _answers_by_frame(
     predictions: Iterable[Prediction], bundles: Sequence[ObjectBundle], label_ids: Sequence[int]
-) -> Mapping[tuple[int, str], Float64]:
-    """The most confident pose per image and object name."""
+) -> Mapping[tuple[int, str], list[Prediction]]:
+    """What was said per image and object name, under any of its names; of a model's instances all."""
     names = {bundle.object_id: bundle.object_id for bundle in bundles}
     names |= {str(label_id): bundle.object_id for label_id, bundle in zip(label_ids, bundles, strict=True)}
     seen: set[str] = set()
-    best: dict[tuple[int, str], Prediction] = {}
+    answers: dict[tuple[int, str], list[Prediction]] = {}
     for prediction in predictions:
         seen.add(prediction.object_id)
-        name = names.get(prediction.object_id)
-        if name is None or prediction.T_cam_obj is None:
-            continue
-        key = (prediction.frame_id, name)
-        if key not in best or prediction.score > best[key].score:
-            best[key] = prediction
+        name = names.get(model_name(prediction.object_id))
+        if name is not None:
+            answers.setdefault((prediction.frame_id, name), []).append(prediction)
     for bundle in bundles:
-        if not any(names.get(name) == bundle.object_id for name in seen):
+        if not any(names.get(model_name(name)) == bundle.object_id for name in seen):
             got = "objects " + ", ".join(sorted(seen))
             raise InputError(
                 mismatch("predictions", got, f"'{bundle.object_id}'", "name the object that was tracked")
             )
-    return {key: p.T_cam_obj for key, p in best.items() if p.T_cam_obj is not None}
+    return answers
+
+
+def _pose(answer: Prediction) -> Float64:
+    assert answer.T_cam_obj is not None
+    return answer.T_cam_obj
 
 
 def _read_quality(scene: BopScene) -> dict[int, str]:

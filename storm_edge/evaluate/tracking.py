@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +71,15 @@ class TrackingReport:
             return f"loss detection: not judged, {self.recovery_unknown}"
         left_out = f"; {self.unreported_count} unreported frames left out" if self.unreported_count else ""
         return f"loss detection: {self.recovery.sentence()}{left_out}"
+
+
+def by_instance(evaluations: Sequence[PoseEvaluation]) -> list[list[PoseEvaluation]]:
+    """The judgements of each object, and of each instance of one, which are named ``NAME#2`` from the second on."""
+    groups: dict[tuple[str, int], list[PoseEvaluation]] = {}
+    for j in evaluations:
+        name = j.object_id if j.instance == 0 else f"{j.object_id}#{j.instance + 1}"
+        groups.setdefault((j.object_id, j.instance), []).append(replace(j, object_id=name))
+    return list(groups.values())
 
 
 def report_tracking(evaluations: Sequence[PoseEvaluation]) -> TrackingReport:

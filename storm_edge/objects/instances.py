@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,3 +24,14 @@ def name_instances(bundles: Sequence[ObjectBundle]) -> list[ObjectBundle]:
             raise ConfigError(mismatch("objects", got, "a name for each", remedy))
         named.append(replace(bundle, object_id=f"{bundle.object_id}#{len(same) + 1}") if same else bundle)
     return named
+
+
+def model_name(object_id: str) -> str:
+    """The name without the number of the instance: ``mug`` of ``mug#2``."""
+    return re.sub(r"#\d+$", "", object_id)
+
+
+def instance_number(object_id: str) -> int:
+    """Which instance of its model a name is of: 2 for ``mug#2``, 1 for ``mug``."""
+    found = re.search(r"#(\d+)$", object_id)
+    return 1 if found is None else int(found.group(1))

@@ -20,7 +20,7 @@ from tests.engines.tensorrt import SM86, doubled, exported
 from tests.result_kinds import EXAMPLES, everything
 
 FREE = {example.kind.command.removeprefix("storm-edge "): example for example in EXAMPLES}
-LEFT_BYTES = [0, 4096, 3 * 4096, 48 * 4096]
+LEFT_BYTES = [0, 4096, 48 * 4096]
 Leave = Callable[[int], None]
 
 
@@ -113,12 +113,12 @@ from storm_edge.cli import main
 from storm_edge.train import config, run
 from tests.train.toy import TINY, ToySource
 config.TrainConfig = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
-run.training_source_of = run.held_out_source_of = lambda network: ToySource
+run.source_of = lambda network, config: ToySource
 main.run(["train", "refine", "--batch", "4", "--workers", "0", "--steps", "2", *sys.argv[1:]])
 """
 
 
-@pytest.mark.parametrize("left_bytes", LEFT_BYTES[:3])
+@pytest.mark.parametrize("left_bytes", LEFT_BYTES[:2])
 def test_a_full_disk_ends_training_in_one_line(left_bytes: int, disk: Path) -> None:
     pytest.importorskip("torch")
     (disk / "run").mkdir()
@@ -126,7 +126,7 @@ def test_a_full_disk_ends_training_in_one_line(left_bytes: int, disk: Path) -> N
     fill(disk, left_bytes)
     before = everything(disk)
     command = [sys.executable, "-c", TRAIN, "--out", str(disk / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr.splitlines()[-1]

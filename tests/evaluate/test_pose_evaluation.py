@@ -16,7 +16,7 @@ from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score_poses
 from storm_edge.evaluate.predictions import Prediction
 from storm_edge.evaluate.report import POSE_REPORT, score_tables, write_report
-from storm_edge.evaluate.tracking import report_tracking
+from storm_edge.evaluate.tracking import by_instance, report_tracking
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard, symmetry_about
@@ -104,12 +104,68 @@ def test_objects_that_do_not_belong_are_refused(scene: BopScene, bundle: ObjectB
     assert evaluate_scene(scene, [predicted(0, name="crate")], [replace(bundle, object_id="crate")])
 
 
-def test_two_labels_of_one_object_are_refused(scene_path: Path, bundle: ObjectBundle) -> None:
+def two_instances(scene_path: Path) -> BopScene:
+    """The same recording with a second label of the object, 0.2 m beside the first; without masks of it."""
     labels = json.loads((scene_path / "scene_gt.json").read_text())
-    labels["0"] *= 2
+    for entries in labels.values():
+        x, y, z = entries[0]["cam_t_m2c"]
+        entries.append({**entries[0], "cam_t_m2c": [x + 200.0, y, z]})
     (scene_path / "scene_gt_double.json").write_text(json.dumps(labels))
-    with pytest.raises(SceneError, match="2 labels of object 3"):
-        evaluate_scene(BopScene(scene_path, labels="scene_gt_double.json"), [predicted(0)], [bundle])
+    return BopScene(scene_path, labels="scene_gt_double.json")
+
+
+def beside(index: int) -> np.ndarray:
+    return make_T(np.eye(3), [0.2, 0.0, 0.0]) @ pose(index)
+
+
+NAME = f"obj_{OBJECT_ID:06d}"
+
+
+def test_instances_are_matched_to_labels_and_what_is_left_was_missed(scene_path: Path, bundle: ObjectBundle) -> None:
+    scene = two_instances(scene_path)
+    given = []
+    for index in range(FRAMES):  # named the other way round than the labels, and changing places in the last frame
+        first, second = (beside(index), pose(index)) if index < FRAMES - 1 else (pose(index), beside(index))
+        given.append(Prediction(frame_id=index, object_id=NAME, T_cam_obj=first, score=0.9, state="TRACKING"))
+        given.append(Prediction(frame_id=index, object_id=f"{NAME}#2", T_cam_obj=second, score=0.8, state="TRACKING"))
+    given[0] = replace(given[0], T_cam_obj=None, state="LOST")
+    found = evaluate_scene(scene, given, [bundle])
+    assert [(j.frame_id, j.instance) for j in found] == [(i, k) for i in range(FRAMES) for k in range(2)]
+    assert [j.state for j in found[:2]] == ["TRACKING", "LOST"]
+    assert found[0].add_m == pytest.approx(0.0, abs=1e-6)
+    assert found[1].T_pred is None
+    assert all(j.add_m == pytest.approx(0.0, abs=1e-6) for j in found[2:])
+    [total] = score_poses(found)
+    assert (total.label_count, total.pose_count) == (2 * FRAMES, 2 * FRAMES - 1)
+    assert [report_tracking(one).object_id for one in by_instance(found)] == [NAME, f"{NAME}#2"]
+    assert [report_tracking(one).pose_count for one in by_instance(found)] == [FRAMES, FRAMES - 1]
+
+
+def test_lines_of_a_result_file_are_instances_by_their_score(scene_path: Path, bundle: ObjectBundle) -> None:
+    scene = two_instances(scene_path)
+    number = str(OBJECT_ID)
+    lines = [
+        Prediction(frame_id=0, object_id=number, T_cam_obj=beside(0), score=0.9),
+        Prediction(frame_id=0, object_id=number, T_cam_obj=pose(0) @ shifted(0.01), score=0.8),
+        Prediction(frame_id=0, object_id=number, T_cam_obj=pose(0), score=0.1),  # a third: one more than there are
+        Prediction(frame_id=1, object_id=number, T_cam_obj=pose(1), score=0.5),
+    ]
+    found = evaluate_scene(scene, lines, [bundle])
+    assert [j.add_m for j in found[:2]] == pytest.approx([0.01, 0.0], abs=1e-6)
+    assert [j.T_pred is None for j in found[2:4]] == [False, True]
+
+
+def test_of_two_instances_that_were_asked_for_the_one_at_the_only_label_counts(
+    scene: BopScene, bundle: ObjectBundle
+) -> None:
+    given = [
+        Prediction(frame_id=0, object_id=NAME, T_cam_obj=beside(0), score=0.9),
+        Prediction(frame_id=0, object_id=f"{NAME}#2", T_cam_obj=pose(0), score=0.4),
+    ]
+    assert evaluate_scene(scene, given, [bundle])[0].add_m == pytest.approx(0.0, abs=1e-6)
+
+
+def test_labels_that_are_missing_are_refused(scene_path: Path, bundle: ObjectBundle) -> None:
     with pytest.raises(SceneError, match="no such file"):
         evaluate_scene(BopScene(scene_path, labels="scene_gt_missing.json"), [predicted(0)], [bundle])
 
