@@ -62,7 +62,7 @@ def follow(
         _require_searches(session.objects)
     else:
         labels = labelled_objects(scene, [item.bundle for item in session.objects])
-        starts = Starts(session.objects, labels, init)
+        starts = Starts(session.objects, labels, init, session.config)
     reader = FrameReader(scene, session.config.frame_gate)
     for frame_id, due in _due_frames(scene, pacer):
         with nullcontext() if watchdog is None else watchdog.watching("read"):

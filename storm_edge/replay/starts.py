@@ -1,22 +1,29 @@
 """How the objects of a recording begin: each with the first mask or label of its own that can be used.
 
-An object may enter later than others. Until it has begun it is searched for by nobody and reported as SEARCHING, and
-keeps nobody waiting. A mask that marks nothing, or nothing with depth, is no reason to end: the object is hidden, or
-the image is bad, and a later mask may do.
+An object may enter later than others; while its mask is a sliver at the image's edge, a later one is waited for
+(`entry`). Until it has begun it is searched for by nobody and reported as SEARCHING, and keeps nobody waiting. A mask
+that marks nothing, or nothing with depth, is no reason to end: the object is hidden, or the image is bad, and a later
+mask may do.
 """
 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from storm_edge.choices import Init
 from storm_edge.errors import FrameError, MaskError, SceneError, StormEdgeError, mismatch
 from storm_edge.frame import Frame
+from storm_edge.live.config import StormConfig
 from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.track_report import Track
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.replay.entry import EntryCheck
 from storm_edge.replay.labels import LabelledObject
 
 _log = logging.getLogger(__name__)
@@ -29,6 +36,12 @@ class _Start:
     item: ObjectSession
     labels: LabelledObject
     init: Init
+    entry: EntryCheck
+    """Whether enough of it is seen."""
+    wait_frames: int
+    """How long a later mask is waited for."""
+    waited: int = 0
+    """Frames whose mask was not enough."""
     has_begun: bool = False
     error: StormEdgeError | None = None
     """Why the first mask that it had could not be used."""
@@ -64,7 +77,10 @@ class _Start:
         scene = self.labels.scene
         try:
             if self.init is Init.MASK:
-                return self.item.register(frame, buffers, scene.mask_visib(frame.index, index))
+                mask = scene.mask_visib(frame.index, index)
+                if self._waits(frame, mask):
+                    return None
+                return self.item.register(frame, buffers, mask)
             if scene.visible_share(frame.index, index) == 0.0:
                 return None  # BOP labels what is out of sight, too
             return self.item.start(frame, buffers, scene.ground_truth(frame.index)[index].T_cam_obj)
@@ -74,6 +90,17 @@ class _Start:
                 _log.info("%s cannot begin at frame %d: %s", self.labels.name, frame.index, error)
             return None
 
+    def _waits(self, frame: Frame, mask: NDArray[np.bool_]) -> bool:
+        """Whether a later mask will show more than this one at the image's edge."""
+        if self.waited >= self.wait_frames or self.entry.is_enough(frame, mask):
+            return False
+        frame_ids = self.labels.scene.frame_ids
+        after = bisect_right(frame_ids, frame.index)
+        if all(self.index(later) is None for later in frame_ids[after : after + self.wait_frames - self.waited]):
+            return False
+        self.waited += 1
+        return True
+
 
 class Starts:
     """How all objects of a run begin; `__call__` is what a session's ``initialize`` asks.
@@ -82,13 +109,25 @@ class Starts:
         items: The objects of the session.
         labels: Their labels, in their order.
         init: Masks or labels.
+        config: How much of an object is enough to begin with it.
 
     Raises:
         SceneError: No image has what an object needs.
     """
 
-    def __init__(self, items: Sequence[ObjectSession], labels: Sequence[LabelledObject], init: Init) -> None:
-        self._starts = [_Start(item=item, labels=own, init=init) for item, own in zip(items, labels, strict=True)]
+    def __init__(
+        self, items: Sequence[ObjectSession], labels: Sequence[LabelledObject], init: Init, config: StormConfig
+    ) -> None:
+        self._starts = [
+            _Start(
+                item=item,
+                labels=own,
+                init=init,
+                entry=EntryCheck(item.bundle.mesh_lod, config),
+                wait_frames=config.session.entry_wait_frames,
+            )
+            for item, own in zip(items, labels, strict=True)
+        ]
         for start in self._starts:
             if all(start.index(frame_id) is None for frame_id in start.labels.scene.frame_ids):
                 raise SceneError(_nothing_to_begin_with(start.labels, init))
