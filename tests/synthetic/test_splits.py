@@ -19,6 +19,7 @@ from storm_edge.synthetic.splits import (
     SCENE_RANGES,
     SEARCHES_DEV,
     SEARCHES_TEST,
+    SEARCHES_VAL,
     STREAMS_TRAIN,
     STREAMS_VAL,
     SeedRange,
@@ -45,6 +46,8 @@ def objects_of_scenes(scenes: SeedRange) -> range:
         (STREAMS_TRAIN, STREAMS_VAL),
         SCENE_RANGES,
         (SEARCHES_DEV, SEARCHES_TEST),
+        (SEARCHES_DEV, SEARCHES_VAL),
+        (SEARCHES_VAL, SEARCHES_TEST),
     ],
 )
 def test_ranges_of_a_family_do_not_meet(family: tuple[SeedRange, ...]) -> None:
@@ -54,7 +57,16 @@ def test_ranges_of_a_family_do_not_meet(family: tuple[SeedRange, ...]) -> None:
 
 def test_every_range_of_scenes_is_listed() -> None:
     named = {value for name, value in vars(splits).items() if isinstance(value, SeedRange)}
-    apart = {OBJECTS_TRAIN, OBJECTS_DEV, OBJECTS_TEST, STREAMS_TRAIN, STREAMS_VAL, SEARCHES_DEV, SEARCHES_TEST}
+    apart = {
+        OBJECTS_TRAIN,
+        OBJECTS_DEV,
+        OBJECTS_TEST,
+        STREAMS_TRAIN,
+        STREAMS_VAL,
+        SEARCHES_DEV,
+        SEARCHES_VAL,
+        SEARCHES_TEST,
+    }
     assert named - apart == set(SCENE_RANGES)
 
 

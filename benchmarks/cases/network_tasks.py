@@ -1,0 +1,341 @@
+"""What is each network of a bundle worth, on made-up pictures and on real ones? One table of tasks, a row each.
+
+    python -m benchmarks run network_tasks [--bundle nano] [--split val] [--scenes 40] [--real DATA]
+
+* first look: overlap of the segmenter's map, above one half, with the mask of the object; and whether its first
+  candidate lies on the object.
+* own axis: the true pose turned about the axis that the shape is roundest about, by 5 to 30 degrees; what is left of
+  the turn after RefineNet alone.
+* side: ScoreNet is given a right pose, and one turned by half about an axis of the shape; how often the right one
+  wins.
+* turned: TOM is given crops at right poses of other frames; area under the ROC curve of right against turned poses.
+  Of recordings only.
+
+``val`` is for choices between networks. ``test`` is looked at once for a release, after all choices. DATA is a folder
+of real scenes; frames whose pose is good (classes A and B) are asked about, objects without symmetries only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.cases.search import bundle_of
+from benchmarks.recordings import onboarded
+from benchmarks.registry import NetworkOptions, Outcome, case
+from storm_edge.bop.models import read_models_info
+from storm_edge.bop.scene import BopScene
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import ConfigError, mismatch
+from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.evaluate.recovery import auroc
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import exp_so3
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.verify.config import VerifyConfig
+from storm_edge.pipeline.verify.crop_encoders import CropEncoder, EncodedCrop, open_encoder
+from storm_edge.synthetic.clutter import evaluation_clutter
+from storm_edge.synthetic.splits import SEARCHES_DEV, SEARCHES_TEST, SEARCHES_VAL, SeedRange, Split
+
+Float64 = NDArray[np.float64]
+
+TURNS_DEG = (5.0, 10.0, 20.0, 30.0)
+"""Turns about the object's own axis that RefineNet is to take back."""
+ROUNDS = 4
+"""RefineNet iterations; each turns by 20 degrees at most."""
+MIN_VISIBLE = 0.5
+MIN_PX = 500
+_MEMORY = 4
+_RANGES: dict[Split, SeedRange] = {Split.DEV: SEARCHES_DEV, Split.VAL: SEARCHES_VAL, Split.TEST: SEARCHES_TEST}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One object in one picture, and the truth about it."""
+
+    kind: str
+    """``synthetic`` or ``real``."""
+    scene: str
+    """Which picture or recording."""
+    bundle: ObjectBundle
+    """The object."""
+    frame: Frame
+    """The picture."""
+    T_cam_centre: Float64 | None
+    """True pose of the centred mesh [m] ``(4, 4)``; None where the label is not good enough."""
+    mask: NDArray[np.bool_] | None
+    """What is seen of the object ``(H, W)``; None where nobody marked it."""
+    pose_is_unique: bool
+    """Whether no other pose looks the same."""
+
+
+def synthetic_samples(seeds: SeedRange, count: int) -> Iterator[Sample]:
+    """One well visible object of each cluttered picture."""
+    for index in range(count):
+        seed = seeds.seed(index)
+        clutter, _ = next(evaluation_clutter(1, seed))
+        usable = [
+            k
+            for k in range(len(clutter.things))
+            if clutter.visible_share[k] >= MIN_VISIBLE
+            and clutter.masks_visib[k].sum() >= MIN_PX
+            and clutter.things[k].truth.seed >= 0
+        ]
+        if usable:
+            k = usable[seed % len(usable)]
+            item = clutter.things[k]
+            yield Sample(
+                kind="synthetic",
+                scene=str(seed),
+                bundle=bundle_of(item),
+                frame=clutter.frame,
+                T_cam_centre=clutter.T_cam_obj[k],
+                mask=clutter.masks_visib[k],
+                pose_is_unique=item.truth.pose_is_unique,
+            )
+
+
+def real_samples(data: Path, every: int) -> Iterator[Sample]:
+    """Every labelled frame of the scenes that has a mask, and every so many that has a good pose."""
+    for path in sorted(p for p in data.iterdir() if (p / "scene_camera.json").is_file()):
+        pseudo = "scene_gt_pseudo.json"
+        scene = BopScene(path, labels=pseudo if (path / pseudo).is_file() else None)
+        bundle = onboarded(path)
+        good = _good_frames(path)
+        info = read_models_info(scene.models_dir / "models_info.json")
+        unique = not any(model.symmetries_discrete or model.symmetries_continuous for model in info.values())
+        for index, frame_id in enumerate(scene.frame_ids):
+            labels = scene.ground_truth(frame_id)
+            mask = scene.mask_visib(frame_id) if labels and scene.has_mask(frame_id) else None
+            posed = bool(labels) and (good is None or frame_id in good) and index % every == 0
+            if mask is None and not posed:
+                continue
+            yield Sample(
+                kind="real",
+                scene=path.name,
+                bundle=bundle,
+                frame=scene.frame(frame_id),
+                T_cam_centre=labels[0].T_cam_obj @ bundle.T_obj_centre if posed else None,
+                mask=mask,
+                pose_is_unique=unique,
+            )
+
+
+def _good_frames(path: Path) -> set[int] | None:
+    """Frames whose pose label is of class A or B; None where no file says."""
+    file = path / "pose_quality.json"
+    if not file.is_file():
+        return None
+    content = json.loads(file.read_text(encoding="utf-8"))
+    frames = content.get("frames", content)
+    return {int(k) for k, v in frames.items() if k.isdigit() and v.get("quality", "A") in "AB"}
+
+
+def own_axis(vertices: NDArray[np.floating]) -> Float64:
+    """The principal axis ``(3,)`` about which the shape is roundest: its other two spreads are most alike."""
+    centred = np.asarray(vertices, dtype=np.float64) - vertices.mean(axis=0)
+    spreads, axes = np.linalg.eigh(centred.T @ centred)
+    ratios = [np.log(spreads[(k + 2) % 3] / spreads[(k + 1) % 3]) for k in range(3)]
+    return np.asarray(axes[:, int(np.argmin(np.abs(ratios)))])
+
+
+def principal_axes(vertices: NDArray[np.floating]) -> Float64:
+    """Unit axes of the shape as columns ``(3, 3)``."""
+    centred = np.asarray(vertices, dtype=np.float64) - vertices.mean(axis=0)
+    return np.asarray(np.linalg.eigh(centred.T @ centred)[1])
+
+
+def turned(T: Float64, axis: Float64, angle_deg: float) -> Float64:
+    """The object turned about an axis of its own; its centre stays."""
+    out: Float64 = T.copy()
+    out[:3, :3] = T[:3, :3] @ exp_so3(axis * np.deg2rad(angle_deg))
+    return out
+
+
+def _jittered(rng: np.random.Generator, T: Float64, diameter_m: float) -> Float64:
+    """A pose as refinement leaves it: some degrees and hundredths of the diameter off."""
+    out: Float64 = T.copy()
+    out[:3, :3] = exp_so3(rng.normal(0.0, np.deg2rad(2.0), 3)) @ T[:3, :3]
+    out[:3, 3] += rng.normal(0.0, 0.01, 3) * diameter_m
+    return out
+
+
+class Judge:
+    """Asks the networks of one bundle about samples; engines are opened once per object."""
+
+    def __init__(self, networks: NetworkBundle) -> None:
+        self._networks = networks
+        self._segmenter = Segmenter(networks)
+        self._object: tuple[ObjectBundle, ObjectOnDevice, PoseRefiner, PoseScorer, CropEncoder | None] | None = None
+
+    def _open(self, bundle: ObjectBundle) -> tuple[ObjectOnDevice, PoseRefiner, PoseScorer, CropEncoder | None]:
+        if self._object is None or self._object[0] is not bundle:
+            item = ObjectOnDevice(bundle)
+            self._object = (
+                bundle,
+                item,
+                PoseRefiner(item, self._networks, batch=2 * len(TURNS_DEG)),
+                PoseScorer(item, self._networks, batch=2, capacity=2),
+                open_encoder(item, self._networks, config=VerifyConfig()),
+            )
+        return self._object[1:]
+
+    def first_look(self, sample: Sample) -> Iterator[dict[str, Any]]:
+        """Overlap of the map with the mask."""
+        if sample.mask is None:
+            return
+        item, *_ = self._open(sample.bundle)
+        image = self._segmenter.encode_image(sample.frame)
+        found = self._segmenter.segment(image, self._segmenter.encode_object(item))
+        whole = image.small.letterbox.enlarge(found.probability, sample.frame.size_px)
+        yield {
+            "task": "first look",
+            "iou": mask_iou(whole > 0.5, sample.mask),
+            "on_object": bool(found.best and mask_iou(found.best.mask, sample.mask) > 0.5),
+        }
+
+    def own_axis(self, sample: Sample, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """What RefineNet leaves of a turn about the object's own axis."""
+        T = sample.T_cam_centre
+        if T is None or not sample.pose_is_unique:
+            return
+        _, refine, *_ = self._open(sample.bundle)
+        axis = own_axis(sample.bundle.mesh.vertices)
+        angles = [sign * angle for angle in TURNS_DEG for sign in (-1.0, 1.0)]
+        poses = np.stack([turned(_jittered(rng, T, sample.bundle.diameter_m), axis, angle) for angle in angles])
+        buffers = FrameBuffers(*sample.frame.size_px)
+        buffers.upload(sample.frame)
+        for _ in range(ROUNDS):
+            poses = refine(buffers, poses)
+        for angle, pose in zip(angles, poses, strict=True):
+            cosine = (np.trace(pose[:3, :3] @ T[:3, :3].T) - 1.0) / 2.0
+            left_deg = float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
+            yield {"task": "own axis", "turn_deg": abs(angle), "left_deg": left_deg}
+
+    def side(self, sample: Sample, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """Whether ScoreNet prefers the right side to each of three wrong ones."""
+        T = sample.T_cam_centre
+        if T is None or not sample.pose_is_unique:
+            return
+        _, _, score, _ = self._open(sample.bundle)
+        buffers = FrameBuffers(*sample.frame.size_px)
+        buffers.upload(sample.frame)
+        for axis in principal_axes(sample.bundle.mesh.vertices).T:
+            right, wrong = (_jittered(rng, pose, sample.bundle.diameter_m) for pose in (T, turned(T, axis, 180.0)))
+            score.begin()
+            score.add(buffers, np.stack([right, wrong]))
+            logits = score.scores()
+            yield {"task": "side", "is_right": bool(logits[0] > logits[1])}
+
+    def encoded(self, sample: Sample, T: Float64) -> tuple[CropEncoder, EncodedCrop] | None:
+        """The crop at a pose; None where the bundle has no TOM or there is nothing to cut."""
+        *_, encoder = self._open(sample.bundle)
+        buffers = FrameBuffers(*sample.frame.size_px)
+        buffers.upload(sample.frame)
+        crop = None if encoder is None else encoder.encode(buffers, T)
+        return None if encoder is None or crop is None else (encoder, crop)
+
+    def turned_crops(self, samples: list[Sample], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """TOM's logits of right and of turned poses, beside crops at right poses of other frames of a recording."""
+        posed = [s for s in samples if s.T_cam_centre is not None and s.pose_is_unique]
+        if len(posed) <= _MEMORY:
+            return
+        remembered = []
+        for sample in posed[:: max(len(posed) // _MEMORY, 1)][:_MEMORY]:
+            assert sample.T_cam_centre is not None
+            found = self.encoded(sample, sample.T_cam_centre)
+            if found is not None:
+                remembered.append(found[1].memory)
+        for sample in posed:
+            T = sample.T_cam_centre
+            assert T is not None
+            axis = rng.standard_normal(3)
+            angle = rng.uniform(60.0, 180.0)
+            for is_right, pose in ((True, T), (False, turned(T, axis / np.linalg.norm(axis), angle))):
+                found = self.encoded(sample, _jittered(rng, pose, sample.bundle.diameter_m))
+                if found is not None and remembered:
+                    logit = float(found[0].compare(found[1].current, np.stack(remembered)).max())
+                    yield {"task": "turned", "is_right": is_right, "logit": logit}
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures of one kind of samples; tasks that nobody was asked are left out."""
+    figures: dict[str, float] = {}
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_task.setdefault(row["task"], []).append(row)
+    if looks := by_task.get("first look"):
+        figures["first_look_iou"] = float(np.mean([row["iou"] for row in looks]))
+        figures["first_candidate_on_object"] = float(np.mean([row["on_object"] for row in looks]))
+    for angle in TURNS_DEG:
+        left = [row["left_deg"] for row in by_task.get("own axis", []) if row["turn_deg"] == angle]
+        if left:
+            figures[f"own_axis_{angle:.0f}_left_deg_median"] = float(np.median(left))
+    if sides := by_task.get("side"):
+        figures["side_right"] = float(np.mean([row["is_right"] for row in sides]))
+    if crops := by_task.get("turned"):
+        figures["turned_auroc"] = auroc([row["logit"] for row in crops], [row["is_right"] for row in crops])
+    return figures | {"questions": float(len(rows))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions(NetworkOptions):
+    """What is asked."""
+
+    split: Annotated[Split, typer.Option(help="Seeds of the made-up pictures: dev, val or test.")] = Split.VAL
+    scenes: Annotated[int, typer.Option(help="How many of them.")] = 40
+    real: Annotated[Path | None, typer.Option(help="Folder of real scenes.", show_default=False)] = None
+    every: Annotated[int, typer.Option(min=1, help="Frames of a recording between those asked about.")] = 4
+
+
+@case(record="network_tasks")
+def network_tasks(options: TaskOptions) -> Outcome:
+    """Ask every network of a bundle what it is there for."""
+    if options.split not in _RANGES:
+        expected = ", ".join(split.value for split in _RANGES)
+        raise ConfigError(
+            mismatch("--split", options.split.value, expected, "networks are judged on what is held out")
+        )
+    networks = NetworkBundle.load(options.bundle)
+    samples = list(track(synthetic_samples(_RANGES[options.split], options.scenes), total=options.scenes))
+    if options.real is not None:
+        samples += list(real_samples(options.real, options.every))
+    judge, rows = Judge(networks), []
+    for number, sample in enumerate(track(samples)):
+        rng = np.random.default_rng([number, 17])
+        told = [*judge.first_look(sample), *judge.own_axis(sample, rng), *judge.side(sample, rng)]
+        rows += [{"kind": sample.kind, "scene": sample.scene, **row} for row in told]
+    for scene in sorted({sample.scene for sample in samples if sample.kind == "real"}):
+        of_scene = [sample for sample in samples if sample.scene == scene]
+        told = list(judge.turned_crops(of_scene, np.random.default_rng(19)))
+        rows += [{"kind": "real", "scene": scene, **row} for row in told]
+    kinds = sorted({row["kind"] for row in rows})
+    figures = {kind: summary([row for row in rows if row["kind"] == kind]) for kind in kinds}
+    table = Table("figure", *kinds)
+    for name in sorted({name for values in figures.values() for name in values}):
+        table.add_row(name, *(f"{figures[kind][name]:.3f}" if name in figures[kind] else "-" for kind in kinds))
+    Console().print(table)
+    by_scene = {
+        scene: summary([row for row in rows if row["scene"] == scene and row["kind"] == "real"])
+        for scene in sorted({row["scene"] for row in rows if row["kind"] == "real"})
+    }
+    rounded = {name: {k: round(v, 4) for k, v in values.items()} for name, values in (figures | by_scene).items()}
+    return Outcome(
+        summary={"bundle": options.bundle, "split": options.split.value, "figures": rounded},
+        rows=rows,
+        record=f"network_tasks-{options.split.value}",
+    )
