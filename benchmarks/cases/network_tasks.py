@@ -302,7 +302,7 @@ class TaskOptions(NetworkOptions):
     every: Annotated[int, typer.Option(min=1, help="Frames of a recording between those asked about.")] = 4
 
 
-@case(record="network_tasks")
+@case(record="network_tasks-*")
 def network_tasks(options: TaskOptions) -> Outcome:
     """Ask every network of a bundle what it is there for."""
     if options.split not in _RANGES:
