@@ -323,7 +323,7 @@ def open_session(
     """
     config = config or StormConfig()
     streams = streams_of(device, networks)
-    lane = BackgroundLane(config.lanes, stream=streams.background) if background else None
+    lane = BackgroundLane(config.lanes, stream=streams.background, gives_way=False) if background else None
     factory = ObjectFactory(networks, config=config, device=device, lane=lane, sam2=sam2)
     objects = [factory.make(bundle) for bundle in bundles]
     if lane is not None:

@@ -209,6 +209,8 @@ class Session:
             # While nothing is tracked there is nothing to keep out of the way of: held to a frame's deadline, the
             # first search, whose chunks were never timed, would begin one chunk every other frame.
             is_tracking = any(item.state.has_pose for item in self._objects)
+            if is_tracking:
+                self._lane.give_way()
             self._lane.arrive(admitted.index, next_due_s=next_due_s if is_tracking else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
         with watched, on_stream(self._stream):

@@ -126,8 +126,10 @@ def track_scene(
     with Interruption() as signals, result, ExitStack() as stack:
         folder = result.folder
         streams = streams_of(options.device, networks)
-        lanes = options.config.lanes
-        lane = stack.enter_context(BackgroundLane(lanes, stream=streams.background)) if options.paced else None
+        lane = None
+        if options.paced:
+            made = BackgroundLane(options.config.lanes, stream=streams.background, gives_way=False)
+            lane = stack.enter_context(made)
         watchdog = None
         if hooks.on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))

@@ -12,9 +12,11 @@ import pytest
 from storm_edge.bop.images import read_mask
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
+from storm_edge.config.values import with_value
 from storm_edge.errors import ConfigError, SceneError
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.live import open_session
+from storm_edge.live.config import StormConfig
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.instances import name_instances
@@ -67,6 +69,19 @@ def test_two_instances_are_two_tracks(tmp_path: Path, box: ObjectBundle, init: I
     if init is not Init.AUTO:
         assert places_of(tracks) == {"obj_000001": 1, "obj_000001#2": 2}
     assert set(places_of(tracks).values()) == {1, 2}
+
+
+@pytest.mark.parametrize("init", list(Init))
+def test_the_batched_tracker_follows_two_instances(tmp_path: Path, box: ObjectBundle, init: Init) -> None:
+    """Both share the buffers of one mesh, and each keeps its own pose."""
+    write_scene(tmp_path / "scene", [[1, 2]] * 4, numbers=SAME)
+    config = with_value(StormConfig(), "session.tracker", "batched")
+    tracks = run(tmp_path / "scene", [box, box], init, config=config)
+    assert [track.object_id for track in tracks[:2]] == NAMES
+    assert all(track.state is TrackState.TRACKING for track in tracks[-4:])
+    assert set(places_of(tracks[-2:]).values()) == {1, 2}
+    if init is not Init.AUTO:
+        assert places_of(tracks) == {"obj_000001": 1, "obj_000001#2": 2}
 
 
 @pytest.mark.parametrize("init", [Init.MASK, Init.GT])

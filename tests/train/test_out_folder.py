@@ -53,7 +53,7 @@ def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
     until_first_log(process, out)
     # To the whole group, as a terminal and a service manager do: the processes that draw pairs get it as well.
     subprocess.run(["kill", f"-{number}", "--", f"-{process.pid}"], check=True)
-    said, told = process.communicate(timeout=60)
+    said, told = process.communicate(timeout=300)
     assert (process.returncode, said) == (128 + number, "")
     assert f"{ended_by} after" in told
     assert "--resume goes on from there" in told
@@ -63,7 +63,7 @@ def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
     assert load_checkpoint(out / "checkpoint.pt")["step"] == result["steps"] > 0
     assert sorted(everything(out)) == ["SHA256SUMS", "checkpoint.pt", "log.jsonl", "result.json"]
     resumed = train(out, "--workers", "0", "--resume", "--steps", str(result["steps"] + 1))
-    said, told = resumed.communicate(timeout=60)
+    said, told = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, told
     assert json.loads((out / "result.json").read_text())["ended_by"] is None
 

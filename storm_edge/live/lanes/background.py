@@ -118,9 +118,10 @@ class BackgroundLane:
     Args:
         config: When chunks may begin, and when one hangs; the default when None.
         stream: CUDA stream that chunks launch on, see `kernels.streams`; None on a CPU.
+        gives_way: Whether its thread has a lower priority from the beginning; else from `give_way` on.
     """
 
-    def __init__(self, config: LanesConfig | None = None, *, stream: Any = None) -> None:
+    def __init__(self, config: LanesConfig | None = None, *, stream: Any = None, gives_way: bool = True) -> None:
         self._config = config or LanesConfig()
         self._stream = stream
         self._scheduler = Scheduler(self._config.scheduler)
@@ -132,6 +133,7 @@ class BackgroundLane:
         self._stop = False
         self._thread: threading.Thread | None = None  # None too once the lane is broken
         self._replaced = False
+        self._gives_way = gives_way
         self._broken: RunFault | None = None
         self._switch_interval_s = sys.getswitchinterval()
 
@@ -184,6 +186,16 @@ class BackgroundLane:
             self._scheduler.submit(lane, job.number, f"{kind}, first")
             self._changed.notify_all()
         return LaneFuture(self, job)
+
+    def give_way(self) -> None:
+        """There is something to track: from now on the thread has a lower priority than who tracks it.
+
+        Before that a search on a machine that is busy with other things would only be slower for it.
+        """
+        with self._changed:
+            if not self._gives_way and self._thread is not None and self._thread.native_id is not None:
+                self._gives_way = True
+                _lower_priority(self._thread.native_id, self._config.niceness)
 
     def arrive(self, frame: int, *, next_due_s: float | None = None) -> int | None:
         """A frame is there to be tracked; returns the number of a frame that is skipped for it, if any.
@@ -268,7 +280,9 @@ class BackgroundLane:
 
     def _run(self) -> None:
         me = threading.current_thread()
-        _lower_priority(self._config.niceness)
+        with self._changed:
+            if self._gives_way:
+                _lower_priority(threading.get_native_id(), self._config.niceness)
         while (begun := self._next(me)) is not None:
             job, grant = begun
             with on_stream(self._stream):
@@ -328,9 +342,8 @@ def _hung(grant: Grant, spent_s: float, limit_s: float) -> RunFault:
     )
 
 
-def _lower_priority(niceness: int) -> None:
-    """Lower the priority of the calling thread; what it is not allowed, or cannot, it goes without."""
+def _lower_priority(thread: int, niceness: int) -> None:
+    """Lower the priority of a thread; what it is not allowed, or cannot, it goes without."""
     if sys.platform == "linux":  # threads have a priority of their own there alone
-        thread = threading.get_native_id()
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)

@@ -348,3 +348,20 @@ def test_a_system_that_has_no_such_priority_is_no_error(monkeypatch: pytest.Monk
         future = lane.submit(counting("x", 2, []))
         wait_for(future)
         assert future.result() == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+def test_a_search_gives_way_once_there_is_something_to_track() -> None:
+    def priority() -> Generator[str, None, int]:
+        yield "one"
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    expected = [before, *[min(before + LanesConfig().niceness, 19)] * 2]  # told twice is lowered once
+    with BackgroundLane(gives_way=False) as lane:
+        for wanted in expected:
+            future = lane.submit(priority())
+            wait_for(future)
+            assert future.result() == wanted
+            lane.give_way()
+    BackgroundLane(gives_way=False).give_way()  # not open: nothing to do
