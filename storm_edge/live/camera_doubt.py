@@ -2,7 +2,8 @@
 
 Then every distance across the image is wrong, and a search finds whatever happens to have the size that the object
 seems to have. An image cut out of a larger one looks alike, and there all is right; so what is found is believed
-where it fits better than wrong things do (`doubting`). Whoever reads frames asks here: a session, and `segment`.
+where it fits better than wrong things do (`doubting`). Depth that does not lie on colour is treated alike. Whoever
+reads frames asks here: a session, and `segment`.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ class CameraDoubt:
 
     Args:
         depth_offset: How the offset of depth is measured; the default when None.
-
-    Attributes:
-        is_doubted: Whether the intrinsics of the newest frame look like those of another resolution.
     """
 
     def __init__(self, depth_offset: DepthOffsetConfig | None = None) -> None:
-        self.is_doubted = False
+        self._is_K_doubted = False
         self._remark: str | None = None
         self._camera: tuple[bytes, tuple[int, int]] | None = None
         self._depth_offset = DepthOffsetWatch(depth_offset or DepthOffsetConfig())
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the newest intrinsics look like those of another resolution, or depth lies beside colour."""
+        return self._is_K_doubted or self._depth_offset.remark is not None
 
     @property
     def remarks(self) -> list[str]:
@@ -63,7 +66,7 @@ class CameraDoubt:
             self._remark = remark
             _log.warning("frame %d: %s", frame.index, remark)
         is_scaled = principal_point_factor(frame.K, frame.size_px) is not None
-        self.is_doubted = is_scaled or is_odd_field_of_view(frame.K, frame.size_px)
+        self._is_K_doubted = is_scaled or is_odd_field_of_view(frame.K, frame.size_px)
 
 
 def camera_remark(K: Float64, size_px: tuple[int, int]) -> str | None:
@@ -84,8 +87,8 @@ def camera_remark(K: Float64, size_px: tuple[int, int]) -> str | None:
     far = f"{'far from' if is_inside else 'outside of the image, not near'} the middle"
     return (
         f"K has cx, cy = {K[0, 2]:.1f}, {K[1, 2]:.1f} px, {far} {(width - 1) / 2:.1f}, {(height - 1) / 2:.1f} of "
-        f"{images}: is it of another resolution{guess}, or are these cut out of larger images (then subtract the "
-        "corner from cx, cy)? Only images cut out of larger ones have that"
+        f"{images}: is it of another resolution{guess}, or of the larger images that these were cut out of (subtract "
+        "the corner from cx, cy)? Only where K was corrected for such a cut is that right"
     )
 
 

@@ -62,7 +62,7 @@ class DepthOffsetWatch:
         """There are no more frames: end the image under way, and decide by what there is."""
         if self._work is not None:
             self._add(run_to_completion(self._work))
-        self._decide(least_images=1)
+        self._decide(is_last=True)
 
     def _begin(self, size_px: tuple[int, int]) -> None:
         """Images have another size: what was seen before says nothing."""
@@ -75,12 +75,16 @@ class DepthOffsetWatch:
         if found is not None:
             self._sum = found if self._sum is None else self._sum + found
             self._image_count += 1
-            self._decide(least_images=self._config.least_images)
+            self._decide(is_last=False)
 
-    def _decide(self, *, least_images: int) -> None:
-        if self._sum is None or self._image_count < least_images or self.remark is not None:
+    def _decide(self, *, is_last: bool) -> None:
+        """Tell an offset that is sure; a faint one of few images only where there will be no more."""
+        if self._sum is None or self.remark is not None:
             return
-        offset = measure_offset(self._sum, self._image_count, self._config)
+        config, count = self._config, self._image_count
+        offset = measure_offset(self._sum, count, config)
+        if not is_last and count < config.least_images and offset.contrast < config.clear_contrast:
+            return
         if is_sure(offset, self._image_count, self._config):
             height, width = self._size_px
             self.remark = (

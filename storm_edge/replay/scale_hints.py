@@ -76,22 +76,25 @@ def _found_scale(
     device: str,
     is_stopped: Callable[[], bool],
 ) -> str | None:
-    """The first plausible scale at which the object is found, as a line; None where it is found at none."""
+    """The plausible scale at which the object is found best, as a line; None where it is found at none."""
     distance_m = float(np.median(frame.depth_m[frame.depth_m > 0.0]))
     buffers = FrameBuffers(*frame.size_px, device)
+    best, probability = 1.0, config.hint_probability
     for factor in plausible_scales(bundle.diameter_m, distance_m, config):
         if is_stopped():
             return None
         scaled = replace(frame, depth_m=frame.depth_m * np.float32(1.0 / factor))
         buffers.upload(scaled)
-        if detector.detect(scaled, buffers).found is None:
-            continue
-        cause = likely_cause(
-            factor,
-            diameter_m=bundle.diameter_m,
-            distance_m=distance_m,
-            camera_factor=principal_point_factor(frame.K, frame.size_px),
-            config=config,
-        )
-        return f"a model {factor:.3g} times as large is found in image {frame.index}; {cause.remedy}"
-    return None
+        search = detector.detect(scaled, buffers)
+        if search.found is not None and search.presence_probability >= probability:
+            best, probability = factor, search.presence_probability
+    if best == 1.0:
+        return None
+    cause = likely_cause(
+        best,
+        diameter_m=bundle.diameter_m,
+        distance_m=distance_m,
+        camera_factor=principal_point_factor(frame.K, frame.size_px),
+        config=config,
+    )
+    return f"a model {best:.3g} times as large is found in image {frame.index}; {cause.remedy}"

@@ -42,7 +42,7 @@ class DepthOffsetConfig(Config):
     max_images: int = tuned(12, unit="images", low=1, high=10_000)
     """When so many were looked at, that was all."""
     least_images: int = tuned(5, unit="images", low=1, high=10_000)
-    """From so many on it may be told; fewer tell it at the end of a recording, from ``faint_min_offset_px`` on."""
+    """Fewer tell it from ``faint_min_offset_px`` on, and tell a faint one only at the end of a recording."""
     peak_radius: float = tuned(1.5, unit="reduced px", low=0.0, high=16.0)
     """What is this near to an offset is taken as the same."""
     far_radius: float = tuned(4.0, unit="reduced px", low=1.0, high=64.0)

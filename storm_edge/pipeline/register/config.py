@@ -92,6 +92,8 @@ class ScaleConfig(Config):
     """How often at most."""
     same_scale: float = tuned(1.7, unit="1", low=1.0, high=10.0)
     """A cause is named where its factor is right but for this one."""
+    hint_probability: float = tuned(0.75, unit="1", low=0.0, high=1.0)
+    """Where nothing was found, presence probability of a search at another scale from which that scale is named."""
     plausible_diameter_m: tuple[float, float] = tuned((0.03, 1.5), unit="m", low=0.0, high=100.0)
     """Diameters that objects mostly have."""
     plausible_distance_m: tuple[float, float] = tuned((0.15, 6.0), unit="m", low=0.0, high=1000.0)
