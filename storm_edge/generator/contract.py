@@ -30,7 +30,7 @@ class SceneTruth:
     visible_share: Tensor
     """Part of each object's own silhouette that lies in the image and that nothing hides, ``(B, N)`` float32."""
     silhouette_px: Tensor
-    """Pixels of each object's own silhouette, the image's border left out of account, ``(B, N)`` float32."""
+    """Pixels of each object's own silhouette, counted to one image beyond the border, ``(B, N)`` float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,26 +79,30 @@ def cover(
         device=device,
     )
     span = thread_span(device, pool.config.faces)
-    chunks = -(-pool.config.faces // span)
     wp.launch(
         cover_draws,
-        dim=(count * per_image, chunks),
+        dim=(count * per_image, -(-pool.config.faces // span)),
         inputs=[pool.arrays, draws, screen, span, keys],
         device=device,
     )
     silhouette_px = torch.zeros((count, silhouettes), device=pool.device)
     if silhouettes:
-        windows = torch.zeros((count * silhouettes, WINDOW_PX, WINDOW_PX), dtype=torch.uint8, device=pool.device)
-        strides = torch.empty((count, per_image), dtype=torch.int32, device=pool.device)
-        wp.launch(
-            mark_silhouettes,
-            dim=(len(windows), chunks),
-            inputs=[pool.arrays, draws, screen, bounds, span, wp.from_torch(windows)],
-            device=device,
-        )
-        wp.launch(
-            window_strides, dim=strides.numel(), inputs=[bounds, wp.from_torch(strides.view(-1))], device=device
-        )
-        drawn = windows.sum(dim=(1, 2), dtype=torch.int32).view(count, silhouettes)
-        silhouette_px = (drawn * strides[:, :silhouettes].square()).to(torch.float32)
+        silhouette_px = _silhouettes(pool, draws, screen, bounds, (count, silhouettes))
     return Coverage(keys=keys, screen=screen, draws=draws, silhouette_px=silhouette_px, kept=kept)
+
+
+def _silhouettes(pool: MeshPool, draws: Any, screen: WpArray, bounds: WpArray, shape: tuple[int, int]) -> Tensor:
+    """Pixels of the whole silhouettes of the first draws of each picture, ``shape``."""
+    device, (count, silhouettes) = pool.warp_device, shape
+    windows = torch.zeros((count * silhouettes, WINDOW_PX, WINDOW_PX), dtype=torch.uint8, device=pool.device)
+    strides = torch.empty((count, draws.per_image), dtype=torch.int32, device=pool.device)
+    span = thread_span(device, pool.config.faces)
+    wp.launch(
+        mark_silhouettes,
+        dim=(len(windows), -(-pool.config.faces // span)),
+        inputs=[pool.arrays, draws, screen, bounds, span, wp.from_torch(windows)],
+        device=device,
+    )
+    wp.launch(window_strides, dim=strides.numel(), inputs=[bounds, wp.from_torch(strides.view(-1))], device=device)
+    drawn = windows.sum(dim=(1, 2), dtype=torch.int32).view(shape)
+    return (drawn * strides[:, :silhouettes].square()).to(torch.float32)

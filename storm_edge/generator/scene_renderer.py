@@ -15,7 +15,8 @@ from storm_edge.generator.light import Lights
 from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.motions import inverse
 from storm_edge.generator.room import RoomPlanes
-from storm_edge.generator.shading import Light, Pictures, Room, shade_scenes
+from storm_edge.generator.shading import Light, Pictures, shade_scenes
+from storm_edge.generator.surface_points import Room
 from storm_edge.kernels.device import thread_span
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.scene_renderer import SceneInput
-from storm_edge.generator.shading import BRIGHTEST_KEY, CONTACT_M, FAR_M
+from storm_edge.generator.shading import BRIGHTEST_KEY
+from storm_edge.generator.surface_points import CONTACT_M, FAR_M
 
 Float64 = NDArray[np.float64]
 _CHUNK = 256

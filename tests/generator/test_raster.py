@@ -94,13 +94,13 @@ def test_a_silhouette_larger_than_its_window_is_sampled(small_config: GeneratorC
     generator = SceneGenerator(4, "cpu", small_config)
     layout = generator.lay_out(8, (120, 160))
     near = layout.K.clone()
-    near[:, :2] *= 12.0
+    near[:, :2] *= 4.0
     small = generator.draw(layout, (120, 160)).truth.silhouette_px
-    large = generator.draw(replace(layout, K=near), (120, 160)).truth.silhouette_px
-    big = (large > WINDOW_PX**2) & (small > 200.0)
+    large = generator.draw(replace(layout, K=near), (480, 640)).truth.silhouette_px
+    big = (large > 0.5 * WINDOW_PX**2) & (small > 200.0)
     assert int(big.sum()) >= 3
     ratio = (large / small.clamp_min(1.0))[big]
-    torch.testing.assert_close(ratio, torch.full_like(ratio, 144.0), rtol=0.1, atol=0.0)
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 16.0), rtol=0.05, atol=0.0)
 
 
 def test_shadows_fall_where_the_light_does_not_reach(small_config: GeneratorConfig) -> None:
