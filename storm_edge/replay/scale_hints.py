@@ -1,8 +1,8 @@
 """What may be wrong with the scale of objects that a run never found: `remarks` of `summary.json`, and warnings.
 
-A model or a scene of unusual size tells its unit by itself. Where both are usual, the object is searched for in one
-image at other scales; being found at one of them, and not at its own, names the cause. That costs a search per scale,
-after the run and only where nothing was found.
+A model of unusual size tells its unit by itself. Others are searched for in one image at other scales; being found at
+one of them, and not at its own, names the cause. That costs a search per scale, after the run and only where nothing
+was found. A scene of unusual depth is named where that finds nothing.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ def scale_hints(
     distance_m = float(np.median(frame.depth_m[frame.depth_m > 0.0]))
     remarks = []
     for item in missed:
-        hint = unusual_scale(item.bundle.diameter_m, distance_m, config)
-        if hint is None and item.detector is not None:
+        hint, (low_m, high_m) = None, config.plausible_diameter_m
+        if item.detector is not None and low_m <= item.bundle.diameter_m <= high_m:
             hint = _found_scale(item.bundle, item.detector, frame, config, device=device, is_stopped=is_stopped)
+        hint = hint or unusual_scale(item.bundle.diameter_m, distance_m, config)
         if hint is not None:
             remarks.append(f"{item.bundle.object_id} was {item.outcome}: {hint}")
             _log.warning("%s", remarks[-1])
