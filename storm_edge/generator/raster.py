@@ -185,7 +185,8 @@ def mark_silhouettes(
         return
     box = bounds[d]
     stride = stride_of(box)
-    last = wp.static(WINDOW_PX - 1)
+    last_column = wp.min((-box[2] - box[0]) // stride, wp.static(WINDOW_PX - 1))
+    last_row = wp.min((-box[3] - box[1]) // stride, wp.static(WINDOW_PX - 1))
     # Window coordinates of the screen, so that the loops are those of a picture again.
     scale = 1.0 / float(stride)
     first_u = float(box[0])
@@ -200,9 +201,9 @@ def mark_silhouettes(
         low_u = (lowest(a[0], b[0], c[0]) - first_u) * scale
         low_v = (lowest(a[1], b[1], c[1]) - first_v) * scale
         first_column = wp.max(int(wp.ceil(low_u)), 0)
-        end_column = wp.min(int((highest(a[0], b[0], c[0]) - first_u) * scale), last)
+        end_column = wp.min(int((highest(a[0], b[0], c[0]) - first_u) * scale), last_column)
         row = wp.max(int(wp.ceil(low_v)), 0)
-        end_row = wp.min(int((highest(a[1], b[1], c[1]) - first_v) * scale), last)
+        end_row = wp.min(int((highest(a[1], b[1], c[1]) - first_v) * scale), last_row)
         if first_column <= end_column and row <= end_row and a[2] * b[2] * c[2] > 0.0:
             column = int(first_column)
             while row <= end_row:
