@@ -26,7 +26,7 @@ def test_a_run_leaves_a_record_and_a_plot(
     assert (ended.status, ended.err) == (0, "")
     for words in ("end to end", "p99", "jitter", "4 poses came after", "frames were skipped", "host memory", "right"):
         assert words in ended.out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"bench.json", "bench.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"bench.json", "bench.png", "SHA256SUMS"}
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert (record["mode"], record["rate_hz"], record["device"]["kind"]) == ("track", 20.0, "cpu")
     assert record["checked"]["right_share"] == 1.0
