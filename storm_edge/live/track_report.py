@@ -1,6 +1,6 @@
 """What is reported of one object at one frame: its state, its pose and how old that is, its latency.
 
-The line that a report becomes in `poses.jsonl` is a contract, docs/architecture.md; files are written in `replay`.
+The line that a report becomes in `poses.jsonl` is a contract, docs/output-files.md; files are written in `replay`.
 """
 
 from __future__ import annotations

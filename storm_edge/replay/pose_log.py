@@ -1,6 +1,6 @@
 """`poses.jsonl`: a line per frame and object, on disk before the next frame starts.
 
-The format is that of docs/architecture.md, section 8; scripts rely on it. Nothing here decides where a run's folder
+The format is that of docs/output-files.md; scripts rely on it. Nothing here decides where a run's folder
 appears; `storm_edge.result_folder` does.
 """
 

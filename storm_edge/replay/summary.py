@@ -1,6 +1,6 @@
 """`summary.json`: what a run did as a whole, and the lines that say it to people.
 
-The keys are those of docs/architecture.md, section 8; scripts rely on them.
+The keys are those of docs/output-files.md; scripts rely on them.
 """
 
 from __future__ import annotations
