@@ -146,14 +146,7 @@ def make_object_session(
     registrar = Registrar(item, networks, config=config.register, geometry=config.refine, options=shared.options)
     network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
 
-    def make_tracker() -> StepwiseTracker:
-        return StepwiseTracker(item, network, config=config.track.stepwise)
-
-    tracker: ObjectTracker
-    if shared.group is None:
-        tracker = StepwiseTrack(make_tracker(), make_tracker())
-    else:
-        tracker = shared.group.join(item, network, make_tracker())
+    tracker = _make_tracker(item, network, config, shared)
     belief = None
     if item.bundle.is_colourless:
         belief = ShapeBelief(item, config.detect.shape, config.session)
@@ -189,6 +182,19 @@ def make_object_session(
         engine_recovery=replace(shared.engine_recovery, group=shared.group),
     )
     return ObjectSession(parts, config)
+
+
+def _make_tracker(
+    item: ObjectOnDevice, network: PoseRefiner | None, config: StormConfig, shared: SharedParts
+) -> ObjectTracker:
+    """A tracker of its own, or a place in the batched group of several objects."""
+
+    def make_tracker() -> StepwiseTracker:
+        return StepwiseTracker(item, network, config=config.track.stepwise)
+
+    if shared.group is not None:
+        return shared.group.join(item, network, make_tracker())
+    return StepwiseTrack(make_tracker(), make_tracker())
 
 
 class ObjectFactory:

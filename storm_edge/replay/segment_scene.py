@@ -165,11 +165,7 @@ def segment_scene(
             "bundle": "none" if networks is None else networks.name,
             "backend": None if networks is None else networks.backend.value,
             "device": options.device,
-            "latency_ms": {
-                "encode": percentiles(list(encode_ms.values())),
-                "object": percentiles([r.time_ms for r in results]),
-            },
-            "encode_ms": {str(i): round(ms, 3) for i, ms in encode_ms.items()},
+            **_times(results, encode_ms),
             "faults": {"frames": reader.report},
             "remarks": [*camera.remarks, *hints],
             "versions": versions(),
@@ -180,6 +176,17 @@ def segment_scene(
         if signals.is_asked:
             _LOG.warning("what there is of %d images is in %s", len(encode_ms), result.place())
     return SegmentRun(summary=summary, folder=out)
+
+
+def _times(results: Sequence[FoundObject], encode_ms: dict[int, float]) -> dict[str, object]:
+    """Percentiles of the times [ms], and the times of encoding by image."""
+    return {
+        "latency_ms": {
+            "encode": percentiles(list(encode_ms.values())),
+            "object": percentiles([found.time_ms for found in results]),
+        },
+        "encode_ms": {str(i): round(ms, 3) for i, ms in encode_ms.items()},
+    }
 
 
 def _missed(

@@ -125,31 +125,10 @@ def track_scene(
     result = ResultFolder(out, options.kind, force=options.force)
     with Interruption() as signals, result, ExitStack() as stack:
         folder = result.folder
-        streams = streams_of(options.device, networks)
-        lane = None
-        if options.paced:
-            made = BackgroundLane(options.config.lanes, stream=streams.background, gives_way=False)
-            lane = stack.enter_context(made)
         watchdog = None
         if hooks.on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))
-        objects = make_object_sessions(
-            bundles,
-            networks,
-            config=options.config,
-            device=options.device,
-            lane=lane,
-            sam2=options.sam2,
-            paths=paths,
-        )
-        session = Session(
-            objects,
-            config=options.config,
-            device=options.device,
-            lane=lane,
-            watchdog=watchdog,
-            stream=streams.track,
-        )
+        session, objects = _open(stack, bundles, networks, options, paths, watchdog)
         pacer = Pacer(options.rate_hz, count=len(scene)) if options.paced else None
         reported = _Reported(signals)
         followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
@@ -190,6 +169,29 @@ def track_scene(
     if reported.fault is not None:
         raise reported.fault
     return SceneRun(tracks=reported.tracks, summary=summary, folder=out)
+
+
+def _open(
+    stack: ExitStack,
+    bundles: Sequence[ObjectBundle],
+    networks: NetworkBundle | None,
+    options: TrackSceneOptions,
+    paths: Sequence[Path | None] | None,
+    watchdog: Watchdog | None,
+) -> tuple[Session, list[ObjectSession]]:
+    """The session and its objects; a paced run has a background lane, which ends with ``stack``."""
+    streams = streams_of(options.device, networks)
+    lane = None
+    if options.paced:
+        made = BackgroundLane(options.config.lanes, stream=streams.background, gives_way=False)
+        lane = stack.enter_context(made)
+    objects = make_object_sessions(
+        bundles, networks, config=options.config, device=options.device, lane=lane, sam2=options.sam2, paths=paths
+    )
+    session = Session(
+        objects, config=options.config, device=options.device, lane=lane, watchdog=watchdog, stream=streams.track
+    )
+    return session, objects
 
 
 class _Reported:

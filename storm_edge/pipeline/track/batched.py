@@ -45,7 +45,7 @@ from storm_edge.pipeline.track.batched_launches import (
 )
 from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.confidence import colour_doubt, pose_confidence
-from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
+from storm_edge.pipeline.track.config import BatchedTrackConfig, ConfidenceConfig, StepwiseTrackConfig
 from storm_edge.pipeline.track.contract import TrackStep
 
 Float64 = NDArray[np.float64]
@@ -176,7 +176,7 @@ class BatchedTracker:
         item.begin(T, residual)
         self._stepped = None
         doubt = self._colour_doubt(item, T, judged)
-        return self._track_step(T, residual, judged, doubt, network_used=False)
+        return _track_step(T, residual, judged, doubt, self._config.confidence)
 
     def pause(self, index: int = 0) -> None:
         """Skip an object from now on, until it is started again."""
@@ -280,7 +280,8 @@ class BatchedTracker:
         sums = self._results.host["agreement"][rows][best : best + 1]
         judged = judge_sums(sums, None, colour_weight=self._config.judge.colour_weight)
         doubt = self._colour_doubt(item, pose, judged)
-        return self._track_step(pose, residual, judged, doubt, network_used=used, is_non_finite=not usable.all())
+        step = _track_step(pose, residual, judged, doubt, self._config.confidence)
+        return replace(step, network_used=used, is_non_finite=not usable.all())
 
     def _settled(self, item: BatchedObject, step: TrackStep) -> TrackStep:
         """The step, or what the stepwise tracker makes of a doubtful one; from there the next frame goes on."""
@@ -302,26 +303,6 @@ class BatchedTracker:
         noise_share = item.launches.judge.noise_share(pose[2, 3])
         return colour_doubt(judged.colour_angle, noise_share, config=self._config.confidence)
 
-    def _track_step(
-        self,
-        pose: Float64,
-        residual: float,
-        judged: PoseScores,
-        doubt: Float64,
-        *,
-        network_used: bool,
-        is_non_finite: bool = False,
-    ) -> TrackStep:
-        config = self._config.confidence
-        confidence = pose_confidence(judged.visible, residual, judged.occluded, config=config, colour_doubt=doubt)
-        return TrackStep(
-            T_cam_centre=pose,
-            confidence=float(confidence[0]),
-            residual=residual,
-            network_used=network_used,
-            is_non_finite=is_non_finite,
-        )
-
     def _lane(self) -> AbstractContextManager[Any]:
         """The lane's stream as the current one."""
         return on_stream(self._stream)
@@ -329,6 +310,20 @@ class BatchedTracker:
     def _wait(self) -> None:
         if self._stream is not None:
             wp.synchronize_stream(self._stream)
+
+
+def _track_step(
+    pose: Float64, residual: float, judged: PoseScores, doubt: Float64, config: ConfidenceConfig
+) -> TrackStep:
+    """What is believed of a pose ``(4, 4)``; no network was asked."""
+    confidence = pose_confidence(judged.visible, residual, judged.occluded, config=config, colour_doubt=doubt)
+    return TrackStep(
+        T_cam_centre=pose,
+        confidence=float(confidence[0]),
+        residual=residual,
+        network_used=False,
+        is_non_finite=False,
+    )
 
 
 def _made(
