@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,14 @@ from storm_edge.train.run_log import read_log
 from tests.train.toy import TINY, ToySource
 
 
-@pytest.fixture(autouse=True)
-def _no_limit_left() -> Iterator[None]:
+@contextmanager
+def disk_cleared_after() -> Iterator[None]:
+    """Undo `full_disk` within the test: pytest writes its own progress before fixtures end, perhaps to a file."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def full_disk() -> None:
@@ -105,13 +109,13 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_the_run_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = replace(config(tmp_path), steps=30, reuse=2.0, checkpoint_every_s=0.0, log_every_s=0.0)
-    with caplog.at_level(logging.WARNING, logger="storm_edge"), pytest.raises(OutputError, match=r"checkpoint\.pt"):
+    watched = caplog.at_level(logging.WARNING, logger="storm_edge")
+    with disk_cleared_after(), watched, pytest.raises(OutputError, match=r"checkpoint\.pt"):
         train(asked, source=FillsTheDisk, held_out=ToySource)
     assert "training goes on" in caplog.text
     kept = load_checkpoint(tmp_path / "checkpoint.pt")
     assert 0 < kept["step"] < 30
     assert not list(tmp_path.glob(".*part*"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     result = train(replace(asked, resume=True), source=ToySource, held_out=ToySource)
     assert result.steps == 30
 
@@ -119,8 +123,8 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_the_run_goes_on(
 def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"the old one")
-    full_disk()
-    with pytest.raises(OutputError, match="with room for a checkpoint") as caught:
+    with disk_cleared_after(), pytest.raises(OutputError, match="with room for a checkpoint") as caught:
+        full_disk()
         save_checkpoint(path, {"model": {"weight": torch.zeros(10_000)}})
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"the old one"
