@@ -123,9 +123,10 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_the_run_goes_on(
 def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"the old one")
-    with disk_cleared_after(), pytest.raises(OutputError, match="with room for a checkpoint") as caught:
+    with disk_cleared_after():
         full_disk()
-        save_checkpoint(path, {"model": {"weight": torch.zeros(10_000)}})
+        with pytest.raises(OutputError, match="with room for a checkpoint") as caught:
+            save_checkpoint(path, {"model": {"weight": torch.zeros(10_000)}})
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
