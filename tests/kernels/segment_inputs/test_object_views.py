@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import trimesh
 
 from storm_edge.errors import MeshError
 from storm_edge.geometry.mesh import make_mesh
@@ -33,6 +34,17 @@ def test_views_of_nothing_are_refused() -> None:
     far = make_mesh(np.array([[9.0, 9, 9], [9.001, 9, 9], [9, 9.001, 9]]), np.array([[0, 1, 2]]))
     with pytest.raises(MeshError, match="reference views"):
         object_views(MeshBuffers.from_mesh(far), 0.1)
+
+
+def test_a_rod_thinner_than_a_pixel_is_seen() -> None:
+    # Along z it passes between the two middle columns of every view.
+    rod = trimesh.creation.box((0.0004, 0.0004, 0.16))
+    views = object_views(MeshBuffers.from_mesh(make_mesh(rod.vertices, rod.faces)), 0.16)
+    seen = views.channels[:, 7]
+    rows = np.flatnonzero(seen.any(axis=(0, 2)))
+    assert rows.max() - rows.min() + 1 == pytest.approx(0.95 * contract.VIEW_PX, abs=2.0)
+    assert set(np.flatnonzero(seen.any(axis=(0, 1)))) <= {15, 16}
+    assert np.abs(views.channels[:, 6]).max() < 1.05
 
 
 def test_directions_of_the_views_are_spread_over_the_sphere() -> None:
