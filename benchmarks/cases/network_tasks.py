@@ -8,8 +8,9 @@
   the turn after RefineNet alone.
 * side: ScoreNet is given a right pose, and one turned by half about an axis of the shape; how often the right one
   wins.
-* turned: TOM is given crops at right poses of other frames; area under the ROC curve of right against turned poses.
-  Of recordings only.
+* turned: TOM compares a crop with crops of other frames, of the side that its pose claims; area under the ROC curve
+  of right poses against poses that claim a side turned by 60 degrees or more. Made-up ones are groups of the
+  generator.
 
 ``val`` is for choices between networks. ``test`` is looked at once for a release, after all choices. DATA is a folder
 of real scenes; frames whose pose is good (classes A and B) are asked about, objects without symmetries only.
@@ -40,7 +41,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.evaluate.recovery import auroc
 from storm_edge.frame import Frame
-from storm_edge.geometry.se3 import exp_so3
+from storm_edge.geometry.se3 import exp_so3, rotation_angle
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -49,7 +50,15 @@ from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.verify.config import VerifyConfig
 from storm_edge.pipeline.verify.crop_encoders import CropEncoder, EncodedCrop, open_encoder
 from storm_edge.synthetic.clutter import evaluation_clutter
-from storm_edge.synthetic.splits import SEARCHES_DEV, SEARCHES_TEST, SEARCHES_VAL, SeedRange, Split
+from storm_edge.synthetic.splits import (
+    SEARCHES_DEV,
+    SEARCHES_TEST,
+    SEARCHES_VAL,
+    STREAMS_TEST,
+    STREAMS_VAL,
+    SeedRange,
+    Split,
+)
 
 Float64 = NDArray[np.float64]
 
@@ -59,7 +68,12 @@ ROUNDS = 4
 """RefineNet iterations; each turns by 20 degrees at most."""
 MIN_VISIBLE = 0.5
 MIN_PX = 500
+NEAR_DEG = 45.0
+"""Remembered crops count whose pose is turned no more than this from the one that is claimed."""
+LEAST_TURN_DEG = 60.0
+"""A pose turned less shows much of the right side."""
 _MEMORY = 4
+_GROUPS = 20  # made at a time
 _RANGES: dict[Split, SeedRange] = {Split.DEV: SEARCHES_DEV, Split.VAL: SEARCHES_VAL, Split.TEST: SEARCHES_TEST}
 
 
@@ -249,27 +263,57 @@ class Judge:
         crop = None if encoder is None else encoder.encode(buffers, T)
         return None if encoder is None or crop is None else (encoder, crop)
 
-    def turned_crops(self, samples: list[Sample], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """TOM's logits of right and of turned poses, beside crops at right poses of other frames of a recording."""
+    def turned_crops(self, samples: list[Sample]) -> Iterator[dict[str, Any]]:
+        """TOM's logits of right poses, and of poses that claim the side another frame of the recording shows.
+
+        A crop does not show how its pose is turned. Both kinds are compared, as at run time, with crops of other
+        frames whose pose was near to the one that is claimed.
+        """
         posed = [s for s in samples if s.T_cam_centre is not None and s.pose_is_unique]
-        if len(posed) <= _MEMORY:
-            return
-        remembered = []
-        for sample in posed[:: max(len(posed) // _MEMORY, 1)][:_MEMORY]:
-            assert sample.T_cam_centre is not None
-            found = self.encoded(sample, sample.T_cam_centre)
-            if found is not None:
-                remembered.append(found[1].memory)
-        for sample in posed:
-            T = sample.T_cam_centre
-            assert T is not None
-            axis = rng.standard_normal(3)
-            angle = rng.uniform(60.0, 180.0)
-            for is_right, pose in ((True, T), (False, turned(T, axis / np.linalg.norm(axis), angle))):
-                found = self.encoded(sample, _jittered(rng, pose, sample.bundle.diameter_m))
-                if found is not None and remembered:
-                    logit = float(found[0].compare(found[1].current, np.stack(remembered)).max())
+        crops = [self.encoded(s, s.T_cam_centre) for s in posed if s.T_cam_centre is not None]
+        R = np.stack([s.T_cam_centre[:3, :3] for s in posed if s.T_cam_centre is not None] or [np.eye(3)])
+        for own, found in enumerate(crops):
+            if found is None:
+                continue
+            apart_deg = np.array([np.rad2deg(rotation_angle(R[own], other)) for other in R])
+            for claimed in range(len(crops)):
+                is_right = claimed == own
+                if not is_right and apart_deg[claimed] < LEAST_TURN_DEG:
+                    continue
+                near_deg = np.array([np.rad2deg(rotation_angle(R[claimed], other)) for other in R])
+                near = [k for k in np.argsort(near_deg) if k != own and near_deg[k] <= NEAR_DEG]
+                # A crop of the very side in question would answer for both.
+                if not is_right:
+                    near = [k for k in near if apart_deg[k] >= LEAST_TURN_DEG]
+                memory = [crops[k][1].memory for k in near[:_MEMORY] if crops[k] is not None]
+                if memory:
+                    logit = float(found[0].compare(found[1].current, np.stack(memory)).mean())
                     yield {"task": "turned", "is_right": is_right, "logit": logit}
+
+
+def turned_groups(networks: NetworkBundle, split: Split, count: int) -> Iterator[dict[str, Any]]:
+    """TOM's logits of good crops, and of crops of another side, beside good ones of the generator's groups."""
+    if "tom_encode" not in networks.networks:
+        return
+    from storm_edge.choices import Network
+    from storm_edge.generator.config import GeneratorConfig, PoolConfig, VerifyGroupConfig
+    from storm_edge.generator.sources import make_source
+    from storm_edge.generator.verify_groups import GOOD_COUNT
+
+    # Few objects of each series, so that those are taken that have another side.
+    groups = VerifyGroupConfig(targets=2, bad_kinds=(1.0, 0.0, 0.0, 0.0))
+    config = GeneratorConfig(pool=PoolConfig(objects=96), verify=groups)
+    streams = STREAMS_TEST if split is Split.TEST else STREAMS_VAL
+    source = make_source(Network.TOM, seed=streams.seed(17), device="cpu", config=config)
+    encode, compare = networks.open("tom_encode"), networks.open("tom_compare")
+    for _ in range(-(-count // _GROUPS)):
+        for crops in source.batch(_GROUPS)["crops"].numpy():
+            described = encode.run({"crop": crops})
+            memory = described["memory"][1:GOOD_COUNT]
+            for index in (0, *range(GOOD_COUNT, len(crops))):
+                current = np.repeat(described["current"][index][None], len(memory), axis=0)
+                logit = float(compare.run({"current": current, "memory": memory})["logit"].mean())
+                yield {"task": "turned", "is_right": index == 0, "logit": logit}
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -321,8 +365,12 @@ def network_tasks(options: TaskOptions) -> Outcome:
         rows += [{"kind": sample.kind, "scene": sample.scene, **row} for row in told]
     for scene in sorted({sample.scene for sample in samples if sample.kind == "real"}):
         of_scene = [sample for sample in samples if sample.scene == scene]
-        told = list(judge.turned_crops(of_scene, np.random.default_rng(19)))
+        told = list(judge.turned_crops(of_scene))
         rows += [{"kind": "real", "scene": scene, **row} for row in told]
+    rows += [
+        {"kind": "synthetic", "scene": "groups", **row}
+        for row in turned_groups(networks, options.split, 4 * options.scenes)
+    ]
     kinds = sorted({row["kind"] for row in rows})
     figures = {kind: summary([row for row in rows if row["kind"] == kind]) for kind in kinds}
     table = Table("figure", *kinds)

@@ -76,6 +76,7 @@ OBJECTS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "objects of test searche
 
 STREAMS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "training batches of networks")
 STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a training run; gates of an export")
+STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `network_tasks` at a release")
 
 SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 99 looked at")
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
@@ -121,7 +122,9 @@ def objects_of_scene(seed: int) -> range:
 
 def objects_of_stream(seed: int) -> range:
     """Seeds of the objects that a stream of batches draws from."""
-    return OBJECTS_TRAIN.seeds if seed < EVALUATION_FROM else OBJECTS_DEV.seeds
+    if seed < EVALUATION_FROM:
+        return OBJECTS_TRAIN.seeds
+    return OBJECTS_TEST.seeds if seed in STREAMS_TEST.seeds else OBJECTS_DEV.seeds
 
 
 def objects_of_search(seed: int) -> range:

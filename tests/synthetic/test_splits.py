@@ -20,6 +20,7 @@ from storm_edge.synthetic.splits import (
     SEARCHES_DEV,
     SEARCHES_TEST,
     SEARCHES_VAL,
+    STREAMS_TEST,
     STREAMS_TRAIN,
     STREAMS_VAL,
     SeedRange,
@@ -61,6 +62,7 @@ def test_every_range_of_scenes_is_listed() -> None:
         OBJECTS_TRAIN,
         OBJECTS_DEV,
         OBJECTS_TEST,
+        STREAMS_TEST,
         STREAMS_TRAIN,
         STREAMS_VAL,
         SEARCHES_DEV,
@@ -72,7 +74,7 @@ def test_every_range_of_scenes_is_listed() -> None:
 
 def test_test_data_shares_no_object_with_any_other_split() -> None:
     test = [objects_of_scenes(r) for r in SCENE_RANGES if r.split is Split.TEST]
-    test.append(objects_of_search(SEARCHES_TEST.first))
+    test += [objects_of_search(SEARCHES_TEST.first), objects_of_stream(STREAMS_TEST.first)]
     other = [objects_of_scenes(r) for r in SCENE_RANGES if r.split is not Split.TEST]
     other += [
         objects_of_search(SEARCHES_DEV.first),
