@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.files import write_atomically
+from storm_edge.folder_swap import lock
 from storm_edge.parsing import parse_json
 from storm_edge.result_kind import MADE_BY, ResultKind
 from storm_edge.result_sums import SUMS, write_sums
@@ -41,8 +44,6 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for part in out.glob(f".{CHECKPOINT}.part-*") if resume else ():  # of a run that was killed as it wrote
-            part.unlink(missing_ok=True)
         for name in (TRAIN.marker, CHECKPOINT, LOG, CURVES):
             if (out / name).is_dir():
                 raise OutputError(mismatch(out / name, "a folder", "a file of a training run", _REMEDY))
@@ -60,6 +61,25 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     if os.path.lexists(out / CHECKPOINT) and not resume:
         remedy = "add --resume or choose another"
         raise OutputError(mismatch(out, "a checkpoint of an earlier run", "an empty folder", remedy))
+
+
+@contextmanager
+def only_run(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder: two would write each other's checkpoint and log.
+
+    Raises:
+        OutputError: Another run is writing it.
+    """
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        if not lock(descriptor):
+            remedy = "wait for it, or choose another --out"
+            raise OutputError(mismatch(out, "a folder that a training run is writing", "one of no run", remedy))
+        for part in out.glob(f".{CHECKPOINT}.part-*"):  # of a run that was killed as it wrote
+            part.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)  # the lock ends with it, also where the process is killed
 
 
 def write_result(config: TrainConfig, result: TrainResult) -> None:

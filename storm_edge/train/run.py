@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,7 +26,7 @@ from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.feeds import Feed, SourceFeed, WorkerFeed
 from storm_edge.train.loop import Loop, LoopParts, Report
 from storm_edge.train.no_room import fill_pool, no_room
-from storm_edge.train.out_folder import prepare_folder, write_result
+from storm_edge.train.out_folder import only_run, prepare_folder, write_result
 from storm_edge.train.pool import ItemPool, PoolConfig
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run_log import RunLog
@@ -90,8 +91,21 @@ def train_beside(
 ) -> TrainResult:
     """`train` in processes that are joined already, while signals are held."""
     began_s = time.monotonic()
-    process, signals = company.process, company.signals
     prepare_folder(config.out, resume=config.resume)
+    # Of the processes of one run the first alone writes.
+    with only_run(config.out) if company.process.first else nullcontext():
+        return _trained(config, company, began_s, source=source, held_out=held_out)
+
+
+def _trained(
+    config: TrainConfig,
+    company: Company,
+    began_s: float,
+    *,
+    source: SourceFactory | None,
+    held_out: SourceFactory | None,
+) -> TrainResult:
+    process, signals = company.process, company.signals
     torch.set_num_threads(config.thread_count)
     try:
         with signals.released():  # until the first step there is nothing to keep

@@ -14,7 +14,7 @@ import pytest
 from storm_edge.errors import OutputError
 from storm_edge.result_sums import write_sums
 from storm_edge.train.checkpoint import load_checkpoint
-from storm_edge.train.out_folder import TRAIN, prepare_folder
+from storm_edge.train.out_folder import TRAIN, only_run, prepare_folder
 from tests.result_kinds import everything
 
 SCRIPT = """
@@ -100,3 +100,16 @@ def test_a_result_that_was_edited_is_refused(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({**content, "note": "mine"}))
     with pytest.raises(OutputError, match=r"result\.json: got a file that was changed since"):
         prepare_folder(tmp_path, resume=True)
+
+
+def test_a_second_run_is_kept_out(tmp_path: Path) -> None:
+    part = tmp_path / ".checkpoint.pt.part-1"
+    part.write_text("killed as it wrote")
+    with only_run(tmp_path):
+        assert not part.exists()
+        part.write_text("being written")
+        with pytest.raises(OutputError, match="got a folder that a training run is writing"), only_run(tmp_path):
+            pass
+        assert part.exists()
+    with only_run(tmp_path):
+        pass
