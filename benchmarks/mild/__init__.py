@@ -1,0 +1,1 @@
+"""Recordings changed so mildly that nobody would expect another verdict, and the verdict on each."""
