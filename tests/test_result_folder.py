@@ -226,34 +226,59 @@ def test_a_full_disc_while_renaming_loses_neither_result(
     assert everything(hidden) == newer | {"notes.txt": "mine"}
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from storm_edge import folder_swap
+from storm_edge.result_folder import atomic_folder
+from tests.result_kinds import EXAMPLES
+
+rename = Path.rename
+
+def dying(self, target):
+    rename(self, target)
+    os.kill(os.getpid(), 9)
+
+Path.rename = dying
+folder_swap._rename_both = lambda one, other: False
+for number, example in enumerate(EXAMPLES):
+    child = os.fork()
+    if child == 0:
+        with atomic_folder(Path(sys.argv[1]) / str(number) / "out", example.kind, force=True) as folder:
+            example.write(folder, said="2")
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def older_results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, str]]]:
+    """A folder for each kind of result, by its number, where a process was killed between the renames; and what had
+    been in them. One process imports all that is needed, and its children die."""
+    folder = tmp_path_factory.mktemp("killed")
+    older = []
+    for number, example in enumerate(EXAMPLES):
+        out = folder / str(number) / "out"
+        example.write(out)
+        (out / "notes.txt").write_text("mine")
+        older.append(everything(out))
+    command = [sys.executable, "-c", KILLED, str(folder)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["-9"] * len(EXAMPLES), done.stderr
+    return folder, older
+
+
 @each
-def test_a_process_that_is_killed_between_the_renames_loses_nothing(example: Example, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_between_the_renames_loses_nothing(
+    example: Example, older_results: tuple[Path, list[dict[str, str]]]
+) -> None:
     """On a file system that cannot exchange names the older result is away for a moment; the next run brings it
     back."""
-    out = tmp_path / "out"
-    example.write(out)
-    (out / "notes.txt").write_text("mine")
-    older = everything(out)
-    index = EXAMPLES.index(example)
-    program = (
-        "import os, pathlib\n"
-        "from storm_edge import folder_swap\n"
-        "from storm_edge.result_folder import atomic_folder\n"
-        "from tests.result_kinds import EXAMPLES\n"
-        "rename = pathlib.Path.rename\n"
-        "def dying(self, target):\n"
-        "    rename(self, target)\n"
-        "    os.kill(os.getpid(), 9)\n"
-        "pathlib.Path.rename = dying\n"
-        "folder_swap._rename_both = lambda one, other: False\n"
-        f"example = EXAMPLES[{index}]\n"
-        f"with atomic_folder({str(out)!r}, example.kind, force=True) as folder:\n"
-        "    example.write(folder, said='2')\n"
-    )
-    root = Path(__file__).parents[1]
-    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == -9
+    folder, every_older = older_results
+    place = folder / str(EXAMPLES.index(example))
+    out, older = place / "out", every_older[EXAMPLES.index(example)]
     assert not out.exists()
-    assert everything(next(tmp_path.glob(".out.older-*"))) == older
+    assert everything(next(place.glob(".out.older-*"))) == older
     check_replaceable(out, example.kind, force=True)
     assert everything(out) == older
     run(example, out, force=True)

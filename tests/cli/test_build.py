@@ -41,7 +41,7 @@ def test_a_build_ends_at_a_signal_and_leaves_nothing_half(bundle: Path, tmp_path
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(number)
-    said, told = process.communicate(timeout=120)
+    said, told = process.communicate(timeout=600)
     assert (process.returncode, said) == (128 + number, "")
     assert "Traceback" not in told
     assert [path.name for path in out.rglob("*") if path.is_file()] == [".lock"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,30 +105,21 @@ def test_a_full_disk_leaves_the_engines_that_were_there(
     assert after == before
 
 
-TRAIN = """
-import sys
-from functools import partial
-from storm_edge.cli import main
-from storm_edge.train import config, run
-from tests.train.toy import TINY, ToySource
-config.TrainConfig = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
-run.source_of = lambda network, config: ToySource
-main.run(["train", "refine", "--batch", "4", "--workers", "0", "--steps", "2", *sys.argv[1:]])
-"""
-
-
 @pytest.mark.parametrize("left_bytes", LEFT_BYTES[:2])
-def test_a_full_disk_ends_training_in_one_line(left_bytes: int, disk: Path) -> None:
+def test_a_full_disk_ends_training_in_one_line(
+    left_bytes: int, disk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch")
+    from tests.train.toy import train_here
+
     (disk / "run").mkdir()
     (disk / "run" / "notes.txt").write_text("mine")
     fill(disk, left_bytes)
     before = everything(disk)
-    command = [sys.executable, "-c", TRAIN, "--out", str(disk / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "error:" in done.stderr.splitlines()[-1]
+    assert train_here(monkeypatch, "--workers", "0", "--steps", "2", "--out", str(disk / "run")) == 1
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "error:" in told.splitlines()[-1]
     after = everything(disk)
     after.pop("run/log.jsonl", None)
     assert after == before

@@ -59,7 +59,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)  # of a busy machine; what hangs never ends
     return process.returncode, out, err
 
 

@@ -38,7 +38,7 @@ from tests.live.test_non_finite import Player
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene
 
-DEADLINE_S = 60.0
+DEADLINE_S = 600.0
 
 ALWAYS = StormConfig(track=TrackConfig(stepwise=StepwiseTrackConfig(ask_network="always")))
 FROM_LABEL = TrackSceneOptions(init=Init.GT, config=ALWAYS, pictures=False)

@@ -14,6 +14,7 @@ from storm_edge.train.config import TrainConfig
 from storm_edge.train.run import train
 from storm_edge.train.som import auroc, som_figures, som_loss
 from storm_edge.train.tom import TomObjective
+from tests.train.toy import TINY
 
 
 def _queries(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -99,8 +100,9 @@ def test_groups_are_changed_as_one() -> None:
 
 def test_a_run_of_two_steps_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> None:
     config = TrainConfig(
-        network=Network.SOM, out=tmp_path, steps=2, batch=8, workers=0, pool=16, fill=8, held_out=4, warmup_steps=1
-    )
+        network=Network.SOM, out=tmp_path, steps=2, batch=4, threads=1, workers=0, chunk=4, pool=8, fill=4,
+        held_out=4, warmup_steps=1, nano=TINY,
+    )  # fmt: skip
     first = train(config, source=_Queries, held_out=_Queries)
     assert first.steps == 2
     assert 0.0 <= first.held_out["iou"] <= 1.0

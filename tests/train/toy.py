@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 import torch
 
 from storm_edge.choices import Network
@@ -93,6 +96,23 @@ def toy_source_of(network: Network) -> SourceFactory:
         Network.TOM: ToyGroups,
     }
     return sources[network]
+
+
+def train_here(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    """Run the command that trains RefineNet, on toy pairs and narrow; returns its exit status.
+
+    A process of its own takes seconds to import what this one has: it is for tests that kill it.
+    """
+    from storm_edge.cli import main
+    from storm_edge.train import config, run
+
+    narrow = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
+    monkeypatch.setattr(config, "TrainConfig", narrow)
+    monkeypatch.setattr(run, "source_of", lambda network, config: ToySource)
+    with pytest.raises(SystemExit) as ended:
+        main.run(["train", "refine", "--batch", "4", *options])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 class BrokenSource(ToySource):
