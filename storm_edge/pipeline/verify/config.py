@@ -20,7 +20,7 @@ class VerifyConfig(Config):
     """Crops that are remembered; the oldest goes first."""
     closest: int = tuned(3, unit="crops", low=1, high=1000, record="verify")
     """Remembered crops, the most similar ones, whose mean is the appearance score."""
-    near_deg: float = tuned(180.0, unit="deg", low=0.0, high=180.0)
+    near_deg: float = tuned(45.0, unit="deg", low=0.0, high=180.0, record="network_tasks-test")
     """Only crops whose pose was turned no more than this from the one in question count, by the object's symmetries.
     A crop does not show how its pose is turned: a turned pose can only be told by crops of the side that it claims to
     show. At 180 all count."""
