@@ -45,6 +45,9 @@ from storm_edge.export.recipe import read_recipe
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.live.profile import read_profile
+from storm_edge.mcap.packed_frame import ColourCoding, Packer
+from storm_edge.mcap.reader import McapScene
+from storm_edge.mcap.writer import write_mcap
 from storm_edge.networks.checkpoints import read_checkpoint, state_dict_of
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.bundle_files import read_stored_embedding, stored_embeddings
@@ -166,6 +169,28 @@ def _read_scene(folder: Path, rng: Rng) -> None:
             with suppress(StormEdgeError):  # the next one is read all the same
                 read(frame_id)
     scene.frame(scene.frame_ids[0])
+
+
+def _write_mcap(folder: Path) -> None:
+    rng, packer = np.random.default_rng(0), Packer(ColourCoding.LOSSLESS)
+    frames = [
+        Frame(
+            rgb=rng.integers(0, 255, (_PX, _PX, 3), dtype=np.uint8),
+            depth_m=rng.uniform(0.4, 0.6, (_PX, _PX)).astype(np.float32),
+            K=np.array([[20.0, 0.0, 8.0], [0.0, 20.0, 8.0], [0.0, 0.0, 1.0]]),
+            index=index,
+        )
+        for index in range(3)
+    ]
+    write_mcap(folder / "loss.mcap", [packer.pack(frame, arrived_ns=frame.index) for frame in frames], {})
+
+
+def _read_mcap(folder: Path, rng: Rng) -> None:
+    with McapScene(folder / "loss.mcap") as scene:
+        for frame_id in scene.frame_ids:
+            with suppress(StormEdgeError):
+                scene.frame(frame_id)
+        scene.frame(scene.frame_ids[0])
 
 
 def _write_run(folder: Path) -> None:
@@ -330,6 +355,7 @@ READERS: dict[str, Reader] = {
     "stl": Reader(write=_write_stl, read=_read_model),
     "text_stl": Reader(write=_write_text_stl, read=_read_model),
     "scene": Reader(write=_write_scene, read=_read_scene),
+    "mcap": Reader(write=_write_mcap, read=_read_mcap),
     "poses": Reader(write=_write_run, read=_read_run),
     "csv": Reader(write=_write_csv, read=lambda folder, rng: read_predictions(folder / "results.csv")),
     "masks": Reader(write=_write_masks, read=lambda folder, rng: read_mask_results(folder)),

@@ -64,7 +64,7 @@ class BopScene:
         check_complete(self.path)
         self._layout = find_layout(self.path, camera)
         self._rgb_files = numbered_images(self._layout.colour)
-        self.frame_ids = sorted(self._rgb_files)
+        self.frame_ids: Sequence[int] = sorted(self._rgb_files)
         self._K, self._depth_scale = _read_cameras(self._layout.cameras, self.frame_ids)
         self.labels_path = self._layout.file(LABELS) if labels is None else self.path / labels
         self._labels = read_labels(self.labels_path) if self.labels_path.is_file() else None
@@ -90,6 +90,10 @@ class BopScene:
         """File of the colour image."""
         self._check_id(frame_id)
         return self._rgb_files[frame_id]
+
+    def image_name(self, frame_id: int) -> str:
+        """What to call an image in messages: its file."""
+        return str(self.colour_path(frame_id))
 
     def K(self, frame_id: int) -> Float64:
         """Intrinsics of one image [px], ``(3, 3)``."""

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.objects.bundle import ObjectBundle
     from storm_edge.objects.onboard import Symmetries
+    from storm_edge.replay.scene import Scene
 
+MCAP = ".mcap"
+"""Suffix of recordings that `storm-edge run` leaves."""
 MODELS_INFO = "models_info.json"
 NO_SYMMETRY = "none"
 """Value of `--symmetry` that ignores what a `models_info.json` says."""
@@ -31,6 +34,23 @@ def open_scene(path: Path, labels: str | None, camera: str | None = None) -> Bop
         say(f"{path}: no {LABELS}, so the labels of {PSEUDO_LABELS} are used; they are estimates, not measurements")
         labels = PSEUDO_LABELS
     return BopScene(path, labels=labels, camera=camera)
+
+
+def open_recording(path: Path, labels: str | None, camera: str | None = None) -> Scene:
+    """A BOP scene as by `open_scene`, or the frames of an MCAP file.
+
+    Raises:
+        ConfigError: Labels or a camera are named for an MCAP file.
+    """
+    if path.suffix.lower() != MCAP:
+        return open_scene(path, labels, camera)
+    from storm_edge.mcap.reader import McapScene
+
+    for option, value in (("--labels", labels), ("--camera", camera)):
+        if value is not None:
+            expected = f"nothing beside {path.name}, which has neither labels nor several cameras"
+            raise ConfigError(mismatch(option, value, expected, f"leave {option} out"))
+    return McapScene(path)
 
 
 def open_networks(

@@ -11,7 +11,7 @@ import typer
 from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars, say
-from storm_edge.cli.inputs import open_instances, open_networks, open_scene
+from storm_edge.cli.inputs import open_instances, open_networks, open_recording
 from storm_edge.cli.options import (
     NANO,
     BackendOption,
@@ -25,7 +25,6 @@ from storm_edge.cli.options import (
     LabelsOption,
     ObjectsOption,
     Sam2Option,
-    SceneArgument,
     SetOption,
     TrackerOption,
     UnitOption,
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    scene: SceneArgument,
+    scene: Annotated[
+        Path, typer.Argument(help="BOP scene folder, or an MCAP file of storm-edge run.", show_default=False)
+    ],
     objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
     instances: InstancesOption = 1,
@@ -82,7 +83,7 @@ def command(
         config = replace(config, session=replace(config.session, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
-    recording = open_scene(scene, labels, camera)
+    recording = open_recording(scene, labels, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     with progress_bars() as report:
         paths, bundles = open_instances(objects, instances, unit, report=report)

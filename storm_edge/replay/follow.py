@@ -26,11 +26,12 @@ from storm_edge.live.watchdog import Watchdog
 from storm_edge.replay.frame_reader import FrameReader
 from storm_edge.replay.labels import labelled_objects
 from storm_edge.replay.pacing import Due, Pacer
+from storm_edge.replay.scene import Scene
 from storm_edge.replay.starts import Starts
 
 
 def follow(
-    scene: BopScene,
+    scene: Scene,
     objects: Sequence[ObjectSession] | Session,
     *,
     init: Init,
@@ -51,7 +52,8 @@ def follow(
     Frames that cannot be used are passed over, see `frame_reader`; how objects begin is in `starts`.
 
     Raises:
-        ConfigError: ``init`` is auto and an object cannot be searched for.
+        ConfigError: ``init`` is auto and an object cannot be searched for; or it is not, and the recording is of a
+            kind that has no labels.
         SceneError: No frame has what ``init`` needs, or none can be used.
         InputError: No mask, or the object's size, can be right.
         RunFault: A lane failed for good.
@@ -61,7 +63,7 @@ def follow(
     if init is Init.AUTO:
         _require_searches(session.objects)
     else:
-        labels = labelled_objects(scene, [item.bundle for item in session.objects])
+        labels = labelled_objects(_labelled(scene, init), [item.bundle for item in session.objects])
         starts = Starts(session.objects, labels, init, session.config)
     reader = FrameReader(scene, session.config.frame_gate)
     for frame_id, due in _due_frames(scene, pacer):
@@ -83,13 +85,20 @@ def follow(
         starts.check_begun()
 
 
-def _due_frames(scene: BopScene, pacer: Pacer | None) -> Iterator[tuple[int, Due | None]]:
+def _due_frames(scene: Scene, pacer: Pacer | None) -> Iterator[tuple[int, Due | None]]:
     """Image ids in the order in which they are to be tracked."""
     if pacer is None:
         yield from ((frame_id, None) for frame_id in scene.frame_ids)
         return
     while (due := pacer.next()).number < len(scene):
         yield scene.frame_ids[due.number], due
+
+
+def _labelled(scene: Scene, init: Init) -> BopScene:
+    if not isinstance(scene, BopScene):
+        got = f"{init.value} with {scene.path.name}, which has no labels"
+        raise ConfigError(mismatch("--init", got, "auto", "leave --init out: the objects are found by their models"))
+    return scene
 
 
 def _require_searches(objects: Sequence[ObjectSession]) -> None:

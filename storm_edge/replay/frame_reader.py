@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 
-from storm_edge.bop.scene import BopScene
 from storm_edge.errors import DepthError, FrameError, SceneError, StormEdgeError, UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.config import FrameGateConfig
 from storm_edge.live.frame_gate import UNUSABLE, SkipReason, find_fault
+from storm_edge.replay.scene import Scene
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class FrameReader:
         counts: Frames that were passed over so far, by reason.
     """
 
-    def __init__(self, scene: BopScene, config: FrameGateConfig | None = None) -> None:
+    def __init__(self, scene: Scene, config: FrameGateConfig | None = None) -> None:
         self._scene, self._config = scene, config or FrameGateConfig()
         self._first: str | None = None
         self._untold: list[tuple[int, str]] = []
@@ -64,7 +64,7 @@ class FrameReader:
             return self._pass_over(frame_id, _REASONS[type(error)], str(error))
         reason = find_fault(frame, self._config)
         if reason is not None:
-            what = self._scene.colour_path(frame_id)
+            what = self._scene.image_name(frame_id)
             remedy = "check the camera"
             return self._pass_over(frame_id, reason, mismatch(what, reason.value, "a picture with depth", remedy))
         self.used += 1

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from storm_edge.bop.results import BopEstimate, write_bop_csv
-from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault, StormEdgeError
@@ -35,6 +34,7 @@ from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
 from storm_edge.replay.pose_log import POSES, PoseLog
 from storm_edge.replay.result_kinds import BOP_RESULTS, TRACK
 from storm_edge.replay.scale_hints import MissedObject, scale_hints
+from storm_edge.replay.scene import Scene
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 from storm_edge.result_folder import ResultFolder
 from storm_edge.result_kind import ResultKind
@@ -95,7 +95,7 @@ class SceneRun:
 
 
 def track_scene(
-    scene: BopScene,
+    scene: Scene,
     bundles: Sequence[ObjectBundle],
     networks: NetworkBundle | None,
     out: Path,
@@ -239,7 +239,7 @@ def _missed(reported: _Reported, objects: Sequence[ObjectSession], *, is_paced: 
 
 def _write_poses(
     path: Path,
-    scene: BopScene,
+    scene: Scene,
     followed: Iterator[Followed],
     images: RunImages | None,
     reported: _Reported,
@@ -272,7 +272,7 @@ def _with_folder(on_hang: OnHang, folder: Path) -> OnHang:
     return lambda fault: on_hang(RunFault(f"{fault}; what was written so far is in {folder}"))
 
 
-def _write_bop_results(path: Path, scene: BopScene, bundles: Sequence[ObjectBundle], tracks: Sequence[Track]) -> None:
+def _write_bop_results(path: Path, scene: Scene, bundles: Sequence[ObjectBundle], tracks: Sequence[Track]) -> None:
     """The poses as a BOP result file, for objects whose name has a BOP number; no file where none has."""
     numbers = {bundle.object_id: bundle.bop_id for bundle in bundles}
     spent_ms: dict[int, float] = {}  # BOP counts the time of a whole image
