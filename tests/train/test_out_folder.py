@@ -16,16 +16,13 @@ from storm_edge.result_sums import write_sums
 from storm_edge.train.checkpoint import load_checkpoint
 from storm_edge.train.out_folder import TRAIN, only_run, prepare_folder
 from tests.result_kinds import everything
+from tests.train.toy import train_here
 
 SCRIPT = """
 import sys
-from functools import partial
-from storm_edge.cli import main
-from storm_edge.train import config, run
-from tests.train.toy import TINY, ToySource
-config.TrainConfig = partial(config.TrainConfig, nano=TINY, pool=32, fill=16, held_out=16)
-run.source_of = lambda network, config: ToySource
-main.run(["train", "refine", "--batch", "4", *sys.argv[1:]])
+import pytest
+from tests.train.toy import train_here
+sys.exit(train_here(pytest.MonkeyPatch(), *sys.argv[1:]))
 """
 
 
@@ -46,7 +43,7 @@ def until_first_log(process: subprocess.Popen[str], out: Path) -> None:
     ("number", "ended_by", "workers"), [(signal.SIGINT, "interrupted", "1"), (signal.SIGTERM, "terminated", "0")]
 )
 def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
-    tmp_path: Path, number: int, ended_by: str, workers: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, ended_by: str, workers: str
 ) -> None:
     out = tmp_path / "run"
     process = train(out, "--workers", workers)
@@ -62,9 +59,8 @@ def test_a_signal_keeps_the_checkpoint_and_a_result_that_says_so(
     assert result["ended_by"] == ended_by
     assert load_checkpoint(out / "checkpoint.pt")["step"] == result["steps"] > 0
     assert sorted(everything(out)) == ["SHA256SUMS", "checkpoint.pt", "log.jsonl", "result.json"]
-    resumed = train(out, "--workers", "0", "--resume", "--steps", str(result["steps"] + 1))
-    said, told = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, told
+    options = ["--workers", "0", "--resume", "--steps", str(result["steps"] + 1)]
+    assert train_here(monkeypatch, "--out", str(out), *options) == 0
     assert json.loads((out / "result.json").read_text())["ended_by"] is None
 
 
