@@ -11,8 +11,10 @@ OLDEST_PYTHON ?= python3.10
 demo: $(VENV)/installed
 	$(VENV)/bin/storm-edge demo --out out
 
+# Two processes, each with threads of its own where a test wants them; idle ones take over tests of the other.
+PYTEST_JOBS ?= 2
 test: $(TEST_VENV)/installed
-	$(TEST_VENV)/bin/python -m pytest
+	$(TEST_VENV)/bin/python -m pytest -n $(PYTEST_JOBS) --dist worksteal
 
 # The oldest Python and the oldest packages that pyproject.toml allows, without the workshop (torch, onnx): the tests of
 # what a robot installs. Those that need the workshop skip.
