@@ -15,6 +15,7 @@ for the loop, which does the same amount of searching in each, so that the answe
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,6 +97,12 @@ def run_one(task: Task) -> list[FrameRecord] | None:
     return records
 
 
+def run_all(tasks: Sequence[Task], jobs: int) -> list[list[FrameRecord] | None]:
+    """`run_one` of each, in so many processes."""
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks))) as pool:
+        return list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
+
+
 def _followed(task: Task, path: Path, bundle: ObjectBundle) -> tuple[BopScene, dict[int, Track]]:
     """What the loop said of every frame that it was given; one that was passed over is missing."""
     networks = None if task.bundle == "none" else NetworkBundle.load(task.bundle)
@@ -138,9 +145,7 @@ def recovery(options: RecoveryOptions) -> Outcome:
         )
         for i in range(options.count)
     ]
-    jobs = min(options.jobs, options.count) if options.rate is None else 1
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        done = list(track(pool.imap(run_one, tasks), "recordings", total=len(tasks)))
+    done = run_all(tasks, options.jobs if options.rate is None else 1)
     sequences = [records for records in done if records is not None]
     for task, records in zip(tasks, done, strict=True):
         said = "no depth to start from" if records is None else report_recovery([records]).sentence()
