@@ -23,7 +23,7 @@ from storm_edge.pipeline.refine.set_scorer import open_scorer
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_NON_FINITE_LOGIT = -100.0  # fixed: a probability of 4e-44, as good as none
+_NON_FINITE_LOGIT = -100.0  # fixed: below every answer of a network; those of the official one are near 47
 """Logit of a hypothesis that ScoreNet gave no number."""
 
 

@@ -127,7 +127,8 @@ class RegisterConfig(Config):
     judge_weight: float = tuned(1.0, unit="1", low=0.0, high=100.0)
     """Weight of the judge's score in the last ranking."""
     network_weight: float = tuned(0.0, unit="1", low=0.0, high=100.0)
-    """Weight of ScoreNet's probability in the last ranking; 0 leaves ScoreNet out."""
+    """Weight of ScoreNet's word in the last ranking: 1 for its best hypothesis, less for those below it, by their
+    logits; 0 leaves ScoreNet out."""
     min_depth_px: int = tuned(4, unit="px", low=1, high=100_000)
     """With fewer mask pixels that have depth an object cannot be placed (upstream's, reference-networks 5.7)."""
     max_size_factor: float = tuned(30.0, unit="1", low=1.0, high=1000.0)

@@ -34,6 +34,7 @@ from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, Registr
 from storm_edge.pipeline.register.mask_scale import MaskScaleCheck
 from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
 from storm_edge.pipeline.register.placement import Placement
+from storm_edge.pipeline.register.ranking import relative_probability
 from storm_edge.pipeline.register.scale_probe import Explained, better_scale
 
 Float64 = NDArray[np.float64]
@@ -231,7 +232,7 @@ class Registrar:
             for part in _parts(len(poses), config.chunk):
                 self._score.add(task.frame, poses[part])
                 yield "score"
-            combined = combined + config.network_weight / (1.0 + np.exp(-self._score.scores().astype(np.float64)))
+            combined = combined + config.network_weight * relative_probability(self._score.scores())
         order = np.argsort(-combined, kind="stable")
         best = int(order[0])
         return Registration(
