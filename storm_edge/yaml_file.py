@@ -49,8 +49,9 @@ def load_yaml(path: Path, *, what: str) -> dict[str, Any]:
     return content
 
 
-def check_content(path: Path, content: dict[str, Any], model: type[Model], *, what: str) -> Model:
-    """Check what `load_yaml` gave; arguments as for `read_yaml`.
+def check_content(path: Path, content: dict[str, Any], model: type[Model], *, what: str, prefix: str = "") -> Model:
+    """Check what `load_yaml` gave, or a part of it; arguments as for `read_yaml`, and ``prefix`` is where the part
+    stands, as in ``camera.``.
 
     Raises:
         ConfigError: A key that is not known, one that is missing, or a value that is not allowed.
@@ -58,7 +59,7 @@ def check_content(path: Path, content: dict[str, Any], model: type[Model], *, wh
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_message(path, error, model, what)) from error
+        raise ConfigError(_message(path, error, model, what, prefix)) from error
 
 
 def unknown_key(path: Path, key: str, known: set[str], *, what: str) -> str:
@@ -75,10 +76,10 @@ def unknown_key(path: Path, key: str, known: set[str], *, what: str) -> str:
     return mismatch(path, f"unknown key '{key}'", f"a key of {what}", remedy)
 
 
-def _message(path: Path, error: ValidationError, model: type[BaseModel], what: str) -> str:
+def _message(path: Path, error: ValidationError, model: type[BaseModel], what: str, prefix: str) -> str:
     # A misspelt key is also a missing one; the former says more.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    where = prefix + ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
         return unknown_key(path, where, _keys(model), what=what)
     if first["type"] == "missing":

@@ -20,6 +20,7 @@ PACKAGES_WITHOUT_TORCH = (
     "live",
     "replay",
     "bench",
+    "service",
     "evaluate",
 )
 
@@ -46,7 +47,8 @@ IMPORT_WHAT_A_ROBOT_RUNS = """
 import importlib, importlib.abc, pkgutil, sys
 
 LEFT_OUT = {{"torch", "onnx", "onnxscript", "matplotlib", "trimesh"}}
-OF_OURS = {{"replay", "bench", "synthetic", "bop", "train", "evaluate", "networks", "export", "calib", "cli"}}
+OF_OURS = {{"replay", "bench", "service", "synthetic", "bop", "train"}}
+OF_OURS |= {{"evaluate", "networks", "export", "calib", "cli"}}
 
 class NotInstalled(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

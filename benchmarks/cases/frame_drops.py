@@ -38,7 +38,6 @@ from benchmarks.call_clock import CallClock, cost_of_a_clock_ms, timed
 from benchmarks.recordings import onboarded, recovery_scene
 from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bench.memory import resident_mib
-from storm_edge.bench.recording import ping_pong_index
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
@@ -56,7 +55,7 @@ from storm_edge.percentiles import percentiles
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.replay.pacing import Pacer
+from storm_edge.replay.pacing import Pacer, ping_pong_index
 
 RUNS = 3
 RATES_HZ = (30.0, 15.0, 10.0)

@@ -17,6 +17,7 @@ from storm_edge.errors import SceneError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.replay.labels import labelled_objects
+from storm_edge.replay.pacing import ping_pong_index
 
 Float64 = NDArray[np.float64]
 
@@ -56,14 +57,6 @@ class Recording:
     def at(self, number: int) -> RecordedFrame:
         """What is seen at a frame of a run of any length."""
         return self.frames[ping_pong_index(number, len(self.frames))]
-
-
-def ping_pong_index(number: int, length: int) -> int:
-    """Index into a row of ``length`` after ``number`` steps that turn round at both ends."""
-    if length == 1:
-        return 0
-    place = number % (2 * length - 2)
-    return min(place, 2 * length - 2 - place)
 
 
 def load_recording(

@@ -16,7 +16,7 @@ from storm_edge.choices import ENGINE_FOLDER, Backend, BenchMode
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.dataclass_options import takes
-from storm_edge.cli.inputs import open_networks, open_object, open_scene
+from storm_edge.cli.inputs import open_networks, open_object, open_profile, open_scene
 from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption, LabelsOption, SetOption, TrackerOption, UnitOption
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
@@ -116,7 +116,7 @@ def run(options: BenchOptions) -> None:
     check_replaceable(
         options.out, BENCHMARK, force=options.force, inputs=[options.scene, options.thing, options.profile]
     )
-    machine = None if options.profile is None else _profile(options.profile, options.settings or [])
+    machine = None if options.profile is None else open_profile(options.profile, options.settings or [])
     options = options if machine is None else options.with_profile(machine)
     plan = _plan(options, machine)
     networks = _networks(options)
@@ -170,22 +170,6 @@ def _plan(options: BenchOptions, machine: MachineProfile | None) -> BenchPlan:
         background_search=options.rate is not None if machine is None else machine.beside,
         config=config,
     )
-
-
-def _profile(path: Path, settings: list[str]) -> MachineProfile:
-    """The profile, if this machine has what it asks for."""
-    from storm_edge.bench.memory import device_memory_mib
-    from storm_edge.environment import physical_memory_mib, usable_cores
-    from storm_edge.kernels.device import require_device
-    from storm_edge.live.profile import check_machine, read_profile
-
-    profile = read_profile(path, settings)
-    require_device(profile.device)
-    _, device_mib = device_memory_mib(profile.device)
-    check_machine(
-        profile, usable_cores=usable_cores(), memory_mib=physical_memory_mib(), device_memory_mib=device_mib
-    )
-    return profile
 
 
 def _open(options: BenchOptions, report: Report) -> tuple[Recording, ObjectBundle]:

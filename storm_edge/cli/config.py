@@ -64,8 +64,12 @@ def check(profile: Annotated[Path, typer.Argument(help="Machine profile.", show_
     from storm_edge.config.render import changes
     from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import read_profile
+    from storm_edge.service.profile_sections import check_sections
 
     read = read_profile(profile)
+    service = check_sections(profile)
     for line in changes(read.config, StormConfig()):
         typer.echo(line)
+    if service is not None:
+        typer.echo(service.words)
     typer.echo(f"{profile}: right, for machine {read.machine}")

@@ -13,6 +13,7 @@ from storm_edge.errors import ConfigError, mismatch
 if TYPE_CHECKING:
     from storm_edge.bop.scene import BopScene
     from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.live.profile import MachineProfile
     from storm_edge.objects.bundle import ObjectBundle
     from storm_edge.objects.onboard import Symmetries
     from storm_edge.replay.scene import Scene
@@ -68,6 +69,27 @@ def open_networks(
         return None
     require_backend(backend, device)
     return NetworkBundle.load(name, backend=backend, engine_folder=engines)
+
+
+def open_profile(path: Path, settings: list[str]) -> MachineProfile:
+    """A machine profile, if this machine has what it asks for.
+
+    Raises:
+        ConfigError: It cannot be read, or asks for more than there is.
+        BackendError: Its device is not here.
+    """
+    from storm_edge.bench.memory import device_memory_mib
+    from storm_edge.environment import physical_memory_mib, usable_cores
+    from storm_edge.kernels.device import require_device
+    from storm_edge.live.profile import check_machine, read_profile
+
+    profile = read_profile(path, settings)
+    require_device(profile.device)
+    _, device_mib = device_memory_mib(profile.device)
+    check_machine(
+        profile, usable_cores=usable_cores(), memory_mib=physical_memory_mib(), device_memory_mib=device_mib
+    )
+    return profile
 
 
 def open_object(path: Path, unit: LengthUnit | None, *, view_subdivisions: int = 3, report: Report) -> ObjectBundle:

@@ -15,7 +15,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from storm_edge import __version__
-from storm_edge.cli import bench, build, calib, config, demo, doctor, evaluate, export, onboard, segment, track, train
+from storm_edge.cli import (
+    bench,
+    build,
+    calib,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    onboard,
+    segment,
+    track,
+    train,
+)
+from storm_edge.cli import run as run_command
 from storm_edge.cli.console import fail_line
 from storm_edge.cli.logging_setup import set_up_logging
 from storm_edge.cli.second_signal import ended_by_second_signal
@@ -68,6 +82,7 @@ app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
+app.command("run")(run_command.command)
 app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("train")(train.command)

@@ -42,6 +42,16 @@ def require_device(name: str) -> Device:
     return wp.get_device(name)
 
 
+def compile_kernels(name: str) -> None:
+    """Compile the kernels of all modules that are imported, so that no launch has to; a cache keeps them on disk.
+
+    Args:
+        name: Device, as for `require_device`.
+    """
+    require_device(name)
+    wp.load_module("storm_edge", device=name, recursive=True)
+
+
 def _no_cuda() -> tuple[str, str]:
     """Why there is no CUDA device, and what to do about it."""
     toolkit, driver = wp.get_cuda_toolkit_version(), wp.get_cuda_driver_version()

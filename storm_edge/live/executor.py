@@ -114,6 +114,13 @@ class ActionExecutor:
         """
         self._handlers[type(action)](action, state)
 
+    def forget(self, state: ObjectState) -> None:
+        """Drop the track and all that is remembered of where the object was."""
+        self._drop_track(DropTrack(), state)
+        self._verification.forget()
+        self._task.clear()
+        self.track = CurrentTrack()
+
     def _search_locally(self, action: SearchLocally, state: ObjectState) -> None:
         self._set_work(action.attempt, self._task.search_locally(action.attempt, self.track_prior))
 

@@ -27,6 +27,7 @@ from storm_edge.live.object_tracker import ObjectTracker, StepwiseTrack
 from storm_edge.live.recovery import RecoveryStages, RecoveryTask
 from storm_edge.live.session import Session
 from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
+from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.detector import Detector
@@ -312,6 +313,7 @@ def open_session(
     device: str = "cpu",
     background: bool = False,
     sam2: bool = False,
+    watchdog: Watchdog | None = None,
 ) -> Session:
     """A session that finds and tracks objects; close it, or use it in a with statement.
 
@@ -322,6 +324,7 @@ def open_session(
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
         background: Whether lost objects are searched for on a thread beside the frames; or else in between.
         sam2: Whether SAM2 sharpens the masks of a search.
+        watchdog: Is told when a frame is worked on.
 
     Raises:
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
@@ -334,4 +337,12 @@ def open_session(
     objects = [factory.make(bundle) for bundle in bundles]
     if lane is not None:
         lane.open()
-    return Session(objects, config=config, device=device, lane=lane, stream=streams.track, make_object=factory.make)
+    return Session(
+        objects,
+        config=config,
+        device=device,
+        lane=lane,
+        watchdog=watchdog,
+        stream=streams.track,
+        make_object=factory.make,
+    )

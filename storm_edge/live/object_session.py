@@ -239,6 +239,17 @@ class ObjectSession:
         """Be tracked again after `stop`."""
         self._tracker.resume()
 
+    def relocalise(self) -> None:
+        """Give up the pose, the attempt and what is known of earlier poses; the next frame begins a search."""
+        before = self._state
+        self._lane.cancel()
+        self._executor.forget(before)
+        self._parts.places.put(self.bundle.object_id, before.frame, None)
+        # Numbers of attempts go on, so that no answer to an old one is taken for one to the next.
+        self._state = ObjectState(frame=before.frame, time_s=before.time_s, attempt_count=before.attempt_count)
+        was, now = before.track_state.value, self._state.track_state.value
+        _log.info("%s: %s -> %s at frame %d: on request", self.bundle.object_id, was, now, before.frame)
+
     def show(self, frame: Frame, *, is_read: bool) -> FrameBuffers:
         """The buffers of the group's step with a picture in them; see `BatchedGroup.show`."""
         group = self.group

@@ -2,7 +2,8 @@
 
 A profile says which networks run in which precision, what the camera gives, how much memory the process may take, and
 which values of the configuration tree differ from the defaults (its section ``config``, any key of
-`storm_edge.live.config.StormConfig`). Unknown keys are refused with the nearest known one; a profile that asks for
+`storm_edge.live.config.StormConfig`). Sections that say what a service does with it (`Sections`) may stand there,
+too; who runs one reads what is in them. Unknown keys are refused with the nearest known one; a profile that asks for
 more than the machine has is refused before anything is loaded. What the networks would take per frame is estimated
 from their published sizes, where the profile says how much the board sustains (docs/budgets.md); an estimate is no
 measurement.
@@ -53,6 +54,35 @@ class _File(StrictModel):
     search: Literal["beside", "between"]
     sustained_gmac_s: float | None = Field(default=None, gt=0.0)
     config: dict[str, Any] = Field(default_factory=dict)
+    source: dict[str, Any] | None = None
+    objects: list[dict[str, Any]] = Field(default_factory=list)
+    sinks: list[dict[str, Any]] = Field(default_factory=list)
+    health: dict[str, Any] | None = None
+    control: dict[str, Any] | None = None
+    recording: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """What a profile says of a service, as it stands in the file."""
+
+    source: dict[str, Any] | None = None
+    """Where frames come from."""
+    objects: tuple[dict[str, Any], ...] = ()
+    """What is tracked."""
+    sinks: tuple[dict[str, Any], ...] = ()
+    """Where poses go."""
+    health: dict[str, Any] | None = None
+    """How others see how it is."""
+    control: dict[str, Any] | None = None
+    """How others tell it what to do."""
+    recording: dict[str, Any] | None = None
+    """What it keeps of losses."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return self == Sections()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +115,8 @@ class MachineProfile:
     """Every tuned number."""
     network_frame_ms: float | None
     """Estimate of what the full tier's RefineNet and TOM take per frame [ms]; None where it is not to be had."""
+    sections: Sections = Sections()
+    """What a service does on this machine."""
 
     @property
     def period_ms(self) -> float:
@@ -127,6 +159,14 @@ def read_profile(path: Path, settings: Sequence[str] = ()) -> MachineProfile:
         beside=file.search == "beside",
         config=config,
         network_frame_ms=_network_frame_ms(file.device, file.sustained_gmac_s, config),
+        sections=Sections(
+            source=file.source,
+            objects=tuple(file.objects),
+            sinks=tuple(file.sinks),
+            health=file.health,
+            control=file.control,
+            recording=file.recording,
+        ),
     )
 
 

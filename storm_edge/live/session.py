@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from storm_edge.choices import TrackerKind
@@ -49,7 +50,8 @@ class Session:
         lane: The lane that these objects were made with, if any; `close` closes it.
         watchdog: Is told when a frame is worked on.
         stream: CUDA stream that objects are tracked on, see `kernels.streams`; None on a CPU.
-        make_object: Makes objects that are added later; None leaves that to the caller.
+        make_object: Makes objects that are added later, of a bundle and the path it came from; None leaves that to
+            the caller.
 
     Raises:
         ConfigError: Two objects of one name, of several batched groups, or on another device.
@@ -64,7 +66,7 @@ class Session:
         lane: BackgroundLane | None = None,
         watchdog: Watchdog | None = None,
         stream: Any = None,
-        make_object: Callable[[ObjectBundle], ObjectSession] | None = None,
+        make_object: Callable[[ObjectBundle, Path | None], ObjectSession] | None = None,
     ) -> None:
         self._config, self._stream, self._make_object = config or StormConfig(), stream, make_object
         self._device, self._lane, self._watchdog = require_device(device).alias, lane, watchdog
@@ -133,12 +135,13 @@ class Session:
         """There are no more frames: what is odd about few of them is remarked, too."""
         self._camera.conclude()
 
-    def add_object(self, bundle: ObjectBundle, *, name: str | None = None) -> ObjectSession:
+    def add_object(self, bundle: ObjectBundle, *, name: str | None = None, path: Path | None = None) -> ObjectSession:
         """Search for and track one more object from the next frame on.
 
         Args:
             bundle: The object; the same one may be there already under another name, and is another instance then.
             name: Its name in reports; None takes the bundle's.
+            path: Where it came from: what a segmenter keeps of it is read there, and made anew without.
 
         Raises:
             ConfigError: An object of that name is tracked already, or the session was made without a factory.
@@ -147,12 +150,24 @@ class Session:
         self._check_open()
         bundle = bundle if name is None else replace(bundle, object_id=name)
         _check_name(self._objects, bundle.object_id)
+        item = self.prepare_object(bundle, path=path)
+        self.add(item)
+        return item
+
+    def prepare_object(self, bundle: ObjectBundle, *, path: Path | None = None) -> ObjectSession:
+        """Make an object ready, which takes some frames' time; `add` has it tracked then.
+
+        On a CPU another thread may do this while the session goes on; on CUDA it is done between frames.
+
+        Raises:
+            ConfigError: The session was made without a factory.
+            InputError: The session is closed.
+        """
+        self._check_open()
         if self._make_object is None:
             remedy = "open the session with open_session, or make the object yourself and call add"
             raise ConfigError(mismatch("add_object", "a session that makes no objects", "one that does", remedy))
-        item = self._make_object(bundle)
-        self.add(item)
-        return item
+        return self._make_object(bundle, path)
 
     def add(self, item: ObjectSession) -> None:
         """Track one more object from the next frame on; where the lane is used it must have been made with it.
@@ -174,16 +189,21 @@ class Session:
             ConfigError: No such object.
             RunFault: A chunk of its work hangs.
         """
-        by_name = {item.bundle.object_id: item for item in self._objects}
-        if object_id not in by_name:
-            got, expected = f"no {object_id}", f"one of {list(by_name)}"
-            raise ConfigError(mismatch("objects", got, expected, "name one that is tracked"))
-        item = by_name[object_id]
+        item = self._named(object_id)
         self._objects.remove(item)
         item.stop()
         self._removed_non_finite.update(item.non_finite_count)
         self._share_verification()
         return item
+
+    def relocalise(self, object_id: str) -> None:
+        """Give up what is known of where an object is; it is searched for as if it had never been seen.
+
+        Raises:
+            ConfigError: No such object.
+            RunFault: A chunk of its work hangs.
+        """
+        self._named(object_id).relocalise()
 
     def step(
         self, frame: Frame, *, initialize: Initialize | None = None, next_due_s: float | None = None
@@ -238,6 +258,13 @@ class Session:
         finally:
             if self._lane is not None:
                 self._lane.close()
+
+    def _named(self, object_id: str) -> ObjectSession:
+        by_name = {item.bundle.object_id: item for item in self._objects}
+        if object_id not in by_name:
+            got, expected = f"no {object_id}", f"one of {list(by_name)}"
+            raise ConfigError(mismatch("objects", got, expected, "name one that is tracked"))
+        return by_name[object_id]
 
     def _skipped(self, index: int) -> FrameResult:
         reason = self._gate.skipped_reason

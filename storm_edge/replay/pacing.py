@@ -75,6 +75,12 @@ class Pacer:
         """Time on the clock of `Due.stamp_s` [s]."""
         return self._now()
 
+    def wait_s(self) -> float:
+        """Time until the next frame is due [s]; 0 where it is."""
+        if self._began_s is None or self._rate_hz is None:
+            return 0.0
+        return max(self._began_s + (self._last + 1) / self._rate_hz - self._now(), 0.0)
+
     def next(self) -> Due:
         """Wait for the next frame; it is the newest that is due by now, or else the one to come."""
         now_s = self._now()
@@ -93,3 +99,11 @@ class Pacer:
         self._last = number
         self.skipped += skipped
         return Due(number=number, stamp_s=self._began_s + since_s, stamp_ns=round(1e9 * since_s), skipped=skipped)
+
+
+def ping_pong_index(number: int, length: int) -> int:
+    """Index into a row of ``length`` after ``number`` steps that turn round at both ends."""
+    if length == 1:
+        return 0
+    place = number % (2 * length - 2)
+    return min(place, 2 * length - 2 - place)

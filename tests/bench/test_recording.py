@@ -5,16 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storm_edge.bench.recording import load_recording, ping_pong_index
+from storm_edge.bench.recording import load_recording
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import SceneError
 from storm_edge.objects.bundle import ObjectBundle
 from tests.tiny_scene import write_tiny_scene
-
-
-def test_a_recording_is_played_forwards_and_backwards() -> None:
-    assert [ping_pong_index(n, 4) for n in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
-    assert [ping_pong_index(n, 1) for n in range(3)] == [0, 0, 0]
 
 
 def test_only_frames_in_which_the_object_is_seen_are_played(tmp_path: Path, box: ObjectBundle) -> None:

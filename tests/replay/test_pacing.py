@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from storm_edge.errors import ConfigError
-from storm_edge.replay.pacing import Pacer
+from storm_edge.replay.pacing import Pacer, ping_pong_index
 
 
 class Clock:
@@ -84,3 +84,8 @@ def test_a_recording_ends_and_what_was_passed_over_at_its_end_is_counted() -> No
     clock.now_s += 2.0
     assert pacer.next().number == 5
     assert pacer.skipped == 2
+
+
+def test_a_recording_is_played_forwards_and_backwards() -> None:
+    assert [ping_pong_index(n, 4) for n in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert [ping_pong_index(n, 1) for n in range(3)] == [0, 0, 0]

@@ -1,0 +1,136 @@
+"""Makes a service of a profile: all that can be refused is refused here, before a camera is touched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from storm_edge.engines.backend import require_backend
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import ConfigError, mismatch
+from storm_edge.kernels.device import compile_kernels
+from storm_edge.live.factory import open_session
+from storm_edge.live.sinks import Sink
+from storm_edge.live.sinks.json_lines import JsonLinesFile, JsonLinesStream
+from storm_edge.live.sinks.queue import SinkQueue
+from storm_edge.live.sources import LiveSource
+from storm_edge.live.watchdog import Watchdog
+from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.mesh_io import FORMATS
+from storm_edge.service.notify import Notifier
+from storm_edge.service.objects import TrackedObjects, WantedObject, wanted_objects
+from storm_edge.service.parts import OnHang, ServiceParts, log_hang
+from storm_edge.service.profile_sections import (
+    JsonLinesSection,
+    ObjectSection,
+    ServiceProfile,
+    SinkSection,
+    read_service_profile,
+)
+from storm_edge.service.run import Service
+from storm_edge.service.sources import open_source
+
+NO_NETWORKS = "none"
+"""Bundle name of a profile that runs on geometry alone."""
+
+
+def open_service(
+    profile: ServiceProfile,
+    *,
+    state_folder: Path,
+    source: LiveSource | None = None,
+    sinks: Sequence[SinkQueue] | None = None,
+    notifier: Notifier | None = None,
+    watchdog: Watchdog | None = None,
+    on_hang: OnHang = log_hang,
+) -> Service:
+    """A service that is ready to `run`.
+
+    Args:
+        profile: What it does.
+        state_folder: Where files that it writes lie, unless their path is absolute.
+        source: Where frames come from; what the profile says when None.
+        sinks: Where reports go, likewise.
+        notifier: Who is told how it is; systemd when None.
+        watchdog: Is told when a frame is worked on.
+        on_hang: Told, on another thread, of what does not come back when the service ends.
+
+    Raises:
+        StormEdgeError: What it needs is missing or wrong; one line.
+    """
+    machine = profile.machine
+    wanted = _read_objects(profile)
+    networks = None
+    if machine.bundle != NO_NETWORKS:
+        require_backend(machine.backend, machine.device)
+        networks = NetworkBundle.load(machine.bundle, backend=machine.backend, engine_folder=machine.engines)
+    source = open_source(profile) if source is None else source
+    if sinks is None:
+        sinks = [SinkQueue(make_sink(item, state_folder), item.capacity) for item in profile.sinks]
+    session = open_session(
+        [], networks, config=machine.config, device=machine.device, background=machine.beside, watchdog=watchdog
+    )
+    objects = TrackedObjects(session, is_beside=machine.device == "cpu")
+    objects.start_with(wanted)
+    return Service(
+        ServiceParts(
+            session=session,
+            source=source,
+            objects=objects,
+            sinks=sinks,
+            rate_hz=machine.rate_hz,
+            read_objects=lambda: _read_objects(read_service_profile(profile.path, profile.settings)),
+            open_object=lambda arguments: open_object(profile, arguments),
+            compile_kernels=lambda: compile_kernels(machine.device),
+            on_hang=on_hang,
+            notifier=Notifier() if notifier is None else notifier,
+        )
+    )
+
+
+def make_sink(section: SinkSection, state_folder: Path) -> Sink:
+    """The sink of a section.
+
+    Raises:
+        OutputError: What it writes to cannot be written.
+    """
+    if isinstance(section, JsonLinesSection):
+        if section.path is None:
+            return JsonLinesStream(sys.stdout)
+        most_bytes = round(section.most_mib * 2**20)
+        return JsonLinesFile(state_folder / section.path, most_bytes=most_bytes, kept=section.kept)
+    raise TypeError(f"no sink is made of {type(section).__name__}")
+
+
+def open_object(profile: ServiceProfile, arguments: Mapping[str, Any]) -> WantedObject:
+    """The object that a command names by ``path``, and perhaps ``name``.
+
+    Raises:
+        ConfigError: Other arguments.
+        ObjectBundleError: There is no such object.
+    """
+    try:
+        section = ObjectSection.model_validate(dict(arguments))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        remedy = "give path, and perhaps name"
+        raise ConfigError(mismatch("command add", f"{where}: {first['msg']}", "an object", remedy)) from error
+    (wanted,) = wanted_objects([_opened(profile, section)])
+    return wanted
+
+
+def _read_objects(profile: ServiceProfile) -> list[WantedObject]:
+    return wanted_objects([_opened(profile, section) for section in profile.objects])
+
+
+def _opened(profile: ServiceProfile, section: ObjectSection) -> tuple[ObjectBundle, Path, str | None]:
+    path = profile.file(section.path)
+    if path.suffix.lower() in FORMATS:
+        remedy = "make one with storm-edge onboard and name its folder"
+        raise ConfigError(mismatch(path, "a model file", "an object bundle", remedy))
+    return ObjectBundle.load(path), path, section.name
