@@ -33,6 +33,8 @@ class RealSenseSection(SourceSection):
     kind: Literal["realsense"]
     serial: str | None = Field(default=None, min_length=1)
     """Of the camera; none takes the only one that is there."""
+    file: str | None = Field(default=None, min_length=1)
+    """A recording of librealsense (.db3) in place of a camera."""
     usb2: Literal["refuse", "accept"] = "refuse"
     """What to do with a camera on a USB 2 port, which has too little bandwidth for 640x480 at 30 Hz."""
     open_s: float = Field(default=20.0, ge=1.0, le=120.0)

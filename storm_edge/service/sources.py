@@ -11,15 +11,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.profile import check_camera
 from storm_edge.live.sources import LiveSource, SourceState, SourceStatus
+from storm_edge.live.sources.config import CameraConfig
 from storm_edge.live.sources.handed_in import HandedIn
+from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
 from storm_edge.replay.pacing import Pacer, ping_pong_index
 from storm_edge.service.profile_sections import (
     ExternalSection,
+    RealSenseSection,
     RecordingSection,
     ServiceProfile,
     SyntheticSection,
@@ -106,9 +108,16 @@ def open_source(profile: ServiceProfile) -> LiveSource:
         return _recording(profile, section)
     if isinstance(section, SyntheticSection):
         return _synthetic(section, machine.rate_hz)
-    raise ConfigError(
-        mismatch(profile.path, "source.kind: realsense", "a kind of source that is here", "use another one")
+    assert isinstance(section, RealSenseSection)
+    options = RealSenseOptions(
+        serial=section.serial,
+        file=None if section.file is None else str(profile.file(section.file)),
+        usb2=section.usb2,
+        size_px=machine.size_px,
+        rate_hz=machine.rate_hz,
     )
+    times = {name: getattr(section, name) for name in ("stall_s", "rung_s", "open_s", "give_up_s")}
+    return RealSenseSource(options, CameraConfig(**times))
 
 
 def _recording(profile: ServiceProfile, section: RecordingSection) -> Played:

@@ -114,3 +114,11 @@ def test_a_profile_of_a_service_is_checked(storm_edge: Command, tmp_path: Path) 
     ended = storm_edge("config", "check", write(tmp_path, sinks=[{"kind": "json_line"}]))
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert "sinks.0.kind: 'json_line'" in ended.err
+
+
+def test_a_camera_that_is_not_there_is_one_line(storm_edge: Command, tmp_path: Path) -> None:
+    pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
+    ended = storm_edge("run", write(tmp_path, source={"kind": "realsense", "serial": "none-such"}))
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1), ended.err
+    assert "RealSense none-such: got " in ended.err
+    assert "expected that camera; check the cable" in ended.err

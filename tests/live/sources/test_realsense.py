@@ -1,0 +1,180 @@
+"""The camera process as the service sees it, with a software device, and fakes for what that cannot be made to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storm_edge.errors import BackendError, RunFault
+from storm_edge.frame import Frame
+from storm_edge.live.sources import SourceState
+from storm_edge.live.sources.config import CameraConfig
+from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
+from tests.live.sources import fake_camera, software_camera
+from tests.live.sources.fake_camera import Script
+
+LONG_S = 60.0
+QUICK = CameraConfig(stall_s=0.2, rung_s=0.5, open_s=30.0, give_up_s=60.0, wait_s=0.01, tell_every_s=0.01)
+
+Open = Callable[..., RealSenseSource]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens sources, and ends them after the test."""
+    sources: list[RealSenseSource] = []
+
+    def make(opener: str, size_px: tuple[int, int], config: CameraConfig = QUICK) -> RealSenseSource:
+        source = RealSenseSource(RealSenseOptions(size_px=size_px, rate_hz=30.0), config, opener=opener)
+        sources.append(source)
+        source.open()
+        return source
+
+    yield make
+    for source in sources:
+        source.close(0.1)
+
+
+@pytest.fixture
+def fake(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RealSenseSource]:
+    def make(script: Script, **changes: float) -> RealSenseSource:
+        for name, value in script.environment().items():
+            monkeypatch.setenv(name, value)
+        return opened(fake_camera.OPENER, fake_camera.SIZE_PX, replace(QUICK, **changes))
+
+    return make
+
+
+def frames(source: RealSenseSource, count: int) -> list[Frame]:
+    found: list[Frame] = []
+    until_s = time.monotonic() + LONG_S
+    while len(found) < count:
+        assert time.monotonic() < until_s, source.status
+        frame = source.poll(0.05)
+        if isinstance(frame, Frame):
+            found.append(frame)
+    return found
+
+
+def test_frames_come_from_another_process_and_again_after_it_was_killed(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
+    for name, value in software_camera.Script().environment().items():
+        monkeypatch.setenv(name, value)
+    source = opened(software_camera.OPENER, software_camera.SIZE_PX, CameraConfig())
+    assert source.status.state is SourceState.OPENING
+    numbers = [software_camera.number_in(frame.rgb, frame.depth_m) for frame in frames(source, 20)]
+    assert numbers == sorted(set(numbers))
+    assert source.status.state is SourceState.RUNNING
+    assert source.status.detail.startswith("Software 0815, USB 3.2")
+    assert source.status.readings["temperature_c"] == 41.0
+    first = source.process_id
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    until_s = time.monotonic() + LONG_S
+    while source.process_id == first:
+        assert time.monotonic() < until_s
+        source.poll(0.05)
+    for frame in frames(source, 5):
+        software_camera.number_in(frame.rgb, frame.depth_m)
+    assert source.status.counts["process_restarts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wakes_at", "tried", "counted"),
+    [
+        ("restart", ["open", "stop"], {"sensor_restarts": 1}),
+        ("open", ["open", "stop", "stop", "reset", "open"], {"sensor_restarts": 1, "resets": 1}),
+    ],
+)
+def test_a_camera_that_falls_silent_is_woken_by_the_gentlest_thing_that_helps(
+    fake: Callable[..., RealSenseSource], tmp_path: Path, wakes_at: str, tried: list[str], counted: dict[str, int]
+) -> None:
+    script = Script(journal=str(tmp_path / "tried"), wakes_at=wakes_at)
+    source = fake(script)
+    assert len(frames(source, 1)) == 1
+    until_s = time.monotonic() + LONG_S
+    while not source.status.counts.get("sensor_restarts"):
+        assert time.monotonic() < until_s
+        source.poll(0.02)
+    assert source.status.state in (SourceState.RECOVERING, SourceState.RUNNING)
+    frames(source, 20)
+    assert source.status.state is SourceState.RUNNING
+    assert script.tried() == tried
+    assert {name: source.status.counts[name] for name in counted} == counted
+    assert "process_restarts" not in source.status.counts
+
+
+@pytest.mark.parametrize("hangs_in", ["stop", "reset"])
+def test_a_camera_process_that_hangs_is_killed_and_another_one_started(
+    fake: Callable[..., RealSenseSource], tmp_path: Path, hangs_in: str
+) -> None:
+    script = Script(journal=str(tmp_path / "tried"), wakes_at="open", hangs_in=hangs_in)
+    source = fake(script)
+    first = source.process_id
+    frames(source, 20)
+    assert source.process_id != first
+    assert script.tried().count("open") == 2
+    assert source.status.counts["process_restarts"] == 1
+
+
+def test_a_process_that_is_stopped_is_replaced(fake: Callable[..., RealSenseSource], tmp_path: Path) -> None:
+    source = fake(Script(journal=str(tmp_path / "tried"), silent_after=10**9))
+    frames(source, 3)
+    first = source.process_id
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    until_s = time.monotonic() + LONG_S
+    while source.process_id == first:
+        assert time.monotonic() < until_s
+        source.poll(0.02)
+    frames(source, 3)
+    assert source.status.counts["process_restarts"] == 1
+
+
+def test_a_camera_that_is_gone_for_a_while_is_waited_for(
+    fake: Callable[..., RealSenseSource], tmp_path: Path
+) -> None:
+    script = Script(journal=str(tmp_path / "tried"), wakes_at="open", fails_at_open=(1, 4))
+    source = fake(script)
+    frames(source, 20)
+    assert script.tried().count("open") == 5
+    assert source.status.state is SourceState.RUNNING
+
+
+def test_what_is_wrong_at_the_first_start_is_told_at_once(
+    fake: Callable[..., RealSenseSource], tmp_path: Path
+) -> None:
+    source = fake(Script(journal=str(tmp_path / "tried"), fails_at_open=(0, 1)))
+    with pytest.raises(BackendError, match="Fake: got no camera, expected one; plug it in"):
+        frames(source, 1)
+    assert source.process_id is None
+
+
+@pytest.mark.parametrize("hangs_in", ["", "open"])
+def test_a_camera_that_stays_silent_is_given_up_in_time(
+    fake: Callable[..., RealSenseSource], tmp_path: Path, hangs_in: str
+) -> None:
+    script = Script(journal=str(tmp_path / "tried"), silent_after=0, hangs_in=hangs_in)
+    source = fake(script, give_up_s=1.5, open_s=1.0)
+    words = r"RealSense: got no frame for .* s, whatever was tried, expected one within 1.5 s"
+    with pytest.raises(RunFault, match=words):
+        frames(source, 1)
+    assert source.process_id is None
+
+
+def test_the_process_ends_with_its_parent(fake: Callable[..., RealSenseSource], tmp_path: Path) -> None:
+    source = fake(Script(journal=str(tmp_path / "tried"), silent_after=10**9))
+    frames(source, 1)
+    process = source._process
+    assert process is not None
+    source.close(LONG_S)
+    assert process.poll() is not None
+    source.close(0.0)
