@@ -32,7 +32,7 @@ class Sink(Protocol):
     """Takes reports, one after the other, on a thread of its own."""
 
     name: str
-    """What it is called in counts and logs."""
+    """What it is called in counts and logs. A sink may have ``details`` beside it, further counts by name."""
 
     def send(self, report: FrameReport) -> None:
         """Pass a report on; may block.

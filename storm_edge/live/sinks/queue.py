@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from storm_edge.errors import StormEdgeError
 from storm_edge.live.sinks import FrameReport, Sink
@@ -31,6 +32,8 @@ class SinkCounts:
     """That the sink could not pass on."""
     waiting: int
     """In the queue now."""
+    details: Mapping[str, int] = field(default_factory=dict)
+    """What else the sink counts, such as clients that it cut off."""
 
 
 class SinkQueue:
@@ -59,6 +62,7 @@ class SinkQueue:
                 dropped=self._dropped,
                 failed=self._failed,
                 waiting=len(self._waiting),
+                details=dict(getattr(self._sink, "details", {})),
             )
 
     def start(self) -> None:
