@@ -20,6 +20,7 @@ from storm_edge.cli import (
     build,
     calib,
     config,
+    ctl,
     demo,
     doctor,
     evaluate,
@@ -83,6 +84,7 @@ app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
 app.command("run")(run_command.command)
+app.add_typer(ctl.app, name="ctl")
 app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("train")(train.command)

@@ -24,6 +24,14 @@ def command(
             envvar="STATE_DIRECTORY", help="Folder for files that it writes; systemd names one.", show_default="here"
         ),
     ] = Path(),
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RUNTIME_DIRECTORY",
+            help="Folder for its sockets; systemd names one.",
+            show_default="that of --state",
+        ),
+    ] = None,
     settings: SetOption = None,
 ) -> None:
     """Track objects of a live source until it ends or SIGTERM comes; SIGHUP reads the profile's objects again."""
@@ -38,5 +46,5 @@ def command(
     open_profile(profile, settings or [])
     with ExitStack() as stack:
         watchdog = stack.enter_context(Watchdog(end_now, read.machine.config.watchdog))
-        service = open_service(read, state_folder=state, watchdog=watchdog, on_hang=end_now)
+        service = open_service(read, state_folder=state, runtime_folder=runtime, watchdog=watchdog, on_hang=end_now)
         service.run()

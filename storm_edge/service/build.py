@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,22 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.kernels.device import compile_kernels
 from storm_edge.live.factory import open_session
-from storm_edge.live.sinks import Sink
-from storm_edge.live.sinks.json_lines import JsonLinesFile, JsonLinesStream
 from storm_edge.live.sinks.queue import SinkQueue
 from storm_edge.live.sources import LiveSource
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.mesh_io import FORMATS
+from storm_edge.service.beside import open_beside
 from storm_edge.service.notify import Notifier
 from storm_edge.service.objects import TrackedObjects, WantedObject, wanted_objects
 from storm_edge.service.parts import OnHang, ServiceParts, log_hang
 from storm_edge.service.profile_sections import (
-    JsonLinesSection,
     ObjectSection,
     ServiceProfile,
-    SinkSection,
     read_service_profile,
 )
 from storm_edge.service.run import Service
+from storm_edge.service.sinks import make_sink
 from storm_edge.service.sources import open_source
 
 NO_NETWORKS = "none"
@@ -42,6 +40,7 @@ def open_service(
     profile: ServiceProfile,
     *,
     state_folder: Path,
+    runtime_folder: Path | None = None,
     source: LiveSource | None = None,
     sinks: Sequence[SinkQueue] | None = None,
     notifier: Notifier | None = None,
@@ -53,6 +52,7 @@ def open_service(
     Args:
         profile: What it does.
         state_folder: Where files that it writes lie, unless their path is absolute.
+        runtime_folder: Where its sockets lie, likewise; the state folder when None.
         source: Where frames come from; what the profile says when None.
         sinks: Where reports go, likewise.
         notifier: Who is told how it is; systemd when None.
@@ -69,41 +69,36 @@ def open_service(
         require_backend(machine.backend, machine.device)
         networks = NetworkBundle.load(machine.bundle, backend=machine.backend, engine_folder=machine.engines)
     source = open_source(profile) if source is None else source
-    if sinks is None:
-        sinks = [SinkQueue(make_sink(item, state_folder), item.capacity) for item in profile.sinks]
-    session = open_session(
-        [], networks, config=machine.config, device=machine.device, background=machine.beside, watchdog=watchdog
-    )
-    objects = TrackedObjects(session, is_beside=machine.device == "cpu")
-    objects.start_with(wanted)
-    return Service(
-        ServiceParts(
-            session=session,
-            source=source,
-            objects=objects,
-            sinks=sinks,
-            rate_hz=machine.rate_hz,
-            read_objects=lambda: _read_objects(read_service_profile(profile.path, profile.settings)),
-            open_object=lambda arguments: open_object(profile, arguments),
-            compile_kernels=lambda: compile_kernels(machine.device),
-            on_hang=on_hang,
-            notifier=Notifier() if notifier is None else notifier,
+    folders = {"state_folder": state_folder, "runtime_folder": runtime_folder or state_folder}
+    with ExitStack() as undo:
+        if sinks is None:
+            sinks = []
+            for item in profile.sinks:
+                sinks.append(SinkQueue(make_sink(item, **folders), item.capacity))
+                undo.callback(sinks[-1].close, 0.0)
+        session = open_session(
+            [], networks, config=machine.config, device=machine.device, background=machine.beside, watchdog=watchdog
         )
-    )
-
-
-def make_sink(section: SinkSection, state_folder: Path) -> Sink:
-    """The sink of a section.
-
-    Raises:
-        OutputError: What it writes to cannot be written.
-    """
-    if isinstance(section, JsonLinesSection):
-        if section.path is None:
-            return JsonLinesStream(sys.stdout)
-        most_bytes = round(section.most_mib * 2**20)
-        return JsonLinesFile(state_folder / section.path, most_bytes=most_bytes, kept=section.kept)
-    raise TypeError(f"no sink is made of {type(section).__name__}")
+        undo.callback(session.close)
+        objects = TrackedObjects(session, is_beside=machine.device == "cpu")
+        objects.start_with(wanted)
+        service = Service(
+            ServiceParts(
+                session=session,
+                source=source,
+                objects=objects,
+                sinks=sinks,
+                rate_hz=machine.rate_hz,
+                read_objects=lambda: _read_objects(read_service_profile(profile.path, profile.settings)),
+                open_object=lambda arguments: open_object(profile, arguments),
+                compile_kernels=lambda: compile_kernels(machine.device),
+                on_hang=on_hang,
+                notifier=Notifier() if notifier is None else notifier,
+            )
+        )
+        open_beside(service, profile, **folders)
+        undo.pop_all()
+    return service
 
 
 def open_object(profile: ServiceProfile, arguments: Mapping[str, Any]) -> WantedObject:

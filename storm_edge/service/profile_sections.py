@@ -16,6 +16,7 @@ from pydantic import Field
 
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.profile import MachineProfile, read_profile
+from storm_edge.service.beside_sections import ControlSection, HealthSection, LossSection
 from storm_edge.strict_model import StrictModel
 from storm_edge.yaml_file import check_content
 
@@ -103,13 +104,41 @@ class JsonLinesSection(SinkSection):
     """Older files that are kept beside it."""
 
 
+class ZeroMqSection(SinkSection):
+    """A sink of kind ``zeromq``: a PUB socket."""
+
+    kind: Literal["zeromq"]
+    endpoint: str = "tcp://127.0.0.1:5556"
+    """Where it is bound; ``tcp://ADDRESS:PORT`` or ``ipc://PATH``."""
+    encoding: Literal["msgpack", "json"] = "msgpack"
+    """How a message is packed."""
+    most_waiting: int = Field(default=256, ge=1, le=100_000)
+    """Messages that are kept for a subscriber that does not keep up."""
+
+
+class UnixSocketSection(SinkSection):
+    """A sink of kind ``unix_socket``: a stream of JSON lines."""
+
+    kind: Literal["unix_socket"]
+    path: str = Field(default="poses.sock", min_length=1)
+    """The socket, from the runtime folder."""
+    most_waiting_kib: float = Field(default=1024.0, ge=1.0, le=1e6)
+    """What is kept for a client that does not read; then it is cut off [KiB]."""
+    most_clients: int = Field(default=16, ge=1, le=1000)
+    """Clients at a time."""
+
+
 SOURCES: dict[str, type[SourceSection]] = {
     "realsense": RealSenseSection,
     "recording": RecordingSection,
     "synthetic": SyntheticSection,
     "external": ExternalSection,
 }
-SINKS: dict[str, type[SinkSection]] = {"json_lines": JsonLinesSection}
+SINKS: dict[str, type[SinkSection]] = {
+    "json_lines": JsonLinesSection,
+    "zeromq": ZeroMqSection,
+    "unix_socket": UnixSocketSection,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +159,21 @@ class ServiceProfile:
     """What is tracked from the start."""
     sinks: tuple[SinkSection, ...]
     """Where reports go."""
+    recording: LossSection | None
+    """What is kept of losses; None keeps nothing."""
+    control: ControlSection | None
+    """The control socket; None for none."""
+    health: HealthSection | None
+    """Metrics and /healthz; None for none."""
 
     @property
     def words(self) -> str:
         """What it does in one line."""
         kinds = ", ".join(getattr(item, "kind", "?") for item in self.sinks) or "none"
         names = ", ".join(item.name or Path(item.path).name for item in self.objects) or "none"
-        return f"source {getattr(self.source, 'kind', '?')}; objects {names}; sinks {kinds}"
+        parts = {"recording": self.recording, "control": self.control, "health": self.health}
+        beside = "".join(f"; {name}" for name, part in parts.items() if part is not None)
+        return f"source {getattr(self.source, 'kind', '?')}; objects {names}; sinks {kinds}{beside}"
 
     def file(self, name: str) -> Path:
         """A file that the profile names."""
@@ -164,6 +201,9 @@ def read_service_profile(path: Path, settings: Sequence[str] = ()) -> ServicePro
             for number, item in enumerate(sections.objects)
         ),
         sinks=tuple(_one_of(path, f"sinks.{n}", item, SINKS) for n, item in enumerate(sections.sinks)),
+        recording=_beside(path, "recording", sections.recording, LossSection),
+        control=_beside(path, "control", sections.control, ControlSection),
+        health=_beside(path, "health", sections.health, HealthSection),
     )
 
 
@@ -172,6 +212,13 @@ def check_sections(path: Path, settings: Sequence[str] = ()) -> ServiceProfile |
     if read_profile(path, settings).sections.is_empty:
         return None
     return read_service_profile(path, settings)
+
+
+def _beside(path: Path, key: str, content: dict[str, Any] | None, model: type[Any]) -> Any:
+    """A section that may be missing."""
+    if content is None:
+        return None
+    return check_content(path, content, model, what=ServiceProfile.WHAT, prefix=f"{key}.")
 
 
 def _one_of(path: Path, key: str, content: Mapping[str, Any], models: Mapping[str, type[Any]]) -> Any:

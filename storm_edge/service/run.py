@@ -59,6 +59,7 @@ class Service:
         self._is_begun = False
         self._source_state = SourceState.OPENING
         self._on_report: list[Callable[[Frame, FrameReport], None]] = []
+        self._at_end: list[Callable[[float], object]] = []
         self._commands = Commands(parts)
 
     def handle(self, name: str, handler: Handler) -> None:
@@ -68,6 +69,10 @@ class Service:
     def watch(self, watcher: Callable[[Frame, FrameReport], None]) -> None:
         """Have every frame and its report shown to somebody who must return at once; for parts of the service."""
         self._on_report.append(watcher)
+
+    def at_end(self, close: Callable[[float], object]) -> None:
+        """Have a part closed when the loop has ended; it is given the seconds that it may take."""
+        self._at_end.append(close)
 
     def stop(self) -> None:
         """End after this turn; from any thread."""
@@ -196,6 +201,8 @@ class Service:
             for sink in parts.sinks:
                 if not sink.close(max(until_s - time.monotonic(), 0.0) / 2.0):
                     _log.warning("%s did not take what was left for it", sink.counts.name)
+            for close in self._at_end:
+                close(max(until_s - time.monotonic(), 0.0) / 2.0)
             parts.session.close()
             hung.cancel()
             parts.notifier.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.profile import check_camera
@@ -18,7 +19,9 @@ from storm_edge.live.sources import LiveSource, SourceState, SourceStatus
 from storm_edge.live.sources.config import CameraConfig
 from storm_edge.live.sources.handed_in import HandedIn
 from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
+from storm_edge.mcap.writer import SUFFIX
 from storm_edge.replay.pacing import Pacer, ping_pong_index
+from storm_edge.replay.scene import Scene
 from storm_edge.service.profile_sections import (
     ExternalSection,
     RealSenseSection,
@@ -121,11 +124,10 @@ def open_source(profile: ServiceProfile) -> LiveSource:
 
 
 def _recording(profile: ServiceProfile, section: RecordingSection) -> Played:
-    from storm_edge.bop.scene import BopScene
     from storm_edge.replay.frame_reader import FrameReader
 
     path = profile.file(section.path)
-    scene = BopScene(path, camera=section.camera)
+    scene = _scene(path, section)
     reader = FrameReader(scene, profile.machine.config.frame_gate)
     first = reader.read(scene.frame_ids[0])
     if isinstance(first, Frame):
@@ -138,6 +140,19 @@ def _recording(profile: ServiceProfile, section: RecordingSection) -> Played:
         what=f"recording {_named(path)}",
         at_end=reader.check_used,
     )
+
+
+def _scene(path: Path, section: RecordingSection) -> Scene:
+    if path.suffix.lower() != SUFFIX:
+        from storm_edge.bop.scene import BopScene
+
+        return BopScene(path, camera=section.camera)
+    from storm_edge.mcap.reader import McapScene
+
+    if section.camera is not None:
+        expected = f"none for {path.name}, which has one camera"
+        raise ConfigError(mismatch("source.camera", section.camera, expected, "leave it out"))
+    return McapScene(path)
 
 
 def _synthetic(section: SyntheticSection, rate_hz: float) -> Played:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ class ServiceState:
 
     def __init__(self, most_commands: int = 64) -> None:
         self._lock = threading.Lock()
-        self._snapshot = Snapshot()
+        self._snapshot, self._published_s = Snapshot(), time.monotonic()
         self._commands: queue.Queue[Command] = queue.Queue(maxsize=most_commands)
 
     @property
@@ -111,10 +112,16 @@ class ServiceState:
         with self._lock:
             return self._snapshot
 
+    @property
+    def age_s(self) -> float:
+        """Since the newest snapshot was told; grows while the loop hangs [s]."""
+        with self._lock:
+            return time.monotonic() - self._published_s
+
     def publish(self, snapshot: Snapshot) -> None:
         """The loop tells how things are."""
         with self._lock:
-            self._snapshot = snapshot
+            self._snapshot, self._published_s = snapshot, time.monotonic()
 
     def submit(self, name: str, arguments: Mapping[str, Any] | None = None) -> Command:
         """Have a command executed between frames; wait for its ``reply`` with a timeout.

@@ -63,6 +63,13 @@ def test_a_profile_without_sections_is_one_for_the_benchmark(tmp_path: Path) -> 
         ({"objects": [{"path": "a", "name": "a/b"}]}, "objects.0.name: 'a/b'"),
         ({"objects": ["mug"]}, "objects.0"),
         ({"sinks": [{"kind": "json_lines", "capacity": 0}]}, "sinks.0.capacity: 0"),
+        ({"sinks": [{"kind": "zeromq", "encoding": "xml"}]}, "sinks.0.encoding: 'xml'"),
+        ({"sinks": [{"kind": "unix_socket", "most_clients": 0}]}, "sinks.0.most_clients: 0"),
+        ({"health": {"prot": 9108}}, "unknown key 'health.prot', expected a key of a profile; did you mean 'port'?"),
+        ({"health": {"port": 70000}}, "health.port: 70000"),
+        ({"control": {"path": ""}}, "control.path: ''"),
+        ({"recording": {"colour": "png"}}, "recording.colour: 'png'"),
+        ({"recording": {"before_s": -1}}, "recording.before_s: -1"),
         ({"sinks": [{"kind": "carrier pigeon"}]}, "got sinks.0.kind: 'carrier pigeon', expected one of json_lines"),
     ],
 )
