@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ class _Line(BaseModel):
     state: str
     T_cam_obj: list[list[float]] | None
     confidence: float
+    ambiguous: dict[str, Any] | None = None
     pose_age_ms: float | None
     latency_ms: dict[str, float]
 

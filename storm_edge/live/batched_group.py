@@ -25,6 +25,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.engine_recovery import ReopenableNetworks
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject
@@ -220,6 +221,15 @@ class BatchedTrack:
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in this frame; ``buffers`` are those of the group."""
         return self._group.step_of(self, frame)
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """See `ObjectTracker.appearance`."""
+        return self.item.appearance
+
+    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
+        """Go on from another pose ``(4, 4)``, beginning with the next frame."""
+        self.start_from = frame, T_cam_centre
 
     def drop(self) -> None:
         """The object is lost. The colours are read now: a search on another thread must not ask the device."""

@@ -41,6 +41,8 @@ class PoseScored:
     """How well the pose agrees, 0 to 1; 0 when the tracker had none."""
     is_non_finite: bool = False
     """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
+    is_side_doubted: bool = False
+    """Whether another side of the object fits better: the frame is suspect whatever the score."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)

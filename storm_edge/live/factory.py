@@ -27,6 +27,7 @@ from storm_edge.live.object_tracker import ObjectTracker, StepwiseTrack
 from storm_edge.live.recovery import RecoveryStages, RecoveryTask
 from storm_edge.live.session import Session
 from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
+from storm_edge.live.side_belief import SideCheckedTrack
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
@@ -36,6 +37,7 @@ from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
+from storm_edge.pipeline.side.check import SideCheck
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.pipeline.verify.verifier import Verifier, open_verifier
 
@@ -148,6 +150,8 @@ def make_object_session(
     network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
 
     tracker = _make_tracker(item, network, config, shared)
+    if config.side.enabled:
+        tracker = SideCheckedTrack(tracker, SideCheck(item, config.side), config.side)
     belief = None
     if item.bundle.is_colourless:
         belief = ShapeBelief(item, config.detect.shape, config.session)

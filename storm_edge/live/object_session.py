@@ -266,6 +266,7 @@ class ObjectSession:
             state=self._state.track_state,
             T_cam_obj=None if pose is None else pose.T_cam_centre @ self._T_centre_obj,
             confidence=0.0 if pose is None else pose.step.confidence,
+            ambiguous=None if pose is None else pose.step.ambiguous,
             pose_age_ms=None if pose is None else (frame.stamp_ns - pose.frame.stamp_ns) * 1e-6,
             latency_ms=spent_ms,
         )
@@ -307,6 +308,7 @@ class ObjectSession:
                 source=ScoreSource.GEOMETRY,
                 score=step.confidence,
                 is_non_finite=step.is_non_finite,
+                is_side_doubted=step.is_side_doubted,
             )
         )
         is_turn = frame.index % self._verify_every == self._verify_place

@@ -92,6 +92,9 @@ class ObjectState:
     """The newest frame when it was last reported that a network gave no finite number: whatever the scores in it, it
     is suspect."""
 
+    side_doubted_frame: int = -1
+    """The newest frame when its side was last doubted: whatever the scores in it, it is suspect."""
+
     @property
     def has_pose(self) -> bool:
         """Whether there is a pose to report."""

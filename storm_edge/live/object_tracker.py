@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
@@ -58,6 +59,13 @@ class ObjectTracker(Protocol):
 
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, which is in ``buffers``."""
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """What is known of the object's colours and of the exposure; it is read, not changed."""
+
+    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
+        """Go on from another pose ``(4, 4)`` in the frame that was tracked last, and learn the appearance there."""
 
     def drop(self) -> None:
         """The object is lost."""
@@ -107,6 +115,15 @@ class StepwiseTrack:
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame."""
         return self._tracker.update(buffers)
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """See `ObjectTracker.appearance`."""
+        return self._tracker.appearance
+
+    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
+        """Go on from another pose ``(4, 4)`` in the frame that was tracked last."""
+        self._tracker.start(buffers, T_cam_centre)
 
     def drop(self) -> None:
         """Nothing is to be done: the colours are kept where they are."""

@@ -24,6 +24,7 @@ from storm_edge.pipeline.detect.shape_evidence import (
     track_probability,
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
@@ -104,6 +105,15 @@ class ShapeCheckedTrack:
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, with no more confidence than its shape allows."""
         return self._belief.limited(frame, self._tracker.update(frame, buffers))
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """As the tracker's."""
+        return self._tracker.appearance
+
+    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
+        """As the tracker's."""
+        self._tracker.restart(frame, buffers, T_cam_centre)
 
     def drop(self) -> None:
         """As the tracker's."""

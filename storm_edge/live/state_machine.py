@@ -158,6 +158,8 @@ def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig)
     state = replace(state, score_histories=(*others, history), unscored_count=0, scored_s=state.time_s)
     if event.is_non_finite:
         state = replace(state, non_finite_frame=state.frame)
+    if event.is_side_doubted:
+        state = replace(state, side_doubted_frame=state.frame)
     state, actions = _settle(state, config)
     is_trusted = state.track_state is TrackState.TRACKING and _all_trust(state, config)
     if not is_trusted or event.score < thresholds.trust_above:
@@ -194,7 +196,7 @@ def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
             search_from_s=state.time_s + retry_wait_s(config, failure_count),
         )
         return lost, (DropTrack(),)
-    if low_score_count or state.non_finite_frame == state.frame:
+    if low_score_count or state.frame in (state.non_finite_frame, state.side_doubted_frame):
         return replace(state, track_state=TrackState.SUSPECT), ()
     if _all_trust(state, config):
         return replace(state, track_state=TrackState.TRACKING), ()

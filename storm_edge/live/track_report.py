@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.live.frame_gate import SkipReason
+from storm_edge.pipeline.side.ambiguity import Ambiguity
 
 Float64 = NDArray[np.float64]
 
@@ -52,6 +53,8 @@ class Track:
     """Object (frame of the model file) to camera [m], shape ``(4, 4)``; None where there is no pose."""
     confidence: float = 0.0
     """How well the pose explains the image, 0 to 1."""
+    ambiguous: Ambiguity | None = None
+    """What the images so far cannot tell of its turn about an axis of the object; None where nothing is."""
     pose_age_ms: float | None = None
     """Time since the image that the pose belongs to [ms]; None where there is no pose."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Track:
                 "state": self.state.value,
                 "T_cam_obj": None if self.T_cam_obj is None else np.asarray(self.T_cam_obj).tolist(),
                 "confidence": round(float(self.confidence), 4),
+                "ambiguous": None if self.ambiguous is None else self.ambiguous.as_json(),
                 "pose_age_ms": None if self.pose_age_ms is None else round(float(self.pose_age_ms), 3),
                 "latency_ms": {stage: round(float(ms), 3) for stage, ms in self.latency_ms.items()},
             },

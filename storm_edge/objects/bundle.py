@@ -39,12 +39,14 @@ from storm_edge.objects.bundle_files import (
     embedding_file,
 )
 from storm_edge.objects.colour_values import is_colourless
+from storm_edge.objects.near_symmetry import NearSymmetries, near_symmetries
 from storm_edge.objects.viewpoints import SparseViewpoints
 from storm_edge.result_folder import atomic_folder
 
 Float64 = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
 
+_NEAR = "near_symmetries"
 _MESH_FIELDS = ("vertices", "faces", "normals", "colours", "uv", "texture")
 
 
@@ -82,6 +84,13 @@ class ObjectBundle:
     """Contour and surface points per viewing direction, for the geometric refinement; centre frame."""
     source: ModelSource
     """The file it was made from."""
+    stored_near_symmetries: NearSymmetries | None = None
+    """As onboarding found them; None in bundles made before it looked for them."""
+
+    @functools.cached_property
+    def near_symmetries(self) -> NearSymmetries:
+        """Turns after which the object looks nearly as before; found now where they are not stored."""
+        return self.stored_near_symmetries or near_symmetries(self.mesh_lod)
 
     @property
     def bop_id(self) -> int | None:
@@ -162,6 +171,7 @@ class ObjectBundle:
             ) from error
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
+        near = {} if self.stored_near_symmetries is None else self.stored_near_symmetries.arrays()
         return {
             "T_obj_centre": self.T_obj_centre,
             "symmetries": self.symmetries,
@@ -169,6 +179,7 @@ class ObjectBundle:
             **_mesh_arrays("mesh", self.mesh),
             **_mesh_arrays("mesh_lod", self.mesh_lod),
             **{f"viewpoints.{name}": array for name, array in self.viewpoints.arrays().items()},
+            **{f"{_NEAR}.{name}": array for name, array in near.items()},
         }
 
 
@@ -206,6 +217,7 @@ def _mesh(prefix: str, arrays: Arrays) -> Mesh:
 
 
 def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
+    near = _under(_NEAR, arrays)
     return ObjectBundle(
         object_id=description.object_id,
         mesh=_mesh("mesh", arrays),
@@ -216,4 +228,5 @@ def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
         rotation_grid=arrays["rotation_grid"],
         viewpoints=SparseViewpoints.from_arrays(_under("viewpoints", arrays), what=ARRAYS),
         source=ModelSource(**description.source.model_dump()),
+        stored_near_symmetries=NearSymmetries.from_arrays(near, what=ARRAYS) if near else None,
     )

@@ -24,6 +24,7 @@ from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.colour_values import colours_differ
 from storm_edge.objects.mesh_io import Unit, load_mesh
+from storm_edge.objects.near_symmetry import near_symmetries
 from storm_edge.objects.retexture import reduce_surface
 from storm_edge.objects.surface import Say, from_mesh, silent, to_mesh
 from storm_edge.objects.viewpoints import build_viewpoints
@@ -137,6 +138,7 @@ def onboard(
         symmetries=motions,
         rotation_grid=reduce_by_symmetry(rotation_grid(), motions),
         viewpoints=viewpoints,
+        stored_near_symmetries=near_symmetries(mesh_lod),
         source=ModelSource(name=path.name, sha256=sha256(path.read_bytes()), unit=LengthUnit(unit).value),
     )
 

@@ -14,6 +14,7 @@ from storm_edge.pipeline.reacquire.config import ReacquireConfig
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.config import RegisterConfig
 from storm_edge.pipeline.segment.config import SegmentConfig
+from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
 from storm_edge.pipeline.verify.config import VerifyConfig
 
@@ -42,6 +43,8 @@ class PipelineConfig(Config):
     """The geometric refinement in registrations and searches; each tracker has its own."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """From the last frame's pose to this one's."""
+    side: SideConfig = field(default_factory=SideConfig)
+    """Which of several poses of nearly the same outline and depth is right."""
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     """Whether what is tracked is the object."""
     reacquire: ReacquireConfig = field(default_factory=ReacquireConfig)

@@ -84,7 +84,7 @@ RECOVERIES_DEV = _seeds(
     Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
 )
 FAR_DEV = _seeds(Split.DEV, 30_000, 10_000, "recordings of benchmark `far`: 30000 to 30013 looked at")
-SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmark `export`")
+SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmarks `export` and `side`")
 SEQUENCES_VAL_GATE = _seeds(Split.VAL, 60_000, 10_000, "sequences of the tracking gate of an export")
 SCENES_CALIBRATION = _seeds(Split.TRAIN, 500_000, 10_000, "recordings that INT8 is calibrated on")
 SCENES_VAL_GATE = _seeds(Split.VAL, 700_000, 10_000, "single images of the registration gate of an export")

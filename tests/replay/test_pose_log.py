@@ -37,6 +37,7 @@ def test_a_line_has_the_keys_that_scripts_rely_on() -> None:
         "state": "TRACKING",
         "T_cam_obj": [[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.0, 0.2], [0.0, 0.0, 1.0, 0.5], [0.0, 0.0, 0.0, 1.0]],
         "confidence": 0.9877,
+        "ambiguous": None,
         "pose_age_ms": 0.0,
         "latency_ms": {"track_ms": 9.123},
     }

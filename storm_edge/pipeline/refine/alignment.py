@@ -12,7 +12,8 @@ colour   one minus the correlation of the model's colours with the image; counts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class AlignmentTerms:
         """From the terms of `kernels.evidence`, ``(N, TERM_COUNT)``."""
         residual, depth, contour, colour, inliers, hidden = terms.T
         return cls(residual=residual, depth=depth, contour=contour, colour=colour, inliers=inliers, hidden=hidden)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[AlignmentTerms]) -> AlignmentTerms:
+        """Those of all poses, one part after the other."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
 
 def fuse_terms(sums: Float64, *, colours_known: bool) -> AlignmentTerms:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.pipeline.refine.appearance import AppearanceModel
+from storm_edge.pipeline.side.ambiguity import Ambiguity
 
 Float64 = NDArray[np.float64]
 FrameT = TypeVar("FrameT", contravariant=True)
@@ -32,6 +33,10 @@ class TrackStep:
     """Whether RefineNet ran on this frame."""
     is_non_finite: bool = False
     """Whether something gave no number where it should have: the pose is then without its help."""
+    is_side_doubted: bool = False
+    """Whether another side of the object fits better, see `pipeline.side`."""
+    ambiguous: Ambiguity | None = None
+    """What the image cannot tell of the turn; None where nothing is, or nobody asked."""
 
 
 class Tracker(Protocol[FrameT]):

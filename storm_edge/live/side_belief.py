@@ -1,0 +1,128 @@
+"""The side of a track in the live loop: when it is asked for, and what becomes of the answer.
+
+A track is asked now and then, more often after its start and after it turned (`pipeline.side.check`). What the
+evidence contradicts is corrected at once: the track begins anew at the better turn, and is asked again there. What it
+contradicts without a better pose is doubted. What it cannot tell is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import rotation_angle
+from storm_edge.live.object_tracker import ObjectTracker
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.appearance import AppearanceModel
+from storm_edge.pipeline.side.check import SideAnswer, SideCheck
+from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.stepwise import StepwiseTracker
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class SideCheckedTrack:
+    """Tracks an object and knows its side; see `ObjectTracker`.
+
+    Args:
+        tracker: Follows the object.
+        check: Of the same object.
+        config: When the side is asked for.
+    """
+
+    def __init__(self, tracker: ObjectTracker, check: SideCheck, config: SideConfig) -> None:
+        self._tracker, self._check, self._config = tracker, check, config
+        self._last: Float64 | None = None
+        self._asked_at: Float64 | None = None
+        self._step_count = self._hasty_until = self._asked = 0
+
+    @property
+    def catch_up_tracker(self) -> StepwiseTracker:
+        """As the tracker's."""
+        return self._tracker.catch_up_tracker
+
+    @property
+    def colour_log_odds(self) -> Float32 | None:
+        """As the tracker's."""
+        return self._tracker.colour_log_odds
+
+    @property
+    def appearance(self) -> AppearanceModel:
+        """As the tracker's."""
+        return self._tracker.appearance
+
+    @property
+    def non_finite_count(self) -> int:
+        """As the tracker's."""
+        return self._tracker.non_finite_count
+
+    def start(self, frame: Frame, T_cam_centre: Float64) -> None:
+        """As the tracker's; the side is asked for in the next frames."""
+        self._check.forget()
+        self._last, self._asked_at = T_cam_centre, None
+        self._hasty_until = self._step_count + self._config.hasty_frames
+        self._tracker.start(frame, T_cam_centre)
+
+    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
+        """As the tracker's."""
+        self._tracker.restart(frame, buffers, T_cam_centre)
+
+    def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        """The pose in the next frame, turned to the side that the evidence is for."""
+        step = self._tracker.update(frame, buffers)
+        self._step_count += 1
+        config, check = self._config, self._check
+        if _turned_deg(self._last, step) > config.fast_deg:
+            self._hasty_until = self._step_count + config.hasty_frames
+            check.interrupt()
+        self._last = step.T_cam_centre
+        if step.is_non_finite or step.confidence < config.least_confidence or not check.has_questions:
+            return step
+        if self._is_time(step):
+            self._asked, self._asked_at = self._step_count, step.T_cam_centre
+            step = self._answered(step, check.look(frame, buffers, step.T_cam_centre, self.appearance))
+            if step.T_cam_centre is not self._last:
+                self._tracker.restart(frame, buffers, step.T_cam_centre)
+                self._last, self._asked_at = step.T_cam_centre, None
+                self._hasty_until = self._step_count + config.hasty_frames
+        return replace(step, ambiguous=check.ambiguity)
+
+    def _is_time(self, step: TrackStep) -> bool:
+        """Whether the side is asked for in this frame."""
+        config, since = self._config, self._step_count - self._asked
+        is_calm = self._step_count > self._hasty_until and self._asked_at is not None
+        is_calm = is_calm and _turned_deg(self._asked_at, step) <= config.turned_deg
+        return self._check.is_urgent or since >= (config.every if is_calm else config.hasty_every)
+
+    def _answered(self, step: TrackStep, answer: SideAnswer) -> TrackStep:
+        """A step after what a look said."""
+        if answer.T_cam_centre_better is not None:
+            step = replace(step, T_cam_centre=answer.T_cam_centre_better)
+        if answer.is_doubted:
+            confidence = min(step.confidence, self._config.doubted_confidence)
+            step = replace(step, confidence=confidence, is_side_doubted=True)
+        return step
+
+    def drop(self) -> None:
+        """As the tracker's."""
+        self._tracker.drop()
+
+    def leave(self) -> None:
+        """As the tracker's."""
+        self._tracker.leave()
+
+    def resume(self) -> None:
+        """As the tracker's."""
+        self._tracker.resume()
+
+
+def _turned_deg(T_cam_centre: Float64 | None, step: TrackStep) -> float:
+    """By how much a step is turned against a pose ``(4, 4)`` [deg]; 0 where there is none."""
+    if T_cam_centre is None:
+        return 0.0
+    return float(np.rad2deg(rotation_angle(step.T_cam_centre[:3, :3], T_cam_centre[:3, :3])))

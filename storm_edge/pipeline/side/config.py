@@ -1,0 +1,129 @@
+"""Tuned numbers of knowing the side: what the evidence is made of, and when it decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storm_edge.config import Config, tuned
+from storm_edge.pipeline.refine.config import DEPTH_NOISE_PER_M, GeometricConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideEvidenceConfig(Config):
+    """How the window around a pose is measured."""
+
+    size_px: int = tuned(48, unit="px", low=16, high=256)
+    """Side of the window. A handle of a tenth of the diameter is then four pixels wide."""
+    window_diameters: float = tuned(1.25, unit="diameters", low=0.5, high=4.0)
+    """Its side at the object's distance; turned about its own axis an object stays within its bounding sphere."""
+    depth_gate: float = tuned(0.05, unit="diameters", low=0.0, high=1.0)
+    """Depth differences up to this are the same surface, ..."""
+    min_depth_gate_m: float = tuned(0.008, unit="m", low=0.0, high=1.0)
+    """... but never less than a depth camera's own error, ..."""
+    depth_noise_per_m: float = tuned(DEPTH_NOISE_PER_M, unit="1/m", low=0.0, high=0.1, record="far")
+    """... which is this times the square of the depth where that is more."""
+    colour_deviation: float = tuned(0.3, unit="1", low=0.01, high=1.0)
+    """Difference of colours, RGB counted from 0 to 1, after gain and offset, that is wholly wrong. With half of it a
+    thin handle, whose colours are seldom met to the pixel, costs a right pose more than leaving it out."""
+    gains: tuple[float, float] = tuned((0.4, 2.5), unit="1", low=0.01, high=100.0)
+    """Least and largest gain per channel by which light and camera may change the model's colours."""
+    gain_ridge: float = tuned(0.0004, unit="1", low=0.0, high=1.0)
+    """Variance of colours below which contrast says nothing of the gain, which is then 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideWeights(Config):
+    """What the terms cost a pose, in the logit of another one being right. Near the weights of a logistic regression
+    on 583 pairs of a right and a turned pose of eight real recordings and ten synthetic ones (val), both refined and
+    each judged by the colours that it teaches, each recording by the others; less for what hides, since a hand says
+    nothing of the side. In all pairs the right pose costs less, by 0.18 at least."""
+
+    through: float = tuned(4.5, unit="logit", low=0.0)
+    """Of `SideTerms.through`."""
+    veiled: float = tuned(1.5, unit="logit", low=0.0)
+    """Of `SideTerms.veiled`."""
+    outside: float = tuned(8.0, unit="logit", low=0.0)
+    """Of `SideTerms.outside`."""
+    texture: float = tuned(12.0, unit="logit", low=0.0)
+    """Of `SideTerms.texture`."""
+    hidden: float = tuned(5.0, unit="logit", low=0.0)
+    """Of `SideTerms.hidden`."""
+    contour: float = tuned(4.0, unit="logit", low=0.0)
+    """Of the contour term of `pipeline.refine.alignment`, with the colours that tracking learned."""
+    residual: float = tuned(4.0, unit="logit", low=0.0)
+    """Of its residual, which knows small print that the window does not resolve."""
+    network: float = tuned(0.0, unit="logit", low=0.0)
+    """Of what a network says against a pose, where one is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideConfig(Config):
+    """When the side is asked for, and when the answer counts."""
+
+    enabled: bool = tuned(True, unit="")
+    """Whether tracks are asked for their side."""
+    evidence: SideEvidenceConfig = field(default_factory=SideEvidenceConfig)
+    """How the window around a pose is measured."""
+    weights: SideWeights = field(default_factory=SideWeights)
+    """What its terms cost."""
+    geometry: GeometricConfig = field(default_factory=GeometricConfig)
+    """Its ``narrow`` steps refine a rival before it is compared."""
+    kept_surface: float = tuned(0.45, unit="1", low=0.0, high=1.0)
+    """Turns after which less of the surface than this stays where it was are not asked about: the residual sees
+    them."""
+    turn_step: int = tuned(2, unit="turns", low=1, high=12)
+    """Every so manieth turn of the near-symmetry is asked about, 30 degrees apart: the refinement reaches half of
+    that."""
+    least_turn_deg: float = tuned(25.0, unit="deg", low=1.0, high=180.0)
+    """Smaller turns are the tracker's own matter."""
+    same_turn_deg: float = tuned(15.0, unit="deg", low=1.0, high=90.0)
+    """Poses that are turned against each other by less than this are one; so is a turn that a declared symmetry
+    undoes."""
+    fan: int = tuned(12, unit="poses", low=1, high=64)
+    """Most turns that one look compares: 2 to 3 ms."""
+    every: int = tuned(20, unit="frames", low=1, high=10_000)
+    """Frames between two looks at a track that is calm."""
+    hasty_every: int = tuned(4, unit="frames", low=1, high=1000)
+    """The same after a start, and after a fast step, ..."""
+    hasty_frames: int = tuned(4, unit="frames", low=0, high=1000)
+    """... for so many frames: an image in the middle of a fast motion is blurred and says little."""
+    fast_deg: float = tuned(15.0, unit="deg", low=0.1, high=180.0)
+    """A step that turns the object by more is fast; a slip about the own axis looks like one."""
+    turned_deg: float = tuned(45.0, unit="deg", low=0.1, high=180.0)
+    """A track that turned by more since the last look is not calm: a slip may come in small steps."""
+    least_confidence: float = tuned(0.25, unit="1", low=0.0, high=1.0)
+    """Of a step with less nothing is asked: it is not the side that is in doubt."""
+    fan_slack: float = tuned(0.5, unit="logit", low=0.0)
+    """A turn that is not refined may cost so much more than the pose, which is, and still be heard."""
+    queue: int = tuned(4, unit="poses", low=1, high=64)
+    """Most turns that wait to be heard, beside the nearest."""
+    rivals: int = tuned(2, unit="poses", low=1, high=8)
+    """Turns that are heard in one look, 1.5 ms each, ..."""
+    doubted_rivals: int = tuned(3, unit="poses", low=1, high=8)
+    """... and where one of them gains more than model errors make."""
+    rivals_apart_deg: float = tuned(45.0, unit="deg", low=0.0, high=180.0)
+    """They are turned against each other by more than this: from neighbours the refinement comes to one pose."""
+    other_view_deg: float = tuned(30.0, unit="deg", low=0.0, high=180.0)
+    """A turn that lost is heard again when the pose turned by more than this, ..."""
+    remembered_looks: int = tuned(6, unit="looks", low=1, high=1000)
+    """... and after so many looks at the fan."""
+    bias: float = tuned(0.1, unit="logit", low=0.0)
+    """Mean gain of a rival that model errors alone may make: in 583 pairs of a right and a turned pose the turned one
+    never gained, it lost by 0.18 at least."""
+    noise: float = tuned(0.3, unit="logit", low=0.0)
+    """A single look at a rival a quarter turn away may be wrong by this beside, at a farther one by more in
+    proportion; the mean of n looks by an nth of it."""
+    least_looks: int = tuned(2, unit="looks", low=1, high=100)
+    """Fewer looks do not turn a track, ..."""
+    lead: float = tuned(1.0, unit="logit", low=0.0)
+    """... nor before every rival that gains less by no more than this had as many: the first refinement may end short
+    of the place. Where the best itself gains less than this, all turns are heard first: seen from a wrong pose the
+    right one may look worse than others."""
+    most_looks: int = tuned(8, unit="looks", low=1, high=100)
+    """After so many the rival is let go undecided."""
+    residual_slack: float = tuned(0.05, unit="1", low=0.0, high=1.0)
+    """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned."""
+    tie: float = tuned(0.2, unit="logit", low=0.0)
+    """Turns that cost no more than this beside the pose cannot be told from it."""
+    doubted_confidence: float = tuned(0.45, unit="1", low=0.0, high=1.0)
+    """Most confidence of a track whose side is doubted: below the border of 0.5, above that of a loss."""

@@ -1,0 +1,201 @@
+"""What speaks for each of several poses of one object: pixel by pixel, in one small window that they share.
+
+Inside the outline a pixel counts against a pose where its colour is not that of this part of the model, and most of
+all where the model should hide the background and does not (a handle over a table that is measured farther). Outside
+it does where there is a surface at the object's depth that has the object's colours: that should have been covered.
+The terms are the same for all poses, so that their difference tells which pose is right.
+
+Colours are compared after a gain and an offset per channel, which light and camera may change; so brightness counts
+beside hue: a dark red part is told from a bright red one of the same object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.contour_region import colour_bins
+from storm_edge.kernels.depth_noise import depth_limits
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.kernels.renderer import Renderer
+from storm_edge.pipeline.side.config import SideEvidenceConfig
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideWindow:
+    """What the camera saw around a pose, S pixels square."""
+
+    K: Float32
+    """Intrinsics of the window [px] ``(3, 3)``."""
+    depth_m: Float32
+    """Measured depth [m] ``(S, S)``, 0 without a reading and outside the image."""
+    rgb: Float32
+    """Colours in [0, 1], averaged over what a pixel covers ``(S, S, 3)``."""
+    in_image: Bool
+    """Pixels within the image ``(S, S)``."""
+
+    @staticmethod
+    def around(frame: Frame, T_cam_centre: Float64, reach_m: float, size_px: int) -> SideWindow:
+        """The window around a pose ``(4, 4)`` that reaches ``reach_m`` to either side at its distance."""
+        x, y, z = T_cam_centre[:3, 3]
+        fx, fy, cx, cy = frame.K[0, 0], frame.K[1, 1], frame.K[0, 2], frame.K[1, 2]
+        half_px = max(fx, fy) * reach_m / z
+        step = 2.0 * half_px / size_px
+        left, top = fx * x / z + cx - half_px + 0.5 * step, fy * y / z + cy - half_px + 0.5 * step
+        columns, rows = (np.rint(start + step * np.arange(size_px)).astype(np.int64) for start in (left, top))
+        height, width = frame.size_px
+        inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
+        rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+        y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        patch, side = frame.rgb[y0:y1, x0:x1], max(round(step), 1)
+        smooth = cv2.blur(patch, (side, side)) if side > 1 else patch
+        rgb = smooth[(rows - y0)[:, None], columns - x0].astype(np.float32) / 255.0
+        K = [[fx / step, 0.0, (cx - left) / step], [0.0, fy / step, (cy - top) / step], [0.0, 0.0, 1.0]]
+        depth = np.where(inside, frame.depth_m[rows[:, None], columns], 0.0).astype(np.float32)
+        return SideWindow(K=np.asarray(K, dtype=np.float32), depth_m=depth, rgb=rgb, in_image=inside)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideTerms:
+    """What the window says of each of N poses, in shares of their mean silhouette, ``(N,)`` each; less is better."""
+
+    through: Float64
+    """Parts of the model in front of a surface that is measured farther, and has not the object's colours."""
+    veiled: Float64
+    """The same where what is seen has the object's colours: a thin part whose depth the camera smoothed away, or
+    another part of the object behind it."""
+    outside: Float64
+    """Surface of the object's colours and at its depth beyond the outline."""
+    texture: Float64
+    """Colours there that are not those of this part of the model, after a gain and an offset."""
+    hidden: Float64
+    """Parts of the model that something nearer hides."""
+
+
+class SideEvidence:
+    """Measures what speaks for poses of one object; buffers are made here.
+
+    Args:
+        mesh: The object in its centred frame.
+        diameter_m: Its diameter [m].
+        config: What pixels cost.
+        batch: Most poses per call.
+    """
+
+    def __init__(self, mesh: MeshBuffers, diameter_m: float, config: SideEvidenceConfig, batch: int) -> None:
+        self._config, self._batch = config, batch
+        self._diameter_m = diameter_m
+        self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
+        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
+        self._K = wp.zeros(batch, dtype=wp.mat33f, device=mesh.device)
+
+    def terms(self, frame: Frame, T_cam_centre: Float64, colour_log_odds: Float32 | None) -> SideTerms:
+        """What a frame costs poses ``(N, 4, 4)``, of which the first is in the middle of the window.
+
+        Args:
+            frame: The image.
+            T_cam_centre: Poses of the centred mesh [m], at most ``batch``.
+            colour_log_odds: What is learned of the object's colours, `AppearanceModel.log_odds`; without it a surface
+                outside the outline counts half. One for all ``(BIN_COUNT,)`` or one per pose ``(N, BIN_COUNT)``.
+        """
+        config, count = self._config, len(T_cam_centre)
+        reach_m = 0.5 * self._diameter_m * config.window_diameters
+        window = SideWindow.around(frame, T_cam_centre[0], reach_m, config.size_px)
+        T = np.zeros((self._batch, 4, 4), dtype=np.float32)
+        T[:count] = T_cam_centre
+        self._T.assign(T)
+        self._K.assign(np.broadcast_to(window.K, (self._batch, *window.K.shape)))
+        self._renderer.launch(self._T, self._K, count)
+        depth, colour = self._renderer.depth.numpy()[:count], self._renderer.colour.numpy()[:count]
+        z_m = float(T_cam_centre[0, 2, 3])
+        return pixel_terms(window, depth, colour, z_m, self._diameter_m, colour_log_odds, config)
+
+
+def pixel_terms(
+    window: SideWindow,
+    model_m: Float32,
+    model_rgb: Float32,
+    z_m: float,
+    diameter_m: float,
+    colour_log_odds: Float32 | None,
+    config: SideEvidenceConfig,
+) -> SideTerms:
+    """Costs of N rendered poses.
+
+    Args:
+        window: What was seen.
+        model_m: Depth of the model at each pose [m] ``(N, S, S)``, 0 where it is not.
+        model_rgb: Its colours in [0, 1] ``(N, S, S, 3)``.
+        z_m: Distance of the object [m].
+        diameter_m: Of the object [m].
+        colour_log_odds: As for `SideEvidence.costs`.
+        config: What pixels cost.
+    """
+    z = window.depth_m
+    gate_m = max(config.depth_gate * diameter_m, config.min_depth_gate_m)
+    limit_m = depth_limits(gate_m, config.depth_noise_per_m, z_m)
+    silhouette = (model_m > 0.0) & window.in_image
+    read = z > 0.0
+    apart = np.where(silhouette & read, z - model_m, 0.0) / limit_m
+    hidden, through = apart < -1.0, apart > 1.0
+    agrees = silhouette & ~hidden & ~through
+    likely = np.full(z.shape, np.float32(0.5)) if colour_log_odds is None else _likely(window.rgb, colour_log_odds)
+    near = read & (np.abs(z - z_m) < 0.5 * diameter_m)  # fixed: within the bounding sphere
+    alike = np.minimum(colour_distances(window.rgb, model_rgb, agrees, config) / config.colour_deviation, 1.0) ** 2
+    area = max(float(silhouette.sum()) / len(model_m), 1.0)
+
+    def share(cost: NDArray[Any]) -> Float64:
+        return np.asarray(cost.sum(axis=(1, 2), dtype=np.float64) / area)
+
+    return SideTerms(
+        through=share(through * (1.0 - likely)),
+        veiled=share(through * likely),
+        outside=share(~silhouette * np.where(near, likely, 0.0)),
+        texture=share(agrees * alike),
+        hidden=share(hidden),
+    )
+
+
+def _likely(rgb: Float32, colour_log_odds: Float32) -> Float32:
+    """Probability that colours ``(S, S, 3)`` are the object's, ``(S, S)``, or ``(N, S, S)`` with odds per pose."""
+    odds = colour_log_odds[..., colour_bins((rgb * 255.0).astype(np.uint8))]
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float32)
+
+
+def colour_distances(seen: Float32, model: Float32, where: Bool, config: SideEvidenceConfig) -> Float32:
+    """Root mean square over the channels of what gain and offset leave, ``(N, S, S)``.
+
+    Args:
+        seen: Colours of the window ``(S, S, 3)``.
+        model: Colours of the model at N poses ``(N, S, S, 3)``.
+        where: Pixels of each pose that count ``(N, S, S)``.
+        config: Limits of the gain.
+    """
+    count = len(where)
+    # Channels first, so that sums over pixels are matrix products.
+    s = np.ascontiguousarray(seen.reshape(-1, 3).T)
+    m = np.ascontiguousarray(model.reshape(count, -1, 3).transpose(0, 2, 1))
+    counted = where.reshape(count, -1).astype(np.float32)
+    m_m, m_s, s_t = m * m, m * s, s.T
+    weight, distance = counted, counted
+    for _ in range(2):  # fixed: once for all pixels, once more without those that fit badly
+        total = np.maximum(weight.sum(axis=1), 1e-6)[:, None]
+        mean_m, square, product = (np.matmul(x, weight[:, :, None])[:, :, 0] / total for x in (m, m_m, m_s))
+        mean_s = weight @ s_t / total
+        ridge = config.gain_ridge
+        gain = (product - mean_m * mean_s + ridge) / (np.maximum(square - mean_m * mean_m, 0.0) + ridge)
+        gain = np.clip(gain, *config.gains)
+        left = (s - mean_s[:, :, None]) - gain[:, :, None] * (m - mean_m[:, :, None])
+        distance = np.sqrt((left * left).mean(axis=1))
+        weight = counted / (1.0 + (distance / np.float32(config.colour_deviation)) ** 2)
+    return np.asarray(distance.reshape(where.shape), dtype=np.float32)
