@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -43,6 +44,16 @@ def end_now(fault: Exception) -> None:
     """
     fail_line(str(fault))
     os._exit(1)
+
+
+def end_at_once() -> NoReturn:
+    """End the process with status 0 after all is closed and written.
+
+    What libraries would tear down costs half a second of a core, of the two that a service has to end in.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager

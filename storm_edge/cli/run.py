@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from storm_edge.cli.console import end_now
+from storm_edge.cli.console import end_at_once, end_now
 from storm_edge.cli.inputs import open_profile
 from storm_edge.cli.options import SetOption
 from storm_edge.errors import ConfigError, mismatch
@@ -48,3 +48,4 @@ def command(
         watchdog = stack.enter_context(Watchdog(end_now, read.machine.config.watchdog))
         service = open_service(read, state_folder=state, runtime_folder=runtime, watchdog=watchdog, on_hang=end_now)
         service.run()
+    end_at_once()
