@@ -86,6 +86,11 @@ class McapScene:
     def __iter__(self) -> Iterator[Frame]:
         return (self.frame(frame_id) for frame_id in self.frame_ids)
 
+    @property
+    def stamps_ns(self) -> list[int]:
+        """Times of exposure of all frames by the camera's clock [ns]."""
+        return [named.stamp_ns for named in self._frames.values()]
+
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self._closer()

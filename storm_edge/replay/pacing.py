@@ -75,12 +75,6 @@ class Pacer:
         """Time on the clock of `Due.stamp_s` [s]."""
         return self._now()
 
-    def wait_s(self) -> float:
-        """Time until the next frame is due [s]; 0 where it is."""
-        if self._began_s is None or self._rate_hz is None:
-            return 0.0
-        return max(self._began_s + (self._last + 1) / self._rate_hz - self._now(), 0.0)
-
     def next(self) -> Due:
         """Wait for the next frame; it is the newest that is due by now, or else the one to come."""
         now_s = self._now()

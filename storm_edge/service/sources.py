@@ -1,27 +1,23 @@
 """A profile's ``source`` to what gives frames: a camera, a recording at true pace, rendered pictures, handed in.
 
-What is played comes at the camera's rate whether or not the loop is ready, as from a camera; frames that came while
-it was busy are passed over and counted. Stamps are the present: the time at which playing began, and how far it is.
+A BOP folder has no times and is played at the profile's rate; an MCAP file at its own.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
-from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.profile import check_camera
-from storm_edge.live.sources import LiveSource, SourceState, SourceStatus
+from storm_edge.live.sources import LiveSource
 from storm_edge.live.sources.config import CameraConfig
 from storm_edge.live.sources.handed_in import HandedIn
 from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
 from storm_edge.mcap.writer import SUFFIX
-from storm_edge.replay.pacing import Pacer, ping_pong_index
 from storm_edge.replay.scene import Scene
+from storm_edge.service.played import Played, Timetable, paced_by
 from storm_edge.service.profile_sections import (
     ExternalSection,
     RealSenseSection,
@@ -29,71 +25,6 @@ from storm_edge.service.profile_sections import (
     ServiceProfile,
     SyntheticSection,
 )
-
-
-class Played:
-    """A `LiveSource` over frames that can be read by their place.
-
-    Args:
-        read: A frame by its place, or why it cannot be used.
-        count: How many there are.
-        rate_hz: Of the camera that they stand for [Hz].
-        play: What comes after the last: ``once``, ``again``, ``back-and-forth``.
-        what: What is played, for people.
-        at_end: Called when all were played once and there are no more.
-        pacer: When frames are due; one of that rate when None.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[int], Frame | SkipReason],
-        count: int,
-        *,
-        rate_hz: float,
-        play: str,
-        what: str,
-        at_end: Callable[[], None] | None = None,
-    ) -> None:
-        self._read, self._count, self._play, self._what = read, count, play, what
-        self._at_end = at_end
-        self._pacer = Pacer(rate_hz, count=count if play == "once" else None)
-        self._began_ns = 0
-        self._state = SourceState.OPENING
-
-    def open(self) -> None:
-        """Playing begins with the first `poll`."""
-        self._began_ns = time.time_ns()
-
-    def poll(self, timeout_s: float) -> Frame | SkipReason | None:
-        """The newest frame that is due; see `LiveSource.poll`."""
-        if self._state is SourceState.ENDED:
-            return None
-        if self._pacer.wait_s() > timeout_s:
-            time.sleep(timeout_s)
-            return None
-        due = self._pacer.next()
-        if self._play == "once" and due.number >= self._count:
-            self._state = SourceState.ENDED
-            if self._at_end is not None:
-                self._at_end()
-            return None
-        place = due.number % self._count
-        if self._play == "back-and-forth":
-            place = ping_pong_index(due.number, self._count)
-        frame = self._read(place)
-        self._state = SourceState.RUNNING
-        if isinstance(frame, SkipReason):
-            return frame
-        index = frame.index if self._play == "once" else due.number
-        return replace(frame, index=index, stamp_ns=self._began_ns + due.stamp_ns)
-
-    @property
-    def status(self) -> SourceStatus:
-        """How it is."""
-        return SourceStatus(state=self._state, detail=self._what, counts={"passed_over": self._pacer.skipped})
-
-    def close(self, timeout_s: float) -> None:
-        """Nothing is to be ended."""
 
 
 def open_source(profile: ServiceProfile) -> LiveSource:
@@ -132,11 +63,15 @@ def _recording(profile: ServiceProfile, section: RecordingSection) -> Played:
     first = reader.read(scene.frame_ids[0])
     if isinstance(first, Frame):
         check_camera(profile.machine, first.size_px)
+    rate_hz = profile.machine.rate_hz
+    stamps_ns = getattr(scene, "stamps_ns", None)  # BOP has none
+    times_s = [place / rate_hz for place in range(len(scene))]
+    if stamps_ns is not None:
+        times_s = paced_by(stamps_ns, rate_hz, profile.machine.config.frame_gate.clock_leap_ns * 1e-9)
     return Played(
         lambda place: reader.read(scene.frame_ids[place]),
-        len(scene),
-        rate_hz=profile.machine.rate_hz,
-        play=section.play,
+        Timetable(times_s, 1.0 / rate_hz, section.play),
+        keeps_numbers=section.play == "once",
         what=f"recording {_named(path)}",
         at_end=reader.check_used,
     )
@@ -161,7 +96,8 @@ def _synthetic(section: SyntheticSection, rate_hz: float) -> Played:
 
     script = replace(demo_script(section.seed), frame_count=section.frame_count)
     frames = [item.frame for item in SceneRenderer(script)]
-    return Played(frames.__getitem__, len(frames), rate_hz=rate_hz, play=section.play, what="synthetic scene")
+    timetable = Timetable([place / rate_hz for place in range(len(frames))], 1.0 / rate_hz, section.play)
+    return Played(frames.__getitem__, timetable, keeps_numbers=section.play == "once", what="synthetic scene")
 
 
 def _named(path: Path) -> str:
