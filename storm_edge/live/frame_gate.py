@@ -6,8 +6,8 @@ started anew counts from 0 again: a lower number is a late frame, unless its sta
 follow one another that nothing else can be meant. Then the session's numbers go on where they were. The stamp of a
 frame says when it was taken, unless it leaps: more than a second from what the frame numbers say, or not forward at
 all. Then the session's time goes on as if the camera had kept its rate; a second's pause of the camera itself looks
-the same and is taken the same way. What is reported of a frame has the camera's own stamp and number; after a restart
-numbers come again.
+the same and is taken the same way, but for that of a camera that starts anew: then a second passes. What is reported
+of a frame has the camera's own stamp and number; after a restart numbers come again.
 
 A frame without a picture or without depth says nothing of any object, and would end every track: it is skipped, and
 the next one goes on from the one before.
@@ -136,7 +136,7 @@ def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Fram
     last = gate.last
     if last is None:
         return replace(gate, last=frame, skipped_reason=None), frame
-    steps, advance_ns = frame.index - last.index, frame.stamp_ns - last.stamp_ns
+    steps, advance_ns, is_restarted = frame.index - last.index, frame.stamp_ns - last.stamp_ns, False
     if steps < 0:
         late_count = gate.late_count + 1 if gate.late is not None and frame.index > gate.late.index else 1
         if advance_ns <= 0 and late_count < config.restarted_after:
@@ -151,7 +151,7 @@ def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Fram
                 None,
             )
         gate = replace(gate, restarts=gate.restarts + 1, offset=gate.offset - steps + 1)
-        steps = 1
+        steps, is_restarted = 1, True
     elif steps == 0 or (advance_ns == 0 and _same_picture(frame, last)):
         return replace(gate, repeated=gate.repeated + 1, skipped_reason=SkipReason.REPEATED), None
     gate = replace(gate, late=None, late_count=0, skipped_reason=None)
@@ -161,7 +161,8 @@ def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Fram
         period_ns = min(max(advance_ns // steps, 1), leap_ns)
         gate = replace(gate, period_ns=period_ns)
     else:
-        advance_ns = min(expected_ns, leap_ns)
+        # While a camera starts anew things move: then as much time passes as makes the state machine forget scores.
+        advance_ns = leap_ns if is_restarted and advance_ns > 0 else min(expected_ns, leap_ns)
         offset_ns = last.stamp_ns + gate.offset_ns + advance_ns - frame.stamp_ns
         gate = replace(gate, offset_ns=offset_ns, clock_jumps=gate.clock_jumps + 1)
     changed = frame.size_px != last.size_px or not np.array_equal(frame.K, last.K)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -89,6 +90,16 @@ def test_a_camera_whose_clock_begins_anew_too_is_followed_after_some_frames() ->
     seen, counts = through([*(still(i, i * PERIOD_NS) for i in range(100, 104)), *again])
     assert seen == [(i, i * PERIOD_NS) for i in range(100, 109)]
     assert counts == {"disordered": 9, "restarts": 1, "clock_jumps": 1}
+
+
+def test_the_pause_of_a_camera_that_starts_anew_is_one_for_the_session_too() -> None:
+    """A camera process was killed; when frames came again the object was elsewhere, and its first pose was still told
+    as TRACKING, for the sake of scores from before."""
+    frames = [still(i, i * PERIOD_NS) for i in range(3)] + [still(i, 2 * HOUR_NS + i * PERIOD_NS) for i in range(2)]
+    seen, counts = through(frames)
+    passed_ns = [after - before for (_, before), (_, after) in pairwise(seen)]
+    assert passed_ns == [PERIOD_NS, PERIOD_NS, CONFIG.clock_leap_ns, PERIOD_NS]
+    assert counts == {"restarts": 1, "clock_jumps": 1}
 
 
 def test_late_frames_with_others_between_them_are_no_restart() -> None:
