@@ -80,7 +80,7 @@ def open_service(
             [], networks, config=machine.config, device=machine.device, background=machine.beside, watchdog=watchdog
         )
         undo.callback(session.close)
-        objects = TrackedObjects(session, is_beside=machine.device == "cpu")
+        objects = TrackedObjects(session, is_beside=machine.device == "cpu" and machine.beside)
         objects.start_with(wanted)
         service = Service(
             ServiceParts(

@@ -1,8 +1,9 @@
 """What the service tracks: the objects of its profile, those that were added since, and how they change meanwhile.
 
-An object is made ready on a thread beside the loop where the device is a CPU, and added between two frames. A reload
-reads the profile again and changes only what changed there: an object whose files and name are the same is left
-alone, with its track; one that was added by a command stays until it is removed by one.
+An object is made ready on a thread beside the loop where nothing else of it uses the same networks (on a CPU, with
+searches beside the frames), and added between two frames. A reload reads the profile again and changes only what
+changed there: an object whose files and name are the same is left alone, with its track; one that was added by a
+command stays until it is removed by one.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ class Service:
             StormEdgeError: It cannot go on; one line.
         """
         with signals_to(self._on_signal), self._closing():
+            self.parts.notifier.status("starting: compiling kernels, which takes minutes the first time")
             self.parts.compile_kernels()
             self._is_begun = True
             self.parts.source.open()
@@ -196,16 +197,23 @@ class Service:
             hung = threading.Timer(STOP_WITHIN_S, self._hangs)
             hung.daemon = True
             hung.start()
-            parts.objects.close()
-            parts.source.close(STOP_WITHIN_S / 2.0)
-            for sink in parts.sinks:
-                if not sink.close(max(until_s - time.monotonic(), 0.0) / 2.0):
-                    _log.warning("%s did not take what was left for it", sink.counts.name)
-            for close in self._at_end:
-                close(max(until_s - time.monotonic(), 0.0) / 2.0)
-            parts.session.close()
-            hung.cancel()
-            parts.notifier.close()
+            try:
+                self._close_parts(until_s)
+            finally:
+                hung.cancel()
+                parts.notifier.close()
+
+    def _close_parts(self, until_s: float) -> None:
+        """End all parts; each may take half of the time that is left."""
+        parts = self.parts
+        parts.objects.close()
+        parts.source.close(STOP_WITHIN_S / 2.0)
+        for sink in parts.sinks:
+            if not sink.close(max(until_s - time.monotonic(), 0.0) / 2.0):
+                _log.warning("%s did not take what was left for it", sink.counts.name)
+        for close in self._at_end:
+            close(max(until_s - time.monotonic(), 0.0) / 2.0)
+        parts.session.close()
 
 
 def _report(frame: Frame, result: FrameResult) -> FrameReport:

@@ -131,12 +131,16 @@ def test_a_reload_of_a_wrong_profile_changes_nothing(site: Site) -> None:
         assert running.told.messages.count("READY=1") == 3
 
 
-def test_an_object_of_a_command_outlives_a_reload(idle: Running) -> None:
-    idle.hand_in()
-    added = idle.service.state.submit("add", {"path": "box", "name": "mine"})
-    wait_for(added.reply.done, "the object")
-    assert idle.ask("reload") == {"removed": [], "added": [], "kept": []}
-    assert [item.bundle.object_id for item in idle.service.parts.session.objects] == ["mine"]
+@pytest.mark.parametrize("search", ["beside", "between"])
+def test_an_object_of_a_command_outlives_a_reload(site: Site, search: str) -> None:
+    """With searches beside the frames objects are made ready on another thread."""
+    site.write(objects=[], search=search)
+    with run_service(site) as running:
+        running.hand_in()
+        added = running.service.state.submit("add", {"path": "box", "name": "mine"})
+        wait_for(added.reply.done, "the object")
+        assert running.ask("reload") == {"removed": [], "added": [], "kept": []}
+        assert [item.bundle.object_id for item in running.service.parts.session.objects] == ["mine"]
 
 
 class Stuck:
