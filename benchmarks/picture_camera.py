@@ -17,6 +17,7 @@ RATE_HZ, SIZE_PX = 30.0, (480, 640)
 class PictureCamera:
     """Grey pictures at a rate."""
 
+    has_ended = False
     words, readings, counts = "pictures", dict[str, float](), dict[str, int]()
 
     def __init__(self) -> None:

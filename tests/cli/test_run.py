@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Command
+from tests.live.sources.software_camera import RATE_HZ, SIZE_PX, path_of, record
 from tests.service.conftest import LONG_S, PROFILE
 
 SOURCE = {"kind": "recording", "path": "scene", "play": "once"}
@@ -122,3 +123,26 @@ def test_a_camera_that_is_not_there_is_one_line(storm_edge: Command, tmp_path: P
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1), ended.err
     assert "RealSense none-such: got " in ended.err
     assert "expected that camera; check the cable" in ended.err
+
+
+def test_a_recording_of_librealsense_is_run_to_its_end(tmp_path: Path) -> None:
+    """All of the way of a camera's frames: its process, shared memory, the loop and a sink."""
+    pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
+    path = path_of(tmp_path)
+    record(path, frame_count=30)
+    height, width = SIZE_PX
+    profile = write(
+        tmp_path,
+        source={"kind": "realsense", "file": path.name},
+        camera={"width_px": width, "height_px": height, "rate_hz": RATE_HZ},
+        sinks=[{"kind": "json_lines"}],
+    )
+    process = start(profile, tmp_path / "state")
+    try:
+        out, err = process.communicate(timeout=LONG_S)
+    finally:
+        process.kill()
+    assert (process.returncode, err.count("error")) == (0, 0), err
+    numbers = [json.loads(line)["frame"] for line in out.splitlines()]
+    assert numbers
+    assert numbers == sorted(set(numbers))

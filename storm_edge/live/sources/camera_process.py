@@ -43,6 +43,10 @@ class Camera(Protocol):
     def readings(self) -> Mapping[str, float]:
         """What it says of itself."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there are no more images to come."""
+
     def start(self) -> None:
         """Start it."""
 
@@ -89,6 +93,7 @@ class CameraLoop:
         self._free = deque(range(slots.count))
         self._sequence = self._no_slot = 0
         self._told_s = -config.tell_every_s
+        self._is_end_told = False
         module, _, name = options["opener"].partition(":")
         self._opener = getattr(importlib.import_module(module), name)
         self._camera: Camera = self._opener(options)
@@ -105,6 +110,8 @@ class CameraLoop:
                 image = self._camera.wait(self._config.wait_s)
                 if image is not None:
                     self._pass_on(image)
+                elif self._camera.has_ended and not self._is_end_told:
+                    self._is_end_told = self._link.send(ended=True)
                 self._tell()
                 while (message := self._link.receive(0.0)) is not None:
                     self._obey(message)

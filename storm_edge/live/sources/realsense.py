@@ -78,6 +78,7 @@ class RealSenseSource:
         self._lock = threading.Lock()
         self._told: dict[str, Any] = {"camera": "", "readings": {}, "counts": {}}
         self._error = ""
+        self._has_ended = False
 
     @property
     def process_id(self) -> int | None:
@@ -98,11 +99,12 @@ class RealSenseSource:
         """
         until_s = self._now() + timeout_s
         newest: dict[str, Any] | None = None
+        is_gone = False
         while self._link is not None:
             try:
                 message = self._link.receive(0.0 if newest else until_s - self._now())
             except EOFError:
-                self._ended()
+                is_gone = True
                 break
             if message is None:
                 break
@@ -116,6 +118,11 @@ class RealSenseSource:
         frame = None if newest is None else self._frame(newest)
         if frame is not None:
             self._recovered()
+        if self._has_ended:
+            self._stop(self._config.end_s)
+            return frame
+        if is_gone:  # what it had written before is used all the same
+            self._gone()
         self._do_what_is_due()
         if self._link is None and frame is None:
             time.sleep(max(min(until_s - self._now(), self._config.wait_s), 0.0))
@@ -127,6 +134,8 @@ class RealSenseSource:
         with self._lock:
             told, error = self._told, self._error
         now_s, rung = self._now(), self._ladder.rung
+        if self._has_ended:
+            return SourceStatus(state=SourceState.ENDED, detail=told["camera"], counts=self._all_counts)
         states = {Rung.NONE: SourceState.RUNNING, Rung.START: SourceState.OPENING}
         state, words = states.get(rung, SourceState.RECOVERING), [told["camera"]]
         silence_s = self._ladder.silence_s(now_s)
@@ -136,9 +145,13 @@ class RealSenseSource:
             state = SourceState.STALLED
         if error and rung is not Rung.NONE:
             words.append(error)
-        counts = {**told["counts"], **self._counts}
         detail = "; ".join(word for word in words if word)
-        return SourceStatus(state=state, detail=detail, counts=counts, readings=told["readings"])
+        return SourceStatus(state=state, detail=detail, counts=self._all_counts, readings=told["readings"])
+
+    @property
+    def _all_counts(self) -> dict[str, int]:
+        with self._lock:
+            return {**self._told["counts"], **self._counts}
 
     def close(self, timeout_s: float) -> None:
         """End the camera process, by force where it does not end by itself."""
@@ -157,6 +170,9 @@ class RealSenseSource:
 
     def _take_note(self, message: Mapping[str, Any]) -> None:
         """What the process tells of its camera, or why it ends."""
+        if "ended" in message:
+            self._has_ended = True
+            return
         if "error" not in message:
             with self._lock:
                 self._told = dict(message)
@@ -217,7 +233,7 @@ class RealSenseSource:
                 start_new_session=True,  # Ctrl-C is for us; we end it
             )
 
-    def _ended(self) -> None:
+    def _gone(self) -> None:
         """The process has ended, or closed its side."""
         self._stop(0.0)
         if not self._ladder.has_seen_frame:

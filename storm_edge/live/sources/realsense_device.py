@@ -157,6 +157,14 @@ class RealSenseCamera:
                     self.counts["readings_failed"] += 1
         return found
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is a recording that was played to its end."""
+        if not self._device.is_playback() or self._syncer is None:
+            return False
+        stopped = self._rs.playback_status.stopped
+        return bool(self._device.as_playback().current_status() == stopped) and self._last != (-1, -1)
+
     def start(self) -> None:
         """Start the sensors.
 

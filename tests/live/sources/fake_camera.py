@@ -55,6 +55,7 @@ class FakeCamera:
         self._number = 0
         self.counts: Counter[str] = Counter()
         self.words, self.readings = "Fake", {"temperature_c": 20.0}
+        self.has_ended = False
         opened = script.tried().count("open")
         self._note("open")
         if script.fails_at_open[0] <= opened < script.fails_at_open[1]:

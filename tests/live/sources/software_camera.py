@@ -80,7 +80,7 @@ class SoftwareCamera(RealSenseCamera):
         if script.record_to is not None:
             device = self.recorder = rs.recorder(script.record_to, self.device)
         super().__init__(rs, device, Streams.of(options))
-        self._stopping = threading.Event()
+        self._stopping, self.fed = threading.Event(), threading.Event()
         self._feeder: threading.Thread | None = None
 
     def start(self) -> None:
@@ -116,6 +116,7 @@ class SoftwareCamera(RealSenseCamera):
                 self.colour.on_video_frame(_frame(rs, rgb, 3, n, stamp_ms, self._colour_profile))
             due_s += 1.0 / script.rate_hz
             self._stopping.wait(max(due_s - time.monotonic(), 0.0))
+        self.fed.set()
 
 
 def open_camera(options: Mapping[str, Any]) -> SoftwareCamera:
@@ -168,6 +169,15 @@ def _frame(rs: Any, pixels: np.ndarray, bpp: int, number: int, stamp_ms: float, 
     made.depth_units = UNIT_M
     made.profile = profile.as_video_stream_profile()
     return made
+
+
+def record(path: Path, frame_count: int) -> None:
+    """Have librealsense record the software device."""
+    camera = SoftwareCamera(Script(record_to=str(path), frame_count=frame_count), options_for())
+    camera.start()
+    camera.fed.wait(60.0)
+    camera.stop()
+    del camera.recorder, camera._device, camera._sensors  # which ends the file
 
 
 def path_of(folder: Path) -> Path:

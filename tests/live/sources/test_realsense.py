@@ -178,3 +178,17 @@ def test_the_process_ends_with_its_parent(fake: Callable[..., RealSenseSource], 
     source.close(LONG_S)
     assert process.poll() is not None
     source.close(0.0)
+
+
+def test_what_was_written_before_the_end_is_used(fake: Callable[..., RealSenseSource], tmp_path: Path) -> None:
+    """The process was killed while the loop was busy: its last frame and its end come in one."""
+    source = fake(Script(journal=str(tmp_path / "tried"), silent_after=10**9))
+    frames(source, 1)
+    process = source._process
+    assert process is not None
+    time.sleep(0.1)  # some frames come meanwhile
+    process.kill()
+    process.wait()
+    assert isinstance(source.poll(0.0), Frame)
+    frames(source, 2)
+    assert source.status.counts["process_restarts"] == 1
