@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from storm_edge.bop.labels import GroundTruth
 from storm_edge.bop.writer import BopWriter
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
+from tests.service.conftest import PROFILE
 from tests.staged import Staged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +56,15 @@ def test_objects_come_and_go(scene, monkeypatch, capsys) -> None:
     assert [line.count("obj_") for line in lines] == [2, 2, 1]
     assert "obj_000001: TRACKING" in lines[0]
     assert "obj_000001" not in lines[2]
+
+
+def test_a_driver_of_ones_own_feeds_the_service(scene, tmp_path, monkeypatch, capsys) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(yaml.safe_dump(PROFILE | {"objects": [], "sinks": [{"kind": "json_lines"}]}))
+    lines = run("own_driver.py", profile, scene, monkeypatch=monkeypatch, capsys=capsys)
+    numbers = [json.loads(line)["frame"] for line in lines]
+    assert numbers  # a busy machine passes some of the three over
+    assert numbers == sorted(set(numbers))
 
 
 def test_a_mask_of_ones_own_gives_the_first_pose(scene, monkeypatch, capsys) -> None:
