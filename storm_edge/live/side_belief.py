@@ -39,7 +39,8 @@ class SideCheckedTrack:
         self._tracker, self._check, self._config = tracker, check, config
         self._last: Float64 | None = None
         self._asked_at: Float64 | None = None
-        self._step_count = self._hasty_until = self._asked = 0
+        self._is_near_due = False
+        self._step_count = self._hasty_until = self._asked = self._seen = 0
 
     @property
     def catch_up_tracker(self) -> StepwiseTracker:
@@ -80,24 +81,42 @@ class SideCheckedTrack:
         if _turned_deg(self._last, step) > config.fast_deg:
             self._hasty_until = self._step_count + config.hasty_frames
             check.interrupt()
+        self._is_near_due = self._is_near_due or self._is_lively(step)
         self._last = step.T_cam_centre
         if step.is_non_finite or step.confidence < config.least_confidence or not check.has_questions:
             return step
-        if self._is_time(step):
-            self._asked, self._asked_at = self._step_count, step.T_cam_centre
-            step = self._answered(step, check.look(frame, buffers, step.T_cam_centre, self.appearance))
+        is_whole = self._is_time_for_all(step)
+        if check.is_hearing or is_whole or self._is_time_for_near():
+            self._seen, self._is_near_due = self._step_count, False
+            if is_whole and not check.is_hearing:
+                self._asked, self._asked_at = self._step_count, step.T_cam_centre
+            answer = check.look(frame, buffers, step.T_cam_centre, self.appearance, near_only=not is_whole)
+            step = self._answered(step, answer)
             if step.T_cam_centre is not self._last:
                 self._tracker.restart(frame, buffers, step.T_cam_centre)
                 self._last, self._asked_at = step.T_cam_centre, None
                 self._hasty_until = self._step_count + config.hasty_frames
         return replace(step, ambiguous=check.ambiguity)
 
-    def _is_time(self, step: TrackStep) -> bool:
-        """Whether the side is asked for in this frame."""
+    def _is_time_for_all(self, step: TrackStep) -> bool:
+        """Whether to compare the whole fan in this frame."""
         config, since = self._config, self._step_count - self._asked
         is_calm = self._step_count > self._hasty_until and self._asked_at is not None
         is_calm = is_calm and _turned_deg(self._asked_at, step) <= config.turned_deg
-        return self._check.is_urgent or since >= (config.every if is_calm else config.hasty_every)
+        return self._check.is_new or since >= (config.every if is_calm else config.hasty_every)
+
+    def _is_time_for_near(self) -> bool:
+        """Whether to compare the nearest turns alone: the track was lively since the last look."""
+        is_due = self._is_near_due and self._check.has_near_turns
+        return is_due and self._step_count - self._seen >= self._config.near_every
+
+    def _is_lively(self, step: TrackStep) -> bool:
+        """Whether the track went far in this step."""
+        if self._last is None:
+            return False
+        T, config = step.T_cam_centre, self._config
+        moved_m = float(np.linalg.norm(T[:3, 3] - self._last[:3, 3]))
+        return _turned_deg(self._last, step) > config.lively_deg or moved_m > config.lively_share * float(T[2, 3])
 
     def _answered(self, step: TrackStep, answer: SideAnswer) -> TrackStep:
         """A step after what a look said."""

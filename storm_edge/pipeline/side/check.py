@@ -9,7 +9,6 @@ the view changes. After a turn the side that was left is the next rival: it come
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,22 +16,17 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
-from storm_edge.kernels.contour_region import BIN_COUNT
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.alignment import AlignmentTerms
 from storm_edge.pipeline.refine.appearance import AppearanceModel
-from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.side.ambiguity import Ambiguity
 from storm_edge.pipeline.side.config import SideConfig
-from storm_edge.pipeline.side.evidence import SideEvidence, SideTerms
 from storm_edge.pipeline.side.fan import fan_of
+from storm_edge.pipeline.side.judge import NetworkWord, SideJudge
 from storm_edge.pipeline.side.rivals import Rival, Rivals, turn_deg
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-NetworkWord = Callable[[FrameBuffers, Float64], Float64]
-"""What a network holds against poses ``(N, 4, 4)`` in a frame, 0..1 ``(N,)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +52,15 @@ class SideCheck:
     """
 
     def __init__(self, item: ObjectOnDevice, config: SideConfig, network: NetworkWord | None = None) -> None:
-        self._config, self._network = config, network
+        self._config = config
         self._fan = fan_of(item.bundle.near_symmetries, item.bundle.symmetries, config)
-        # Its own refiner: rivals must not move the track's residual baseline, nor teach it colours.
-        self._geometry = GeometricRefiner(item.viewpoints, config=config.geometry, batch=config.fan + 1)
-        schedule = self._geometry.descents.schedule
-        self._small, self._narrow = schedule(config.geometry.small), schedule(config.geometry.narrow)
-        self._evidence = SideEvidence(item.mesh_lod, item.diameter_m, config.evidence, config.fan + 1)
+        self._judge = SideJudge(item, config, network)
         self._rivals = Rivals(config)
         turns = len(self._fan.motions)
-        self._glanced, self._heard = np.full(turns, np.inf), np.full(turns, np.nan)
+        self._glanced, self._heard, self._glanced_then = (np.full(turns, fill) for fill in (np.inf, np.nan, np.inf))
+        size_deg = np.abs(self._fan.angle_deg)
+        is_near = (size_deg <= config.near_deg) & (size_deg <= size_deg.min(initial=np.inf))
+        self._near = np.flatnonzero(is_near)[: config.fan]
         self._heard_at = np.eye(4)
         self._part, self._fan_looks = slice(0, 0), 0
         self.ambiguity: Ambiguity | None = None
@@ -78,9 +71,19 @@ class SideCheck:
         return len(self._fan.motions) > 0 or bool(self._rivals)
 
     @property
-    def is_urgent(self) -> bool:
-        """Whether to look in the next frame: rivals wait to be heard, or nobody looked at this track yet."""
-        return bool(self._rivals) or self._part.stop == 0
+    def is_hearing(self) -> bool:
+        """Whether rivals wait to be heard, which should not last."""
+        return bool(self._rivals)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody looked at the fan of this track yet."""
+        return self._part.stop == 0
+
+    @property
+    def has_near_turns(self) -> bool:
+        """Whether a look at the nearest turns alone says something."""
+        return len(self._near) > 0
 
     def forget(self) -> None:
         """The track begins anew."""
@@ -98,7 +101,13 @@ class SideCheck:
         self._rivals.add(Rival(motion=motion, turn=None), first=True)
 
     def look(
-        self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64, appearance: AppearanceModel
+        self,
+        frame: Frame,
+        buffers: FrameBuffers,
+        T_cam_centre: Float64,
+        appearance: AppearanceModel,
+        *,
+        near_only: bool = False,
     ) -> SideAnswer:
         """Ask once.
 
@@ -107,33 +116,45 @@ class SideCheck:
             buffers: The same, uploaded.
             T_cam_centre: The track's pose ``(4, 4)``.
             appearance: What the track learned of the object's colours.
+            near_only: Where no rival waits, compare the nearest turns alone: much cheaper, and a track that stays
+                behind an object that turns fast is behind by one of them.
         """
         answer = SideAnswer()
         if self._rivals:
             answer = self._hear(frame, buffers, T_cam_centre, appearance)
         else:
-            self._geometry.appearance.copy_from(appearance)
-            self._glance(frame, buffers, T_cam_centre)
+            turns = self._near if near_only else self._next_part(T_cam_centre)
+            self._glance(frame, buffers, T_cam_centre, appearance, turns)
         excess = np.where(np.isnan(self._heard), self._glanced, self._heard)
         self.ambiguity = self._fan.ambiguity(excess < self._config.tie)
         return answer
 
-    def _glance(self, frame: Frame, buffers: FrameBuffers, T: Float64) -> None:
-        """Compare the next part of the fan; the best turns of it become rivals where they may win."""
-        config, fan = self._config, self._fan
-        if not len(fan.motions):
-            return
+    def _next_part(self, T: Float64) -> NDArray[np.int64]:
+        """The turns of the fan whose turn it is; what was heard is forgotten where the view changed."""
+        config, count = self._config, len(self._fan.motions)
         if turn_deg(T, self._heard_at) > config.other_view_deg or self._fan_looks >= config.remembered_looks:
             self._forget_heard(T)
-        first = self._part.stop if self._part.stop < len(fan.motions) else 0
-        self._part = part = slice(first, first + config.fan)
+        first = self._part.stop if self._part.stop < count else 0
+        self._part = slice(first, first + config.fan)
         self._fan_looks += first == 0
-        poses = np.concatenate([T[None], T @ fan.motions[part]])
-        terms = self._evidence.terms(frame, poses, self._geometry.appearance.log_odds())
-        costs = self._costs(terms, self._geometry.terms_at(buffers, poses), buffers, poses)
+        return np.arange(count)[self._part]
+
+    def _glance(
+        self,
+        frame: Frame,
+        buffers: FrameBuffers,
+        T: Float64,
+        appearance: AppearanceModel,
+        turns: NDArray[np.int64],
+    ) -> None:
+        """Compare turns of the fan; the best of them become rivals where they may win."""
+        if not len(turns):
+            return
+        poses = np.concatenate([T[None], T @ self._fan.motions[turns]])
+        costs = self._judge.costs(frame, buffers, poses, appearance)
         excess = costs[1:] - costs[0]
-        self._glanced[part] = excess
-        self._queue(part.start + np.argsort(excess, kind="stable"), config.fan_slack)
+        self._glanced[turns] = excess
+        self._queue(turns[np.argsort(excess, kind="stable")], self._config.fan_slack)
 
     def _queue(self, turns: NDArray[np.int64], slack: float) -> None:
         """Turns that may win become rivals, in this order; with them the nearest, whatever they seem to cost.
@@ -144,20 +165,25 @@ class SideCheck:
         config, rivals, motions = self._config, self._rivals, self._fan.motions
         size_deg = np.abs(self._fan.angle_deg)
         nearest = turns[size_deg[turns] == size_deg[turns].min()]
-        is_new = np.isnan(self._heard)
+        is_new = np.isnan(self._heard) | (self._glanced < self._glanced_then - slack)
         for turn in turns[is_new[turns] & (self._glanced[turns] <= slack)]:
             if not rivals.has_near(motions[turn], config.rivals_apart_deg) and len(rivals) < config.queue:
-                rivals.add(Rival(motion=motions[turn], turn=int(turn)))
+                self._add(int(turn))
         if rivals:
             for turn in nearest[is_new[nearest]]:
                 if not any(rival.turn == turn for rival in rivals):
-                    rivals.add(Rival(motion=motions[turn], turn=int(turn)))
+                    self._add(int(turn))
+
+    def _add(self, turn: int) -> None:
+        """Let a turn of the fan wait to be heard."""
+        self._rivals.add(Rival(motion=self._fan.motions[turn], turn=turn))
+        self._glanced_then[turn] = self._glanced[turn]
 
     def _hear(self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel) -> SideAnswer:
         """Refine some rivals and compare them; the track is turned to the best of all, or none."""
         config, asked = self._config, self._rivals.next()
         starts = np.stack([T, *(T @ rival.motion for rival in asked)])
-        poses, costs, residuals = self._judged(frame, buffers, starts, appearance)
+        poses, costs, residuals = self._judge.refined(frame, buffers, starts, appearance)
         for rival, pose, cost in zip(asked, poses[1:], costs[1:], strict=True):
             if turn_deg(pose, T) < config.same_turn_deg:  # it came to the same pose
                 self._note(rival, np.inf)
@@ -179,47 +205,16 @@ class SideCheck:
             self.forget()
             self._rivals.add(left)
             return SideAnswer(T_cam_centre_better=poses[1 + index], is_doubted=True)
-        gain = best.mean_gain
+        is_doubted = self._rivals.is_strong(best)
         self._rivals.drop([rival for rival in self._rivals if not self._rivals.is_open(rival)])
-        return SideAnswer(is_doubted=gain > config.bias)
+        return SideAnswer(is_doubted=is_doubted)
 
     def _hear_all_turns(self) -> None:
         """Let all turns of the part wait to be heard: any might gain as much as the best so far."""
         part, waiting = self._part, {rival.turn for rival in self._rivals}
         for turn in part.start + np.flatnonzero(np.isnan(self._heard[part])):
             if turn not in waiting:
-                self._rivals.add(Rival(motion=self._fan.motions[turn], turn=int(turn)))
-
-    def _judged(
-        self, frame: Frame, buffers: FrameBuffers, starts: Float64, appearance: AppearanceModel
-    ) -> tuple[Float64, Float64, Float64]:
-        """Poses ``(N, 4, 4)`` refined, their costs [logit] and geometric residuals, each with its own colours."""
-        geometry, poses, odds, found = self._geometry, starts.copy(), [], []
-        geometry.descents.set_frame(buffers)
-        for index, start in enumerate(starts):
-            geometry.appearance.copy_from(appearance)  # where too little is seen to learn from
-            geometry.descents.update_appearance_at(start, 1.0)
-            steps = self._narrow if index else self._small  # the track's pose was refined before
-            refined = geometry.descents.descend(start, steps).poses[0]
-            if _is_pose(refined):
-                poses[index] = refined
-                geometry.descents.update_appearance_at(refined, 1.0)
-            found.append(geometry.terms_at(buffers, poses[index]))
-            known = geometry.appearance.log_odds()
-            odds.append(np.zeros(BIN_COUNT, dtype=np.float32) if known is None else known)
-        alignment = AlignmentTerms.concatenate(found)
-        terms = self._evidence.terms(frame, poses, np.stack(odds))
-        return poses, self._costs(terms, alignment, buffers, poses), alignment.residual
-
-    def _costs(self, terms: SideTerms, alignment: AlignmentTerms, buffers: FrameBuffers, poses: Float64) -> Float64:
-        """What speaks against poses ``(N, 4, 4)`` [logit] ``(N,)``."""
-        weights = self._config.weights
-        costs = weights.through * terms.through + weights.veiled * terms.veiled + weights.outside * terms.outside
-        costs += weights.texture * terms.texture + weights.hidden * terms.hidden
-        costs += weights.contour * alignment.contour + weights.residual * alignment.residual
-        if self._network is not None and weights.network:
-            costs += weights.network * self._network(buffers, poses)
-        return costs
+                self._add(int(turn))
 
     def _note(self, rival: Rival, excess: float) -> None:
         """Keep what a rival costs more than the pose, for the turn that it began as."""
@@ -228,9 +223,5 @@ class SideCheck:
 
     def _forget_heard(self, T: Float64) -> None:
         """Turns may be heard again, from the pose ``(4, 4)`` on."""
-        self._heard[:] = np.nan
+        self._heard[:], self._glanced_then[:] = np.nan, np.inf
         self._heard_at, self._fan_looks = T, 0
-
-
-def _is_pose(T: Float64) -> bool:
-    return bool(np.isfinite(T).all() and T[2, 3] > 0.0)

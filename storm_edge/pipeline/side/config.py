@@ -81,16 +81,25 @@ class SideConfig(Config):
     undoes."""
     fan: int = tuned(12, unit="poses", low=1, high=64)
     """Most turns that one look compares: 2 to 3 ms."""
-    every: int = tuned(20, unit="frames", low=1, high=10_000)
-    """Frames between two looks at a track that is calm."""
-    hasty_every: int = tuned(4, unit="frames", low=1, high=1000)
+    every: int = tuned(30, unit="frames", low=1, high=10_000)
+    """Frames between two looks at the whole fan of a track that is calm."""
+    hasty_every: int = tuned(3, unit="frames", low=1, high=1000)
     """The same after a start, and after a fast step, ..."""
-    hasty_frames: int = tuned(4, unit="frames", low=0, high=1000)
+    hasty_frames: int = tuned(3, unit="frames", low=0, high=1000)
     """... for so many frames: an image in the middle of a fast motion is blurred and says little."""
     fast_deg: float = tuned(15.0, unit="deg", low=0.1, high=180.0)
     """A step that turns the object by more is fast; a slip about the own axis looks like one."""
     turned_deg: float = tuned(45.0, unit="deg", low=0.1, high=180.0)
     """A track that turned by more since the last look is not calm: a slip may come in small steps."""
+    near_every: int = tuned(3, unit="frames", low=1, high=10_000)
+    """Frames between two looks at the nearest turns alone, 1 ms, at a lively track: one that stays behind an object
+    that turns fast is behind by a small turn."""
+    near_deg: float = tuned(60.0, unit="deg", low=0.0, high=180.0)
+    """Larger turns are not near."""
+    lively_deg: float = tuned(8.0, unit="deg", low=0.0, high=180.0)
+    """A track is lively that turned by more than this in a step, ..."""
+    lively_share: float = tuned(0.02, unit="1", low=0.0, high=1.0)
+    """... or went by more than this share of its distance: what is behind in its turn may follow in its place."""
     least_confidence: float = tuned(0.25, unit="1", low=0.0, high=1.0)
     """Of a step with less nothing is asked: it is not the side that is in doubt."""
     fan_slack: float = tuned(0.5, unit="logit", low=0.0)

@@ -111,6 +111,11 @@ class Rivals:
         contenders = [other for other in self._all if other.mean_gain > rival.mean_gain - config.lead]
         return self.are_heard and all(len(other.gains) >= config.least_looks for other in contenders)
 
+    def is_strong(self, rival: Rival) -> bool:
+        """Whether the pose is doubted for its sake: it gains for long, or by so much that one look suffices."""
+        config, gain = self._config, rival.mean_gain
+        return gain > config.lead or (gain > config.bias and len(rival.gains) >= config.least_looks)
+
     def is_open(self, rival: Rival) -> bool:
         """Whether another look at it may tell more: not one that loses, or that cannot be told from the pose."""
         config, looks = self._config, len(rival.gains)

@@ -73,14 +73,29 @@ def test_a_right_pose_is_never_doubted(mesh: Mesh) -> None:
         assert check.ambiguity is None or check.ambiguity.range_deg < 91.0
 
 
+@pytest.mark.parametrize(("turn_deg", "is_found"), [(30.0, True), (0.0, False)])
+def test_a_look_at_the_nearest_turns_finds_a_track_that_stayed_behind(turn_deg: float, is_found: bool) -> None:
+    """The colours are known from before: the track learned nothing at a pose that fits badly."""
+    right, T = pose(40.0, point_m=AXIS), pose(40.0 + turn_deg, point_m=AXIS)
+    item = ObjectOnDevice(bundle_of(mug()))
+    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
+    frame = picture(mug(), right)
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    tracker.update_appearance(buffers, right, forget=True)
+    assert check.has_near_turns
+    check.look(frame, buffers, T, tracker.appearance, near_only=True)
+    assert check.is_hearing is is_found
+
+
 def test_a_jump_interrupts_what_is_heard() -> None:
     right = pose(80.0)
     _, _, check = follow(marked_box(), right, right, looks=4)
-    assert not check.is_urgent
+    assert not check.is_hearing
     check.propose(np.linalg.inv(right) @ pose(260.0))
-    assert check.is_urgent
+    assert check.is_hearing
     check.interrupt()
-    assert not check.is_urgent
+    assert not check.is_hearing
 
 
 def test_what_the_image_cannot_tell_is_told_and_not_doubted() -> None:

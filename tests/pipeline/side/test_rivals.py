@@ -64,6 +64,13 @@ def test_the_first_look_counts_only_while_it_is_the_only_one() -> None:
     assert rival(30.0, 0.4, 1.0, 2.0).mean_gain == pytest.approx(1.5)
 
 
+def test_one_look_is_a_doubt_only_if_it_says_much() -> None:
+    found = rivals()
+    assert not found.is_strong(rival(30.0, 0.7))
+    assert found.is_strong(rival(30.0, 0.7, 0.7))
+    assert found.is_strong(rival(30.0, 1.7))
+
+
 def test_those_heard_least_come_next_and_more_of_them_in_doubt() -> None:
     calm = rivals(rival(30.0, 0.0), rival(90.0), rival(150.0), rival(-90.0))
     assert len(calm.next()) == CONFIG.rivals
