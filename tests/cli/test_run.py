@@ -129,7 +129,7 @@ def test_a_recording_of_librealsense_is_run_to_its_end(tmp_path: Path) -> None:
     """All of the way of a camera's frames: its process, shared memory, the loop and a sink."""
     pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
     path = path_of(tmp_path)
-    record(path, frame_count=30)
+    record(path, frame_count=15)
     height, width = SIZE_PX
     profile = write(
         tmp_path,

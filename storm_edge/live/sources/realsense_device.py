@@ -126,7 +126,7 @@ class RealSenseCamera:
         self._apart_ms = streams.pair_within * 1e3 / streams.rate_hz
         self.counts: Counter[str] = Counter()
         self._last = (-1, -1)
-        self._domain = ""
+        self._domain, self._is_distorted = "", False
         self.serial = self._info("serial_number")
         self._usb = self._info("usb_type_descriptor")
         if self._usb.startswith("2") and not streams.accepts_usb2:
@@ -141,7 +141,8 @@ class RealSenseCamera:
         """Which camera, on what, and whose clock stamps its frames."""
         usb = f", USB {self._usb}" if self._usb else ""
         domain = f", stamps of {self._domain}" if self._domain else ""
-        return f"{self._info('name')} {self.serial}{usb}{domain}".strip()
+        lens = ", lens distortion is not corrected" if self._is_distorted else ""
+        return f"{self._info('name')} {self.serial}{usb}{domain}{lens}".strip()
 
     @property
     def readings(self) -> Mapping[str, float]:
@@ -220,10 +221,12 @@ class RealSenseCamera:
         aligned = self._align.process(frames)
         on_colour, colour = aligned.get_depth_frame(), aligned.get_color_frame()
         self._domain = colour.get_frame_timestamp_domain().name
+        lens = colour.get_profile().as_video_stream_profile().get_intrinsics()
+        self._is_distorted = any(abs(term) > 1e-6 for term in lens.coeffs)
         return CameraImage(
             rgb=self._as_rgb(colour),
             depth=np.asanyarray(on_colour.get_data()),
-            K=_intrinsics(colour),
+            K=_matrix(lens),
             number=colour.get_frame_number(),
             stamp_ns=self._exposed_ns(colour),
             depth_unit_m=float(depth.get_units()),
@@ -291,7 +294,6 @@ class RealSenseCamera:
         return str(self._device.get_info(key)) if self._device.supports(key) else ""
 
 
-def _intrinsics(frame: Any) -> NDArray[np.float64]:
-    """``(3, 3)`` [px]; librealsense has pixel centres on integers, as we do."""
-    found = frame.get_profile().as_video_stream_profile().get_intrinsics()
-    return np.array([[found.fx, 0.0, found.ppx], [0.0, found.fy, found.ppy], [0.0, 0.0, 1.0]])
+def _matrix(lens: Any) -> NDArray[np.float64]:
+    """``K`` of librealsense's intrinsics, ``(3, 3)`` [px]; it has pixel centres on integers, as we do."""
+    return np.array([[lens.fx, 0.0, lens.ppx], [0.0, lens.fy, lens.ppy], [0.0, 0.0, 1.0]])

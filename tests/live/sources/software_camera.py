@@ -47,6 +47,8 @@ class Script:
     serial: str = "0815"
     first_stamp_ms: float = 1.7e12
     """The device works out its rate from stamps and numbers, and pairs nothing where that comes out odd."""
+    distortion: float = 0.0
+    """First coefficient of the colour camera's lens."""
     record_to: str | None = None
     """Where librealsense records it."""
 
@@ -71,7 +73,7 @@ class SoftwareCamera(RealSenseCamera):
         self.depth.add_read_only_option(rs.option.asic_temperature, 41.0)
         self._depth_profile = self.depth.add_video_stream(_stream(rs, rs.stream.depth, 0, rs.format.z16, 2, DEPTH_K))
         self._colour_profile = self.colour.add_video_stream(
-            _stream(rs, rs.stream.color, 1, rs.format.rgb8, 3, COLOUR_K)
+            _stream(rs, rs.stream.color, 1, rs.format.rgb8, 3, COLOUR_K, script.distortion)
         )
         same = rs.extrinsics()
         same.rotation, same.translation = [1.0, 0, 0, 0, 1, 0, 0, 0, 1], [0.0, 0.0, 0.0]
@@ -148,7 +150,9 @@ def options_for(script: Script | None = None, **changes: Any) -> dict[str, Any]:
     }
 
 
-def _stream(rs: Any, stream: Any, number: int, form: Any, bpp: int, K: tuple[float, float, float]) -> Any:
+def _stream(
+    rs: Any, stream: Any, number: int, form: Any, bpp: int, K: tuple[float, float, float], distortion: float = 0.0
+) -> Any:
     made = rs.video_stream()
     made.type, made.index, made.uid, made.fmt, made.bpp = stream, 0, number, form, bpp
     made.height, made.width = SIZE_PX
@@ -157,7 +161,8 @@ def _stream(rs: Any, stream: Any, number: int, form: Any, bpp: int, K: tuple[flo
     lens.height, lens.width = SIZE_PX
     lens.fx = lens.fy = K[0]
     lens.ppx, lens.ppy = K[1], K[2]
-    lens.model, lens.coeffs = rs.distortion.none, [0.0] * 5
+    lens.model = rs.distortion.inverse_brown_conrady if distortion else rs.distortion.none
+    lens.coeffs = [distortion, 0.0, 0.0, 0.0, 0.0]
     made.intrinsics = lens
     return made
 

@@ -92,6 +92,12 @@ def test_a_frame_has_the_cameras_unit_intrinsics_and_time_of_exposure() -> None:
     assert os.environ[TELEMETRY] == "0"
 
 
+def test_distortion_of_the_lens_is_told() -> None:
+    with started(Script(distortion=0.05)) as camera:
+        numbers_until(camera, 2)
+        assert camera.words.endswith(", lens distortion is not corrected")
+
+
 def test_a_recording_of_librealsense_goes_through_the_same_code(tmp_path: Path) -> None:
     path = path_of(tmp_path)
     record(path, frame_count=40)
