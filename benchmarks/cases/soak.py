@@ -1,10 +1,10 @@
 """The service at 30 Hz for a while, with a fault every 20 s: what crashes, what is told wrongly, what comes back.
 
-    python -m benchmarks run soak [--minutes 20] [--every 20] [--frames 150] [--keep FOLDER]
+    python -m benchmarks run soak [--minutes 20] [--every 20] [--frames 75] [--keep FOLDER]
 
 The service runs in a process of its own, with its camera process, over rendered pictures whose truth is known: the
-scene of `storm-edge demo`, played to and fro, in which the mug is hidden once each way. Every ``every`` seconds
-something goes wrong (`benchmarks.soak.faults`). Every report is held against the truth; a pose told as TRACKING is
+scene of `storm-edge demo`, played to and fro; with ``--frames 150`` the mug is hidden once each way. Every ``every``
+seconds something goes wrong (`benchmarks.soak.faults`). Every report is held against the truth: a pose of TRACKING is
 wrong where its ADD is above a tenth of the diameter, and so is any of an object that is not there. A fault is
 recovered when the mug is TRACKING again before the next one; what the service counted meanwhile is in the rows. The
 disk is filled where the right to mount a small one is there.
@@ -47,7 +47,7 @@ class SoakOptions(RecordOptions):
 
     minutes: Annotated[float, typer.Option(min=0.1, help="How long, after the start [min].")] = 20.0
     every: Annotated[float, typer.Option(min=5.0, help="From one fault to the next [s].")] = 20.0
-    frames: Annotated[int, typer.Option(min=30, max=150, help="Pictures that are played to and fro.")] = 150
+    frames: Annotated[int, typer.Option(min=30, max=150, help="Pictures that are played to and fro.")] = 75
     keep: Annotated[Path | None, typer.Option(help="Folder for the service's log.", show_default=False)] = None
 
 

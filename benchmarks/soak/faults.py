@@ -53,8 +53,13 @@ class Faults:
         """In the order in which they come."""
         found = [
             Fault(name="source stalls", begin=self._silence, lasts_s=3.0, end=self._speak),
-            Fault(name="source process killed", begin=self._kill_camera),
-            Fault(name="subscriber killed", begin=lambda: self._troubled.signal(signal.SIGKILL), end=self._listen),
+            Fault(name="source process killed", begin=self._kill_camera, lasts_s=1.0),
+            Fault(
+                name="subscriber killed",
+                begin=lambda: self._troubled.signal(signal.SIGKILL),
+                lasts_s=1.0,
+                end=self._listen,
+            ),
             Fault(
                 name="subscriber stopped",
                 begin=lambda: self._troubled.signal(signal.SIGSTOP),
@@ -62,8 +67,8 @@ class Faults:
                 end=self._go_on,
             ),
             Fault(name="NaN from networks", begin=lambda: self._nan(True), lasts_s=2.0, end=lambda: self._nan(False)),
-            Fault(name="SIGHUP", begin=lambda: os.kill(self._pid, signal.SIGHUP)),
-            Fault(name="clock jump", begin=self._set_clock),
+            Fault(name="SIGHUP", begin=lambda: os.kill(self._pid, signal.SIGHUP), lasts_s=1.0),
+            Fault(name="clock jump", begin=self._set_clock, lasts_s=1.0),
             Fault(name="object added and removed", begin=self._add, lasts_s=6.0, end=self._remove),
         ]
         if self._has_disk:

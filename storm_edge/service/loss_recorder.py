@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 16
 """Frames that wait to be packed at most; half a second of a camera, 34 MiB."""
-_SHARE_OF_PACKED = 1.5
+_SHARE_OF_PACKED = 1.2
 """Room that a file may take over what its frames take in memory; other compression, and the other messages."""
 _TURN_S = 0.2
 """How often the end of a clip is looked for while no frame comes [s]."""

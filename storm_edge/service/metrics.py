@@ -88,6 +88,8 @@ def _of_sinks(now: Snapshot) -> Iterator[Metric]:
         for outcome in ("sent", "dropped", "failed"):
             family.add_metric([counts.name, outcome], getattr(counts, outcome))
     yield family
+    details = {(counts.name, what): float(n) for counts in now.sinks for what, n in counts.details.items()}
+    yield _gauges("sink_detail", "What else a sink counts, such as clients", ("sink", "what"), details)
     waiting = {(counts.name,): float(counts.waiting) for counts in now.sinks}
     yield _gauges("sink_waiting", "Reports in its queue", ("sink",), waiting)
 

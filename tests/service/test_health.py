@@ -28,7 +28,7 @@ RUNNING = Snapshot(
     step_ms={"p50": 12.0},
     objects=(ObjectStatus(name='mug "a"', state=TrackState.SUSPECT, confidence=0.4, pose_age_ms=5.0),),
     source=SourceStatus(state=SourceState.RUNNING, counts={"restarts": 2}, readings={"temperature_c": 41.5}),
-    sinks=(SinkCounts(name="stdout", sent=7, dropped=2, failed=1, waiting=3),),
+    sinks=(SinkCounts(name="stdout", sent=7, dropped=2, failed=1, waiting=3, details={"cut_off": 5}),),
     faults={"frames": {"repeated": 4}, "non_finite": {"tom_compare": 1}, "stalls": 0},
 )
 
@@ -76,6 +76,7 @@ def test_metrics_say_how_the_service_is(server: HealthServer) -> None:
         ("storm_edge_source_events_total", "restarts"): 2.0,
         ("storm_edge_source_reading", "temperature_c"): 41.5,
         ("storm_edge_sink_reports_total", "dropped", "stdout"): 2.0,
+        ("storm_edge_sink_detail", "stdout", "cut_off"): 5.0,
         ("storm_edge_frame_faults_total", "repeated"): 4.0,
         ("storm_edge_non_finite_total", "tom_compare"): 1.0,
         ("storm_edge_losses_total", "written"): 3.0,
