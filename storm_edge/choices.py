@@ -47,6 +47,22 @@ class TrackerKind(str, Enum):
         return cls.STEPWISE if device == "cpu" else cls.BATCHED
 
 
+class Schedule(str, Enum):
+    """How much networks and geometry each do for a pose; what a schedule sets is in `storm_edge.live.schedules`."""
+
+    GEOMETRY = "geometry"
+    """Geometry registers and follows; neither RefineNet nor ScoreNet is asked."""
+    GEOMETRY_FIRST = "geometry-first"
+    """The same, and RefineNet is asked about frames that geometry is not sure of."""
+    HYBRID = "hybrid"
+    """RefineNet moves hypotheses and poses in every frame, geometry finishes them, both it and ScoreNet rank them."""
+    FOUNDATIONPOSE = "foundationpose"
+    """FoundationPose's own, with the numbers of STORM's evaluation: five iterations of RefineNet for all hypotheses
+    and in every frame; ScoreNet decides."""
+    FOUNDATIONPOSE_PRUNED = "foundationpose-pruned"
+    """The same with fewer hypotheses after the first iteration, and two iterations in a frame, as its demo has."""
+
+
 class Framing(str, Enum):
     """How an image that is not square is brought to the square that STORM's segmenter sees."""
 
@@ -72,6 +88,11 @@ class BenchMode(str, Enum):
     """The whole loop over a recording in which the object is lost and found again."""
     TRACK_WHILE_LOCATING = "track-while-locating"
     """Following the object alone, and while a lane searches for it all the time."""
+
+    @property
+    def tracks(self) -> bool:
+        """Whether the object is followed from frame to frame."""
+        return self not in (BenchMode.REGISTER, BenchMode.LOCATE)
 
 
 class Precision(str, Enum):

@@ -1,7 +1,8 @@
 """A network bundle of tier full that runs in milliseconds and whose right answers are known by hand, and its scene.
 
 SOM marks what has the mean colour of the views, SAM2 marks what is orange wherever it is asked, TOM thinks crops the
-same whose mean colours are near. The scene is an orange and a blue box before a grey wall.
+same whose mean colours are near. The scene is an orange and a blue box before a grey wall. Where it has them,
+RefineNet leaves every pose where it is, and ScoreNet compares the pictures' means.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.objects.ply import write_ply
-from tests.engines.tiny import Shape, save
+from tests.engines.tiny import Shape, save, score_attention, score_features
 
 K = np.array([[300.0, 0.0, 159.5], [0.0, 300.0, 119.5], [0.0, 0.0, 1.0]])
 SIZE_PX = (240, 320)
 ORANGE, BLUE = (0.9, 0.45, 0.1), (0.1, 0.3, 0.9)
 SAM2_PX = 128
+CROP_PX = 80
 CONTEXT = 5
 
 _GREY = ((0.5 - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32)
@@ -38,9 +40,15 @@ _VIEWS = [f"{kind}{block}" for block in range(3) for kind in "kv"]
 
 
 def write_full_bundle(
-    folder: Path, *, context: bool = False, sam2: bool = True, tom: str = "pair", name: str = "full"
+    folder: Path,
+    *,
+    context: bool = False,
+    sam2: bool = True,
+    tom: str = "pair",
+    pose: bool = False,
+    name: str = "full",
 ) -> Path:
-    """Write the bundle; ``tom`` is ``pair``, ``similarity`` or ``none``."""
+    """Write the bundle; ``tom`` is ``pair``, ``similarity`` or ``none``, ``pose`` adds RefineNet and ScoreNet."""
     folder.mkdir(parents=True, exist_ok=True)
     _som(folder, context=context, offset=0.0 if name == "full" else 1e-3)
     networks = ["som_reference", "som_query", "som_head"]
@@ -53,8 +61,11 @@ def write_full_bundle(
     elif tom == "similarity":
         _similarity(folder)
         networks += ["similarity"]
+    if pose:
+        _pose(folder)
+        networks += ["refine", "score_features", "score_attention"]
     files = {network: f"{network}.onnx" for network in networks}
-    write_manifest(folder, name=name, size_px=80, preset="default", networks=files, tier="full")
+    write_manifest(folder, name=name, size_px=CROP_PX, preset="default", networks=files, tier="full")
     return folder
 
 
@@ -182,6 +193,29 @@ def _tom(folder: Path) -> None:
         {"logit": ["n"]},
         most=np.float32([4.0]),
     )
+
+
+def _pose(folder: Path) -> None:
+    shape: Shape = ["n", 6, CROP_PX, CROP_PX]
+    nodes = [
+        helper.make_node("Sub", ["observed", "rendered"], ["difference"]),
+        helper.make_node("ReduceMean", ["difference"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Slice", ["mean", "first", "last", "axis"], ["three"]),
+        helper.make_node("Mul", ["three", "nothing"], ["trans"]),
+        helper.make_node("Identity", ["trans"], ["rot"]),
+    ]
+    save(
+        folder / "refine.onnx",
+        nodes,
+        {"rendered": shape, "observed": shape},
+        {"trans": ["n", 3], "rot": ["n", 3]},
+        first=np.array([0]),
+        last=np.array([3]),
+        axis=np.array([1]),
+        nothing=np.float32([0.0]),
+    )
+    score_features(folder / "score_features.onnx", size_px=CROP_PX)
+    score_attention(folder / "score_attention.onnx")
 
 
 def _similarity(folder: Path) -> None:

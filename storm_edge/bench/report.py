@@ -25,6 +25,7 @@ from storm_edge.environment import command_line, machine, versions
 from storm_edge.errors import OutputError, mismatch
 from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import MachineProfile
+from storm_edge.live.schedules import schedule_name
 from storm_edge.percentiles import first_and_last, percentiles
 from storm_edge.result_folder import atomic_folder
 from storm_edge.result_kind import MADE_BY, ResultKind
@@ -67,6 +68,7 @@ def make_record(
         "rate_hz": plan.rate_hz,
         "locate": "beside" if plan.background_search else "between",
         "tracker": run.tracker,
+        "schedule": schedule_name(plan.config),
         "config": {key: value for key, (value, _) in differences(plan.config, StormConfig()).items()},
         "device": describe_device(plan.device),
         "machine": machine(),

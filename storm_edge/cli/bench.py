@@ -17,7 +17,17 @@ from storm_edge.cli.config import open_config
 from storm_edge.cli.console import Report, print_table, progress_bars, say
 from storm_edge.cli.dataclass_options import takes
 from storm_edge.cli.inputs import open_networks, open_object, open_profile, open_scene
-from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption, LabelsOption, SetOption, TrackerOption, UnitOption
+from storm_edge.cli.options import (
+    NANO,
+    NO_NETWORKS,
+    ForceOption,
+    LabelsOption,
+    ScheduleOption,
+    SetOption,
+    TrackerOption,
+    UnitOption,
+)
+from storm_edge.cli.schedules import check_and_say
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
 
@@ -86,6 +96,7 @@ class BenchOptions:
         Path | None, typer.Option(help="Folder of all built engines. engines, or the profile's.", show_default=False)
     ] = None
     tracker: TrackerOption = None
+    schedule: ScheduleOption = None
     settings: SetOption = None
     as_json: Annotated[bool, typer.Option("--json", help="Print the record in place of the table.")] = False
     force: ForceOption = False
@@ -116,10 +127,15 @@ def run(options: BenchOptions) -> None:
     check_replaceable(
         options.out, BENCHMARK, force=options.force, inputs=[options.scene, options.thing, options.profile]
     )
-    machine = None if options.profile is None else open_profile(options.profile, options.settings or [])
+    machine = None
+    if options.profile is not None:
+        machine = open_profile(
+            options.profile, options.settings or [], schedule=options.schedule, bundle=options.bundle
+        )
     options = options if machine is None else options.with_profile(machine)
     plan = _plan(options, machine)
     networks = _networks(options)
+    check_and_say(plan.config, networks, device=plan.device, tracks=plan.mode.tracks)
     with progress_bars() as report:
         recording, item = _open(options, report)
         if machine is not None:
@@ -158,7 +174,11 @@ def _plan(options: BenchOptions, machine: MachineProfile | None) -> BenchPlan:
     from storm_edge.replay.pacing import Pacer
 
     Pacer(options.rate)
-    config = open_config(None, options.settings) if machine is None else machine.config
+    if machine is None:
+        bundle = options.bundle or NANO
+        config = open_config(None, options.settings, schedule=options.schedule, bundle=bundle)
+    else:
+        config = machine.config
     if options.tracker is not None:
         config = replace(config, session=replace(config.session, tracker=options.tracker))
     return BenchPlan(

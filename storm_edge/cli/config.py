@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.cli.options import ConfigOfProfileOption, SetOption
+from storm_edge.choices import Schedule
+from storm_edge.cli.options import NANO, ConfigOfProfileOption, ScheduleOption, SetOption
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
@@ -20,8 +21,20 @@ app = typer.Typer(
 )
 
 
-def open_config(profile: Path | None, settings: Sequence[str] | None) -> StormConfig:
+def open_config(
+    profile: Path | None,
+    settings: Sequence[str] | None,
+    *,
+    schedule: Schedule | None = None,
+    bundle: str | None = None,
+) -> StormConfig:
     """The configuration of a profile, or the default one, with other values as ``KEY=VALUE``.
+
+    Args:
+        profile: The file.
+        settings: Values that go before all others.
+        schedule: Goes before the profile's schedule; the values of its ``config`` hold all the same.
+        bundle: Network bundle, a name or a folder, whose schedule holds where none is named.
 
     Raises:
         ConfigError: The profile cannot be read, or a key or value is wrong.
@@ -29,15 +42,18 @@ def open_config(profile: Path | None, settings: Sequence[str] | None) -> StormCo
     from storm_edge.config.values import with_settings
     from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import read_profile
+    from storm_edge.live.schedules import schedule_of_bundle, with_schedule
 
     if profile is not None:
-        return read_profile(profile, settings or ()).config
-    return with_settings(StormConfig(), settings or ())
+        return read_profile(profile, settings or (), schedule=schedule, bundle=bundle).config
+    scheduled = with_schedule(StormConfig(), schedule or schedule_of_bundle(bundle or NANO))
+    return with_settings(scheduled, settings or ())
 
 
 @app.command("show")
 def show(
     profile: ConfigOfProfileOption = None,
+    schedule: ScheduleOption = None,
     settings: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[
@@ -50,11 +66,11 @@ def show(
     from storm_edge.live.config import StormConfig
 
     if markdown:
-        if as_json or profile is not None or settings:
+        if as_json or profile is not None or schedule is not None or settings:
             raise ConfigError(mismatch("--markdown", "other options", "none beside it", "leave them out"))
         typer.echo(as_markdown(StormConfig()), nl=False)
         return
-    config = open_config(profile, settings)
+    config = open_config(profile, settings, schedule=schedule)
     typer.echo(json.dumps(json_of(config, StormConfig()), indent=1) if as_json else as_text(config, StormConfig()))
 
 

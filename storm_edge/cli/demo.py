@@ -25,6 +25,7 @@ from storm_edge.cli.options import (
     ForceOption,
     SetOption,
 )
+from storm_edge.cli.schedules import check_and_say
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def command(
     from storm_edge.synthetic.demo import write_demo
 
     check_replaceable(out, DEMO, force=force)
-    config = open_config(None, settings)
+    config = open_config(None, settings, bundle=bundle)
     require_device(device)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
+    check_and_say(config, networks, device=device)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as report:
         report("render", 0.0)
         write_demo(Path(temporary) / "scene")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storm_edge.choices import ENGINE_FOLDER, Backend, LengthUnit
+from storm_edge.choices import ENGINE_FOLDER, Backend, LengthUnit, Schedule
 from storm_edge.cli.console import Report, say
 from storm_edge.cli.options import LABELS, NO_NETWORKS, PSEUDO_LABELS
 from storm_edge.errors import ConfigError, mismatch
@@ -71,8 +71,10 @@ def open_networks(
     return NetworkBundle.load(name, backend=backend, engine_folder=engines)
 
 
-def open_profile(path: Path, settings: list[str]) -> MachineProfile:
-    """A machine profile, if this machine has what it asks for.
+def open_profile(
+    path: Path, settings: list[str], *, schedule: Schedule | None = None, bundle: str | None = None
+) -> MachineProfile:
+    """A machine profile, if this machine has what it asks for; arguments as of `read_profile`.
 
     Raises:
         ConfigError: It cannot be read, or asks for more than there is.
@@ -83,7 +85,7 @@ def open_profile(path: Path, settings: list[str]) -> MachineProfile:
     from storm_edge.kernels.device import require_device
     from storm_edge.live.profile import check_machine, read_profile
 
-    profile = read_profile(path, settings)
+    profile = read_profile(path, settings, schedule=schedule, bundle=bundle)
     require_device(profile.device)
     _, device_mib = device_memory_mib(profile.device)
     check_machine(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from storm_edge.choices import Backend, LengthUnit, TrackerKind
+from storm_edge.choices import Backend, LengthUnit, Schedule, TrackerKind
 
 LABELS = "scene_gt.json"
 """Name of a scene's label file, where none is named."""
@@ -58,6 +58,15 @@ TrackerOption = Annotated[
         "--tracker",
         help="How objects are followed: all in one step without the host in between (a CUDA graph if that can be), "
         "or each by itself with as much work as it asks for. By default batched on CUDA, stepwise on a CPU.",
+        show_default=False,
+    ),
+]
+ScheduleOption = Annotated[
+    Schedule | None,
+    typer.Option(
+        "--schedule",
+        help="How much networks and geometry each do for a pose. By default the profile's, or what the bundle is "
+        "for: hybrid for the official networks, geometry-first for others.",
         show_default=False,
     ),
 ]

@@ -25,9 +25,11 @@ from storm_edge.cli.options import (
     ObjectsOption,
     Sam2Option,
     SceneArgument,
+    ScheduleOption,
     SetOption,
     UnitOption,
 )
+from storm_edge.cli.schedules import check_and_say
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
 
@@ -59,6 +61,7 @@ def command(
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINE_FOLDER,
     pictures: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
+    schedule: ScheduleOption = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
     force: ForceOption = False,
@@ -74,7 +77,7 @@ def command(
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, SEGMENT, force=force, inputs=[scene, *objects, profile])
-    tree = open_config(profile, settings)
+    tree = open_config(profile, settings, schedule=schedule, bundle=None if colour and not sam2 else bundle)
     require_device(device)
     recording = open_scene(scene, LABELS, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
@@ -90,6 +93,8 @@ def command(
         config = replace(config, full_som=replace(config.full_som, framing=framing))
     if sam2:
         config = replace(config, sharpen=replace(config.sharpen, enabled=True))
+    if not raw:
+        check_and_say(replace(tree, segment=config), networks, device=device, tracks=False)
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
     with progress_bars() as report:
         # Sparse views are for registration.

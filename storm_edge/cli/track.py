@@ -25,10 +25,12 @@ from storm_edge.cli.options import (
     LabelsOption,
     ObjectsOption,
     Sam2Option,
+    ScheduleOption,
     SetOption,
     TrackerOption,
     UnitOption,
 )
+from storm_edge.cli.schedules import check_and_say
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
@@ -66,25 +68,28 @@ def command(
             show_default=False,
         ),
     ] = None,
+    schedule: ScheduleOption = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
     force: ForceOption = False,
 ) -> None:
     """Register objects in a recorded scene and follow them to its end."""
     from storm_edge.kernels.device import require_device
+    from storm_edge.live.schedules import with_sam2
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
     from storm_edge.replay.result_kinds import TRACK
     from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
 
     # All that can be refused is refused before the work begins.
     check_replaceable(out, TRACK, force=force, inputs=[scene, *objects, profile])
-    config = open_config(profile, settings)
+    config = open_config(profile, settings, schedule=schedule, bundle=bundle)
     if tracker is not None:
         config = replace(config, session=replace(config.session, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
     recording = open_recording(scene, labels, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
+    check_and_say(with_sam2(config) if sam2 else config, networks, device=device)
     with progress_bars() as report:
         paths, bundles = open_instances(objects, instances, unit, report=report)
         run = track_scene(
@@ -118,7 +123,7 @@ def describe(run: SceneRun) -> str:
     """A line per object: its states and how long a frame took; one of how they were followed, and of odd frames."""
     from storm_edge.live.track_report import TrackState
     from storm_edge.percentiles import percentiles
-    from storm_edge.replay.summary import describe_frames, describe_tracker
+    from storm_edge.replay.summary import describe_engines, describe_frames, describe_tracker
 
     lines = []
     for name in dict.fromkeys(track.object_id for track in run.tracks):
@@ -129,6 +134,7 @@ def describe(run: SceneRun) -> str:
         times = f"; track p50 {spent['p50']:.1f} ms, p99 {spent['p99']:.1f} ms" if spent else ""
         lines.append(f"{run.folder}: {name}, {len(mine)} frames: {states}{times}")
     lines.append(f"{run.folder}: {describe_tracker(run.summary['tracker'])}")
+    lines.append(f"{run.folder}: {describe_engines(run.summary['engines'])}")
     frames = describe_frames(run.summary["faults"]["frames"])
     if frames is not None:
         lines.append(f"{run.folder}: {frames}")

@@ -6,6 +6,7 @@ Where is what:
 `contract`           what an engine is: the `Engine` protocol, its tensors, the options it is opened with
 `bundle`             `NetworkBundle`: the networks of one folder, found, checked and opened
 `manifest`           ``manifest.json`` of a bundle: its contents, what its networks must take and give, writing it
+`launch_counts`      how often each network was launched
 `backend`            which runtime opens a network; **where a backend is added**, together with `backends`
 `backends`           the runtimes: ONNX Runtime, TensorRT, PyTorch
 `exported_graphs`    what an export says of its graphs, for those who build engines of them

@@ -7,16 +7,18 @@ What a bundle holds and what its networks must take and give is said in `engines
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from storm_edge.choices import ENGINE_FOLDER, Backend
 from storm_edge.engines.backend import NetworkFile, open_network
 from storm_edge.engines.contract import Engine, EngineOptions
+from storm_edge.engines.launch_counts import LaunchCounts
 from storm_edge.engines.manifest import (
     MANIFEST,
     PACKAGED,
+    Manifest,
     NetworkEntry,
     Tier,
     check_contract,
@@ -46,6 +48,8 @@ class NetworkBundle:
     """What runs them."""
     engine_folder: Path = ENGINE_FOLDER
     """Where `storm-edge build` keeps engines, for backends that run those."""
+    launch_counts: LaunchCounts = field(default_factory=LaunchCounts, repr=False, compare=False)
+    """How often its networks were launched; shared by all bundles made of this one."""
 
     @classmethod
     def load(
@@ -63,10 +67,7 @@ class NetworkBundle:
             EngineError: No such bundle, a manifest that does not parse or has unknown keys, a file that is missing or
                 has another hash.
         """
-        folder = Path(which)
-        if not folder.is_dir() and (PACKAGED / str(which) / MANIFEST).is_file():
-            folder = PACKAGED / str(which)
-        manifest = read_manifest(folder, given=which)
+        folder, manifest = find_manifest(which)
         networks = {network: _checked_file(folder, network, entry) for network, entry in manifest.networks.items()}
         return cls(
             name=manifest.name,
@@ -81,7 +82,12 @@ class NetworkBundle:
 
     def fields(self) -> dict[str, Any]:
         """What a bundle that wraps this one takes over, whatever this one holds besides."""
-        return {field.name: getattr(self, field.name) for field in fields(NetworkBundle)}
+        return {item.name: getattr(self, item.name) for item in fields(NetworkBundle)}
+
+    def launches_since(self, before: Mapping[str, int]) -> dict[str, int]:
+        """Launches of every network, without those that ``before`` has (`LaunchCounts.by_network`)."""
+        launched = self.launch_counts.by_network()
+        return {name: launched.get(name, 0) - before.get(name, 0) for name in self.networks}
 
     def require(self, networks: Iterable[str], *, what: str, remedy: str) -> None:
         """Refuse a bundle that lacks some of ``networks``.
@@ -113,7 +119,22 @@ class NetworkBundle:
             file, network, backend=self.backend, options=options or EngineOptions(), engine_folder=self.engine_folder
         )
         check_contract(engine.spec, file=file.path.name, size_px=self.size_px, tier=self.tier)
-        return engine
+        return self.launch_counts.counted(network, engine)
+
+
+def find_manifest(which: str | Path) -> tuple[Path, Manifest]:
+    """The folder of a bundle, and its manifest; its networks are not looked at.
+
+    Args:
+        which: As for `NetworkBundle.load`.
+
+    Raises:
+        EngineError: No such bundle, or a manifest that does not parse or has unknown keys.
+    """
+    folder = Path(which)
+    if not folder.is_dir() and (PACKAGED / str(which) / MANIFEST).is_file():
+        folder = PACKAGED / str(which)
+    return folder, read_manifest(folder, given=which)
 
 
 def _checked_file(folder: Path, network: str, entry: NetworkEntry) -> NetworkFile:

@@ -97,7 +97,7 @@ class BatchedGroup:
             item,
             self._config,
             self._networks,
-            fallback=self._fallback,
+            fallback=self._fallback if self._fallback.moved_by == "geometry" else None,  # or it would say the same
             network=network,
         )
         return BatchedTrack(self, followed, catch_up_tracker)

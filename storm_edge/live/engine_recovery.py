@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Buffers, Engine, EngineOptions, EngineSpec
+from storm_edge.engines.launch_counts import engine_kind, note_launches
 from storm_edge.errors import EngineError, RunFault, mismatch
 from storm_edge.live.faults import first_line, is_device_fault
 from storm_edge.live.lanes.scheduler import Lane
@@ -131,7 +132,10 @@ class _ReopenableEngine:
 
     @property
     def kind(self) -> str:
-        return type(self._engine).__name__
+        return "no engine" if self._engine is None else engine_kind(self._engine)
+
+    def note_launches(self, count: int) -> None:
+        note_launches(self._open_one(), count)
 
     def let_go(self) -> None:
         self._engine = None

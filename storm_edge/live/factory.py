@@ -25,6 +25,7 @@ from storm_edge.live.lanes.verification import VerificationLane
 from storm_edge.live.object_session import ObjectParts, ObjectSession
 from storm_edge.live.object_tracker import ObjectTracker, StepwiseTrack
 from storm_edge.live.recovery import RecoveryStages, RecoveryTask
+from storm_edge.live.schedules import default_config
 from storm_edge.live.session import Session
 from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
 from storm_edge.live.side_belief import SideCheckedTrack
@@ -105,7 +106,7 @@ def make_batched_group(
 ) -> BatchedGroup:
     """What tracks objects together, as configured; arguments and errors as `make_object_sessions`."""
     schedule = config.track.batched
-    if config.track.stepwise.ask_network == "never":
+    if not config.track.stepwise.asks_network:
         schedule = replace(schedule, network_iterations=0)
     return BatchedGroup(networks, config=schedule, fallback=config.track.stepwise, device=device, options=options)
 
@@ -140,14 +141,16 @@ def make_object_session(
     Args:
         item: The object; its device is used.
         networks: The network bundle; None tracks by geometry alone.
-        config: Schedules and thresholds; the default ones when None.
+        config: Schedules and thresholds; those of `schedules.default_config` when None.
         shared: What it has in common with others; nothing when None.
         detector: Searches the whole image; see `ObjectParts`.
         verifier: Scores tracks beside geometry; None leaves that to geometry.
     """
-    config, shared = config or StormConfig(), shared or SharedParts()
+    config, shared = config or default_config(networks), shared or SharedParts()
     registrar = Registrar(item, networks, config=config.register, geometry=config.refine, options=shared.options)
-    network = None if networks is None else PoseRefiner(item, networks, batch=2, options=shared.options)
+    network = None
+    if networks is not None and config.track.stepwise.asks_network:
+        network = PoseRefiner(item, networks, batch=2, options=shared.options)
 
     tracker = _make_tracker(item, network, config, shared)
     if config.side.enabled:
@@ -207,7 +210,7 @@ class ObjectFactory:
 
     Args:
         networks: The network bundle; None runs on geometry and colours alone.
-        config: Schedules and thresholds; the default ones when None.
+        config: Schedules and thresholds; those of `schedules.default_config` when None.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
         lane: Searches for objects beside the frames; None searches in between.
         sam2: Whether SAM2 sharpens the masks of a search.
@@ -226,7 +229,7 @@ class ObjectFactory:
         lane: BackgroundLane | None = None,
         sam2: bool = False,
     ) -> None:
-        config = config or StormConfig()
+        config = config or default_config(networks)
         self._networks, self._device, self._lane = networks, device, lane
         self._stream = streams_of(device, networks).track
         # Threads that wait actively between calls would take the core that searches and other objects need.
@@ -324,7 +327,7 @@ def open_session(
     Args:
         bundles: The objects.
         networks: The network bundle; None runs on geometry and colours alone.
-        config: Schedules and thresholds; the default ones when None.
+        config: Schedules and thresholds; those of `schedules.default_config` when None.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<i>"``.
         background: Whether lost objects are searched for on a thread beside the frames; or else in between.
         sam2: Whether SAM2 sharpens the masks of a search.
@@ -334,7 +337,7 @@ def open_session(
         EngineError: A network of the bundle breaks its contract, or it lacks SAM2.
         BackendError: The device is not available.
     """
-    config = config or StormConfig()
+    config = config or default_config(networks)
     streams = streams_of(device, networks)
     lane = BackgroundLane(config.lanes, stream=streams.background, gives_way=False) if background else None
     factory = ObjectFactory(networks, config=config, device=device, lane=lane, sam2=sam2)

@@ -1,12 +1,12 @@
 """Machine profiles: one YAML file in ``runtime/`` per machine, turned into values once and held against the machine.
 
-A profile says which networks run in which precision, what the camera gives, how much memory the process may take, and
-which values of the configuration tree differ from the defaults (its section ``config``, any key of
-`storm_edge.live.config.StormConfig`). Sections that say what a service does with it (`Sections`) may stand there,
-too; who runs one reads what is in them. Unknown keys are refused with the nearest known one; a profile that asks for
-more than the machine has is refused before anything is loaded. What the networks would take per frame is estimated
-from their published sizes, where the profile says how much the board sustains (docs/budgets.md); an estimate is no
-measurement.
+A profile says which networks run in which precision and by which schedule, what the camera gives, how much memory the
+process may take, and which values of the configuration tree differ from those of the schedule (its section
+``config``, any key of `storm_edge.live.config.StormConfig`). Sections that say what a service does with it
+(`Sections`) may stand there, too; who runs one reads what is in them. Unknown keys are refused with the nearest known
+one; a profile that asks for more than the machine has is refused before anything is loaded. What the networks would
+take per frame is estimated from their published sizes, where the profile says how much the board sustains
+(docs/budgets.md); an estimate is no measurement.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from storm_edge.choices import Backend, TrackerKind
+from storm_edge.choices import Backend, Schedule, TrackerKind
 from storm_edge.config.values import with_settings, with_values
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.live.config import StormConfig
+from storm_edge.live.schedules import schedule_of_bundle, with_schedule
 from storm_edge.strict_model import StrictModel
 from storm_edge.yaml_file import check_content, load_yaml
 
@@ -52,6 +53,7 @@ class _File(StrictModel):
     engines: str = "../engines"
     camera: _Camera
     search: Literal["beside", "between"]
+    schedule: Schedule | None = None
     sustained_gmac_s: float | None = Field(default=None, gt=0.0)
     config: dict[str, Any] = Field(default_factory=dict)
     source: dict[str, Any] | None = None
@@ -124,12 +126,20 @@ class MachineProfile:
         return 1e3 / self.rate_hz
 
 
-def read_profile(path: Path, settings: Sequence[str] = ()) -> MachineProfile:
+def read_profile(
+    path: Path,
+    settings: Sequence[str] = (),
+    *,
+    schedule: Schedule | None = None,
+    bundle: str | None = None,
+) -> MachineProfile:
     """Read a profile. A bundle that is a folder, and the engines, are looked for from the profile's folder.
 
     Args:
         path: The file.
         settings: Values that go before those of the file, as ``KEY=VALUE`` each.
+        schedule: Goes before the file's.
+        bundle: Network bundle that is used, if not the file's; its schedule holds where neither names one.
 
     Raises:
         ConfigError: No such file, not YAML, of another version, a key that is not known, or a value that is not
@@ -144,7 +154,10 @@ def read_profile(path: Path, settings: Sequence[str] = ()) -> MachineProfile:
         remedy = f"write it inside config, as in 'config: {{{key}: ...}}'"
         raise ConfigError(mismatch(path, f"unknown key '{key}'", "a key of a profile", remedy))
     file = check_content(path, content, _File, what="a profile")
-    config = with_settings(with_values(StormConfig(), file.config, source=path), settings)
+    scheduled = with_schedule(
+        StormConfig(), schedule or file.schedule or schedule_of_bundle(bundle or _bundle(path.parent, file))
+    )
+    config = with_settings(with_values(scheduled, file.config, source=path), settings)
     return MachineProfile(
         machine=file.machine,
         device=file.device,
@@ -218,7 +231,7 @@ def _bundle(folder: Path, file: _File) -> str:
 
 def _network_frame_ms(device: str, sustained_gmac_s: float | None, config: StormConfig) -> float | None:
     track = config.track
-    if sustained_gmac_s is None or track.stepwise.ask_network == "never":
+    if sustained_gmac_s is None or not track.stepwise.asks_network:
         return None
     is_batched = (config.session.tracker or TrackerKind.on(device)) is TrackerKind.BATCHED
     iterations = track.batched.network_iterations if is_batched else track.stepwise.network_iterations

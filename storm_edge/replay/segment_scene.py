@@ -118,6 +118,7 @@ def segment_scene(
     """
     options = options or SegmentSceneOptions()
     bundles = name_instances(bundles)
+    launched_before = {} if networks is None else networks.launch_counts.by_network()
     names = [bundle.object_id for bundle in bundles]
     if options.every < 1:
         raise ConfigError(mismatch("--every", options.every, "1 or more", "give a positive number of images"))
@@ -165,6 +166,7 @@ def segment_scene(
             "bundle": "none" if networks is None else networks.name,
             "backend": None if networks is None else networks.backend.value,
             "device": options.device,
+            "engines": {"launches": {} if networks is None else networks.launches_since(launched_before)},
             **_times(results, encode_ms),
             "faults": {"frames": reader.report},
             "remarks": [*camera.remarks, *hints],

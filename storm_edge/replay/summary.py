@@ -64,6 +64,13 @@ def describe_tracker(tracker: Mapping[str, Any]) -> str:
     return f"tracker {tracker['kind']}, {tracker['launches']}; stepwise fallbacks: {tracker['fallback_count']}"
 
 
+def describe_engines(engines: Mapping[str, Any]) -> str:
+    """By which schedule poses were made, and which networks were launched how often; ``engines`` as in
+    `summary.json`."""
+    launched = [f"{name} {count}" for name, count in engines["launches"].items() if count]
+    return f"schedule {engines['schedule']}; launches: {', '.join(launched) or 'none'}"
+
+
 def write_summary(path: Path | str, summary: Mapping[str, Any]) -> None:
     """Write `summary.json`.
 

@@ -23,6 +23,7 @@ from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.object_session import ObjectSession
+from storm_edge.live.schedules import engines_report, with_sam2
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.live.watchdog import Watchdog
@@ -122,6 +123,7 @@ def track_scene(
     """
     options, hooks = options or TrackSceneOptions(), hooks or TrackSceneHooks()
     bundles = name_instances(bundles)
+    launched_before = {} if networks is None else networks.launch_counts.by_network()
     result = ResultFolder(out, options.kind, force=options.force)
     with Interruption() as signals, result, ExitStack() as stack:
         folder = result.folder
@@ -155,6 +157,12 @@ def track_scene(
             scene=scene.path.name,
             init=options.init.value,
             tracker=session.tracker,
+            engines=engines_report(
+                with_sam2(options.config) if options.sam2 else options.config,
+                networks,
+                device=options.device,
+                before=launched_before,
+            ),
             faults=session.faults,
             remarks=[*session.remarks, *hints],
             skipped_frames=0 if pacer is None else pacer.skipped,

@@ -14,6 +14,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.kernels.device import compile_kernels
 from storm_edge.live.factory import open_session
+from storm_edge.live.schedules import check_schedule
 from storm_edge.live.sinks.queue import SinkQueue
 from storm_edge.live.sources import LiveSource
 from storm_edge.live.watchdog import Watchdog
@@ -68,6 +69,7 @@ def open_service(
     if machine.bundle != NO_NETWORKS:
         require_backend(machine.backend, machine.device)
         networks = NetworkBundle.load(machine.bundle, backend=machine.backend, engine_folder=machine.engines)
+    check_schedule(machine.config, networks, device=machine.device)
     source = open_source(profile) if source is None else source
     folders = {"state_folder": state_folder, "runtime_folder": runtime_folder or state_folder}
     with ExitStack() as undo:

@@ -11,13 +11,18 @@ from storm_edge.bop.labels import GroundTruth
 from storm_edge.bop.results import read_bop_csv
 from storm_edge.bop.writer import BopWriter
 from storm_edge.cli.track import describe, never_found
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.renderer import render
 from storm_edge.live.track_report import Track, TrackState
+from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.template_cache import make_template_embedding
 from storm_edge.replay.track_scene import SceneRun
 from tests.cli.conftest import Command
+from tests.full_tier import write_full_bundle
 from tests.tiny_scene import OBJECT_ID, SIZE_PX, WALL_M, K, box_mesh, pose, write_tiny_scene
 
 
@@ -159,6 +164,38 @@ def test_a_paced_run_says_what_it_passed_over_and_what_it_was_still_looking_for(
     lost = Track(frame=0, stamp_ns=0, object_id="mug", state=TrackState.SEARCHING, T_cam_obj=None)
     found = Track(frame=0, stamp_ns=0, object_id="box", state=TrackState.TRACKING, T_cam_obj=pose(0))
     summary = {"tracker": {"kind": "stepwise"}, "faults": {"frames": {}}, "skipped_frames": 14}
+    summary["engines"] = {"schedule": "geometry", "launches": {}, "idle": []}
     run = SceneRun(tracks=[lost, found], summary=summary, folder=tmp_path)
     assert "14 frames came while another was worked on and were passed over" in describe(run)
     assert never_found(run) == ["mug"]
+
+
+def test_a_schedule_that_asks_networks_which_are_not_there_is_refused(
+    storm_edge: Command, scene: Path, thing: Path, tmp_path: Path
+) -> None:
+    bundle = write_full_bundle(tmp_path / "full")
+    options = ["--object", thing, "--bundle", bundle, "--no-pictures", "--out", tmp_path / "out"]
+    ended = storm_edge("track", scene, *options, "--schedule", "foundationpose")
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1
+    assert "schedule foundationpose with bundle full: got no refine, score_attention, score_features" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_says_which_networks_it_asked_and_which_lay_idle(
+    storm_edge: Command, scene: Path, thing: Path, tmp_path: Path
+) -> None:
+    bundle, out, seen = write_full_bundle(tmp_path / "full", pose=True), tmp_path / "out", tmp_path / "seen"
+    item = ObjectBundle.load(thing)
+    segmenter = Segmenter(NetworkBundle.load(bundle))
+    item.save(seen, embeddings=[make_template_embedding(segmenter, item, name="full")])
+    options = ["--object", seen, "--init", "gt", "--bundle", bundle, "--no-pictures", "--out", out]
+    ended = storm_edge("track", scene, *options)
+    assert ended.status == 0
+    assert ended.err.startswith("note: bundle full: schedule hybrid does not ask sam2_encoder, sam2_decoder\n")
+    engines = json.loads((tmp_path / "out" / "summary.json").read_text())["engines"]
+    assert engines["schedule"] == "hybrid"
+    assert engines["idle"] == ["sam2_encoder", "sam2_decoder"]
+    assert f"schedule hybrid; launches: {', '.join(f'{k} {v}' for k, v in engines['launches'].items() if v)}" in (
+        ended.out
+    )

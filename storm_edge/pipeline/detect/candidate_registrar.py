@@ -82,6 +82,9 @@ class CandidateRegistrar:
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
         """
         best, candidate = first, first.candidate
+        if self._config.chosen_by == "ranking":
+            ranked = yield from self._detection(search, self._refined, candidate, candidate.mask)
+            return first if ranked is None else ranked
         for mask in (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]:
             if mask is None and best.features.alignment_residual < self._config.good_alignment_residual:
                 break
@@ -99,7 +102,7 @@ class CandidateRegistrar:
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
         T = registration.T_cam_centre
-        if registrar is self._refined:
+        if registrar is self._refined and self._config.chosen_by == "alignment":
             T = yield from self._best_aligned(search.buffers, registration.ranked)
         visible = self._feature_extractor.visible_model(search.frame, T)
         features = self._feature_extractor.extract(search.image, search.buffers, T, visible)

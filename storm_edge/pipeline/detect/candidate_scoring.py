@@ -61,7 +61,8 @@ def ends_search(
 def needs_no_refinement(detection: Detection, config: DetectConfig) -> bool:
     """Whether refinement would change nothing."""
     return (
-        detection.presence_probability >= config.stop_above
+        config.chosen_by == "alignment"
+        and detection.presence_probability >= config.stop_above
         and detection.features.alignment_residual < config.good_alignment_residual
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from storm_edge.config import Config, tuned
 from storm_edge.pipeline.refine.config import JudgeConfig
@@ -236,6 +237,10 @@ class DetectConfig(Config):
     """How candidates are registered at first."""
     refined: RegisterConfig = DEFAULT
     """How the best ones are registered then."""
+    chosen_by: Literal["alignment", "ranking"] = tuned("alignment", unit="")
+    """What decides between the poses of a refined registration, and between that and the fast one: how well they are
+    aligned with the image, or the registration's own last ranking. Then the candidate's mask is the only one that is
+    refined from, and no detection is final that was only registered fast."""
     full: SearchBudget = FULL
     """Budget of a full search."""
     reacquire: SearchBudget = REACQUIRE

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
+from storm_edge.engines.launch_counts import engine_kind
 from storm_edge.errors import InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.symmetry import nearest_symmetric
@@ -227,7 +228,7 @@ class BatchedTracker:
                 starts[0] = item.last
                 if self._starts > 1:
                     starts[1] = continued(item.last, item.before)
-            self._step.run()
+            self._run_step()
             self._wait()
             steps = [self._read(index, item) if item.is_active else None for index, item in enumerate(self.objects)]
         return [
@@ -241,6 +242,14 @@ class BatchedTracker:
             self._steps = self.update(frame)
             self._stepped = frame
         return self._steps[index]
+
+    def _run_step(self) -> None:
+        """Run the step, and see to it that its engine counts what a graph launches."""
+        was_captured = self._step.is_captured
+        self._step.run()
+        if self._refine is not None and self._step.is_captured:
+            # The first run of a graph launches once and captures once, which the engine takes for two launches.
+            self._refine.note_launches(1 if was_captured else -1)
 
     def _enqueue(self) -> None:
         """One step of all objects, from the host's half of the frame to the host's half of the results."""
@@ -367,7 +376,7 @@ def _launches(on_cuda: bool, wanted: bool, engine: Engine | None) -> str:
     if not wanted:
         return "eager: the configuration says so"
     if engine is not None and not is_capturable(engine):
-        return f"eager: {getattr(engine, 'kind', type(engine).__name__)} cannot be captured"
+        return f"eager: {engine_kind(engine)} cannot be captured"
     return "graph"
 
 

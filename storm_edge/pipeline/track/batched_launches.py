@@ -16,6 +16,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.engines.contract import Engine
+from storm_edge.engines.launch_counts import note_launches
 from storm_edge.frame import Frame
 from storm_edge.kernels import agreement as ag
 from storm_edge.kernels import evidence as ev
@@ -170,6 +171,10 @@ class RefineLaunches:
                 "rot": rot.view(wp.float32),
             }
         )
+
+    def note_launches(self, step_count: int) -> None:
+        """Have the engine count the launches of so many steps, which it did not see."""
+        note_launches(self._network.engine, step_count * self._network.iterations)
 
     def enqueue(self, frame: FrameBuffers) -> None:
         """All iterations. Enqueues only, if the engine does."""

@@ -36,7 +36,7 @@ class BatchedObject:
 
     Args:
         item: The object; its device is used.
-        config: The schedule of a step; the polish are its geometry's ``narrow`` steps.
+        config: The schedule of a step; the polish, where there is one, are its geometry's ``narrow`` steps.
         hypothesis_count: Poses that are polished together in a step.
         fallback: How the stepwise tracker treats frames in doubt; None leaves them as they are.
         network: RefineNet for it.
@@ -71,7 +71,7 @@ class BatchedObject:
             self.geometry.descents,
             track_judge(item, config.judge, batch=hypothesis_count),
             hypothesis_count=hypothesis_count,
-            polish=config.geometry.narrow,
+            polish=config.geometry.narrow if config.polish else (),
         )
         self.last: Float64 = make_T(np.eye(3), [0.0, 0.0, config.idle_distance_diameters * item.diameter_m])
         self.before = self.last

@@ -28,6 +28,9 @@ class ConfidenceConfig(Config):
 class StepwiseTrackConfig(Config):
     """When the network runs, and how poses are judged."""
 
+    moved_by: Literal["geometry", "network"] = tuned("geometry", unit="")
+    """What moves a pose to the next frame: geometry, which RefineNet may help, or RefineNet alone from the last pose,
+    as FoundationPose does. Then ``ask_network`` is not read."""
     ask_network: Literal["in doubt", "always", "never"] = tuned("in doubt", unit="")
     """When RefineNet is asked about a frame: where geometry's result is not trusted, or always, or never."""
     network_iterations: int = tuned(2, unit="iterations", low=0, high=20)
@@ -39,6 +42,11 @@ class StepwiseTrackConfig(Config):
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     """How its agreement becomes the confidence."""
 
+    @property
+    def asks_network(self) -> bool:
+        """Whether RefineNet may be asked."""
+        return self.moved_by == "network" or self.ask_network != "never"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchedTrackConfig(Config):
@@ -49,6 +57,8 @@ class BatchedTrackConfig(Config):
     geometry_starts: int = tuned(2, unit="poses", low=0, high=2)
     """Hypotheses beside the network's: 1 is the last pose, 2 the last motion continued as well. 0 is for a network
     that is always right."""
+    polish: bool = tuned(True, unit="")
+    """Whether geometry polishes the hypotheses; without, they stay where RefineNet or the motion puts them."""
     geometry: GeometricConfig = field(default_factory=GeometricConfig)
     """Its ``narrow`` steps are the polish; limits, learning rates and margins are read too, and the fallback for a
     frame in doubt uses all of it."""

@@ -4,6 +4,8 @@ Geometry runs on every frame; where its residual says that it went wrong, Refine
 finishes from there. What is reported is the pose with the lowest residual. What the network adds is measured by
 ``benchmarks run accuracy`` with ``--bundle nano`` against ``--bundle none``.
 
+`StepwiseTrackConfig.moved_by` may leave the pose to RefineNet alone; geometry then only says how well it fits.
+
 Poses are of the centred mesh (``T_cam_centre``).
 """
 
@@ -15,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.errors import InputError
+from storm_edge.errors import EngineError, InputError, mismatch
 from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -55,6 +57,9 @@ class StepwiseTracker:
         self._judge = track_judge(item, config.judge, batch=1)
         self._last: Float64 | None = None
         self._before: Float64 | None = None
+        if network is None and config.moved_by == "network":
+            remedy = "give a bundle with RefineNet, or another schedule"
+            raise EngineError(mismatch("tracker", "no RefineNet", "one, which is to move poses", remedy))
 
     def start(self, frame: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
         """Begin at a pose that is known for this frame: learn the colours around it, forget all motion."""
@@ -84,6 +89,8 @@ class StepwiseTracker:
         """
         if self._last is None or self._before is None:
             raise InputError("tracker: no pose to start from; call start() with a registered pose first")
+        if self._config.moved_by == "network":
+            return self._moved_by_network(frame, self._last)
         config = self._config
         found = self._geometry.refine(frame, motion_starts(self._last, self._before))
         wanted = config.ask_network == "always" or (config.ask_network == "in doubt" and not found.trusted)
@@ -106,6 +113,20 @@ class StepwiseTracker:
             self._geometry.update_appearance(frame, pose)
         self._last, self._before = pose, self._last
         return self._step(frame, pose, found.residual, network_used=network_used, is_non_finite=is_non_finite)
+
+    def _moved_by_network(self, frame: FrameBuffers, last: Float64) -> TrackStep:
+        """RefineNet's iterations from the last pose ``(4, 4)``; an answer that is no number leaves that."""
+        assert self._network is not None
+        non_finite_count, poses = self._network.non_finite_count, last[None]
+        for _ in range(self._config.network_iterations):
+            poses = self._network(frame, poses)
+        pose = poses[0]
+        residual = float(self._geometry.terms_at(frame, poses).residual[0])
+        if self._geometry.baseline.is_trusted(residual):
+            self._geometry.update_appearance(frame, pose)
+        self._last, self._before = pose, last
+        is_non_finite = self._network.non_finite_count > non_finite_count
+        return self._step(frame, pose, residual, network_used=True, is_non_finite=is_non_finite)
 
     def _step(
         self, frame: FrameBuffers, pose: Float64, residual: float, *, network_used: bool, is_non_finite: bool = False

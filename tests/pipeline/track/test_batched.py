@@ -479,6 +479,8 @@ def test_the_stand_in_engine_moves_poses_and_geometry_brings_them_back(staged, c
 class Replayed:
     """A recording captured by Warp on a CPU, where it can be captured too: what is replayed there is in the graph."""
 
+    is_captured = True
+
     def __init__(self, launches: Callable[[], None]) -> None:
         with wp.ScopedCapture(device="cpu") as capture:
             launches()
