@@ -115,7 +115,7 @@ class LossRecorder:
             self._changed.notify()
 
     def record(self, reason: str = "asked") -> None:
-        """Write a file around now, as if something had been lost in the next frame."""
+        """Write a file around now, as if something had been lost."""
         with self._changed:
             self._asked.append(reason)
 
@@ -144,6 +144,8 @@ class LossRecorder:
         last_ns = 0
         while (item := self._next()) is not None or not self._is_ending:
             if item is None:
+                if not self._window.is_empty:
+                    self._window.ask(self._take_asked())
                 self._hand_over(self._window.end_by(self._now_ns()))
                 continue
             frame, report, arrived_ns = item
@@ -154,9 +156,7 @@ class LossRecorder:
                 _log.exception("frame %d is not kept", frame.index)
                 self._count(dropped_frames=self._counts.dropped_frames + 1)
                 continue
-            with self._changed:
-                asked, self._asked = self._asked, []
-            self._hand_over(self._window.add(packed, [*_lost(report), *asked]))
+            self._hand_over(self._window.add(packed, [*_lost(report), *self._take_asked()]))
             self._count(kept_s=self._window.kept_s, kept_mib=self._window.kept_mib)
         self._hand_over(self._window.end(), is_last=True)
         self._clips.put(None)
@@ -167,6 +167,11 @@ class LossRecorder:
             if not self._waiting and not self._is_ending:
                 self._changed.wait(_TURN_S)
             return self._waiting.popleft() if self._waiting else None
+
+    def _take_asked(self) -> list[str]:
+        with self._changed:
+            asked, self._asked = self._asked, []
+        return asked
 
     def _packed(self, frame: Frame, report: FrameReport, arrived_ns: int) -> PackedFrame:
         reason = report.skipped_reason

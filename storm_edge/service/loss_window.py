@@ -53,6 +53,11 @@ class LossWindow:
         self._clip: Clip | None = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no frame has come yet."""
+        return not self._ring
+
+    @property
     def kept_s(self) -> float:
         """Time from the oldest to the newest frame that is kept [s]."""
         return (self._ring[-1].arrived_ns - self._ring[0].arrived_ns) / _NS_PER_S if self._ring else 0.0
@@ -86,6 +91,11 @@ class LossWindow:
             return None
         is_over = frame.arrived_ns >= self._clip.until_ns or self._clip.size_bytes > self._most_bytes
         return self.end() if is_over else None
+
+    def ask(self, reasons: Sequence[str]) -> None:
+        """Make a clip of what is there, while no frame comes; nothing where nothing is."""
+        if reasons and self._ring:
+            self._extend(self._ring[-1], reasons)
 
     def end_by(self, now_ns: int) -> Clip | None:
         """The clip whose end has passed without a frame; None where there is none."""

@@ -155,6 +155,23 @@ def test_a_state_folder_that_cannot_be_written_ends_it_with_one_line(storm_edge:
     assert (ended.status, ended.err.count("\n")) == (1, 1)
 
 
+def test_a_file_system_that_is_read_only_ends_it_with_one_line(storm_edge: Command, profile: Path) -> None:
+    state = profile.parent / "state"
+    state.mkdir()
+    try:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", state], check=False, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no mount here")
+    if done.returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        ended = storm_edge("run", profile, "--state", state, "--runtime", profile.parent)
+    finally:
+        subprocess.run(["umount", state], check=True)
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "Read-only file system" in ended.err
+
+
 def test_no_service_is_one_line(storm_edge: Command, tmp_path: Path) -> None:
     ended = storm_edge("ctl", "status", "--socket", tmp_path / "none.sock")
     assert (ended.status, ended.err.count("\n")) == (1, 1)

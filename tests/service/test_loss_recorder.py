@@ -85,6 +85,13 @@ def test_a_file_can_be_asked_for(recorder: LossRecorder) -> None:
     assert str(recorder.counts.last_file).endswith("-asked.mcap")
 
 
+def test_a_file_can_be_asked_for_while_the_camera_is_silent(recorder: LossRecorder) -> None:
+    recorder.add(frame(0), report(0))
+    wait_until(lambda: recorder.counts.kept_mib > 0.0)
+    recorder.record()
+    wait_until(lambda: recorder.counts.written == 1)
+
+
 def test_what_is_in_progress_is_written_at_the_end(tmp_path: Path) -> None:
     recorder = LossRecorder(tmp_path, LossSection(after_s=100.0, longest_s=100.0, free_mib=0.0))
     recorder.add(frame(0), report(0, TrackState.LOST))

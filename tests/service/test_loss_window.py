@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from storm_edge.mcap.packed_frame import PackedFrame
 from storm_edge.service.beside_sections import LossSection
 from storm_edge.service.loss_window import Clip, LossWindow
 from tests.mcap.frames import frame, packed
+
+pytest.importorskip("zstandard")
 
 ONE = packed([frame(0)])[0]
 
@@ -57,6 +61,15 @@ def test_a_camera_that_stops_does_not_keep_a_clip_open() -> None:
     kept.add(at(5.0, 0), ["mug"])
     assert kept.end_by(round(5.5e9)) is None
     assert indices(kept.end_by(round(6.0e9))) == [0]
+
+
+def test_a_clip_is_made_of_what_is_there_while_no_frame_comes() -> None:
+    kept = window()
+    kept.ask(["asked"])
+    assert kept.end() is None
+    kept.add(at(5.0, 0))
+    kept.ask(["asked"])
+    assert indices(kept.end_by(round(6.5e9))) == [0]
 
 
 def test_memory_is_bounded_before_and_during_a_clip() -> None:
