@@ -27,7 +27,7 @@ Float64 = NDArray[np.float64]
 RECORDED = "shape_calibration"
 RIDGE = 0.02
 """Weight of the squared coefficients beside the mean log loss."""
-MARGIN_LOGIT = 1.9
+MARGIN_LOGIT = 2.5
 """By how much more than even odds the shape must say, before it counts as a half."""
 EVIDENCE = tuple(field.name for field in fields(ShapeEvidence))
 

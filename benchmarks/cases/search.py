@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Annotated, Any
 
@@ -32,8 +32,11 @@ from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.percentiles import percentiles
+from storm_edge.pipeline.detect.candidate_scoring import prior_logit
 from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.detection import Detection, DetectionResult
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -116,6 +119,10 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
                 }
                 for detection in search.detections
             ],
+            "scored": [
+                {"iou": 0.0 if truth is None else mask_iou(one.mask, truth), **scored(one, search)}
+                for one in search.tried
+            ],
         }
         if truth is not None:
             ious = [mask_iou(c.mask, truth) for c in search.segmentation.candidates]
@@ -128,6 +135,19 @@ def search_scene(task: tuple[int, str | None]) -> list[dict[str, Any]]:
             }
         out.append(row)
     return out
+
+
+def scored(detection: Detection, search: DetectionResult) -> dict[str, float]:
+    """All that a pose's presence probability is made of; the network's word as a logit."""
+    evidence = {field.name: 0.0 for field in fields(ShapeEvidence)}
+    if detection.evidence is not None:
+        evidence = asdict(detection.evidence)
+    once = replace(DetectConfig().presence, network_weight=1.0)
+    return {
+        **asdict(detection.features),
+        **evidence,
+        "network": prior_logit(search.segmentation.presence_probability, once),
+    }
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -49,6 +49,9 @@ class StateMachineConfig(Config):
     propagated_above: float = tuned(0.6, unit="1", low=0.0, high=1.0)
     """Geometric score from which a propagated pose is accepted where the object was never tracked or there is no
     verifier: more than a track needs to go on."""
+    kept_above: float = tuned(0.9, unit="1", low=0.0, high=10.0)
+    """With a lower score, but no lower than a track has that is not suspect, the first pose of an object is accepted
+    where the score is at least this share of what it was where a search of the image found the pose."""
     doubted_camera: ScoreThresholds = field(
         default_factory=lambda: ScoreThresholds(suspect_below=0.65, trust_above=0.7)
     )

@@ -85,6 +85,8 @@ class PosePropagated:
     """The geometric score there, 0 to 1."""
     network_score: float | None = None
     """The score of the verifier network there; None if it has no crops to compare with."""
+    kept_share: float | None = None
+    """The geometric score there over that where a search of the image found the pose; None where none did."""
     is_non_finite: bool = False
     """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
 

@@ -20,20 +20,26 @@ def is_worth_propagating(pose: PoseFound, config: StateMachineConfig) -> bool:
 
 def accepts_propagated_pose(state: ObjectState, pose: PosePropagated, config: StateMachineConfig) -> bool:
     """Whether a pose that was propagated to the newest frames becomes the track."""
-    if pose.score < config.geometry.trust_above:
-        return False
     if pose.network_score is None:
-        return accepts_by_geometry(pose.score, config)
+        return accepts_by_geometry(state, pose, config)
     if pose.network_score < config.network.trust_above:
         return False
     if state.trusted_frame is None:
-        return accepts_by_geometry(pose.score, config)
-    return accepts_after_loss(pose.score, pose.network_score, config)
+        return accepts_by_geometry(state, pose, config)
+    return pose.score >= config.geometry.trust_above and accepts_after_loss(pose.score, pose.network_score, config)
 
 
-def accepts_by_geometry(score: float, config: StateMachineConfig) -> bool:
-    """The rule for the first pose of an object, and for any pose where no network scores it."""
-    return score >= config.propagated_above
+def accepts_by_geometry(state: ObjectState, pose: PosePropagated, config: StateMachineConfig) -> bool:
+    """The rule for the first pose of an object, and for any pose where no network scores it.
+
+    What a camera sees of an object bounds its score: a mug that shines, a model of a basket woven elsewhere. A search
+    that found it has weighed more than outline and depth; its pose need only be as good as it was there, and as a
+    track that is not suspect.
+    """
+    if pose.score >= config.propagated_above:
+        return True
+    is_kept = pose.kept_share is not None and pose.kept_share >= config.kept_above
+    return state.trusted_frame is None and is_kept and pose.score >= config.geometry.suspect_below
 
 
 def accepts_after_loss(geometry_score: float, network_score: float, config: StateMachineConfig) -> bool:

@@ -87,7 +87,9 @@ class RecoveryTask:
         self._step: TrackStep | None = None  # of the catch-up tracker
         self._catch_up_index: int | None = None  # the frame that it has come to
         self._candidates: tuple[ImageFeatures, Segmentation] | None = None
-        self._found_by: tuple[Frame, NDArray[np.bool_]] | None = None  # the mask that led to what was found
+        # What led to what was found, and what is seen of it, which the shape proposes next.
+        self._found_by: tuple[Frame, tuple[NDArray[np.bool_], ...]] | None = None
+        self._found_score: float | None = None  # of the geometry, in the frame where a search of the image found it
 
     def keep(self, frame: Frame) -> None:
         """One more frame without a pose."""
@@ -133,7 +135,9 @@ class RecoveryTask:
         """Candidate masks of the object in the whole image."""
         self._candidates = None
         if self._found_by is not None:  # found, and not accepted when it was propagated
-            self.rejected_regions.add(*self._found_by)
+            frame, masks = self._found_by
+            for mask in masks:
+                self.rejected_regions.add(frame, mask)
             self._found_by = None
         if self._detector is None:
             return NothingFound(attempt=attempt)
@@ -162,6 +166,7 @@ class RecoveryTask:
         buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
             self._step = tracker.start(buffers, T)
+            self._found_score = None if self._found_by is None else self._step.confidence
         count = 0
         while (newer := next((kept for kept in tuple(self._frames) if kept.index > frame.index), None)) is not None:
             frame = newer
@@ -185,14 +190,19 @@ class RecoveryTask:
             frame=frame.index,
             score=score,
             network_score=None if verified is None or verified.is_non_finite else verified.score,
+            kept_share=self._kept_share(step.confidence),
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )
+
+    def _kept_share(self, score: float) -> float | None:
+        """A geometric score over that where a search of the image found the pose; None where none did."""
+        return None if not self._found_score else score / self._found_score
 
     def _answer(self, attempt: int, frame: Frame, search: DetectionResult) -> Event:
         if search.found is None:
             return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
-        self._found_by = frame, search.found.candidate.mask
+        self._found_by = frame, (search.found.candidate.mask, search.found.mask)
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.presence_probability)
 
     def _upload(self, frame: Frame) -> FrameBuffers:

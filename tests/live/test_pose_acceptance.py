@@ -42,6 +42,19 @@ def test_a_first_pose_needs_geometry_and_no_veto_of_the_network() -> None:
     assert not accepts_propagated_pose(NEVER_TRACKED, propagated(1.0, 0.59), CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("score", "kept_share", "expected"),
+    [(0.45, 1.0, True), (0.45, 0.9, True), (0.45, 0.89, False), (0.45, None, False), (0.39, 1.0, False)],
+)
+def test_what_a_search_found_need_only_be_as_good_as_it_was_there(
+    score: float, kept_share: float | None, expected: bool
+) -> None:
+    """A mug that shines never has the score of a matt one; below what a track needs it is not followed."""
+    pose = PosePropagated(attempt=1, frame=10, score=score, kept_share=kept_share)
+    assert accepts_propagated_pose(NEVER_TRACKED, pose, CONFIG) is expected
+    assert not accepts_propagated_pose(LOST, pose, CONFIG), "a wrong place costs more after a loss"
+
+
 def test_without_a_network_geometry_decides_after_a_loss_too() -> None:
     assert accepts_propagated_pose(LOST, propagated(0.6), CONFIG)
     assert not accepts_propagated_pose(LOST, propagated(0.59), CONFIG)

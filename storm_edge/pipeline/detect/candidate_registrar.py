@@ -25,7 +25,7 @@ from storm_edge.pipeline.detect.pose_features import (
     presence_probability,
 )
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidenceExtractor, found_probability
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, found_probability
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.register.registrar import Registrar
@@ -63,7 +63,7 @@ class CandidateRegistrar:
             for schedule in (config.fast, config.refined)
         )
         self._feature_extractor = PoseFeatureExtractor(item, embedding, config.features, geometry)
-        self._shape = ShapeEvidenceExtractor(item, config.shape) if item.bundle.is_colourless else None
+        self._shape, self._is_colourless = ShapeEvidenceExtractor(item, config.shape), item.bundle.is_colourless
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -72,8 +72,13 @@ class CandidateRegistrar:
         return {network: fast[network] + refined[network] for network in fast}
 
     def register_fast(self, search: SearchState, candidate: Candidate) -> Generator[str, None, Detection | None]:
-        """Register a candidate's mask with the fast schedule; None if that is impossible."""
-        return (yield from self._detection(search, self._fast, candidate, candidate.mask))
+        """Register a candidate's mask with the fast schedule; None if that is impossible.
+
+        The mask of a candidate by shape is what agrees with its first pose, and speaks for that pose's side. All that
+        stands out there does not.
+        """
+        mask = candidate.grown if candidate.is_by_shape else candidate.mask
+        return (yield from self._detection(search, self._fast, candidate, mask, candidate.starts))
 
     def refine(self, search: SearchState, first: Detection) -> Generator[str, None, Detection]:
         """The same place again with the refined schedule: which side the object shows is decided here.
@@ -94,11 +99,16 @@ class CandidateRegistrar:
         return best
 
     def _detection(
-        self, search: SearchState, registrar: Registrar, candidate: Candidate, mask: NDArray[np.bool_]
+        self,
+        search: SearchState,
+        registrar: Registrar,
+        candidate: Candidate,
+        mask: NDArray[np.bool_],
+        starts: Float64 | None = None,
     ) -> Generator[str, None, Detection | None]:
         """Register a mask for a candidate and score the pose; None if that is impossible."""
         try:
-            registration = yield from registrar.chunks(search.buffers, mask)
+            registration = yield from registrar.chunks(search.buffers, mask, starts=starts)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
         T = registration.T_cam_centre
@@ -106,26 +116,33 @@ class CandidateRegistrar:
             T = yield from self._best_aligned(search.buffers, registration.ranked)
         visible = self._feature_extractor.visible_model(search.frame, T)
         features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
+        evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
         yield "judge"
-        return Detection(
+        detection = Detection(
             mask=visible.mask,
             candidate=candidate,
             T_cam_centre=T,
-            presence_probability=self._probability(search, T, features, visible.mask),
+            presence_probability=self._probability(search, features, evidence, visible.mask),
             features=features,
+            evidence=evidence,
         )
+        search.tried.append(detection)
+        return detection
 
     def _probability(
-        self, search: SearchState, T: Float64, features: CandidateFeatures, visible: NDArray[np.bool_]
+        self,
+        search: SearchState,
+        features: CandidateFeatures,
+        evidence: ShapeEvidence | None,
+        visible: NDArray[np.bool_],
     ) -> float:
         """How probable the object is at a pose: by shape alone where its model has no colours."""
         config = self._config.presence
         learned_logit = scoring.learned_colour_logit(search.frame, visible, search.colour_log_odds, config)
-        if self._shape is None:
-            return presence_probability(features, search.prior_logit + learned_logit, config)
+        if not self._is_colourless:
+            return presence_probability(features, evidence, search.prior_logit + learned_logit, config)
         if is_mostly_hidden(features, config):
             return 0.0
-        evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
         return found_probability(evidence, learned_logit, self._config.shape)
 
     def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +79,29 @@ def is_object(detection: Detection, track_prior: TrackPrior | None, config: Dete
 
 
 def is_better(other: Detection, before: Detection, config: DetectConfig) -> bool:
-    """Whether another pose at the same place is preferred: by a clear gain in probability, else by its alignment."""
-    gain = other.presence_probability - before.presence_probability
+    """Whether another pose at the same place is preferred: by its probability, in a close call by its alignment."""
+    gain = _logit(other.presence_probability) - _logit(before.presence_probability)
     if abs(gain) > config.clear_gain:
         return gain > 0.0
     return other.features.alignment_residual < before.features.alignment_residual
+
+
+def joined(detection: Detection, before: Detection, config: DetectConfig) -> Detection:
+    """Two detections of one place as one: the better pose, with the segmenter's candidate where one of them has it.
+
+    A mask of colours is the same whichever side a pose claims. A mask by shape is what agrees with a pose, and a
+    registration of it returns to the side that this pose claims.
+    """
+    best = detection if is_better(detection, before, config) else before
+    other = before if best is detection else detection
+    return best if other.candidate.is_by_shape else replace(best, candidate=other.candidate)
+
+
+def is_one_place(detection: Detection, before: Detection, diameter_m: float, config: DetectConfig) -> bool:
+    """Whether the segmenter and the shape led to one place: only one object can be there."""
+    apart_m = float(np.linalg.norm(detection.T_cam_centre[:3, 3] - before.T_cam_centre[:3, 3]))
+    differ = detection.candidate.is_by_shape != before.candidate.is_by_shape
+    return differ and apart_m < config.one_place_diameters * diameter_m
 
 
 def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget, refine_margin: float) -> list[int]:
@@ -122,3 +141,8 @@ def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectCo
 def _is_same_place(detection: Detection, last_T_cam_centre: Float64, diameter_m: float, config: DetectConfig) -> bool:
     gap_m = float(np.linalg.norm(detection.T_cam_centre[:3, 3] - last_T_cam_centre[:3, 3]))
     return gap_m < config.same_place_diameters * diameter_m
+
+
+def _logit(probability: float) -> float:
+    limited = float(np.clip(probability, 1e-12, 1.0 - 1e-12))  # fixed: of 0 and 1 it has none
+    return float(np.log(limited / (1.0 - limited)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.pipeline.detect.config import SearchBudget
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.segment.image_features import ImageFeatures
@@ -46,6 +48,8 @@ class Detection:
     """Probability that the object is there, 0..1."""
     features: CandidateFeatures
     """What that was made of."""
+    evidence: ShapeEvidence | None = None
+    """And what its shape says; None where too little depth was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,11 @@ class DetectionResult:
     detections: tuple[Detection, ...]
     """All candidates that could be registered, best first."""
     segmentation: Segmentation
-    """Of the segmenter, with tiles if they were asked for."""
+    """Of the segmenter, with tiles if they were needed."""
+    proposed: tuple[Candidate, ...] = ()
+    """The candidates of both kinds in the order in which they were to be registered."""
+    tried: tuple[Detection, ...] = ()
+    """All poses that were scored, in that order."""
 
     @property
     def presence_probability(self) -> float:
@@ -85,8 +93,12 @@ class SearchState:
     """Part of a candidate that may lie there."""
     detections: list[Detection] = field(default_factory=list)
     """Candidates that could be registered so far."""
+    proposed: list[Candidate] = field(default_factory=list)
+    """Candidates in the order in which they are to be registered."""
     registered: list[Candidate] = field(default_factory=list)
     """Candidates whose registration was tried."""
+    tried: list[Detection] = field(default_factory=list)
+    """All poses that were scored."""
 
     @property
     def frame(self) -> Frame:
@@ -115,15 +127,17 @@ class SearchState:
         """The largest presence probability so far, 0 without detections."""
         return max((detection.presence_probability for detection in self.detections), default=0.0)
 
-    def open_candidates(self, candidates: tuple[Candidate, ...]) -> list[Candidate]:
+    def open_candidates(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that are neither in a rejected region nor where another instance of the model is."""
-        rejected_regions = self.rejected_regions
         return [
             candidate
             for candidate in candidates
-            if not self._is_taken(candidate)
-            and (rejected_regions is None or not rejected_regions.contains(self.frame, candidate.mask))
+            if not self._is_taken(candidate) and not self.is_rejected(candidate.mask)
         ]
+
+    def is_rejected(self, mask: NDArray[np.bool_]) -> bool:
+        """Whether what a mask ``(H, W)`` marks was rejected: a pose may lead back to where a candidate did not."""
+        return self.rejected_regions is not None and self.rejected_regions.contains(self.frame, mask)
 
     def _is_taken(self, candidate: Candidate) -> bool:
         if self.taken_mask is None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar
 from storm_edge.pipeline.detect.config import DetectConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, DetectionResult, SearchState, TrackPrior
+from storm_edge.pipeline.detect.merged_candidates import interleaved, without_repeated
 from storm_edge.pipeline.detect.taken_places import (
     TakenPoses,
     hull_mask,
@@ -36,11 +38,11 @@ from storm_edge.pipeline.detect.taken_places import (
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
-from storm_edge.pipeline.segment.depth_proposals import depth_proposals
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
+from storm_edge.pipeline.templates.shape_search import ShapeSearch
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ class Detector:
         options: EngineOptions | None = None,
     ) -> None:
         self._object_id, self._diameter_m = item.bundle.object_id, item.bundle.diameter_m
-        self._vertices = item.bundle.mesh_lod.vertices
+        self._vertices, self._is_colourless = item.bundle.mesh_lod.vertices, item.bundle.is_colourless
         self._least_extent_m = least_extent_m(item.bundle.mesh_lod)
         self.taken: TakenPoses = nothing_taken
         self._segmenter = segmenter
@@ -84,6 +86,7 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
+        self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
             item, networks, self.embedding, self._config, geometry=geometry, options=options
         )
@@ -145,7 +148,7 @@ class Detector:
         track_prior: TrackPrior,
         budget: SearchBudget | None = None,
     ) -> Generator[str, None, DetectionResult]:
-        """As `register_candidates`, for a mask ``(H, W)`` from elsewhere; the budget is `REACQUIRE` if None."""
+        """As `register_candidates`, for a mask ``(H, W)`` from elsewhere alone; the budget is `REACQUIRE` if None."""
         image = self._segmenter.encode_image(frame)
         yield "encode"
         result: DetectionResult = yield from self.register_candidates(
@@ -153,7 +156,7 @@ class Detector:
             segmentation_from_mask(image, mask),
             buffers,
             track_prior=track_prior,
-            budget=budget or self._config.reacquire,
+            budget=replace(budget or self._config.reacquire, max_shape_proposals=0, max_plain_shape_proposals=0),
         )
         return result
 
@@ -178,31 +181,59 @@ class Detector:
         taken = self.taken(search.frame)
         if taken:
             search.taken_mask = hull_mask(self._vertices, taken, search.frame)
-        if search.budget.tiled:
+        marked = self._marked(search, segmentation)
+        search.proposed = marked[:1]
+        yield from self._register_fast(search, search.proposed)
+        if not self._is_certain(search):
+            by_shape = yield from self._by_shape(search)
+            more = interleaved(by_shape, marked[1:], self._config.max_iou)
+            search.proposed += more
+            yield from self._register_fast(search, more)
+        if search.budget.tiled and search.best_probability < self._config.tiled_below:
             segmentation = yield from self._segmenter.segment_tiled(
                 image, self.embedding, segmentation, search.colour_log_odds
             )
-        presence = segmentation.presence_probability
-        if presence is None or presence >= search.budget.min_presence_probability:
-            candidates = search.open_candidates(segmentation.candidates)
-            yield from self._register_fast(search, candidates[: search.budget.max_candidates])
-        count = search.budget.max_depth_proposals
-        if count and search.best_probability < self._config.depth_proposals_below:
-            proposals = depth_proposals(image, segmentation, self._diameter_m, self._segmenter.config, count)
-            yield "segment"
-            yield from self._register_fast(search, search.open_candidates(proposals))
+            marked = self._marked(search, segmentation)
+            more = without_repeated(marked, search.proposed, self._config.max_iou)
+            search.proposed += more
+            yield from self._register_fast(search, more)
         yield from self._refine_best(search)
         return self._result(search, segmentation)
+
+    def _by_shape(self, search: SearchState) -> Generator[str, None, list[Candidate]]:
+        """Candidates by shape that are to be registered."""
+        budget = search.budget
+        count = budget.max_plain_shape_proposals if self._is_colourless else budget.max_shape_proposals
+        if not count:
+            return []
+        found = yield from self._shape_search.chunks(search.image)
+        return search.open_candidates(found)[:count]
+
+    def _marked(self, search: SearchState, segmentation: Segmentation) -> list[Candidate]:
+        """The segmenter's candidates that are to be registered; none where its network says that there is nothing."""
+        presence = segmentation.presence_probability
+        if presence is not None and presence < search.budget.min_presence_probability:
+            return []
+        return search.open_candidates(segmentation.candidates)[: search.budget.max_candidates]
 
     def _register_fast(self, search: SearchState, candidates: Sequence[Candidate]) -> Generator[str, None, None]:
         """Register candidates with the fast schedule until one ends the search."""
         for candidate in candidates:
             search.registered.append(candidate)
             detection = yield from self._registrar.register_fast(search, candidate)
-            if detection is not None and not self._is_taken(search, detection):
-                search.detections.append(detection)
-                if self._ends_search(search, detection):
-                    return
+            if detection is None or self._is_taken(search, detection) or search.is_rejected(detection.mask):
+                continue
+            self._add(search, detection)
+            if len(search.registered) >= self._config.tried_at_least and self._ends_search(search):
+                return
+
+    def _add(self, search: SearchState, detection: Detection) -> None:
+        """One more detection; with another of its place, of the other kind, it makes one."""
+        for index, before in enumerate(search.detections):
+            if scoring.is_one_place(detection, before, self._diameter_m, self._config):
+                search.detections[index] = scoring.joined(detection, before, self._config)
+                return
+        search.detections.append(detection)
 
     def _refine_best(self, search: SearchState) -> Generator[str, None, None]:
         """Refine the best detections, until one ends the search."""
@@ -213,7 +244,7 @@ class Detector:
                 break
             refined = yield from self._registrar.refine(search, detections[index])
             detections[index] = detections[index] if self._is_taken(search, refined) else refined
-            if self._ends_search(search, detections[index]):
+            if self._ends(search, detections[index]):
                 break
         self._sort(search)
 
@@ -222,7 +253,17 @@ class Detector:
         T = detection.T_cam_centre
         return any(is_same_place(T, other, self._least_extent_m) for other in self.taken(search.frame))
 
-    def _ends_search(self, search: SearchState, detection: Detection) -> bool:
+    def _ends_search(self, search: SearchState) -> bool:
+        """Whether one of the detections so far does."""
+        return any(self._ends(search, detection) for detection in search.detections)
+
+    def _is_certain(self, search: SearchState) -> bool:
+        """Whether one is that nothing else could be, and that refinement would not change."""
+        return search.budget.accept_fast and any(
+            self._ends(search, one) and scoring.needs_no_refinement(one, self._config) for one in search.detections
+        )
+
+    def _ends(self, search: SearchState, detection: Detection) -> bool:
         return scoring.ends_search(detection, search.last_T_cam_centre, self._diameter_m, self._config)
 
     def _sort(self, search: SearchState) -> None:
@@ -238,7 +279,13 @@ class Detector:
         if found is None and rejected_regions is not None:
             for candidate in search.registered:
                 rejected_regions.add(search.frame, candidate.mask)
-        result = DetectionResult(found=found, detections=tuple(detections), segmentation=segmentation)
+        result = DetectionResult(
+            found=found,
+            detections=tuple(detections),
+            segmentation=segmentation,
+            proposed=tuple(search.proposed),
+            tried=tuple(search.tried),
+        )
         if _log.isEnabledFor(logging.DEBUG):
             self._log_result(search, result)
         return result

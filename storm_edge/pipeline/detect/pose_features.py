@@ -19,6 +19,7 @@ from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs.colour_fit import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, evidence_logit
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -67,11 +68,14 @@ def is_mostly_hidden(features: CandidateFeatures, config: PresenceConfig) -> boo
     return features.occluded > 1.0 - config.min_visible_share
 
 
-def presence_probability(features: CandidateFeatures, prior_logit: float, config: PresenceConfig) -> float:
+def presence_probability(
+    features: CandidateFeatures, evidence: ShapeEvidence | None, prior_logit: float, config: PresenceConfig
+) -> float:
     """Probability that the object is at a pose, 0..1; 0 where too little of it is visible.
 
     Args:
         features: Of the pose.
+        evidence: What its shape says; None where too little depth was read to say anything.
         prior_logit: What else speaks for or against it.
         config: Weights.
     """
@@ -79,6 +83,8 @@ def presence_probability(features: CandidateFeatures, prior_logit: float, config
         return 0.0
     weights = [getattr(config, item.name) for item in fields(features)]
     logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
+    if evidence is not None:
+        logit += evidence_logit(evidence, config.evidence)
     limited = np.clip(logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1, and exp must not overflow
     return float(1.0 / (1.0 + np.exp(-limited)))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.detect.config import ShapeConfig
+from storm_edge.pipeline.detect.config import ShapeConfig, ShapeWeights
 from storm_edge.pipeline.detect.shape_crop import PlaneMap, ShapeCrop, shape_crop
 from storm_edge.pipeline.detect.shape_outline import edge_m, outline_of
 
@@ -76,10 +76,17 @@ def track_probability(evidence: ShapeEvidence | None, config: ShapeConfig) -> fl
     return 0.0 if evidence is None else _probability(evidence, config.track_logit, config)
 
 
+def evidence_logit(evidence: ShapeEvidence, weights: ShapeWeights) -> float:
+    """What the shape says for a pose [logit]."""
+    return (
+        float(np.dot([getattr(weights, item.name) for item in fields(evidence)], astuple(evidence)))
+        + weights.constant
+    )
+
+
 def _probability(evidence: ShapeEvidence, prior_logit: float, config: ShapeConfig) -> float:
-    weights = config.weights
-    logit = float(np.dot([getattr(weights, item.name) for item in fields(evidence)], astuple(evidence)))
-    limited = np.clip(logit + weights.constant + prior_logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1
+    logit = evidence_logit(evidence, config.weights) + prior_logit
+    limited = np.clip(logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1
     return float(1.0 / (1.0 + np.exp(-limited)))
 
 

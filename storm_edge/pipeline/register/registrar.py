@@ -159,7 +159,12 @@ class Registrar:
         )
 
     def chunks(
-        self, frame: FrameBuffers, mask: NDArray[np.bool_], *, near: Float64 | None = None
+        self,
+        frame: FrameBuffers,
+        mask: NDArray[np.bool_],
+        *,
+        near: Float64 | None = None,
+        starts: Float64 | None = None,
     ) -> Generator[str, None, Registration]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns the registration.
 
@@ -167,6 +172,7 @@ class Registrar:
             frame: The image, uploaded; must stay as it is until the generator ends.
             mask: Object pixels, ``(H, W)`` bool.
             near: For a symmetric object, report the pose nearest to this one ``(4, 4)``.
+            starts: Poses ``(N, 4, 4)`` that are tried instead of all turns; stages that would keep more only move.
 
         Raises:
             MaskError: The mask has another size, marks nothing, or has too few pixels with depth.
@@ -186,11 +192,11 @@ class Registrar:
             mask_device=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device),
             mask_area_px=float(mask.sum()),
         )
-        poses = self._placement.poses(surface, mask, frame.K)
+        poses = self._placement.poses(surface, mask, frame.K) if starts is None else starts.copy()
         yield "hypotheses"
         for stage in self._config.stages:
             yield from self._moved(task, poses, stage)
-            if stage.keep is not None:
+            if stage.keep is not None and (starts is None or stage.keep < len(poses)):
                 scores = yield from self._scores(task, poses)
                 poses = poses[np.argsort(-scores, kind="stable")[: stage.keep]]
         ranked = yield from self._ranked(task, poses)

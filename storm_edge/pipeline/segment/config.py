@@ -94,30 +94,6 @@ class ProposalConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthProposalConfig(Config):
-    """Candidates from depth alone: what stands out from the planes and has the object's size."""
-
-    max_iou: float = tuned(0.7, unit="1", low=0.0, high=1.0)
-    """Intersection over union with another candidate above which a proposal repeats it."""
-    iou_step_px: int = tuned(3, unit="px", low=1, high=64)
-    """Masks are compared on every so manieth pixel: how alike they are shows there too."""
-    edge_share: float = tuned(0.02, unit="1", low=0.0, high=1.0)
-    """A step of depth within 3 px parts two surfaces from this share of the depth on, plus ..."""
-    edge_m: float = tuned(0.005, unit="m", low=0.0, high=1.0)
-    """... this much."""
-    min_piece_px: int = tuned(10, unit="px", low=1, high=10_000)
-    """Fewer pixels at the working size are no piece."""
-    max_seed_px: int = tuned(1200, unit="px", low=1, high=1_000_000)
-    """About so many pixels that stand out are given to mean shift."""
-    min_extent_diameters: float = tuned(0.2, unit="diameters", low=0.0, high=10.0)
-    """Least diagonal of a piece's box: of an object that is partly hidden."""
-    max_extent_diameters: float = tuned(1.3, unit="diameters", low=0.0, high=100.0)
-    """Largest diagonal of a piece's box: of an object with its shadow in depth."""
-    extent_margin_percent: float = tuned(3.0, unit="%", low=0.0, high=49.0)
-    """Share of a piece's points that is left out at either end when its box is taken: stray depth."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class TilingConfig(Config):
     """Tiled inference: overlapping parts of the image, each segmented at the working size.
 
@@ -159,8 +135,6 @@ class SegmentConfig(Config):
     """What colours that tracking learned do to the map."""
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     """From the map to candidates."""
-    depth_proposals: DepthProposalConfig = field(default_factory=DepthProposalConfig)
-    """Further candidates, whatever the map says."""
     tiling: TilingConfig = field(default_factory=TilingConfig)
     """Parts of the image, where the working size shows too little."""
     sharpen: SharpenConfig = field(default_factory=SharpenConfig)

@@ -28,6 +28,11 @@ class ImageFeatures:
     maps: dict[str, Float32]
     """Features by name, for the network; empty without one."""
 
+    def stands_out(self, least_m: float) -> NDArray[np.bool_]:
+        """What is farther than this from the large planes ``(H, W)``."""
+        distance_m = self.small.letterbox.enlarge(self.small.plane_distance_m, self.frame.size_px)
+        return np.asarray(distance_m > np.float32(least_m))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileFeatures:

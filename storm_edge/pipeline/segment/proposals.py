@@ -37,8 +37,7 @@ def propose_candidates(
     """
     small = image.small
     seeds = mean_shift_seeds(small_probability, small, diameter_m, config, config.max_candidates)
-    plane_distance_m = small.letterbox.enlarge(small.plane_distance_m, image.frame.size_px)
-    stands_out = plane_distance_m > np.float32(config.min_plane_distance_diameters * diameter_m)
+    stands_out = image.stands_out(config.min_plane_distance_diameters * diameter_m)
     made = [candidate_at_seed(image.frame, probability, stands_out, seed, diameter_m, config) for seed in seeds]
     found = [candidate for candidate in made if candidate is not None]
     found.sort(key=lambda candidate: -candidate.score)

@@ -11,6 +11,7 @@ from storm_edge.kernels.segment_inputs.letterbox import halved
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,14 @@ class Candidate:
     """First and last column and row plus one, ``(x0, y0, x1, y1)`` [px]."""
     sharpened: bool = False
     """Whether the mask is SAM2's."""
+    starts: Float64 | None = None
+    """Poses of the centred mesh [m] from which a registration may begin, ``(N, 4, 4)``, best first; None where all
+    turns must be tried."""
+
+    @property
+    def is_by_shape(self) -> bool:
+        """Whether it comes of the object's shape, and not of its colours."""
+        return self.starts is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ def test_the_recorded_poses_give_the_shipped_weights() -> None:
 
 
 def test_no_wrong_pose_is_believed_by_weights_that_have_not_seen_its_scene() -> None:
-    """The best wrong one is 0.9 below what is asked for; three quarters of the right ones are above."""
+    """The best wrong one is 1.5 below what is asked for: those that were proposed by their shape come nearer."""
     poses = recorded_poses()
     logits = left_out_logits(poses) - MARGIN_LOGIT
     asked = DetectConfig().min_probability
     asked_logit = np.log(asked / (1.0 - asked))
-    assert logits[~poses.is_right].max() < asked_logit - 0.8
-    assert (logits[poses.is_right] > asked_logit).mean() > 0.7
+    assert logits[~poses.is_right].max() < asked_logit - 1.4
+    assert (logits[poses.is_right] > asked_logit).mean() > 0.6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,12 +44,13 @@ def test_a_detection_with_a_good_mask_is_refined_though_its_pose_looks_wrong_at_
     assert select_for_refinement([], FULL, 0.3) == []
 
 
-def test_the_network_counts_half_of_its_logit_and_no_more_than_about_three_either_way() -> None:
+def test_the_network_counts_a_part_of_its_logit_and_no_more_than_about_three_either_way() -> None:
     presence = CONFIG.presence
+    part = presence.network_weight
     assert scoring.prior_logit(None, presence) == 0.0
-    assert scoring.prior_logit(0.8, presence) == pytest.approx(0.5 * np.log(4.0))
-    assert scoring.prior_logit(1.0, presence) == pytest.approx(0.5 * np.log(19.0))
-    assert scoring.prior_logit(0.0, presence) == pytest.approx(-0.5 * np.log(19.0))
+    assert scoring.prior_logit(0.8, presence) == pytest.approx(part * np.log(4.0))
+    assert scoring.prior_logit(1.0, presence) == pytest.approx(part * np.log(19.0))
+    assert scoring.prior_logit(0.0, presence) == pytest.approx(-part * np.log(19.0))
 
 
 def test_after_a_loss_more_is_asked_for() -> None:
@@ -63,12 +66,14 @@ def test_after_a_loss_more_is_asked_for() -> None:
     assert scoring.is_object(detection(0.9, residual=beyond), None, CONFIG)
 
 
-def test_of_two_poses_a_clear_gain_decides_and_else_the_alignment() -> None:
+def test_of_two_poses_the_more_probable_is_better_and_in_a_close_call_the_alignment_decides() -> None:
     before = detection(0.5, residual=0.5)
     assert scoring.is_better(detection(0.8, residual=0.9), before, CONFIG)
     assert not scoring.is_better(detection(0.2, residual=0.1), before, CONFIG)
-    assert scoring.is_better(detection(0.4, residual=0.4), before, CONFIG)
-    assert not scoring.is_better(detection(0.6, residual=0.6), before, CONFIG)
+    assert scoring.is_better(detection(0.49, residual=0.4), before, CONFIG)
+    assert not scoring.is_better(detection(0.51, residual=0.6), before, CONFIG)
+    assert scoring.is_better(detection(0.99, residual=0.9), detection(0.95, residual=0.2), CONFIG), "4 times as sure"
+    assert scoring.is_better(detection(1.0), detection(0.0), CONFIG)
 
 
 def test_the_last_place_wins_a_close_call_and_alone_ends_a_search() -> None:
@@ -88,3 +93,21 @@ def test_poses_that_hardly_differ_are_one(turn_deg: float, gap_m: float, same: b
     R = np.array([[np.cos(a), -np.sin(a), 0.0], [np.sin(a), np.cos(a), 0.0], [0.0, 0.0, 1.0]])
     T, other = make_T(np.eye(3), [0.0, 0.0, 1.0]), make_T(R, [gap_m, 0.0, 1.0])
     assert scoring.is_same_pose(T, other, DIAMETER_M, CONFIG) == same
+
+
+def by_shape(of: Detection) -> Detection:
+    return replace(of, candidate=replace(of.candidate, starts=of.T_cam_centre[None]))
+
+
+def test_the_shape_and_the_segmenter_at_one_place_make_one_detection() -> None:
+    """It has the better pose, but never the mask that a pose made."""
+    marked, shape = detection(0.9, residual=0.5), by_shape(detection(0.9, residual=0.7, x_m=0.02))
+    assert scoring.is_one_place(marked, shape, DIAMETER_M, CONFIG)
+    assert not scoring.is_one_place(marked, by_shape(detection(0.9, x_m=0.1)), DIAMETER_M, CONFIG)
+    assert not scoring.is_one_place(marked, detection(0.9), DIAMETER_M, CONFIG), "the segmenter's two masks are two"
+    for one in (scoring.joined(marked, shape, CONFIG), scoring.joined(shape, marked, CONFIG)):
+        assert one is marked, "a close call is the outline's and the depth's"
+    better = by_shape(detection(0.9, residual=0.2, x_m=0.02))
+    for one in (scoring.joined(marked, better, CONFIG), scoring.joined(better, marked, CONFIG)):
+        assert one.T_cam_centre[0, 3] == 0.02
+        assert one.candidate is marked.candidate

@@ -102,9 +102,15 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
 
 @pytest.mark.parametrize(
     ("budget", "marked", "probability", "tiled"),
-    [(REACQUIRE, True, 0.9, 0), (REACQUIRE, False, 0.9, 0), (REACQUIRE, True, 0.1, 0), (FULL, False, 0.1, 1)],
+    [
+        (REACQUIRE, True, 0.9, 0),
+        (REACQUIRE, False, 0.9, 0),
+        (REACQUIRE, True, 0.1, 0),
+        (replace(FULL, max_shape_proposals=0), False, 0.1, 1),
+        (FULL, False, 0.1, 0),
+    ],
 )
-def test_a_full_search_is_tiled_and_one_after_a_loss_has_no_time_for_it(
+def test_a_full_search_is_tiled_where_all_else_finds_nothing_and_one_after_a_loss_is_not(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch,
     budget: SearchBudget, marked: bool, probability: float, tiled: int,
 ) -> None:  # fmt: skip
@@ -125,7 +131,8 @@ def test_a_full_search_is_tiled_and_one_after_a_loss_has_no_time_for_it(
     monkeypatch.setattr(detector._segmenter, "segment_tiled", segment_tiled)
     search = finished(detector.register_candidates(image, said, staged.buffers(frame), budget=budget))[1]
     assert len(calls) == tiled
-    assert (search.found is not None) == (tiled > 0 or (marked and probability > 0.5))
+    by_shape = budget.max_shape_proposals > 0
+    assert (search.found is not None) == (tiled > 0 or by_shape or (marked and probability > 0.5))
 
 
 def test_rejected_regions_are_left_out_after_a_loss_and_not_in_a_full_search(
@@ -137,9 +144,10 @@ def test_rejected_regions_are_left_out_after_a_loss_and_not_in_a_full_search(
     first = detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE)
     assert first.found is not None
     assert not rejected_regions.contains(frame, first.found.candidate.mask), "what was found is none"
-    for candidate in first.segmentation.candidates:
+    for candidate in (*first.segmentation.candidates, *first.proposed):
         rejected_regions.add(frame, candidate.mask)
-    assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE).detections == ()
+    rejected_regions.add(frame, first.found.mask)
+    assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=REACQUIRE).found is None
     assert detector.detect(frame, staged.buffers(frame), track_prior=track_prior, budget=FULL).found is not None
 
 
@@ -164,7 +172,7 @@ def test_what_a_search_after_a_loss_turns_down_is_rejected(staged: Staged, detec
     assert again.detections == ()
 
 
-def test_a_search_after_a_loss_does_not_refine_what_is_certain(
+def test_a_search_does_not_refine_what_is_certain(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = staged.frame()
@@ -176,7 +184,8 @@ def test_a_search_after_a_loss_does_not_refine_what_is_certain(
     assert found is not None
     assert not asked
     assert np.linalg.norm(found.T_cam_centre[:3, 3] - staged.T_cam_centre[:3, 3]) < 0.005
-    assert detector.detect(frame, staged.buffers(frame), budget=FULL).found is not None
+    thorough = replace(FULL, accept_fast=False)
+    assert detector.detect(frame, staged.buffers(frame), budget=thorough).found is not None
     assert asked
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours, presence_probability
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
 
 GAIN_FLOOR = PoseFeatureConfig().gain_floor
 PRESENCE = PresenceConfig()
@@ -29,15 +30,25 @@ def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -
 
 
 def test_probability_is_the_logistic_of_weighted_features() -> None:
-    assert presence_probability(NEUTRAL, 0.0, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-PRESENCE.constant)))
+    assert presence_probability(NEUTRAL, None, 0.0, PRESENCE) == pytest.approx(
+        1.0 / (1.0 + np.exp(-PRESENCE.constant))
+    )
     for name in ("visible", "pattern", "colour", "imbalance", "residual", "contour", "depth"):
         features = replace(NEUTRAL, **{name: 0.5})
         logit = PRESENCE.constant + 0.5 * getattr(PRESENCE, name) - 0.3
-        assert presence_probability(features, -0.3, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+        assert presence_probability(features, None, -0.3, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+
+
+def test_what_the_shape_says_adds_to_the_logit() -> None:
+    nothing = ShapeEvidence(**{item.name: 0.0 for item in fields(ShapeEvidence)})
+    for name in ("outline", "goes_on", "over_quadric"):
+        logit = PRESENCE.constant + 0.5 * getattr(PRESENCE.evidence, name)
+        said = presence_probability(NEUTRAL, replace(nothing, **{name: 0.5}), 0.0, PRESENCE)
+        assert said == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
 
 
 def test_what_is_hidden_is_not_there_whatever_its_features() -> None:
     bound = 1.0 - PRESENCE.min_visible_share
     seen = replace(NEUTRAL, visible=1.0, pattern=1.0, occluded=bound)
-    assert presence_probability(seen, 0.0, PRESENCE) > 0.0
-    assert presence_probability(replace(seen, occluded=bound + 0.01), 0.0, PRESENCE) == 0.0
+    assert presence_probability(seen, None, 0.0, PRESENCE) > 0.0
+    assert presence_probability(replace(seen, occluded=bound + 0.01), None, 0.0, PRESENCE) == 0.0

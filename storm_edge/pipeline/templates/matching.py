@@ -1,0 +1,156 @@
+"""Put templates onto a frame and compare: every placement gets a score of its depth, normals and outline.
+
+A template is put where one of its anchors meets a measured point with the same normal; depth is measured, so its size
+is known. A few of its points tell which turns are worth comparing wholly at each point, and the best placements are
+then shifted to where they fit best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from storm_edge.kernels.device import Device
+from storm_edge.kernels.template_match import MatchRules, MatchScene, MatchTemplates, score_placements
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.templates.config import MatchConfig
+from storm_edge.pipeline.templates.matched_image import MatchedImage, direction_bins
+from storm_edge.pipeline.templates.views import ShapeTemplates
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+_STEPS = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placements:
+    """Templates put onto a frame, best first."""
+
+    view: Int64
+    """Which template, ``(N,)``."""
+    centre: Float32
+    """Where the object's centre is in the camera's frame [m], ``(N, 3)``."""
+    score: Float32
+    """How well it fits, at most 1, ``(N,)``."""
+
+
+class TemplateMatcher:
+    """Compares the templates of one object with frames; they are uploaded once.
+
+    Args:
+        templates: Of the object.
+        diameter_m: Its diameter [m].
+        device: Where scores are computed.
+        config: How they are.
+    """
+
+    def __init__(self, templates: ShapeTemplates, diameter_m: float, device: Device, config: MatchConfig) -> None:
+        self._templates, self._diameter_m, self._device, self._config = templates, diameter_m, device, config
+        uploaded = self._uploaded = MatchTemplates()
+        for name in ("surface", "normals", "beside", "outline"):
+            setattr(uploaded, name, wp.array(getattr(templates, name), dtype=wp.vec3, device=device))
+        bins = direction_bins(templates.outwards[..., 0], templates.outwards[..., 1])
+        uploaded.directions = wp.array(bins, dtype=wp.uint8, device=device)
+        self._rules = MatchRules()
+        for name in ("noise_per_m", "normal_weight", "through_penalty", "unread_worth", "beside_weight"):
+            setattr(self._rules, name, getattr(config, name))
+        for name in ("goes_on_penalty", "plane_worth", "edge_weight", "min_seen_share"):
+            setattr(self._rules, name, getattr(config, name))
+        self._rules.gate_m = max(config.gate_diameters * diameter_m, config.min_gate_m)
+
+    def match(self, image: MatchedImage) -> Placements:
+        """Exhaust `chunks`."""
+        return run_to_completion(self.chunks(image))
+
+    def chunks(self, image: MatchedImage) -> Generator[str, None, Placements]:
+        """The placements that fit best, by their whole score, in bounded chunks of work."""
+        config = self._config
+        points, normals = image.points(self._diameter_m, config)
+        point, view, centre = self._placed(points, normals)
+        if not len(view):
+            return Placements(view=view, centre=centre, score=np.zeros(0, np.float32))
+        scene = self._scene(image)
+        yield "templates"
+        coarse = np.empty(len(view), dtype=np.float32)
+        for start in range(0, len(view), config.chunk):
+            part = slice(start, start + config.chunk)
+            coarse[part] = self._scores(
+                scene, view[part], centre[part], config.coarse_surface_count, config.coarse_outline_count
+            )
+            yield "templates"
+        kept = _best_of_each(point, coarse, config.turns_per_point, config.coarse_kept)
+        view, centre = view[kept], centre[kept]
+        score = self._whole_scores(scene, view, centre)
+        yield "templates"
+        best = np.argsort(-score, kind="stable")[: config.shifted_count]
+        view, centre, score = view[best], centre[best], score[best]
+        for step_m in self._diameter_m * np.array(config.shift_diameters, dtype=np.float32):
+            centre, score = self._shifted(scene, view, centre, score, step_m)
+            yield "templates"
+        order = np.argsort(-score, kind="stable")
+        return Placements(view=view[order], centre=centre[order], score=score[order])
+
+    def _placed(self, points: Float32, normals: Float32) -> tuple[Int64, Int64, Float32]:
+        """Points, views ``(M,)`` and centres ``(M, 3)`` for which an anchor's normal is that of the point."""
+        templates = self._templates
+        count, anchors = templates.anchors.shape
+        each = np.arange(count)[:, None]
+        anchor_normals = templates.normals[each, templates.anchors].reshape(-1, 3)
+        offsets = templates.surface[each, templates.anchors].reshape(-1, 3)
+        alike = normals @ anchor_normals.T > np.float32(self._config.min_normal_cosine)
+        point, anchor = np.nonzero(alike)
+        return point, anchor // max(anchors, 1), points[point] - offsets[anchor]
+
+    def _scene(self, image: MatchedImage) -> MatchScene:
+        scene, device = MatchScene(), self._device
+        scene.depth_m = wp.array(image.depth_m, dtype=wp.float32, device=device)
+        scene.normals = wp.array(image.normals, dtype=wp.vec3, device=device)
+        scene.on_plane = wp.array(image.on_plane.astype(np.uint8), dtype=wp.uint8, device=device)
+        scene.edges = wp.array(image.edges, dtype=wp.uint8, device=device)
+        K = image.K
+        scene.camera = wp.vec4(K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+        return scene
+
+    def _whole_scores(self, scene: MatchScene, view: Int64, centre: Float32) -> Float32:
+        templates = self._templates
+        return self._scores(scene, view, centre, templates.surface.shape[1], templates.beside.shape[1])
+
+    def _scores(self, scene: MatchScene, view: Int64, centre: Float32, surface: int, outline: int) -> Float32:
+        device = self._device
+        scores = wp.empty(len(view), dtype=wp.float32, device=device)
+        views = wp.array(view.astype(np.int32), dtype=wp.int32, device=device)
+        centres = wp.array(np.ascontiguousarray(centre), dtype=wp.vec3, device=device)
+        inputs = [scene, self._uploaded, self._rules, views, centres, surface, outline, scores]
+        wp.launch(score_placements, dim=len(view), inputs=inputs, device=device)
+        return np.array(scores.numpy())
+
+    def _shifted(
+        self, scene: MatchScene, view: Int64, centre: Float32, score: Float32, step_m: np.float32
+    ) -> tuple[Float32, Float32]:
+        """Each placement at the best of its place and six beside it."""
+        tried = (centre[:, None] + step_m * _STEPS).reshape(-1, 3)
+        scores = self._whole_scores(scene, np.repeat(view, len(_STEPS)), tried).reshape(-1, len(_STEPS))
+        best = scores.argmax(axis=1)
+        row = np.arange(len(view))
+        better = scores[row, best] > score
+        moved = np.where(better[:, None], tried.reshape(len(view), -1, 3)[row, best], centre)
+        return moved, np.where(better, scores[row, best], score)
+
+
+def _best_of_each(point: Int64, score: Float32, count: int, most: int) -> Int64:
+    """Indices of the placements that are among the ``count`` best at their point, and among the ``most`` best of all.
+
+    ``point`` is sorted.
+    """
+    usable = np.arange(len(score))
+    if len(score) > most:
+        usable = np.flatnonzero(score >= np.partition(score, len(score) - most)[len(score) - most])
+    order = usable[np.lexsort((-score[usable], point[usable]))]
+    sorted_point = point[order]
+    first = np.searchsorted(sorted_point, sorted_point, side="left")
+    return np.asarray(order[np.arange(len(order)) - first < count])

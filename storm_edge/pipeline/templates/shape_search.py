@@ -1,0 +1,93 @@
+"""Find places by shape: candidates that need neither colours nor a network, each with poses to begin from.
+
+Made once per object and shared by its searches; templates are made at the first of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.geometry.camera import back_project
+from storm_edge.kernels.renderer import render
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.segment.config import ProposalConfig
+from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.proposals import candidate_at_seed
+from storm_edge.pipeline.segment.segmentation import Candidate
+from storm_edge.pipeline.templates.config import ShapeSearchConfig
+from storm_edge.pipeline.templates.matched_image import matched_image
+from storm_edge.pipeline.templates.matching import TemplateMatcher
+from storm_edge.pipeline.templates.places import ShapePlace, places_of
+from storm_edge.pipeline.templates.views import ShapeTemplates, build_templates
+
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+class ShapeSearch:
+    """Finds places of one object.
+
+    Args:
+        item: The object; its device is used.
+        config: How.
+        proposals: How far what touches a place belongs to it, as for the segmenter's.
+    """
+
+    def __init__(self, item: ObjectOnDevice, config: ShapeSearchConfig, proposals: ProposalConfig) -> None:
+        self._item, self._config, self._proposals = item, config, proposals
+
+    def candidates(self, image: ImageFeatures) -> list[Candidate]:
+        """Exhaust `chunks`."""
+        return run_to_completion(self.chunks(image))
+
+    def chunks(self, image: ImageFeatures) -> Generator[str, None, list[Candidate]]:
+        """Places in a frame as candidates with ``starts``, best first, in bounded chunks of work."""
+        stands_out = image.stands_out(self._proposals.min_plane_distance_diameters * self._item.diameter_m)
+        diameter_m, config = self._item.diameter_m, self._config
+        placements = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match))
+        places = places_of(placements, self._templates, diameter_m, config.places)
+        made = [self._candidate(image.frame, stands_out, place) for place in places]
+        yield "templates"
+        return [candidate for candidate in made if candidate is not None]
+
+    @functools.cached_property
+    def _templates(self) -> ShapeTemplates:
+        item = self._item
+        return build_templates(item.mesh_lod, item.bundle.symmetries, item.diameter_m, self._config.templates)
+
+    @functools.cached_property
+    def _matcher(self) -> TemplateMatcher:
+        return TemplateMatcher(self._templates, self._item.diameter_m, self._item.device, self._config.match)
+
+    def _candidate(self, frame: Frame, stands_out: Bool, place: ShapePlace) -> Candidate | None:
+        """What is measured where the model would be at the best pose; None where that is nothing.
+
+        All that stands out around it is the same from whatever side the pose sees the model.
+        """
+        model_m = render(self._item.mesh_lod, place.starts[0], frame.K, frame.size_px).depth[0]
+        match, z = self._config.match, frame.depth_m
+        gate_m = max(match.gate_diameters * self._item.diameter_m, match.min_gate_m)
+        gate_m = gate_m + np.float32(match.noise_per_m) * model_m * model_m
+        mask = (model_m > 0.0) & ((z == 0.0) | (np.abs(z - model_m) < gate_m))
+        if np.count_nonzero(mask & (z > 0.0)) < self._config.places.min_mask_px:
+            return None
+        made = self._grown(frame, mask, stands_out, place.starts[0, :3, 3])
+        if made is None:
+            return None
+        # Of what stands out there the middle is known better than by a pose that may be turned.
+        v, u = np.nonzero(made.grown & (z > 0.0))
+        middle = back_project(frame.K, np.stack([u, v], axis=1), z[v, u]).mean(axis=0)
+        made = self._grown(frame, mask, stands_out, middle) or made
+        return replace(made, score=float(np.clip(place.score, 0.0, 1.0)), starts=place.starts)
+
+    def _grown(self, frame: Frame, mask: Bool, stands_out: Bool, middle: Float64) -> Candidate | None:
+        """A mask with what stands out and touches it in a sphere of the object's size around a point [m] ``(3,)``."""
+        marked = mask.astype(np.float32)
+        return candidate_at_seed(frame, marked, stands_out, middle, self._item.diameter_m, self._proposals)

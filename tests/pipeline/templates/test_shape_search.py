@@ -1,0 +1,109 @@
+"""Places by shape: the staged mug in one grey, where no colour can help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.frame import Frame
+from storm_edge.geometry.se3 import make_T
+from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.pipeline.segment.config import ProposalConfig
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.templates.config import ShapeSearchConfig
+from storm_edge.pipeline.templates.shape_search import ShapeSearch
+from storm_edge.pipeline.templates.views import build_templates
+from tests.staged import TABLE_DEPTH_M, Staged
+
+
+@pytest.fixture(scope="module")
+def search(staged: Staged) -> ShapeSearch:
+    return ShapeSearch(staged.item, ShapeSearchConfig(), ProposalConfig())
+
+
+def grey(frame: Frame) -> Frame:
+    return replace(frame, rgb=np.full_like(frame.rgb, 128))
+
+
+def moved(staged: Staged, x_m: float, y_m: float, z_m: float) -> np.ndarray:
+    return make_T(staged.T_cam_centre[:3, :3], [x_m, y_m, z_m])
+
+
+@pytest.mark.parametrize(
+    "at_m",
+    [(0.03, -0.02, 0.65), (-0.33, 0.1, 0.65), (0.1, 0.24, 0.6), (0.2, 0.1, 0.8)],
+    ids=["middle", "cut off at the left", "cut off below", "small"],
+)
+def test_the_grey_mug_is_the_first_place(
+    staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter, at_m: tuple[float, float, float]
+) -> None:
+    T = moved(staged, *at_m)
+    found = search.candidates(colour_segmenter.encode_image(grey(staged.frame(T))))
+    assert found
+    starts = found[0].starts
+    assert starts is not None
+    off_m = np.linalg.norm(starts[:, :3, 3] - T[:3, 3], axis=1)
+    assert off_m.min() < 0.15 * staged.bundle.diameter_m
+    assert mask_iou(found[0].mask, staged.mask(T)) > 0.5
+    assert mask_iou(found[0].grown, staged.mask(T)) > 0.7, "of all that stands out there, whatever the pose"
+    near = [nearest_symmetric(start, T, staged.bundle.symmetries) for start in starts]
+    turns = [np.degrees(np.arccos(np.clip((np.trace(N[:3, :3].T @ T[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))) for N in near]
+    assert min(turns) < 40.0, "half the gap between two templates, and what the image cut off"
+
+
+def shrunk(frame: Frame, step: int, left: int, top: int) -> Frame:
+    """The picture at every so manieth pixel, from a corner on in an image of the wall alone."""
+    K = frame.K.copy()
+    K[:2] /= step
+    K[:2, 2] += [left, top]
+    rgb, depth_m = np.full_like(frame.rgb, 128), np.full_like(frame.depth_m, TABLE_DEPTH_M)
+    thin = frame.depth_m[::step, ::step]
+    window = slice(top, top + thin.shape[0]), slice(left, left + thin.shape[1])
+    depth_m[window] = thin
+    return replace(frame, rgb=rgb, depth_m=depth_m, K=K)
+
+
+def test_an_object_of_30_px_is_the_first_place(
+    staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter
+) -> None:
+    T = moved(staged, 0.05, 0.02, 0.75)
+    step = round(570.0 * staged.bundle.diameter_m / 0.75 / 30.0)
+    found = search.candidates(colour_segmenter.encode_image(shrunk(staged.frame(T), step, 300, 50)))
+    assert found
+    starts = found[0].starts
+    assert starts is not None
+    off_m = np.linalg.norm(starts[:, :3, 3] - T[:3, 3], axis=1)
+    assert off_m.min() < 0.2 * staged.bundle.diameter_m
+    area_px = np.count_nonzero(staged.mask(T)) / step**2
+    assert 0.5 * area_px < np.count_nonzero(found[0].mask) < 1.5 * area_px
+
+
+def test_an_image_without_depth_has_no_place(
+    staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter
+) -> None:
+    frame = staged.frame()
+    blind = replace(frame, depth_m=np.zeros_like(frame.depth_m))
+    assert search.candidates(colour_segmenter.encode_image(blind)) == []
+
+
+def test_templates_are_the_same_every_time_and_fewer_by_symmetry(staged: Staged) -> None:
+    config, d = ShapeSearchConfig().templates, staged.bundle.diameter_m
+    lone, again = (build_templates(staged.item.mesh_lod, np.eye(4)[None], d, config) for _ in range(2))
+    assert len(lone) == 42 * config.inplane_count
+    for name in ("rotations", "surface", "normals", "beside", "outline", "outwards", "anchors"):
+        np.testing.assert_array_equal(getattr(lone, name), getattr(again, name))
+    half_turn = np.stack([np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0])])
+    assert len(build_templates(staged.item.mesh_lod, half_turn, d, config)) < 0.6 * len(lone)
+
+
+def test_points_of_a_template_lie_on_the_model(staged: Staged) -> None:
+    """Turned back, every surface point of every view is within a sampling step of the mesh."""
+    config, d = ShapeSearchConfig().templates, staged.bundle.diameter_m
+    templates = build_templates(staged.item.mesh_lod, np.eye(4)[None], d, config)
+    points = np.einsum("vji,vpj->vpi", templates.rotations[::37], templates.surface[::37]).reshape(-1, 3)
+    vertices = staged.bundle.mesh_lod.vertices
+    nearest_m = np.linalg.norm(points[:, None] - vertices[None], axis=2).min(axis=1)
+    assert np.quantile(nearest_m, 0.99) < 0.06 * d
