@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks.registry import Outcome, RecordOptions, case
 from benchmarks.timing import measure
 from storm_edge.export.networks.som import cache_shapes, export_som
-from storm_edge.export.torch_to_onnx import PARITY
+from storm_edge.export.parity import PARITY
 from storm_edge.networks.dinov2 import SIZE_PX
 from storm_edge.networks.som import Som
 

@@ -7,7 +7,7 @@ keys are refused with the nearest known one. Paths are relative to the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,7 @@ GRAPHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "score": (("score_features", "score_attention"), ("score",)),
     "som": (("som_reference", "som_query", "som_head"),),
     "tom": (("tom_encode", "tom_compare"),),
+    "similarity": (("similarity",),),
     "sam2": (("sam2_encoder", "sam2_decoder"),),
 }
 """Graphs of each network; ScoreNet comes in two parts, or in one as NVIDIA publishes it."""
@@ -129,7 +130,7 @@ class Graph(StrictModel):
 class Recipe(StrictModel):
     """One network of one tier."""
 
-    network: Literal["refine", "score", "som", "tom", "sam2"]
+    network: Literal["refine", "score", "som", "tom", "similarity", "sam2"]
     """Which network."""
     tier: Tier
     """Whose network."""
@@ -139,6 +140,10 @@ class Recipe(StrictModel):
     """Side of the crops [px]; those of a bundle must agree."""
     preset: Literal["default", "parity"] | None = None
     """How its crops are made; those of a bundle must agree."""
+    variant: Literal["2.0-tiny", "2.0-small", "2.1-tiny", "2.1-small"] | None = None
+    """Which SAM2; 2.1-tiny if not given."""
+    context: int | None = Field(default=None, ge=1)
+    """Length of the language context that SOM takes; none leaves it out, of a network trained with one, too."""
     opset: Literal[18] = 18
     """Of the FP32 graph; published files keep theirs."""
     graphs: dict[str, Graph]
@@ -152,12 +157,17 @@ class Recipe(StrictModel):
             raise ValueError(f"graphs {sorted(self.graphs)} are not those of {self.network}: {GRAPHS[self.network]}")
         if self.source.onnx is not None and self.source.onnx.keys() != self.graphs.keys():
             raise ValueError(f"source.onnx names {sorted(self.source.onnx)}, graphs {sorted(self.graphs)}")
+        for option, network in (("variant", "sam2"), ("context", "som")):
+            if getattr(self, option) is not None and self.network != network:
+                raise ValueError(f"{option} is of {network} alone, not of {self.network}")
         return self
 
     @property
     def sha256(self) -> str:
         """Fingerprint of what the recipe asks for; where the weights lay is told by the hashes of the graphs."""
-        return sha256(self.model_dump_json(exclude={"source": {"bundle", "checkpoint", "onnx"}}).encode())
+        unset = {name: True for name in ("variant", "context") if getattr(self, name) is None}
+        exclude: dict[str, Any] = {"source": {"bundle", "checkpoint", "onnx"}, **unset}
+        return sha256(self.model_dump_json(exclude=exclude).encode())
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -19,9 +19,10 @@ from storm_edge.export.networks.nano import export_nano_som, export_nano_tom
 from storm_edge.export.networks.pose import export_refine, export_score
 from storm_edge.export.networks.sam2 import export_sam2
 from storm_edge.export.networks.som import export_som
-from storm_edge.export.networks.tom import export_tom
+from storm_edge.export.networks.tom import export_similarity, export_tom
 from storm_edge.export.published import Fp32Graph, take_published
 from storm_edge.export.recipe import Recipe
+from storm_edge.networks.dinov2 import VIT_S14, Dinov2, load_dinov2
 from storm_edge.networks.foundationpose import SIZE_PX as FULL_PX
 from storm_edge.networks.foundationpose import RefineNet, ScoreNet, load_official
 from storm_edge.networks.nano import NanoRefineNet, NanoScoreNet
@@ -29,7 +30,7 @@ from storm_edge.networks.nano_checkpoints import load_nano_refine, load_nano_sco
 from storm_edge.networks.nano_som import NanoSom
 from storm_edge.networks.nano_tom import NanoTom
 from storm_edge.networks.sam2 import build_sam2, load_sam2
-from storm_edge.networks.som import Som, load_som
+from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.networks.tom import Tom, load_tom
 
 
@@ -91,7 +92,7 @@ def _exported(recipe: Recipe, checkpoint: Path | None, folder: Path, origin: str
         raise ConfigError(
             mismatch("recipe", f"{recipe.network} of tier {recipe.tier}", "a network of that tier", remedy)
         )
-    parity = write(checkpoint, folder)
+    parity = write(recipe, checkpoint, folder)
     if parity.keys() != recipe.graphs.keys():
         remedy = "list these graphs in the recipe"
         raise ConfigError(mismatch("recipe: graphs", sorted(recipe.graphs), sorted(parity), remedy))
@@ -104,47 +105,69 @@ def _exported(recipe: Recipe, checkpoint: Path | None, folder: Path, origin: str
     )
 
 
-def _refine(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def load_checkpoint(recipe: Recipe, checkpoint: Path) -> None:
+    """Load a checkpoint as its export would, and nothing else.
+
+    Raises:
+        CheckpointError: It is missing, or of another network.
+        BackendError: SAM2 is asked for and its package is not installed.
+    """
+    _LOADERS[recipe.tier, recipe.network](recipe, checkpoint)
+
+
+def _refine(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     return export_refine(NanoRefineNet().eval() if checkpoint is None else load_nano_refine(checkpoint), folder)
 
 
-def _score(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _score(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     net = NanoScoreNet().eval() if checkpoint is None else load_nano_score(checkpoint)
     return export_score(net.features, net.attention, folder)
 
 
-def _som(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _som(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     return export_nano_som(NanoSom().eval() if checkpoint is None else load_nano_som(checkpoint), folder)
 
 
-def _tom(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _tom(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     return export_nano_tom(NanoTom().eval() if checkpoint is None else load_nano_tom(checkpoint), folder)
 
 
-def _full_refine(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _full_refine(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     net = RefineNet().eval() if checkpoint is None else load_official(RefineNet(), checkpoint)
     return export_refine(net, folder, size_px=FULL_PX)
 
 
-def _full_score(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _full_score(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     net = ScoreNet().eval() if checkpoint is None else load_official(ScoreNet(), checkpoint)
     return export_score(net.features, net.attention, folder, size_px=FULL_PX)
 
 
-def _full_som(checkpoint: Path | None, folder: Path) -> dict[str, float]:
-    return export_som(Som().eval() if checkpoint is None else load_som(checkpoint), folder)
+def _full_som(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
+    config = SomConfig(context=recipe.context)
+    net = Som(config).eval() if checkpoint is None else load_som(checkpoint)
+    if recipe.context not in (None, net.config.context):
+        got, expected = f"one of length {net.config.context}", f"length {recipe.context} of the recipe"
+        remedy = "write the length of the checkpoint's context into the recipe, or leave it out"
+        raise ConfigError(mismatch("language context", got, expected, remedy))
+    return export_som(net, folder, with_context=recipe.context is not None)
 
 
-def _full_tom(checkpoint: Path | None, folder: Path) -> dict[str, float]:
+def _full_tom(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     return export_tom(Tom().eval() if checkpoint is None else load_tom(checkpoint), folder)
 
 
-def _full_sam2(checkpoint: Path | None, folder: Path) -> dict[str, float]:
-    net: nn.Module = build_sam2("2.1-tiny") if checkpoint is None else load_sam2(checkpoint)
+def _full_similarity(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
+    net = Dinov2(VIT_S14).eval() if checkpoint is None else load_dinov2(checkpoint, VIT_S14)
+    return export_similarity(net, folder)
+
+
+def _full_sam2(recipe: Recipe, checkpoint: Path | None, folder: Path) -> dict[str, float]:
+    variant = recipe.variant or "2.1-tiny"
+    net: nn.Module = build_sam2(variant) if checkpoint is None else load_sam2(checkpoint, variant)
     return export_sam2(net, folder)
 
 
-_EXPORTERS: dict[tuple[str, str], Callable[[Path | None, Path], dict[str, float]]] = {
+_EXPORTERS: dict[tuple[str, str], Callable[[Recipe, Path | None, Path], dict[str, float]]] = {
     ("nano", "refine"): _refine,
     ("nano", "score"): _score,
     ("nano", "som"): _som,
@@ -153,5 +176,20 @@ _EXPORTERS: dict[tuple[str, str], Callable[[Path | None, Path], dict[str, float]
     ("full", "score"): _full_score,
     ("full", "som"): _full_som,
     ("full", "tom"): _full_tom,
+    ("full", "similarity"): _full_similarity,
     ("full", "sam2"): _full_sam2,
+}
+
+
+_LOADERS: dict[tuple[str, str], Callable[[Recipe, Path], object]] = {
+    ("nano", "refine"): lambda recipe, path: load_nano_refine(path),
+    ("nano", "score"): lambda recipe, path: load_nano_score(path),
+    ("nano", "som"): lambda recipe, path: load_nano_som(path),
+    ("nano", "tom"): lambda recipe, path: load_nano_tom(path),
+    ("full", "refine"): lambda recipe, path: load_official(RefineNet(), path),
+    ("full", "score"): lambda recipe, path: load_official(ScoreNet(), path),
+    ("full", "som"): lambda recipe, path: load_som(path),
+    ("full", "tom"): lambda recipe, path: load_tom(path),
+    ("full", "similarity"): lambda recipe, path: load_dinov2(path, VIT_S14),
+    ("full", "sam2"): lambda recipe, path: load_sam2(path, recipe.variant or "2.1-tiny"),
 }

@@ -10,13 +10,16 @@ Images are RGB in [0, 1], normalised as `storm_edge.imagenet` says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from storm_edge.networks.attention import attend, merge_heads, split_heads
+from storm_edge.networks.checkpoints import load_strictly
 from storm_edge.networks.linear_folds import scale_output
+from storm_edge.networks.published import Published, read_published
 
 SIZE_PX = 224
 """Side of the images [px]."""
@@ -54,6 +57,12 @@ VIT_S14 = Dinov2Config(width=384, heads=6)
 """ViT-S/14 without registers: 22 056 576 parameters, 6.12 GMAC."""
 VIT_B14_REG = Dinov2Config(width=768, heads=12, registers=4)
 """ViT-B/14 with registers: 86 583 552 parameters, 23.54 GMAC."""
+
+_ORIGIN = "the model table of the DINOv2 project page (facebookresearch/dinov2)"
+_FILES = {
+    VIT_S14: Published(file="dinov2_vits14_pretrain.pth", origin=_ORIGIN),
+    VIT_B14_REG: Published(file="dinov2_vitb14_reg4_pretrain.pth", origin=_ORIGIN),
+}
 
 
 class _PatchEmbed(nn.Module):
@@ -243,3 +252,18 @@ def _without_scales(block: nn.Module) -> _Block:
     folded.mlp.fc1, folded.mlp.fc2 = block.mlp.fc1, scale_output(block.mlp.fc2, block.ls2.gamma)
     folded.ls1 = folded.ls2 = nn.Identity()
     return folded
+
+
+def load_dinov2(path: Path, config: Dinov2Config) -> Dinov2:
+    """The network of an official hub file, in eval mode.
+
+    Args:
+        path: ``dinov2_vits14_pretrain.pth`` or ``dinov2_vitb14_reg4_pretrain.pth``.
+        config: `VIT_S14` or `VIT_B14_REG`.
+
+    Raises:
+        CheckpointError: No such file, or an entry is missing, unknown or of another shape.
+    """
+    net = Dinov2(config)
+    load_strictly(net, read_published(path, _FILES[config]), path)
+    return net.eval()

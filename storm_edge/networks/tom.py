@@ -10,6 +10,8 @@ verified pose. `Tom` has the names of the official checkpoints. It is used in tw
 Upstream feeds each pair through transformer layers as a sequence of one token. Softmax over one key is 1, so
 attention is the linear map ``W_o W_v``; queries and keys are dead weights. The first layer's map is split by crop,
 which is what makes the memory's half a vector that can be kept.
+
+`Similarity` is upstream's variant without training: how alike two crops look to the pretrained encoder.
 """
 
 from __future__ import annotations
@@ -162,6 +164,23 @@ class TomCompare(nn.Module):
             x = layer.rest(self.attention[i - 1](x) if i else x)
         logits: Tensor = self.classifier(x)
         return logits[:, 0]
+
+
+class Similarity(nn.Module):
+    """Crops to unit vectors; the product of two is the cosine of their features, at 0.2 or more "the same" upstream.
+
+    Args:
+        net: The pretrained ViT-S/14.
+    """
+
+    def __init__(self, net: Dinov2) -> None:
+        super().__init__()
+        self.dino = FrozenDinov2(net)
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """Unit vectors ``(N, 384)`` of crops ``(N, 3, 224, 224)``, normalised as DINOv2 wants them."""
+        features = self.dino.cls(crop)
+        return features * features.square().sum(-1, keepdim=True).rsqrt()
 
 
 def load_tom(path: Path, encoder: Dinov2Config = VIT_S14) -> Tom:

@@ -10,6 +10,7 @@ from storm_edge.errors import ConfigError
 from storm_edge.export.recipe import GRAPHS, read_recipe
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "export").glob("*.yaml"))
+VARIANTS = {path.stem: path for path in (SHIPPED[0].parent / "variants").glob("*.yaml")}
 GOOD = "network: refine\ntier: nano\nsource: {bundle: nano}\ngraphs: {refine: {}}\n"
 
 
@@ -17,9 +18,17 @@ def test_every_network_of_both_tiers_has_a_recipe() -> None:
     read = [read_recipe(path) for path in SHIPPED]
     assert {(r.tier, r.network) for r in read} == {
         *(("nano", n) for n in ("refine", "score", "som", "tom")),
-        *(("full", n) for n in GRAPHS),
+        *(("full", n) for n in GRAPHS if n != "similarity"),
     }
     assert all(r.gates.keys() == {"fp16", "int8"} for r in read)
+
+
+def test_variants_take_the_place_of_a_recipe() -> None:
+    read = {name: read_recipe(path) for name, path in VARIANTS.items()}
+    assert {r.network for r in read.values()} == {"refine", "score", "som", "similarity", "sam2"}
+    assert {r.variant for r in read.values() if r.network == "sam2"} == {"2.0-tiny", "2.0-small", "2.1-small"}
+    assert read["som-language"].context == 768
+    assert read["nvidia-score"].graphs.keys() == {"score"}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +40,8 @@ def test_every_network_of_both_tiers_has_a_recipe() -> None:
         (GOOD.replace("{refine: {}}", "{score: {}}"), "not those of refine"),
         (GOOD.replace("{bundle: nano}", "{bundle: nano, checkpoint: x.pt}"), "exactly one of"),
         (GOOD.replace("{refine: {}}", "{refine: {profiles: {track: [1, 8, 4]}}}"), "1 <= least <= usual <= most"),
+        (GOOD + "variant: 2.0-tiny\n", "variant is of sam2 alone, not of refine"),
+        (GOOD + "context: 8\n", "context is of som alone, not of refine"),
         ("network: [", "expected YAML"),
     ],
 )

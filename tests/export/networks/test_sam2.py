@@ -9,7 +9,7 @@ import torch
 
 from storm_edge.errors import BackendError
 from storm_edge.export.networks.sam2 import export_sam2
-from storm_edge.export.torch_to_onnx import PARITY
+from storm_edge.export.parity import PARITY
 from storm_edge.networks.sam2 import build_sam2
 from tests.export.graphs import operations, shapes
 

@@ -11,7 +11,7 @@ import torch
 
 from storm_edge.errors import ConfigError
 from storm_edge.export.networks.som import cache_shapes, export_som
-from storm_edge.export.torch_to_onnx import PARITY
+from storm_edge.export.parity import PARITY
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig
 from tests.export.graphs import assert_static, shapes
