@@ -7,13 +7,18 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from storm_edge.errors import StormEdgeError
+
+if TYPE_CHECKING:
+    from storm_edge.engines.bundle import NetworkBundle
 
 MIN_PYTHON = (3, 10)
 LIBRARIES = (
@@ -55,6 +60,39 @@ def examine() -> list[Finding]:
         _tried("TensorRT", False, _find_tensorrt),
         _installed("PyTorch", ("torch",), "for training and export only: pip install 'storm-edge[train]'"),
     ]
+
+
+def examine_bundle(name: str) -> list[Finding]:
+    """Whether the networks of a bundle open, and what each schedule would ask of them.
+
+    Raises:
+        StormEdgeError: There is no such bundle, or its files are not those of its manifest.
+    """
+    from storm_edge.choices import Schedule
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.live.config import StormConfig
+    from storm_edge.live.schedules import check_schedule, default_schedule, idle_networks, with_schedule
+
+    bundle = NetworkBundle.load(name)
+    findings = [_tried(f"network {network}", True, partial(_open, bundle, network)) for network in bundle.networks]
+    default = default_schedule(bundle.tier, bundle.networks)
+    for schedule in Schedule:
+        config = with_schedule(StormConfig(), schedule)
+
+        def asked(config: StormConfig = config) -> str:
+            check_schedule(config, bundle)
+            idle = idle_networks(config, bundle)
+            return f"idle: {', '.join(idle)}" if idle else "asks all"
+
+        name_shown = f"schedule {schedule.value}{' (default)' if schedule is default else ''}"
+        findings.append(_tried(name_shown, schedule is default, asked))
+    return findings
+
+
+def _open(bundle: NetworkBundle, network: str) -> str:
+    """Open one network, its tensors checked."""
+    spec = bundle.open(network).spec
+    return f"{', '.join(t.name for t in spec.inputs)} -> {', '.join(t.name for t in spec.outputs)}"
 
 
 def _python() -> Finding:

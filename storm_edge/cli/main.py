@@ -18,6 +18,7 @@ from storm_edge import __version__
 from storm_edge.cli import (
     bench,
     build,
+    bundle,
     calib,
     config,
     ctl,
@@ -89,6 +90,7 @@ app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("train")(train.command)
 app.add_typer(bench.app, name="bench")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(calib.app, name="calib")
 app.add_typer(config.app, name="config")
