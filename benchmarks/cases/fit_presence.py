@@ -43,7 +43,7 @@ MOST_OCCLUDED = 0.85
 """Poses of which more is hidden are left out: they are never believed."""
 RIDGE = 0.02
 """Weight of the squared coefficients beside the mean log loss."""
-MARGIN_LOGIT = 1.5
+MARGIN_LOGIT = 1.7
 """By how much more than even odds all must say, before it counts as a half: the best wrong pose of a scene that the
 weights have not seen stays below what is asked for."""
 FEATURES = tuple(field.name for kind in (CandidateFeatures, ShapeEvidence) for field in fields(kind)) + ("network",)
