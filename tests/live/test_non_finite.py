@@ -127,14 +127,14 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
 
 
 def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
-    """ScoreNet gives some hypotheses infinity: the judge's order stands, none of them is best for it."""
+    """ScoreNet gives all hypotheses infinity: none is better than another for it, and the judge's order stands."""
     networks = FaultyBundle.nano()
     networks.plan.answers["score_attention"] = float("inf")
     config = replace(QUICK_REGISTER, network_weight=100.0)
     found = Registrar(staged.item, networks, config=config).register(staged.buffers(), staged.mask())
     assert found.is_non_finite
     assert np.isfinite(found.ranked_scores).all()
-    assert found.ranked_scores[0] == pytest.approx(found.score)
+    assert found.ranked_scores[0] == pytest.approx(100.0 + found.score)
 
 
 def test_what_is_a_pose() -> None:

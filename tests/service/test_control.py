@@ -168,8 +168,9 @@ def test_clients_that_say_nothing_take_no_place_from_others_for_ever(
 @needs_root
 def test_another_user_is_refused_by_the_system_and_by_the_service(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
-    for parent in [tmp_path, *tmp_path.parents][:3]:
-        parent.chmod(0o755)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.stat().st_mode & 0o005 != 0o005:  # pytest's own folders, one more where it runs in processes
+            parent.chmod(0o755)
 
     def connect() -> int:
         try:

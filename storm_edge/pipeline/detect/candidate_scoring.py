@@ -60,9 +60,10 @@ def ends_search(
 
 
 def needs_no_refinement(detection: Detection, config: DetectConfig) -> bool:
-    """Whether refinement would change nothing."""
+    """Whether refinement would change nothing. What networks would say is not known before they are asked."""
     return (
         config.chosen_by == "alignment"
+        and not config.refined.asks_networks
         and detection.presence_probability >= config.stop_above
         and detection.features.alignment_residual < config.good_alignment_residual
     )

@@ -140,6 +140,11 @@ class RegisterConfig(Config):
     stray_depth_percent: float = tuned(10.0, unit="%", low=0.0, high=49.0)
     """Share of a mask's points at either end that is left out, as stray depth, when its size is measured."""
 
+    @property
+    def asks_networks(self) -> bool:
+        """Whether RefineNet or ScoreNet has a say."""
+        return any(stage.network for stage in self.stages) or self.network_weight > 0.0
+
     @classmethod
     def presets(cls) -> Mapping[str, Config]:
         """Schedules by name."""

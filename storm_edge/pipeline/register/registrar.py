@@ -96,8 +96,7 @@ class Registrar:
         self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
         self._refine: PoseRefiner | None = None
         self._score: PoseScorer | None = None
-        asked = any(stage.network for stage in config.stages) or bool(config.network_weight)
-        if asked and networks is None:
+        if config.asks_networks and networks is None:
             raise EngineError(
                 mismatch("registration", "no network bundle", "one", "give --bundle, or a schedule without")
             )

@@ -14,7 +14,14 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.register.config import DEFAULT, FAST, REFINE_FIRST, UPSTREAM, RegisterConfig
+from storm_edge.pipeline.register.config import (
+    DEFAULT,
+    FAST,
+    REFINE_FIRST,
+    UPSTREAM,
+    UPSTREAM_PRUNED,
+    RegisterConfig,
+)
 from storm_edge.pipeline.register.registrar import Registrar
 from tests.staged import Staged
 
@@ -71,7 +78,8 @@ def test_of_equal_looking_poses_the_one_near_the_last_is_reported(staged: Staged
 
 
 def test_schedules_have_names() -> None:
-    names = {"default": DEFAULT, "fast": FAST, "refine-first": REFINE_FIRST, "upstream": UPSTREAM}
+    names = {"default": DEFAULT, "fast": FAST, "refine-first": REFINE_FIRST}
+    names |= {"upstream": UPSTREAM, "upstream-pruned": UPSTREAM_PRUNED}
     assert RegisterConfig.presets() == names
     assert RegisterConfig() == DEFAULT
     assert (DEFAULT.network_weight, UPSTREAM.judge_weight, UPSTREAM.network_weight) == (0.0, 0.0, 1.0)
