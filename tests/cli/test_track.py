@@ -67,9 +67,7 @@ def test_auto_finds_the_object_without_a_mask(storm_edge: Command, scene: Path, 
     lines = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
     assert [line["state"] for line in lines] == ["TRACKING", "TRACKING"]
     assert json.loads((out / "summary.json").read_text())["init"] == "auto"
-    for line, atol in zip(
-        lines, (0.0075, 0.005), strict=True
-    ):  # a pixel is 5 mm; tracking refines
+    for line, atol in zip(lines, (0.0075, 0.005), strict=True):  # a pixel is 5 mm; tracking refines
         np.testing.assert_allclose(np.array(line["T_cam_obj"])[:3, 3], pose(line["frame"])[:3, 3], atol=atol)
 
 
