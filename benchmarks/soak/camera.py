@@ -34,6 +34,7 @@ class RenderedCamera:
         self._began_s = time.monotonic()
         self._number = -1
         self.counts: dict[str, int] = {}
+        self.has_ended = False
         self.words, self.readings = "rendered camera", {"temperature_c": 20.0}
 
     def start(self) -> None:

@@ -20,6 +20,7 @@ from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.instances import name_instances
+from storm_edge.service.memory import give_back_memory
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ class TrackedObjects:
                 item.reply(None, ConfigError(f"{name} was removed before it was tracked"))
         if not waiting:
             self._session.remove(name)
+            give_back_memory()
         self._of_profile.pop(name, None)
 
     def relocalise(self, name: str) -> None:
