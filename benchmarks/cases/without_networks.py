@@ -33,8 +33,8 @@ from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.recovery import report_recovery
 
 NETWORKS = ("som", "score", "tom")
-"""Left out one by one; graphs of a network begin with its name. A bundle without RefineNet is refused, since tracking asks
-it where geometry is in doubt: what it brings is in ``all``."""
+"""Left out one by one; graphs of a network begin with its name. A bundle without RefineNet is refused, since tracking
+asks it where geometry is in doubt: what it brings is in ``all``."""
 
 
 @dataclass(frozen=True, kw_only=True)
