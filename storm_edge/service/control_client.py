@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def ask(path: Path, command: str, arguments: Mapping[str, Any] | None = None) ->
             remedy = "name it by --socket, or ask as its user or as root"
             raise InputError(mismatch(path, error.strerror or error, expected, remedy)) from error
         try:
-            client.sendall(request.encode())
+            with suppress(ConnectionError):  # who is refused may be so before it has asked; the answer says why
+                client.sendall(request.encode())
             with client.makefile("rb") as stream:
                 line = stream.readline(_MOST_BYTES)
         except OSError as error:

@@ -65,10 +65,11 @@ def test_objects_are_added_relocalised_and_removed_beside_a_track(running: Runni
     running.hand_in_until(added.reply.done, "the other object")
     assert added.reply.result() == {"added": "other"}
     running.hand_in()
-    assert [item.name for item in running.snapshot.objects] == ["box", "other"]
+    # A report reaches the sinks a moment before the snapshot has it.
+    wait_for(lambda: [item.name for item in running.snapshot.objects] == ["box", "other"], "both in the snapshot")
     assert running.ask("remove", name="other") == {"removed": "other"}
     running.hand_in()
-    assert [item.name for item in running.snapshot.objects] == ["box"]
+    wait_for(lambda: [item.name for item in running.snapshot.objects] == ["box"], "the one that is left")
     assert all(report.tracks[0].state is TrackState.TRACKING for report in running.sink.reports[begun:])
     assert running.ask("relocalise", name="box") == {"relocalised": "box"}
     done = len(running.sink.reports)
