@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.live.config import SessionConfig
 from storm_edge.live.object_tracker import ObjectTracker
+from storm_edge.live.wrapped_track import WrappedTrack
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import ShapeConfig
 from storm_edge.pipeline.detect.shape_evidence import (
@@ -24,9 +25,7 @@ from storm_edge.pipeline.detect.shape_evidence import (
     track_probability,
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.track.contract import TrackStep
-from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -72,7 +71,7 @@ class ShapeBelief:
         return replace(step, confidence=min(step.confidence, self._last))
 
 
-class ShapeCheckedTrack:
+class ShapeCheckedTrack(WrappedTrack):
     """Tracks an object and asks its shape; see `ObjectTracker`.
 
     Args:
@@ -81,48 +80,9 @@ class ShapeCheckedTrack:
     """
 
     def __init__(self, tracker: ObjectTracker, belief: ShapeBelief) -> None:
-        self._tracker, self._belief = tracker, belief
-
-    @property
-    def catch_up_tracker(self) -> StepwiseTracker:
-        """As the tracker's."""
-        return self._tracker.catch_up_tracker
-
-    @property
-    def colour_log_odds(self) -> Float32 | None:
-        """As the tracker's."""
-        return self._tracker.colour_log_odds
-
-    @property
-    def non_finite_count(self) -> int:
-        """As the tracker's."""
-        return self._tracker.non_finite_count
-
-    def start(self, frame: Frame, T_cam_centre: Float64) -> None:
-        """As the tracker's."""
-        self._tracker.start(frame, T_cam_centre)
+        super().__init__(tracker)
+        self._belief = belief
 
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, with no more confidence than its shape allows."""
         return self._belief.limited(frame, self._tracker.update(frame, buffers))
-
-    @property
-    def appearance(self) -> AppearanceModel:
-        """As the tracker's."""
-        return self._tracker.appearance
-
-    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
-        """As the tracker's."""
-        self._tracker.restart(frame, buffers, T_cam_centre)
-
-    def drop(self) -> None:
-        """As the tracker's."""
-        self._tracker.drop()
-
-    def leave(self) -> None:
-        """As the tracker's."""
-        self._tracker.leave()
-
-    def resume(self) -> None:
-        """As the tracker's."""
-        self._tracker.resume()

@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.live.object_tracker import ObjectTracker
+from storm_edge.live.wrapped_track import WrappedTrack
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.side.check import SideAnswer, SideCheck
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.track.contract import TrackStep
-from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-class SideCheckedTrack:
+class SideCheckedTrack(WrappedTrack):
     """Tracks an object and knows its side; see `ObjectTracker`.
 
     Args:
@@ -36,31 +35,12 @@ class SideCheckedTrack:
     """
 
     def __init__(self, tracker: ObjectTracker, check: SideCheck, config: SideConfig) -> None:
-        self._tracker, self._check, self._config = tracker, check, config
+        super().__init__(tracker)
+        self._check, self._config = check, config
         self._last: Float64 | None = None
         self._asked_at: Float64 | None = None
         self._is_near_due = False
         self._step_count = self._hasty_until = self._asked = self._seen = 0
-
-    @property
-    def catch_up_tracker(self) -> StepwiseTracker:
-        """As the tracker's."""
-        return self._tracker.catch_up_tracker
-
-    @property
-    def colour_log_odds(self) -> Float32 | None:
-        """As the tracker's."""
-        return self._tracker.colour_log_odds
-
-    @property
-    def appearance(self) -> AppearanceModel:
-        """As the tracker's."""
-        return self._tracker.appearance
-
-    @property
-    def non_finite_count(self) -> int:
-        """As the tracker's."""
-        return self._tracker.non_finite_count
 
     def start(self, frame: Frame, T_cam_centre: Float64) -> None:
         """As the tracker's; the side is asked for in the next frames."""
@@ -68,10 +48,6 @@ class SideCheckedTrack:
         self._last, self._asked_at = T_cam_centre, None
         self._hasty_until = self._step_count + self._config.hasty_frames
         self._tracker.start(frame, T_cam_centre)
-
-    def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
-        """As the tracker's."""
-        self._tracker.restart(frame, buffers, T_cam_centre)
 
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, turned to the side that the evidence is for."""
@@ -126,18 +102,6 @@ class SideCheckedTrack:
             confidence = min(step.confidence, self._config.doubted_confidence)
             step = replace(step, confidence=confidence, is_side_doubted=True)
         return step
-
-    def drop(self) -> None:
-        """As the tracker's."""
-        self._tracker.drop()
-
-    def leave(self) -> None:
-        """As the tracker's."""
-        self._tracker.leave()
-
-    def resume(self) -> None:
-        """As the tracker's."""
-        self._tracker.resume()
 
 
 def _turned_deg(T_cam_centre: Float64 | None, step: TrackStep) -> float:
