@@ -80,6 +80,11 @@ class Told(Notifier):
     def __init__(self) -> None:
         super().__init__({"WATCHDOG_USEC": "1000"})
         self.messages: list[str] = []
+        self.at_turn: Callable[[], None] = lambda: None
+
+    def turn(self) -> None:
+        super().turn()
+        self.at_turn()
 
     def _send(self, message: str, *, waits: bool = True) -> None:
         self.messages.append(message.partition("\n")[0])
@@ -96,13 +101,14 @@ class Running:
     frames: list[Frame]
     error: list[BaseException] = field(default_factory=list)
     _number: int = 0
+    _worked_on: int = 0
 
     @property
     def snapshot(self) -> Snapshot:
         return self.service.state.snapshot
 
     def hand_in(self, *, stamp_ns: int | None = None) -> None:
-        """The next frame, 33 ms after the one before; waits until it was worked on."""
+        """The next frame, 33 ms after the one before; waits until its turn of the loop and its report are done."""
         picture = self.frames[self._number % len(self.frames)]
         at_ns = 10**12 + self._number * 33_333_333 if stamp_ns is None else stamp_ns
         number, done = self._number, len(self.sink.reports)
@@ -110,7 +116,12 @@ class Running:
             Frame(rgb=picture.rgb, depth_m=picture.depth_m, K=picture.K, stamp_ns=at_ns, index=number)
         )
         self._number += 1
-        wait_for(lambda: len(self.sink.reports) > done or bool(self.error), f"frame {number}")
+        wait_for(lambda: len(self.sink.reports) > done or bool(self.error), f"the report of frame {number}")
+        wait_for(lambda: self._worked_on > number or bool(self.error), f"the turn of frame {number}")
+
+    def at_turn(self) -> None:
+        """After each turn of the loop, on its thread: a snapshot is published and systemd was told by then."""
+        self._worked_on = self.snapshot.frames + self.snapshot.skipped_frames
 
     def hand_in_until(self, condition: Callable[[], bool], what: str) -> None:
         until_s = time.monotonic() + LONG_S
@@ -174,6 +185,7 @@ def run_service(site: Site, *sinks: SinkQueue) -> Iterator[Running]:
         read_service_profile(site.profile), state_folder=site.folder, source=source, sinks=queues, notifier=told
     )
     made = Running(service, source, sink, told, site.frames)
+    told.at_turn = made.at_turn
 
     def run() -> None:
         try:
