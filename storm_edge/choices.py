@@ -75,6 +75,35 @@ class Framing(str, Enum):
     the whole image. Misplaces masks in images that are not square; for parity only."""
 
 
+class AddSFrom(str, Enum):
+    """Whose points look for their nearest ones in ADD-S."""
+
+    TRUTH = "truth"
+    """The model at the true pose, as PoseCNN and FoundationPose compute it."""
+    PREDICTION = "prediction"
+    """The model at the predicted pose, as STORM's evaluation computes it."""
+
+
+class AucRule(str, Enum):
+    """How the area under the curve of accuracy over error is taken."""
+
+    EXACT = "exact"
+    """Exactly, from 0 to 0.1 m."""
+    FOUNDATIONPOSE = "foundationpose"
+    """From 0 to 0.1 m, sampled every millimetre."""
+    STORM = "storm"
+    """From 0 to a tenth of the diameter, sampled at a hundred places."""
+
+
+class MissingPoses(str, Enum):
+    """What a label without a pose counts."""
+
+    COUNT = "count"
+    """As a miss, with an infinite error."""
+    LEAVE_OUT = "leave-out"
+    """Nothing, as in evaluations that go through predictions alone."""
+
+
 class BenchMode(str, Enum):
     """What `storm-edge bench` times."""
 

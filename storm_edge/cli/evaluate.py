@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import LengthUnit
+from storm_edge.choices import AddSFrom, AucRule, LengthUnit, MissingPoses
 from storm_edge.cli.console import print_table, progress_bars, say
 from storm_edge.cli.inputs import open_object, open_scene
 from storm_edge.cli.options import CameraOption, ForceOption, LabelsOption, ObjectsOption, UnitOption
@@ -24,6 +24,11 @@ Predictions = Annotated[
 ]
 Scene = Annotated[Path, typer.Option(help="BOP scene folder with labels.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)]
+AddSFromOption = Annotated[
+    AddSFrom, typer.Option("--add-s-from", help="Whose points look for the nearest ones: STORM asks prediction's.")
+]
+AucOption = Annotated[AucRule, typer.Option(help="Rule of the AUC: exact, or as upstream's evaluations sample it.")]
+MissingOption = Annotated[MissingPoses, typer.Option(help="Whether labels without a pose count as misses.")]
 
 
 @app.command("masks")
@@ -68,18 +73,27 @@ def poses(
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
+    add_s_from: AddSFromOption = AddSFrom.TRUTH,
+    auc: AucOption = AucRule.EXACT,
+    missing: MissingOption = MissingPoses.COUNT,
     force: ForceOption = False,
 ) -> None:
     """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
+    from storm_edge.evaluate.pose_rules import PoseRules
     from storm_edge.evaluate.poses import score_poses
     from storm_edge.evaluate.report import POSE_REPORT, score_tables, write_report
 
     check_replaceable(out, POSE_REPORT, force=force, inputs=[predictions, scene, *objects])
-    evaluations = _judge(predictions, scene, objects, (labels, camera), unit)
-    scores = score_poses(evaluations)
-    write_report(out, {"scores": scores, "labels": evaluations}, POSE_REPORT, force=force)
-    for table in score_tables(scores, title=f"{scene.name}: {len(evaluations)} labels"):
+    rules = PoseRules(add_s_from=add_s_from, auc=auc, missing=missing)
+    evaluations = _judge(predictions, scene, objects, (labels, camera), unit, add_s_from)
+    scores = score_poses(evaluations, rules)
+    content = {"rules": rules.report(), "scores": scores, "labels": evaluations}
+    write_report(out, content, POSE_REPORT, force=force)
+    title = f"{scene.name}: {len(evaluations)} labels"
+    for table in score_tables(scores, title=title, limit="0.1 d" if auc is AucRule.STORM else "0.1 m"):
         print_table(table)
+    for sentence in rules.sentences():
+        typer.echo(sentence)
 
 
 @app.command("tracking")
@@ -115,6 +129,7 @@ def _judge(
     objects: list[Path],
     files: tuple[str | None, str | None],
     unit: LengthUnit | None,
+    add_s_from: AddSFrom = AddSFrom.TRUTH,
 ) -> list[PoseEvaluation]:
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
@@ -126,4 +141,10 @@ def _judge(
     with progress_bars() as report:
         # Sparse views are for tracking; judging needs the mesh alone.
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
-        return evaluate_scene(recording, found, bundles, progress=lambda done, total: report("judge", done / total))
+        return evaluate_scene(
+            recording,
+            found,
+            bundles,
+            add_s_from=add_s_from,
+            progress=lambda done, total: report("judge", done / total),
+        )

@@ -4,7 +4,8 @@ Definitions:
 
 * ADD (Hinterstoisser et al., ACCV 2012): mean distance between a model point under the two poses.
 * ADD-S (same paper; PoseCNN): mean distance from a model point under the true pose to the *nearest* model point
-  under the predicted one. Blind to symmetry, and to turns that keep the shape.
+  under the predicted one. Blind to symmetry, and to turns that keep the shape. STORM's evaluation goes the other
+  way, from the predicted points to the nearest true ones (`ModelPoints.add_s_from_prediction`).
 * Recall at 0.1 d: share of errors below a tenth of the object's diameter. A missing pose has an infinite error.
 * AUC to 0.1 m (PoseCNN, Xiang et al., RSS 2018): area under the accuracy curve (share of errors below a threshold)
   for thresholds from 0 to 0.1 m, as a percentage of the full area. Computed exactly: the curve is a step function,
@@ -56,6 +57,10 @@ class ModelPoints:
         """ADD-S [m]: exact nearest neighbours, found in the model's frame, where the search tree never moves."""
         true_in_pred = transform(invert(T_pred) @ np.asarray(T_true, dtype=np.float64), self.points)
         return float(np.mean(self._tree.query(true_in_pred)[0]))
+
+    def add_s_from_prediction(self, T_true: ArrayLike, T_pred: ArrayLike) -> float:
+        """ADD-S [m] the other way: from every predicted point to the nearest true one."""
+        return self.add_s(T_pred, T_true)
 
     def nearest_truth(self, T_true: ArrayLike, T_pred: ArrayLike) -> Float64:
         """Among the truths that symmetry makes equal the one with the least ADD, ``(4, 4)``."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from storm_edge.bop.scene import BopScene
+from storm_edge.choices import AddSFrom
 from storm_edge.errors import InputError, SceneError, mismatch
 from storm_edge.evaluate.metrics import (
     ModelPoints,
@@ -80,6 +81,7 @@ def evaluate_scene(
     predictions: Iterable[Prediction],
     bundles: Sequence[ObjectBundle],
     *,
+    add_s_from: AddSFrom = AddSFrom.TRUTH,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[PoseEvaluation]:
     """Judge every label of the given objects.
@@ -88,6 +90,7 @@ def evaluate_scene(
         scene: Labelled recording.
         predictions: Poses of any objects; those of other objects and images are left out.
         bundles: The objects to judge.
+        add_s_from: Whose points look for their nearest ones in ADD-S.
         progress: Called with images done and images in all.
 
     Raises:
@@ -100,7 +103,7 @@ def evaluate_scene(
     check_frames({p.frame_id for p in mine}, scene)
     answers = _answers_by_frame(mine, bundles, ids)
     quality = _read_quality(scene)
-    judges = [_ObjectJudge(scene, bundle) for bundle in bundles]
+    judges = [_ObjectJudge(scene, bundle, add_s_from) for bundle in bundles]
     found: list[PoseEvaluation] = []
     for done, frame_id in enumerate(scene.frame_ids, start=1):
         labels = scene.ground_truth(frame_id)
@@ -121,11 +124,13 @@ def evaluate_scene(
 class _ObjectJudge:
     """One object's model, ready for every image of a scene."""
 
-    def __init__(self, scene: BopScene, bundle: ObjectBundle) -> None:
+    def __init__(self, scene: BopScene, bundle: ObjectBundle, add_s_from: AddSFrom) -> None:
         T = bundle.T_obj_centre
         self.bundle = bundle
         self._scene = scene
         self._model = ModelPoints(transform(T, bundle.mesh.vertices), T @ bundle.symmetries @ invert(T))
+        is_from_truth = add_s_from is AddSFrom.TRUTH
+        self._add_s = self._model.add_s if is_from_truth else self._model.add_s_from_prediction
 
     def match(self, truths: Sequence[Float64], answers: Sequence[Prediction]) -> list[Prediction | None]:
         """The answer for each label; None where there is none.
@@ -175,7 +180,7 @@ class _ObjectJudge:
             T_pred=T_pred,
             add_m=self._model.add(T_true, T_pred),
             add_symmetric_m=self._model.add(nearest, T_pred),
-            add_s_m=self._model.add_s(T_true, T_pred),
+            add_s_m=self._add_s(T_true, T_pred),
             rotation_deg=rotation_error_deg(nearest, T_pred),
             translation_m=translation_error_m(nearest, T_pred),
             iou=iou,

@@ -54,16 +54,22 @@ def write_report(path: Path | str, content: Mapping[str, Any], kind: ResultKind,
             raise OutputError(mismatch(path, got, "a folder that can be written", "choose another one")) from error
 
 
-def score_tables(scores: Sequence[Score], *, title: str) -> list[Table]:
-    """Rich tables with a column per score; the rows that know symmetry appear only where they differ."""
+def score_tables(scores: Sequence[Score], *, title: str, limit: str = "0.1 m") -> list[Table]:
+    """Rich tables with a column per score; the rows that know symmetry appear only where they differ.
+
+    Args:
+        scores: A column each.
+        title: Above the tables.
+        limit: Up to where the AUCs go.
+    """
     symmetric = any(s.add_symmetric_auc != s.add_auc for s in scores)
     rows: list[_Row[Score]] = [
         ("labels", lambda s: str(s.label_count)),
         ("poses", lambda s: str(s.pose_count)),
         ("ADD < 0.1 d [%]", lambda s: _number(s.add_recall, 100.0)),
         ("ADD-S < 0.1 d [%]", lambda s: _number(s.add_s_recall, 100.0)),
-        ("ADD AUC to 0.1 m [%]", lambda s: _number(s.add_auc)),
-        ("ADD-S AUC to 0.1 m [%]", lambda s: _number(s.add_s_auc)),
+        (f"ADD AUC to {limit} [%]", lambda s: _number(s.add_auc)),
+        (f"ADD-S AUC to {limit} [%]", lambda s: _number(s.add_s_auc)),
         ("ADD, median [mm]", lambda s: _number(s.add_median_m, 1e3)),
         ("ADD-S, median [mm]", lambda s: _number(s.add_s_median_m, 1e3)),
         ("turn, median [deg]", lambda s: _number(s.rotation_median_deg)),
@@ -71,7 +77,7 @@ def score_tables(scores: Sequence[Score], *, title: str) -> list[Table]:
     if symmetric:
         rows += [
             ("symmetric ADD < 0.1 d [%]", lambda s: _number(s.add_symmetric_recall, 100.0)),
-            ("symmetric AUC to 0.1 m [%]", lambda s: _number(s.add_symmetric_auc)),
+            (f"symmetric AUC to {limit} [%]", lambda s: _number(s.add_symmetric_auc)),
         ]
     rows += [
         ("mask IoU, mean", lambda s: _number(s.iou_mean, digits=3)),

@@ -18,6 +18,22 @@ def test_poses(storm_edge: Command, scene: Path, model: Path, predictions: Path,
     assert (score["label_count"], score["add_recall"]) == (2, 1.0)
 
 
+def test_poses_by_the_rules_of_others(
+    storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path
+) -> None:
+    """The report and the table say which rules were used."""
+    out = tmp_path / "report"
+    arguments = [predictions, "--scene", scene, "--object", model, "--unit", "mm", "--out", out]
+    rules = ["--add-s-from", "prediction", "--auc", "storm", "--missing", "leave-out"]
+    ended = storm_edge("eval", "poses", *arguments, *rules)
+    assert (ended.status, ended.err) == (0, "")
+    assert "ADD AUC to 0.1 d [%]" in ended.out
+    assert "ADD-S from the predicted points to the nearest true ones" in ended.out
+    assert "labels without a pose are left out" in ended.out
+    report = json.loads((out / "report.json").read_text())
+    assert report["rules"] == {"add_s_from": "prediction", "auc": "storm", "missing": "leave-out"}
+
+
 def test_tracking(storm_edge: Command, scene: Path, model: Path, predictions: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     arguments = [predictions, "--scene", scene, "--object", model, "--unit", "mm", "--out", out]
