@@ -22,6 +22,7 @@ PACKAGES_WITHOUT_TORCH = (
     "bench",
     "service",
     "evaluate",
+    "training_data",
 )
 
 IMPORT_ALL_WITHOUT_TORCH = """

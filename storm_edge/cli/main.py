@@ -22,6 +22,7 @@ from storm_edge.cli import (
     calib,
     config,
     ctl,
+    data,
     demo,
     doctor,
     evaluate,
@@ -89,6 +90,7 @@ app.add_typer(ctl.app, name="ctl")
 app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("train")(train.command)
+app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(evaluate.app, name="eval")
