@@ -171,6 +171,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         "absent_right_at_5_percent_misses_or_wrong": float((no < _missing_few(right)).mean()),
         "segment_cpu_s": float(np.median([r["segment_cpu_s"] for r in rows])),
         "search_cpu_s": float(np.median([r["search_cpu_s"] for r in rows])),
+        "search_cpu_s_there": float(np.median([r["search_cpu_s"] for r in there])),
+        "search_cpu_s_absent": float(np.median([r["search_cpu_s"] for r in absent])),
     }
 
 

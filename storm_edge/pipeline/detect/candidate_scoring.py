@@ -106,9 +106,10 @@ def is_one_place(detection: Detection, before: Detection, diameter_m: float, con
 
 
 def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget, refine_margin: float) -> list[int]:
-    """Which of the detections, best first, are refined: the best ones, and the one with the best candidate.
+    """Which of the detections, best first, are refined: the best ones, and those of the segmenter's best candidates.
 
-    The fast registration ends on a wrong side now and then; then a right mask looks like a wrong place.
+    The fast registration ends on a wrong side now and then; then a right mask looks like a wrong place. A candidate
+    by shape began from the poses that fit best: what it came to says all that its score does.
 
     Args:
         detections: What was registered fast.
@@ -120,16 +121,17 @@ def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget,
     """
     best = max((detection.presence_probability for detection in detections), default=0.0)
     bound = max(budget.min_refine_probability, best - refine_margin)
-    leading = enumerate(detections[: budget.max_refined])
-    chosen = [index for index, detection in leading if detection.presence_probability >= bound]
-    marked = max(range(len(detections)), key=lambda index: detections[index].candidate.score, default=None)
-    if (
-        marked is not None
-        and marked not in chosen
-        and detections[marked].candidate.score >= budget.refine_above_score
-    ):
-        chosen.append(marked)
-    return chosen
+
+    def is_well_marked(index: int) -> bool:
+        candidate = detections[index].candidate
+        return not candidate.is_by_shape and candidate.score >= budget.refine_above_score
+
+    leading = range(min(budget.max_refined, len(detections)))
+    chosen = [k for k in leading if detections[k].presence_probability >= bound or is_well_marked(k)]
+    marked = max(
+        filter(is_well_marked, range(len(detections))), key=lambda k: detections[k].candidate.score, default=None
+    )
+    return chosen if marked is None or marked in chosen else [*chosen, marked]
 
 
 def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectConfig) -> bool:

@@ -20,7 +20,9 @@ CONFIG = DetectConfig()
 DIAMETER_M = 0.2
 
 
-def detection(probability: float, score: float = 0.0, *, residual: float = 0.2, x_m: float = 0.0) -> Detection:
+def detection(
+    probability: float, score: float = 0.0, *, residual: float = 0.2, x_m: float = 0.0, by_shape: bool = False
+) -> Detection:
     """At ``x_m`` of the camera's axis; its contour term is the alignment residual."""
     nothing = np.zeros((2, 2), dtype=bool)
     features = CandidateFeatures(
@@ -28,7 +30,9 @@ def detection(probability: float, score: float = 0.0, *, residual: float = 0.2, 
     )
     return Detection(
         mask=nothing,
-        candidate=Candidate(mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1)),
+        candidate=Candidate(
+            mask=nothing, grown=nothing, score=score, box=(0, 0, 1, 1), starts=np.eye(4)[None] if by_shape else None
+        ),
         T_cam_centre=make_T(np.eye(3), [x_m, 0.0, 1.0]),
         presence_probability=probability,
         features=features,
@@ -42,6 +46,13 @@ def test_a_detection_with_a_good_mask_is_refined_though_its_pose_looks_wrong_at_
     assert select_for_refinement([detection(0.9, 0.9), detection(0.2, 0.3)], FULL, 0.3) == [0]
     assert select_for_refinement([detection(0.01, 0.1)], FULL, 0.3) == []
     assert select_for_refinement([], FULL, 0.3) == []
+
+
+def test_the_score_of_a_candidate_by_shape_is_no_reason_to_refine_it() -> None:
+    by_shape = detection(0.01, 0.95, by_shape=True)
+    assert select_for_refinement([by_shape], FULL, 0.3) == []
+    assert select_for_refinement([by_shape, detection(0.005, 0.9)], FULL, 0.3) == [1]
+    assert select_for_refinement([detection(0.5, 0.9, by_shape=True)], FULL, 0.3) == [0]
 
 
 def test_the_network_counts_a_part_of_its_logit_and_no_more_than_about_three_either_way() -> None:
