@@ -231,6 +231,9 @@ class BatchedTrack:
         """Go on from another pose ``(4, 4)``, beginning with the next frame."""
         self.start_from = frame, T_cam_centre
 
+    def doubt(self) -> None:
+        """Nothing is to be done: a step begins at the last pose in any case."""
+
     def drop(self) -> None:
         """The object is lost. The colours are read now: a search on another thread must not ask the device."""
         self._colours = self._group.colours_of(self)

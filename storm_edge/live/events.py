@@ -27,6 +27,8 @@ class FrameArrived:
     """The newest frame."""
     time_s: float
     """Its time, or later [s]."""
+    is_after_pause: bool = False
+    """Whether the camera was silent before it for so long that anything may have moved meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +186,11 @@ class StartTrack:
 
 
 @dataclass(frozen=True)
+class DoubtTrack:
+    """Frames are missing before this one: the track goes on from an old pose, and its checks are due anew."""
+
+
+@dataclass(frozen=True)
 class DropTrack:
     """The track is lost: stop tracking, report no pose."""
 
@@ -208,6 +215,7 @@ Action = (
     | Propagate
     | CancelAttempt
     | StartTrack
+    | DoubtTrack
     | DropTrack
     | RememberCrop
     | ForgetCrops

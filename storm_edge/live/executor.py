@@ -19,6 +19,7 @@ from storm_edge.live.engine_recovery import EngineRecovery
 from storm_edge.live.events import (
     Action,
     CancelAttempt,
+    DoubtTrack,
     DropTrack,
     ForgetCrops,
     NothingFound,
@@ -86,6 +87,7 @@ class ActionExecutor:
             Propagate: self._propagate,
             CancelAttempt: self._cancel_attempt,
             StartTrack: self._start_track,
+            DoubtTrack: self._doubt_track,
             DropTrack: self._drop_track,
             RememberCrop: self._remember_crop,
             ForgetCrops: self._forget_crops,
@@ -146,6 +148,9 @@ class ActionExecutor:
         self.track.pose, self.track.T_cam_centre_trusted = pose, pose.T_cam_centre
         self._lane.cancel()
         self._task.clear()
+
+    def _doubt_track(self, action: DoubtTrack, state: ObjectState) -> None:
+        self._tracker.doubt()
 
     def _drop_track(self, action: DropTrack, state: ObjectState) -> None:
         self._engine_recovery.run(Lane.VERIFY, self._verification.settle)  # propagated poses are verified, too

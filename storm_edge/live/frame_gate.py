@@ -9,6 +9,9 @@ all. Then the session's time goes on as if the camera had kept its rate; a secon
 the same and is taken the same way, but for that of a camera that starts anew: then a second passes. What is reported
 of a frame has the camera's own stamp and number; after a restart numbers come again.
 
+A time without frames in which things may have moved is a pause: several of the intervals that the camera has, or a
+clock that leaps, so that nobody knows. Objects are then doubted until they were seen again (`state_machine`).
+
 A frame without a picture or without depth says nothing of any object, and would end every track: it is skipped, and
 the next one goes on from the one before.
 
@@ -17,6 +20,7 @@ Nothing of a camera is kept across frames but its buffers' size, so that another
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -94,6 +98,13 @@ class Gate:
     """Frames that were skipped for what they lack, by reason."""
     skipped_reason: SkipReason | None = None
     """Why the newest frame was skipped; None if it was admitted."""
+    intervals_ns: tuple[int, ...] = ()
+    """Times between the newest frames that were admitted, by stamps that were followed [ns]."""
+    is_clock_sound: bool = False
+    """Whether the newest stamp was followed; a clock that leaps again and again says nothing of pauses."""
+    is_after_pause: bool = False
+    """Whether there was a pause before the newest frame that was admitted, or its clock leapt, so that nobody knows:
+    long enough for anything to have moved."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -159,15 +170,33 @@ def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Fram
     expected_ns = steps * (gate.period_ns or config.nominal_period_ns)
     if 0 < advance_ns <= max(leap_ns, expected_ns + leap_ns):
         period_ns = min(max(advance_ns // steps, 1), leap_ns)
-        gate = replace(gate, period_ns=period_ns)
+        intervals_ns = (*gate.intervals_ns, advance_ns)[-config.usual_of :]
+        is_pause = advance_ns > _pause_ns(gate, config)
+        gate = replace(
+            gate, period_ns=period_ns, intervals_ns=intervals_ns, is_clock_sound=True, is_after_pause=is_pause
+        )
     else:
         # While a camera starts anew things move: then as much time passes as makes the state machine forget scores.
         advance_ns = leap_ns if is_restarted and advance_ns > 0 else min(expected_ns, leap_ns)
         offset_ns = last.stamp_ns + gate.offset_ns + advance_ns - frame.stamp_ns
-        gate = replace(gate, offset_ns=offset_ns, clock_jumps=gate.clock_jumps + 1)
+        is_pause = gate.is_clock_sound or is_restarted
+        gate = replace(
+            gate,
+            offset_ns=offset_ns,
+            clock_jumps=gate.clock_jumps + 1,
+            is_clock_sound=False,
+            is_after_pause=is_pause,
+        )
     changed = frame.size_px != last.size_px or not np.array_equal(frame.K, last.K)
     gate = replace(gate, last=frame, camera_changes=gate.camera_changes + changed)
     return gate, replace(frame, index=frame.index + gate.offset, stamp_ns=frame.stamp_ns + gate.offset_ns)
+
+
+def _pause_ns(gate: Gate, config: FrameGateConfig) -> float:
+    """A longer time between two frames is a pause [ns]."""
+    if not gate.intervals_ns:
+        return config.clock_leap_ns
+    return max(config.pause_ns, config.pause_intervals * statistics.median(gate.intervals_ns))
 
 
 def _same_picture(frame: Frame, other: Frame) -> bool:

@@ -80,6 +80,7 @@ class ObjectSession:
 
     Attributes:
         is_camera_doubted: Whether its session doubts the intrinsics (`camera_doubt`); a pose must fit better then.
+        is_after_pause: Whether the camera paused before the frame that comes next (`frame_gate`).
     """
 
     def __init__(self, parts: ObjectParts, config: StormConfig) -> None:
@@ -96,7 +97,7 @@ class ObjectSession:
         unlimited = replace(config.state_machine, local_search_attempts=None)
         self._machine_config = unlimited if parts.detector is None else config.state_machine
         self._doubting_config = doubting(self._machine_config)
-        self.is_camera_doubted = False
+        self.is_camera_doubted = self.is_after_pause = False
         self.set_verification_turn(0, 1)
 
     @property
@@ -272,7 +273,8 @@ class ObjectSession:
         )
 
     def _frame_arrived(self, frame: Frame) -> None:
-        self._handle(FrameArrived(frame=frame.index, time_s=frame.stamp_ns * 1e-9))
+        time_s = frame.stamp_ns * 1e-9
+        self._handle(FrameArrived(frame=frame.index, time_s=time_s, is_after_pause=self.is_after_pause))
 
     def _handle(self, event: Event) -> None:
         """Tell the state machine, and do what it asks for."""

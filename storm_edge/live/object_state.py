@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from storm_edge.live.events import ScoreSource
+from storm_edge.live.pause_doubt import PauseDoubt
 from storm_edge.live.track_report import TrackState
 
 STATES_WITH_POSE = (TrackState.TRACKING, TrackState.SUSPECT)
@@ -94,6 +95,8 @@ class ObjectState:
 
     side_doubted_frame: int = -1
     """The newest frame when its side was last doubted: whatever the scores in it, it is suspect."""
+    pause_doubt: PauseDoubt | None = None
+    """A pose from before a pause is suspect until the frames since confirm it; None where there is no such doubt."""
 
     @property
     def has_pose(self) -> bool:

@@ -67,6 +67,9 @@ class ObjectTracker(Protocol):
     def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
         """Go on from another pose ``(4, 4)`` in the frame that was tracked last, and learn the appearance there."""
 
+    def doubt(self) -> None:
+        """Frames are missing before the next one: the object may be anywhere near."""
+
     def drop(self) -> None:
         """The object is lost."""
 
@@ -124,6 +127,9 @@ class StepwiseTrack:
     def restart(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
         """Go on from another pose ``(4, 4)`` in the frame that was tracked last."""
         self._tracker.start(buffers, T_cam_centre)
+
+    def doubt(self) -> None:
+        """Nothing is to be done: it begins at the last pose in any case."""
 
     def drop(self) -> None:
         """Nothing is to be done: the colours are kept where they are."""

@@ -277,7 +277,7 @@ class Session:
             buffers = self._upload(frame, is_read=initialize is not None)
             self._camera.look(frame)
             for item in self._objects:
-                item.is_camera_doubted = self._camera.is_doubted
+                item.is_camera_doubted, item.is_after_pause = self._camera.is_doubted, self._gate.is_after_pause
             upload_ms = (time.perf_counter() - began) * 1e3
             given: dict[int, Track] = {}
             spent_ms: dict[int, dict[str, float]] = {}

@@ -56,6 +56,10 @@ class ShapeBelief:
         """The pose came from outside."""
         self._last = None
 
+    def doubt(self) -> None:
+        """Ask again in every frame for a while."""
+        self._step_count = 0
+
     def limited(self, frame: Frame, step: TrackStep) -> TrackStep:
         """A step of the track with no more confidence than its shape allows."""
         if self._last is None:
@@ -82,6 +86,11 @@ class ShapeCheckedTrack(WrappedTrack):
     def __init__(self, tracker: ObjectTracker, belief: ShapeBelief) -> None:
         super().__init__(tracker)
         self._belief = belief
+
+    def doubt(self) -> None:
+        """As the tracker's; the shape is asked in every frame again."""
+        self._belief.doubt()
+        super().doubt()
 
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, with no more confidence than its shape allows."""

@@ -49,6 +49,13 @@ class SideCheckedTrack(WrappedTrack):
         self._hasty_until = self._step_count + self._config.hasty_frames
         self._tracker.start(frame, T_cam_centre)
 
+    def doubt(self) -> None:
+        """As the tracker's; the side is asked for at once, and again when the pose has settled."""
+        self._check.interrupt()
+        self._asked_at = None
+        self._hasty_until = self._step_count + self._config.hasty_frames + self._config.hasty_every
+        super().doubt()
+
     def update(self, frame: Frame, buffers: FrameBuffers) -> TrackStep:
         """The pose in the next frame, turned to the side that the evidence is for."""
         step = self._tracker.update(frame, buffers)

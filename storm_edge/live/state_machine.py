@@ -23,6 +23,7 @@ REGISTERING                 low score, NothingFound; after a search           SE
 SEARCHING, REGISTERING      FrameArrived, the attempt took too long           SEARCHING, CancelAttempt, longer wait
 TRACKING                    PoseScored, a source's average is low             SUSPECT
 TRACKING, SUSPECT           FrameArrived, no score for a while                SUSPECT
+TRACKING, SUSPECT           FrameArrived after a pause of the camera          SUSPECT, DoubtTrack
 TRACKING                    PoseScored, high, the newest frame                TRACKING, RememberCrop now and then
 TRACKING                    PoseScored, high, an older frame of this track    TRACKING
 TRACKING, SUSPECT           PoseScored, a network gave no finite number       SUSPECT in the newest frame
@@ -38,6 +39,10 @@ Everything else changes nothing: answers of attempts that are over, scores of fr
 than the source's last one. The score of an older frame counts like any other, as the newest score of its source: it
 may make the track suspect, end that for its own source, or lose the track, but never end it for another source. An
 attempt has a number, and at most one of its actions is in progress.
+
+A pose from before a pause of the camera is suspect, whatever its scores, until frames after the pause have confirmed
+it (`pause_doubt`); so is one that a search found in a frame before the pause. Scores of frames before it count no
+more, and the first one after it is its source's average.
 """
 
 from __future__ import annotations
@@ -52,6 +57,7 @@ from storm_edge.live.events import (
     Action,
     Answer,
     CancelAttempt,
+    DoubtTrack,
     DropTrack,
     Event,
     ForgetCrops,
@@ -71,6 +77,7 @@ from storm_edge.live.events import (
     StartTrack,
 )
 from storm_edge.live.object_state import Attempt, ObjectState, RecoveryStep, ScoreHistory
+from storm_edge.live.pause_doubt import PauseDoubt, after_score, doubt_again
 from storm_edge.live.pose_acceptance import accepts_propagated_pose, is_current, is_worth_propagating
 from storm_edge.live.track_report import TrackState
 
@@ -112,8 +119,15 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
         was = f"frame {state.frame} at {state.time_s:g} s"
         raise ValueError(f"frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
     state = replace(state, frame=event.frame, time_s=event.time_s)
+    if event.is_after_pause:
+        history = state.history_of(ScoreSource.GEOMETRY) if state.has_pose else None
+        score_before = None if history is None else history.average
+        state = replace(state, pause_doubt=doubt_again(state.pause_doubt, state.frame, score_before))
     if state.has_pose:
-        return _expire_scores(state, config)
+        state, actions = _expire_scores(state, config)
+        if event.is_after_pause and state.has_pose:
+            return replace(state, track_state=TrackState.SUSPECT), (*actions, DoubtTrack())
+        return state, actions
     if state.track_state is TrackState.LOST:
         state = replace(state, track_state=TrackState.SEARCHING)
     attempt = state.attempt
@@ -135,14 +149,28 @@ def _expire_scores(state: ObjectState, config: StateMachineConfig) -> Transition
     return _settle(replace(state, unscored_count=state.unscored_count + 1, scored_s=state.time_s), config)
 
 
+def _after_score(state: ObjectState, event: PoseScored, config: StateMachineConfig) -> PauseDoubt | None:
+    """What a score leaves of the doubt of a pause."""
+    if state.pause_doubt is None or event.source is not ScoreSource.GEOMETRY:
+        return state.pause_doubt
+    is_trusted = event.score >= config.geometry.trust_above and _all_trust(state, config) and not _is_odd(state)
+    return after_score(state.pause_doubt, event.score, is_trusted=is_trusted, config=config.pause)
+
+
+def _is_odd(state: ObjectState) -> bool:
+    """Whether the newest frame is suspect whatever its scores."""
+    return state.frame in (state.non_finite_frame, state.side_doubted_frame)
+
+
 def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig) -> Transition:
     before = state.history_of(event.source)
     is_overtaken = before is not None and event.frame <= before.frame
-    if not state.has_pose or event.frame < state.start_frame or is_overtaken:
+    first_frame = state.start_frame if state.pause_doubt is None else max(state.start_frame, state.pause_doubt.frame)
+    if not state.has_pose or event.frame < first_frame or is_overtaken:
         return state, ()
     thresholds = _thresholds_of(config, event.source)
     average = event.score
-    if before is not None:
+    if before is not None and before.frame >= first_frame:
         average = thresholds.newest_weight * event.score + (1.0 - thresholds.newest_weight) * before.average
     low_score_count = 0
     if average < thresholds.suspect_below:
@@ -160,6 +188,7 @@ def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig)
         state = replace(state, non_finite_frame=state.frame)
     if event.is_side_doubted:
         state = replace(state, side_doubted_frame=state.frame)
+    state = replace(state, pause_doubt=_after_score(state, event, config))
     state, actions = _settle(state, config)
     is_trusted = state.track_state is TrackState.TRACKING and _all_trust(state, config)
     if not is_trusted or event.score < thresholds.trust_above:
@@ -196,7 +225,7 @@ def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
             search_from_s=state.time_s + retry_wait_s(config, failure_count),
         )
         return lost, (DropTrack(),)
-    if low_score_count or state.frame in (state.non_finite_frame, state.side_doubted_frame):
+    if low_score_count or _is_odd(state) or state.pause_doubt is not None:
         return replace(state, track_state=TrackState.SUSPECT), ()
     if _all_trust(state, config):
         return replace(state, track_state=TrackState.TRACKING), ()
@@ -205,7 +234,7 @@ def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
 
 def _on_given_pose(state: ObjectState, event: PoseGiven, config: StateMachineConfig) -> Transition:
     cancel = () if state.attempt is None else (CancelAttempt(attempt=state.attempt.number),)
-    state, actions = _start_track(state, event, None, config)
+    state, actions = _start_track(replace(state, pause_doubt=None), event, None, config)
     return state, (*cancel, *actions)
 
 
@@ -213,7 +242,8 @@ def _start_track(
     state: ObjectState, pose: PoseGiven | PosePropagated, network_score: float | None, config: StateMachineConfig
 ) -> Transition:
     """A new track. The verifier forgets its crops: they may be what led the old track astray."""
-    is_trusted = pose.score >= config.geometry.trust_above and not pose.is_non_finite
+    is_certain = not pose.is_non_finite and state.pause_doubt is None
+    is_trusted = pose.score >= config.geometry.trust_above and is_certain
     is_low = pose.score < config.geometry.suspect_below
     scores = [(ScoreSource.GEOMETRY, pose.score)]
     if network_score is not None:
@@ -279,6 +309,8 @@ def _on_found_pose(state: ObjectState, event: PoseFound, config: StateMachineCon
         return state, ()
     if not is_worth_propagating(event, config):
         return _try_next(state, config)
+    if state.pause_doubt is not None and event.frame >= state.pause_doubt.frame:
+        state = replace(state, pause_doubt=None)  # it was seen since
     return _propagate(state, event)
 
 

@@ -55,6 +55,10 @@ class WrappedTrack:
         """As the tracker's."""
         return self._tracker.update(frame, buffers)
 
+    def doubt(self) -> None:
+        """As the tracker's."""
+        self._tracker.doubt()
+
     def drop(self) -> None:
         """As the tracker's."""
         self._tracker.drop()

@@ -15,6 +15,7 @@ from storm_edge.live.config import ScoreThresholds, StateMachineConfig
 from storm_edge.live.events import (
     Action,
     CancelAttempt,
+    DoubtTrack,
     DropTrack,
     Event,
     ForgetCrops,
@@ -54,12 +55,12 @@ class Loop:
         self.state, actions = advance(self.state, event, self.config)
         return actions
 
-    def tick(self, frames: int = 1) -> tuple[Action, ...]:
+    def tick(self, frames: int = 1, *, is_after_pause: bool = False) -> tuple[Action, ...]:
         """So many frames go by; the actions of the last."""
         actions: tuple[Action, ...] = ()
         for _ in range(frames):
             frame = self.state.frame + 1
-            actions = self.send(FrameArrived(frame=frame, time_s=frame / RATE_HZ))
+            actions = self.send(FrameArrived(frame=frame, time_s=frame / RATE_HZ, is_after_pause=is_after_pause))
         return actions
 
     def score_pose(self, score: float, source: ScoreSource = ScoreSource.GEOMETRY) -> tuple[Action, ...]:
@@ -354,6 +355,56 @@ def test_missing_scores_make_suspect_and_at_last_lost() -> None:
     assert states.index(TrackState.LOST) + 1 == pytest.approx(1.5 * RATE_HZ, abs=3)
 
 
+def test_after_a_pause_a_track_is_suspect_until_it_is_seen_again() -> None:
+    loop = Loop().track()
+    assert DoubtTrack() in loop.tick(is_after_pause=True)
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.score_pose(0.9) == ()
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.follow([0.9]) == [TrackState.TRACKING]
+
+
+def test_scores_from_before_a_pause_hide_nothing_and_count_no_more() -> None:
+    loop = Loop().track()
+    before = loop.state.frame
+    loop.tick(is_after_pause=True)
+    loop.score_pose(0.3)  # with the average of before it would be 0.6
+    history = loop.state.history_of(ScoreSource.GEOMETRY)
+    assert history is not None
+    assert (history.average, history.low_score_count) == (0.3, 1)
+    state = loop.state
+    assert loop.send(PoseScored(frame=before, source=ScoreSource.NETWORK, score=1.0)) == ()  # a late one
+    assert loop.state == state
+
+
+@pytest.mark.parametrize("oddness", [{"is_non_finite": True}, {"is_side_doubted": True}])
+def test_what_is_odd_about_a_frame_confirms_nothing_after_a_pause(oddness: dict[str, bool]) -> None:
+    loop = Loop().track()
+    loop.tick(is_after_pause=True)
+    for _ in range(20):
+        loop.send(PoseScored(frame=loop.state.frame, source=ScoreSource.GEOMETRY, score=0.9, **oddness))
+        loop.tick()
+    assert loop.follow([0.9, 0.9]) == [TrackState.SUSPECT, TrackState.TRACKING]
+
+
+def test_a_pose_that_was_found_before_a_pause_is_suspect_and_one_found_after_it_is_not() -> None:
+    loop = Loop()
+    loop.tick()
+    loop.send(MaskFound(attempt=1, frame=0))
+    loop.send(PoseFound(attempt=1, frame=0, score=0.9))
+    loop.tick(is_after_pause=True)
+    loop.send(PosePropagated(attempt=1, frame=1, score=0.9))
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.follow([0.9] * 15) == [*[TrackState.SUSPECT] * 14, TrackState.TRACKING]
+
+    loop = Loop()
+    loop.tick(is_after_pause=True)
+    loop.send(MaskFound(attempt=1, frame=0))
+    loop.send(PoseFound(attempt=1, frame=0, score=0.9))
+    loop.send(PosePropagated(attempt=1, frame=0, score=0.9))
+    assert loop.state.track_state is TrackState.TRACKING
+
+
 def test_a_source_without_new_scores_no_longer_makes_suspect() -> None:
     loop = Loop().track()
     loop.tick()
@@ -577,6 +628,8 @@ class AnyLoop(RuleBasedStateMachine):
             history = self.state.history_of(event.source)
             assert history is not None
             assert history.frame == event.frame
+            if before.pause_doubt is not None and before.history_of(event.source) is None:
+                assert history.average == event.score
             assert state is TrackState.SUSPECT or not (event.is_non_finite or history.low_score_count)
         if state is TrackState.TRACKING and before.track_state is TrackState.SUSPECT:
             assert isinstance(event, (PoseScored, PoseGiven))  # trust comes from a score, not from time
@@ -586,6 +639,12 @@ class AnyLoop(RuleBasedStateMachine):
     def frames_go_by(self, frames: int, late_s: float) -> None:
         time_s = self.state.time_s + frames / RATE_HZ + late_s
         self.send(FrameArrived(frame=self.state.frame + frames, time_s=time_s))
+
+    @rule(seconds=st.floats(0.15, 5.0))
+    def the_camera_pauses(self, seconds: float) -> None:
+        time_s = self.state.time_s + seconds
+        self.send(FrameArrived(frame=self.state.frame + 1, time_s=time_s, is_after_pause=True))
+        assert self.state.track_state is not TrackState.TRACKING
 
     @rule(seconds=st.floats(0.5, 8.0))
     def nothing_for_a_while(self, seconds: float) -> None:
@@ -650,6 +709,10 @@ class AnyLoop(RuleBasedStateMachine):
             assert step in (None, RecoveryStep.LOCAL_SEARCH, RecoveryStep.SEARCH)
         else:
             assert step is None
+
+    @invariant()
+    def what_a_pause_left_in_doubt_is_not_tracking(self) -> None:
+        assert self.state.pause_doubt is None or self.state.track_state is not TrackState.TRACKING
 
     @invariant()
     def tracking_is_verified(self) -> None:
