@@ -23,6 +23,7 @@ PACKAGES_WITHOUT_TORCH = (
     "service",
     "evaluate",
     "training_data",
+    "datasets",
 )
 
 IMPORT_ALL_WITHOUT_TORCH = """

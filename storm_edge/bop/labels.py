@@ -37,7 +37,7 @@ def read_labels(path: Path) -> dict[int, list[GroundTruth]]:
 
 def _image_labels(items: Sequence[dict[str, Any]], *, what: str) -> list[GroundTruth]:
     try:
-        return [GroundTruth(object_id=int(item["obj_id"]), T_cam_obj=_label_pose(item)) for item in items]
+        return [GroundTruth(object_id=int(item["obj_id"]), T_cam_obj=label_pose(item)) for item in items]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(mismatch(what, got, "cam_R_m2c, cam_t_m2c [mm] and obj_id", "repair this entry")) from error
@@ -54,7 +54,12 @@ def read_visible_shares(path: Path) -> dict[int, list[float]]:
         raise SceneError(mismatch(path, got, "visib_fract of every label", "repair or remove it")) from error
 
 
-def _label_pose(item: dict[str, Any]) -> Float64:
+def label_pose(item: dict[str, Any]) -> Float64:
+    """The pose ``(4, 4)`` [m] of an entry with ``cam_R_m2c`` and ``cam_t_m2c`` [mm].
+
+    Raises:
+        KeyError, TypeError, ValueError: There is none.
+    """
     R = np.array(item["cam_R_m2c"], dtype=np.float64).reshape(3, 3)
     t = np.array(item["cam_t_m2c"], dtype=np.float64).reshape(3)
     T = make_T(R, t / MM_PER_M)

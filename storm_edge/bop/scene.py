@@ -70,6 +70,24 @@ class BopScene:
         self._labels = read_labels(self.labels_path) if self.labels_path.is_file() else None
         self._visible_shares = read_visible_shares(self._layout.file("scene_gt_info.json"))
 
+    @property
+    def camera_ids(self) -> list[int]:
+        """Images that the camera file names, be they there or not."""
+        return sorted(int(key) for key in read_json(self._layout.cameras) if key.isdecimal())
+
+    @property
+    def colour_folder(self) -> Path:
+        """Folder of the colour images."""
+        return self._layout.colour
+
+    @property
+    def depth_folder(self) -> Path:
+        """Folder of the depth images."""
+        return self._layout.depth
+
+    def __contains__(self, frame_id: object) -> bool:
+        return frame_id in self._rgb_files
+
     def __len__(self) -> int:
         return len(self.frame_ids)
 

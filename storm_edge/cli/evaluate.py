@@ -1,26 +1,46 @@
-"""`storm-edge eval`: predicted poses against the labels of a BOP scene."""
+"""`storm-edge eval`: masks and poses against the labels of a BOP scene, or of a whole dataset."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from storm_edge.choices import AddSFrom, AucRule, LengthUnit, MissingPoses
+from storm_edge.cli import evaluate_dataset
 from storm_edge.cli.console import print_table, progress_bars, say
+from storm_edge.cli.dataset_run import DatasetRequest, refuse_dataset_options, require_objects
 from storm_edge.cli.inputs import open_object, open_scene
-from storm_edge.cli.options import CameraOption, ForceOption, LabelsOption, ObjectsOption, UnitOption
+from storm_edge.cli.options import (
+    CameraOption,
+    ForceOption,
+    LabelsOption,
+    ObjectsOfAnyOption,
+    ObjectsOption,
+    SceneOrDatasetOption,
+    SplitOption,
+    UnitOption,
+)
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
+    from storm_edge.bop.scene import BopScene
     from storm_edge.evaluate.pose_evaluation import PoseEvaluation
+    from storm_edge.evaluate.predictions import Prediction
+    from storm_edge.objects.bundle import ObjectBundle
 
 app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True, rich_markup_mode=None)
 
 Segmented = Annotated[Path, typer.Argument(help="Folder that `storm-edge segment` left.", show_default=False)]
 Predictions = Annotated[
-    Path, typer.Argument(help="poses.jsonl, the folder that holds it, or a BOP result file.", show_default=False)
+    Path,
+    typer.Argument(
+        help="poses.jsonl, a BOP result file, scene_pred.json, or the folder that holds one of them; for a dataset "
+        "the folder of its run, a BOP result file, or a folder with such files for each scene.",
+        show_default=False,
+    ),
 ]
 Scene = Annotated[Path, typer.Option(help="BOP scene folder with labels.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)]
@@ -34,12 +54,13 @@ MissingOption = Annotated[MissingPoses, typer.Option(help="Whether labels withou
 @app.command("masks")
 def masks(
     predictions: Segmented,
-    scene: Scene,
-    objects: ObjectsOption,
+    scene: SceneOrDatasetOption,
     out: Out,
+    objects: ObjectsOfAnyOption = None,
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
+    split: SplitOption = None,
     force: ForceOption = False,
 ) -> None:
     """IoU, AP over IoU 0.5 to 0.95 as COCO defines it, misses and false finds, per object and their mean."""
@@ -48,7 +69,12 @@ def masks(
     from storm_edge.evaluate.report import MASK_REPORT, mask_tables, write_report
     from storm_edge.evaluate.scene_match import check_run
 
-    check_replaceable(out, MASK_REPORT, force=force, inputs=[predictions, scene, *objects])
+    check_replaceable(out, MASK_REPORT, force=force, inputs=[predictions, scene, *(objects or [])])
+    request = _of_dataset(scene, objects, out, (labels, camera), unit, split)
+    if request is not None:
+        evaluate_dataset.eval_masks(predictions, request, force=force)
+        return
+    objects = require_objects(objects)
     found = read_mask_results(predictions)
     recording = open_scene(scene, labels, camera)
     check_run(predictions, recording)
@@ -67,33 +93,55 @@ def masks(
 @app.command("poses")
 def poses(
     predictions: Predictions,
-    scene: Scene,
-    objects: ObjectsOption,
+    scene: SceneOrDatasetOption,
     out: Out,
+    objects: ObjectsOfAnyOption = None,
     labels: LabelsOption = None,
     camera: CameraOption = None,
     unit: UnitOption = None,
     add_s_from: AddSFromOption = AddSFrom.TRUTH,
     auc: AucOption = AucRule.EXACT,
     missing: MissingOption = MissingPoses.COUNT,
+    split: SplitOption = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="BOP file of a dataset's targets: only what it lists is judged. By default the one in the dataset.",
+            show_default=False,
+        ),
+    ] = None,
+    recall: Annotated[
+        bool | None,
+        typer.Option(
+            "--ar/--no-ar",
+            help="Average recall of the BOP challenge (VSD, MSSD, MSPD), too. By default of datasets.",
+            show_default=False,
+        ),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
-    """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total."""
+    """ADD, ADD-S, their recall at 0.1 d and AUC to 0.1 m, per object and in total; AR of the BOP challenge."""
     from storm_edge.evaluate.pose_rules import PoseRules
     from storm_edge.evaluate.poses import score_poses
-    from storm_edge.evaluate.report import POSE_REPORT, score_tables, write_report
+    from storm_edge.evaluate.report import POSE_REPORT, write_report
 
-    check_replaceable(out, POSE_REPORT, force=force, inputs=[predictions, scene, *objects])
+    check_replaceable(out, POSE_REPORT, force=force, inputs=[predictions, scene, *(objects or [])])
     rules = PoseRules(add_s_from=add_s_from, auc=auc, missing=missing)
-    evaluations = _judge(predictions, scene, objects, (labels, camera), unit, add_s_from)
-    scores = score_poses(evaluations, rules)
-    content = {"rules": rules.report(), "scores": scores, "labels": evaluations}
+    request = _of_dataset(scene, objects, out, (labels, camera), unit, split)
+    if request is not None:
+        choices = evaluate_dataset.PoseChoices(rules=rules, targets=targets, recall=recall is not False)
+        evaluate_dataset.eval_poses(predictions, request, choices, force=force)
+        return
+    refuse_dataset_options(None, None, targets=targets)
+    judged = _judge(predictions, scene, require_objects(objects), (labels, camera), unit, add_s_from)
+    scores = score_poses(judged.evaluations, rules)
+    recalls = evaluate_dataset.scene_recalls(judged.scene, judged.predictions, judged.bundles) if recall else []
+    content: dict[str, Any] = {"rules": rules.report(), "scores": scores, "labels": judged.evaluations}
+    if recall:
+        content["average_recall"] = recalls
     write_report(out, content, POSE_REPORT, force=force)
-    title = f"{scene.name}: {len(evaluations)} labels"
-    for table in score_tables(scores, title=title, limit="0.1 d" if auc is AucRule.STORM else "0.1 m"):
-        print_table(table)
-    for sentence in rules.sentences():
-        typer.echo(sentence)
+    evaluate_dataset.print_scores(scores, rules, title=f"{scene.name}: {len(judged.evaluations)} labels")
+    evaluate_dataset.print_recalls(recalls)
 
 
 @app.command("tracking")
@@ -112,7 +160,7 @@ def tracking(
     from storm_edge.evaluate.tracking import by_instance, report_tracking
 
     check_replaceable(out, TRACKING_REPORT, force=force, inputs=[predictions, scene, *objects])
-    evaluations = _judge(predictions, scene, objects, (labels, camera), unit)
+    evaluations = _judge(predictions, scene, objects, (labels, camera), unit).evaluations
     reports = [report_tracking(one) for one in by_instance(evaluations)]
     write_report(out, {"objects": reports, "labels": evaluations}, TRACKING_REPORT, force=force)
     for report in reports:
@@ -123,6 +171,43 @@ def tracking(
         typer.echo(report.recovery_sentence())
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What was judged by what."""
+
+    scene: BopScene
+    predictions: list[Prediction]
+    bundles: list[ObjectBundle]
+    evaluations: list[PoseEvaluation]
+
+
+def _of_dataset(
+    path: Path,
+    objects: list[Path] | None,
+    out: Path,
+    files: tuple[str | None, str | None],
+    unit: LengthUnit | None,
+    split: str | None,
+) -> DatasetRequest | None:
+    """The dataset that was named; None where it was a scene."""
+    from storm_edge.bop.dataset import is_dataset
+
+    if not is_dataset(path):
+        refuse_dataset_options(split, None)
+        return None
+    return DatasetRequest(
+        path=path,
+        out=out,
+        split=split,
+        shard=None,
+        objects=objects or [],
+        unit=unit,
+        labels=files[0],
+        camera=files[1],
+        view_subdivisions=0,  # sparse views are for tracking; judging needs the mesh alone
+    )
+
+
 def _judge(
     predictions: Path,
     scene: Path,
@@ -130,7 +215,7 @@ def _judge(
     files: tuple[str | None, str | None],
     unit: LengthUnit | None,
     add_s_from: AddSFrom = AddSFrom.TRUTH,
-) -> list[PoseEvaluation]:
+) -> _Judged:
     from storm_edge.evaluate.pose_evaluation import evaluate_scene
     from storm_edge.evaluate.predictions import read_predictions
     from storm_edge.evaluate.scene_match import check_run
@@ -141,10 +226,11 @@ def _judge(
     with progress_bars() as report:
         # Sparse views are for tracking; judging needs the mesh alone.
         bundles = [open_object(path, unit, view_subdivisions=0, report=report) for path in objects]
-        return evaluate_scene(
+        judged = evaluate_scene(
             recording,
             found,
             bundles,
             add_s_from=add_s_from,
             progress=lambda done, total: report("judge", done / total),
         )
+    return _Judged(scene=recording, predictions=found, bundles=bundles, evaluations=judged)

@@ -27,6 +27,7 @@ from storm_edge.cli import (
     doctor,
     evaluate,
     export,
+    merge,
     onboard,
     segment,
     track,
@@ -85,6 +86,7 @@ app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
+app.command("merge")(merge.command)
 app.command("run")(run_command.command)
 app.add_typer(ctl.app, name="ctl")
 app.command("export")(export.command)

@@ -30,6 +30,35 @@ ObjectsOption = Annotated[
         show_default=False,
     ),
 ]
+ObjectsOfAnyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--object",
+        help="Object bundle or model file; may be given several times, one of them for several instances of it. Of a "
+        "dataset all its models by default.",
+        show_default=False,
+    ),
+]
+SceneOrDatasetArgument = Annotated[
+    Path, typer.Argument(help="BOP scene folder, or a BOP dataset folder for all its scenes.", show_default=False)
+]
+SceneOrDatasetOption = Annotated[
+    Path,
+    typer.Option("--scene", help="BOP scene folder with labels, or a BOP dataset folder.", show_default=False),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="Split of a dataset; by default test, or the only one.", show_default=False),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do the I-th of N parts of a dataset's scenes, to a folder of its own; storm-edge merge joins them.",
+        show_default=False,
+    ),
+]
 InstancesOption = Annotated[
     int, typer.Option("--instances", min=1, help="How many of each object there are, each followed by itself.")
 ]

@@ -1,4 +1,4 @@
-"""`storm-edge segment`: masks of objects in a recorded scene."""
+"""`storm-edge segment`: masks of objects in a recorded scene, or in all scenes of a dataset."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import typer
 from storm_edge.choices import ENGINE_FOLDER, Backend, Framing
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import progress_bars
+from storm_edge.cli.dataset_run import (
+    DatasetRequest,
+    SceneTask,
+    refuse_dataset_options,
+    require_objects,
+    run_dataset,
+    run_settings,
+)
 from storm_edge.cli.inputs import open_instances, open_networks, open_scene
 from storm_edge.cli.options import (
     LABELS,
@@ -22,11 +30,13 @@ from storm_edge.cli.options import (
     EnginesOption,
     ForceOption,
     InstancesOption,
-    ObjectsOption,
+    ObjectsOfAnyOption,
     Sam2Option,
-    SceneArgument,
+    SceneOrDatasetArgument,
     ScheduleOption,
     SetOption,
+    ShardOption,
+    SplitOption,
     UnitOption,
 )
 from storm_edge.cli.schedules import check_and_say
@@ -38,9 +48,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    scene: SceneArgument,
-    objects: ObjectsOption,
+    scene: SceneOrDatasetArgument,
     out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
+    objects: ObjectsOfAnyOption = None,
     instances: InstancesOption = 1,
     unit: UnitOption = None,
     camera: CameraOption = None,
@@ -64,9 +74,12 @@ def command(
     schedule: ScheduleOption = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
+    split: SplitOption = None,
+    shard: ShardOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Find objects in the images of a scene by their models alone, and leave their masks."""
+    """Find objects in the images of a scene, or of a dataset, by their models alone, and leave their masks."""
+    from storm_edge.bop.dataset import is_dataset
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
     from storm_edge.pipeline.segment.config import Source
@@ -76,10 +89,14 @@ def command(
     from storm_edge.replay.segment_scene import SegmentSceneOptions, segment_scene
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(out, SEGMENT, force=force, inputs=[scene, *objects, profile])
+    whole = is_dataset(scene)
+    if not whole:
+        objects = require_objects(objects)
+        refuse_dataset_options(split, shard)
+        check_replaceable(out, SEGMENT, force=force, inputs=[scene, *objects, profile])
     tree = open_config(profile, settings, schedule=schedule, bundle=None if colour and not sam2 else bundle)
     require_device(device)
-    recording = open_scene(scene, LABELS, camera)
+    recording = None if whole else open_scene(scene, LABELS, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
     if framing is not None and (colour or networks is None or networks.tier != "full"):
         remedy = "leave it out, or use a bundle of tier full"
@@ -93,33 +110,68 @@ def command(
         config = replace(config, full_som=replace(config.full_som, framing=framing))
     if sam2:
         config = replace(config, sharpen=replace(config.sharpen, enabled=True))
+    tree = replace(tree, segment=config)
     if not raw:
-        check_and_say(replace(tree, segment=config), networks, device=device, tracks=False)
+        check_and_say(tree, networks, device=device, tracks=False)
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
-    with progress_bars() as report:
-        # Sparse views are for registration.
-        subdivisions = 0 if raw else 3
-        paths, opened = open_instances(objects, instances, unit, view_subdivisions=subdivisions, report=report)
-        stored = [load_template_embedding(path, segmenter, item) for path, item in zip(paths, opened, strict=True)]
-        run = segment_scene(
-            recording,
-            opened,
-            segmenter,
-            out,
-            SegmentSceneOptions(
-                verified=not raw,
-                config=tree,
-                frame_gate=tree.frame_gate,
-                embeddings=stored,
-                every=every,
-                device=device,
-                pictures=pictures,
-                force=force,
-            ),
-            networks=networks,
-            progress=lambda done, total: report("segment", done / total),
+    options = SegmentSceneOptions(
+        verified=not raw,
+        config=tree,
+        frame_gate=tree.frame_gate,
+        every=every,
+        device=device,
+        pictures=pictures,
+        force=force,
+    )
+
+    def do(task: SceneTask) -> str:
+        stored = [
+            load_template_embedding(path, segmenter, item)
+            for path, item in zip(task.paths, task.bundles, strict=True)
+        ]
+        return describe(
+            segment_scene(
+                task.scene,
+                task.bundles,
+                segmenter,
+                task.out,
+                replace(options, embeddings=stored),
+                networks=networks,
+                progress=task.progress,
+            )
         )
-    typer.echo(describe(run))
+
+    subdivisions = 0 if raw else 3  # sparse views are for registration
+    if recording is None:
+        request = DatasetRequest(
+            path=scene,
+            out=out,
+            split=split,
+            shard=shard,
+            objects=objects or [],
+            unit=unit,
+            labels=LABELS,
+            camera=camera,
+            view_subdivisions=subdivisions,
+        )
+        choices = run_settings(tree, networks, raw=raw, every=every, pictures=pictures)
+        run_dataset(request, SEGMENT, choices, do, segmenter=segmenter, networks=networks)
+        return
+    with progress_bars() as report:
+        paths, opened = open_instances(
+            require_objects(objects), instances, unit, view_subdivisions=subdivisions, report=report
+        )
+        said = do(
+            SceneTask(
+                scene=recording,
+                name=scene.name,
+                paths=paths,
+                bundles=opened,
+                out=out,
+                progress=lambda done, total: report("segment", done / total),
+            )
+        )
+    typer.echo(said)
 
 
 def describe(run: SegmentRun) -> str:

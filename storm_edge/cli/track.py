@@ -1,4 +1,4 @@
-"""`storm-edge track`: the loop over a recorded scene."""
+"""`storm-edge track`: the loop over a recorded scene, or over all scenes of a dataset."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import typer
 from storm_edge.choices import ENGINE_FOLDER, Backend, Init
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars, say
+from storm_edge.cli.dataset_run import (
+    DatasetRequest,
+    SceneTask,
+    refuse_dataset_options,
+    require_objects,
+    run_dataset,
+    run_settings,
+)
 from storm_edge.cli.inputs import open_instances, open_networks, open_recording
 from storm_edge.cli.options import (
     NANO,
@@ -23,10 +31,12 @@ from storm_edge.cli.options import (
     ForceOption,
     InstancesOption,
     LabelsOption,
-    ObjectsOption,
+    ObjectsOfAnyOption,
     Sam2Option,
     ScheduleOption,
     SetOption,
+    ShardOption,
+    SplitOption,
     TrackerOption,
     UnitOption,
 )
@@ -39,10 +49,14 @@ if TYPE_CHECKING:
 
 def command(
     scene: Annotated[
-        Path, typer.Argument(help="BOP scene folder, or an MCAP file of storm-edge run.", show_default=False)
+        Path,
+        typer.Argument(
+            help="BOP scene folder, a BOP dataset folder for all its scenes, or an MCAP file of storm-edge run.",
+            show_default=False,
+        ),
     ],
-    objects: ObjectsOption,
     out: Annotated[Path, typer.Option(help="Folder to write poses, summary and pictures to.", show_default=False)],
+    objects: ObjectsOfAnyOption = None,
     instances: InstancesOption = 1,
     unit: UnitOption = None,
     init: Annotated[
@@ -71,45 +85,68 @@ def command(
     schedule: ScheduleOption = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
+    split: SplitOption = None,
+    shard: ShardOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Register objects in a recorded scene and follow them to its end."""
+    """Register objects in a recorded scene, or in all of a dataset, and follow them to its end."""
+    from storm_edge.bop.dataset import is_dataset
     from storm_edge.kernels.device import require_device
+    from storm_edge.live.factory import make_segmenter
     from storm_edge.live.schedules import with_sam2
     from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
     from storm_edge.replay.result_kinds import TRACK
     from storm_edge.replay.track_scene import TrackSceneHooks, TrackSceneOptions, track_scene
 
     # All that can be refused is refused before the work begins.
-    check_replaceable(out, TRACK, force=force, inputs=[scene, *objects, profile])
+    whole = is_dataset(scene)
+    if not whole:
+        objects = require_objects(objects)
+        refuse_dataset_options(split, shard)
+        check_replaceable(out, TRACK, force=force, inputs=[scene, *objects, profile])
     config = open_config(profile, settings, schedule=schedule, bundle=bundle)
     if tracker is not None:
         config = replace(config, session=replace(config.session, tracker=tracker))
     require_device(device)
     Pacer(rate)  # refuses a rate that no camera has
-    recording = open_recording(scene, labels, camera)
+    recording = None if whole else open_recording(scene, labels, camera)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     check_and_say(with_sam2(config) if sam2 else config, networks, device=device)
-    with progress_bars() as report:
-        paths, bundles = open_instances(objects, instances, unit, report=report)
-        run = track_scene(
-            recording,
-            bundles,
-            networks,
-            out,
-            TrackSceneOptions(
-                init=init,
-                device=device,
-                config=config,
-                sam2=sam2,
-                pictures=pictures,
-                rate_hz=NOMINAL_HZ if rate is None else rate,
-                paced=rate is not None,
-                force=force,
-            ),
-            hooks=TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now),
-            paths=paths,
+    options = TrackSceneOptions(
+        init=init,
+        device=device,
+        config=config,
+        sam2=sam2,
+        pictures=pictures,
+        rate_hz=NOMINAL_HZ if rate is None else rate,
+        paced=rate is not None,
+        force=force,
+    )
+    if recording is None:
+
+        def do(task: SceneTask) -> str:
+            hooks = TrackSceneHooks(progress=task.progress, on_hang=end_now)
+            done = track_scene(task.scene, task.bundles, networks, task.out, options, hooks=hooks, paths=task.paths)
+            return describe(done)
+
+        request = DatasetRequest(
+            path=scene,
+            out=out,
+            split=split,
+            shard=shard,
+            objects=objects or [],
+            unit=unit,
+            labels=labels,
+            camera=camera,
         )
+        choices = run_settings(config, networks, init=init.value, sam2=sam2, rate=rate, pictures=pictures)
+        segmenter = make_segmenter(networks, config=config.segment, sam2=sam2, device=device)
+        run_dataset(request, TRACK, choices, do, segmenter=segmenter, networks=networks)
+        return
+    with progress_bars() as report:
+        paths, bundles = open_instances(require_objects(objects), instances, unit, report=report)
+        hooks = TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now)
+        run = track_scene(recording, bundles, networks, out, options, hooks=hooks, paths=paths)
     typer.echo(describe(run))
     if rate is not None:
         for name in never_found(run):

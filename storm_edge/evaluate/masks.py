@@ -63,6 +63,9 @@ class MaskScore:
     """Average precision at IoU 0.5."""
     ap75: float | None
     """Average precision at IoU 0.75."""
+    ap_storm: float | None
+    """What STORM's evaluation calls AP: of every true mask the share of the same thresholds that the best-scored
+    mask's IoU reaches, 0 where missed; their mean (over all true masks, not over objects). Scores have no part."""
     missed_share: float | None
     """Part of the true masks, one per instance, for which nothing was found."""
     absent_count: int
@@ -117,6 +120,7 @@ def score_masks(evaluations: Sequence[MaskEvaluation]) -> list[MaskScore]:
         ap=_mean([s.ap for s in scores]),
         ap50=_mean([s.ap50 for s in scores]),
         ap75=_mean([s.ap75 for s in scores]),
+        ap_storm=_mean([share for j in evaluations for share in _storm_shares(j)]),
         missed_share=_mean([s.missed_share for s in scores]),
         absent_count=sum(s.absent_count for s in scores),
         absent_right_share=_mean([s.absent_right_share for s in scores]),
@@ -153,6 +157,7 @@ def _score(name: str, evaluations: Sequence[MaskEvaluation]) -> MaskScore:
         ap=_mean(list(by_threshold.values())),
         ap50=by_threshold[0.5],
         ap75=by_threshold[0.75],
+        ap_storm=_mean([share for j in present for share in _storm_shares(j)]),
         missed_share=_mean([share for j in present for share in _missed(j)]),
         absent_count=len(absent),
         absent_right_share=_mean([float(len(j.scores) == 0) for j in absent]),
@@ -170,6 +175,11 @@ def _matched(judgement: MaskEvaluation, threshold: float) -> NDArray[np.bool_]:
         if len(candidates) and candidates[best] >= threshold:
             right[i], free[best] = True, False
     return right
+
+
+def _storm_shares(judgement: MaskEvaluation) -> list[float]:
+    """For each true mask the share of thresholds that its best overlap reaches (``AP_O`` of STORM)."""
+    return [float(np.mean([overlap >= t for t in THRESHOLDS])) for overlap in _best_overlaps(judgement)]
 
 
 def _best_overlaps(judgement: MaskEvaluation) -> list[float]:

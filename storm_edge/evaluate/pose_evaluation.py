@@ -82,6 +82,7 @@ def evaluate_scene(
     bundles: Sequence[ObjectBundle],
     *,
     add_s_from: AddSFrom = AddSFrom.TRUTH,
+    answered: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[PoseEvaluation]:
     """Judge every label of the given objects.
@@ -91,6 +92,7 @@ def evaluate_scene(
         predictions: Poses of any objects; those of other objects and images are left out.
         bundles: The objects to judge.
         add_s_from: Whose points look for their nearest ones in ADD-S.
+        answered: Whether there must be a prediction of every object; without one it counts as missed otherwise.
         progress: Called with images done and images in all.
 
     Raises:
@@ -99,9 +101,9 @@ def evaluate_scene(
         SceneError: There are no labels.
     """
     ids = label_ids(scene, bundles)
-    mine = of_scene(predictions, scene.path.name)
+    mine = of_scene(predictions, scene.path.name) if answered else list(predictions)
     check_frames({p.frame_id for p in mine}, scene)
-    answers = _answers_by_frame(mine, bundles, ids)
+    answers = answers_by_frame(mine, bundles, ids, answered=answered)
     quality = _read_quality(scene)
     judges = [_ObjectJudge(scene, bundle, add_s_from) for bundle in bundles]
     found: list[PoseEvaluation] = []
@@ -223,10 +225,18 @@ def label_ids(scene: BopScene, bundles: Sequence[ObjectBundle]) -> list[int]:
     return ids
 
 
-def _answers_by_frame(
-    predictions: Iterable[Prediction], bundles: Sequence[ObjectBundle], label_ids: Sequence[int]
+def answers_by_frame(
+    predictions: Iterable[Prediction],
+    bundles: Sequence[ObjectBundle],
+    label_ids: Sequence[int],
+    *,
+    answered: bool = True,
 ) -> Mapping[tuple[int, str], list[Prediction]]:
-    """What was said per image and object name, under any of its names; of a model's instances all."""
+    """What was said per image and object name, under any of its names; of a model's instances all.
+
+    Raises:
+        InputError: Nothing was said of an object, and something must be (``answered``).
+    """
     names = {bundle.object_id: bundle.object_id for bundle in bundles}
     names |= {str(label_id): bundle.object_id for label_id, bundle in zip(label_ids, bundles, strict=True)}
     seen: set[str] = set()
@@ -236,7 +246,7 @@ def _answers_by_frame(
         name = names.get(model_name(prediction.object_id))
         if name is not None:
             answers.setdefault((prediction.frame_id, name), []).append(prediction)
-    for bundle in bundles:
+    for bundle in bundles if answered else ():
         if not any(names.get(model_name(name)) == bundle.object_id for name in seen):
             got = "objects " + ", ".join(sorted(seen))
             raise InputError(

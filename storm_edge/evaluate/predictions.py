@@ -1,4 +1,4 @@
-"""Estimated poses from disk: `poses.jsonl` of a run, or a BOP result file."""
+"""Estimated poses from disk: `poses.jsonl` of a run, a BOP result file, or `scene_pred.json`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storm_edge.bop.results import read_bop_csv
+from storm_edge.bop.results import BopEstimate, read_bop_csv
+from storm_edge.bop.scene_pred import SCENE_PRED, read_scene_pred
 from storm_edge.errors import InputError, mismatch
 from storm_edge.geometry.se3 import is_rigid
 from storm_edge.parsing import parse_json
@@ -19,6 +20,7 @@ from storm_edge.parsing import parse_json
 Float64 = NDArray[np.float64]
 
 POSES = "poses.jsonl"
+BOP_RESULTS = "bop_results.csv"
 _RIGID_TOLERANCE = 1e-3
 
 
@@ -59,25 +61,20 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     """Read the poses of a run.
 
     Args:
-        path: A `poses.jsonl`, the output folder that holds it, or a BOP result file (`.csv`).
+        path: A `poses.jsonl`, a BOP result file (`.csv`), a `scene_pred.json`, or the folder that holds one of them.
 
     Raises:
         InputError: The file is missing, empty, or holds something else.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / POSES
+        path = next(
+            (path / name for name in (POSES, BOP_RESULTS, SCENE_PRED) if (path / name).is_file()), path / POSES
+        )
     if path.suffix.lower() == ".csv":
-        found = [
-            Prediction(
-                frame_id=e.image_id,
-                object_id=str(e.object_id),
-                T_cam_obj=e.T_cam_obj,
-                score=e.score,
-                scene_id=e.scene_id,
-            )
-            for e in read_bop_csv(path)
-        ]
+        found = [_of_estimate(e, scene_id=e.scene_id) for e in read_bop_csv(path)]
+    elif path.suffix.lower() == ".json":
+        found = [_of_estimate(e, scene_id=None) for e in read_scene_pred(path)]
     else:
         found = _read_lines(path)
     if not found:
@@ -105,6 +102,16 @@ def of_scene(predictions: Iterable[Prediction], scene_name: str) -> list[Predict
         remedy = "give the results of this scene"
         raise InputError(mismatch("predictions", f"scenes {scene_ids}", f"scene {int(scene_name)}", remedy))
     return found
+
+
+def _of_estimate(estimate: BopEstimate, *, scene_id: int | None) -> Prediction:
+    return Prediction(
+        frame_id=estimate.image_id,
+        object_id=str(estimate.object_id),
+        T_cam_obj=estimate.T_cam_obj,
+        score=estimate.score,
+        scene_id=scene_id,
+    )
 
 
 def _read_lines(path: Path) -> list[Prediction]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storm_edge.errors import OutputError, mismatch
+from storm_edge.evaluate.average_recall import AverageRecall
 from storm_edge.evaluate.masks import MaskScore
 from storm_edge.evaluate.poses import Score
 from storm_edge.result_folder import atomic_folder
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 _COLUMNS = 3  # scores beside each other in 80 columns of text
 
-AnyScore = TypeVar("AnyScore", Score, MaskScore)
+AnyScore = TypeVar("AnyScore", Score, MaskScore, AverageRecall)
 _Row = tuple[str, Callable[[AnyScore], str]]
 MASK_REPORT = ResultKind(
     command="storm-edge eval masks", marker=REPORT, keys=frozenset({"scores", "unjudged_frames", "images"})
@@ -95,12 +96,25 @@ def mask_tables(scores: Sequence[MaskScore], *, title: str) -> list[Table]:
         ("AP [%]", lambda s: _number(s.ap, 100.0)),
         ("AP50 [%]", lambda s: _number(s.ap50, 100.0)),
         ("AP75 [%]", lambda s: _number(s.ap75, 100.0)),
+        ("AP as STORM [%]", lambda s: _number(s.ap_storm, 100.0)),
         ("missed [%]", lambda s: _number(s.missed_share, 100.0)),
         ("absent, images", lambda s: str(s.absent_count)),
         ("absent and left alone [%]", lambda s: _number(s.absent_right_share, 100.0)),
         ("time, mean [ms]", lambda s: _number(s.time_mean_s, 1e3, digits=0)),
     ]
     return _tables(scores, rows, title)
+
+
+def recall_tables(recalls: Sequence[AverageRecall], *, title: str) -> list[Table]:
+    """Rich tables with a column per object and one of all."""
+    rows: list[_Row[AverageRecall]] = [
+        ("targets", lambda s: str(s.target_count)),
+        ("AR [%]", lambda s: _number(s.ar, 100.0)),
+        ("AR of VSD [%]", lambda s: _number(s.ar_vsd, 100.0)),
+        ("AR of MSSD [%]", lambda s: _number(s.ar_mssd, 100.0)),
+        ("AR of MSPD [%]", lambda s: _number(s.ar_mspd, 100.0)),
+    ]
+    return _tables(recalls, rows, title)
 
 
 def _tables(scores: Sequence[AnyScore], rows: Sequence[_Row[AnyScore]], title: str) -> list[Table]:
