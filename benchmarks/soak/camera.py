@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.soak.stage import DEPTH, DEPTH_UNIT_M, RGB, K
+from benchmarks.soak.pictures import DEPTH, DEPTH_UNIT_M, RGB, K
 from storm_edge.live.sources.camera_link import CameraImage
 from storm_edge.replay.pacing import ping_pong_index
 

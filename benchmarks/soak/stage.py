@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.soak.pictures import DEPTH, DEPTH_UNIT_M, RGB, K
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
@@ -21,11 +22,9 @@ from storm_edge.synthetic.splits import OBJECTS_DEV
 
 RATE_HZ = 30.0
 OBJECT, ABSENT = "mug", "absent"
-DEPTH_UNIT_M = 1e-3
 WRONG_FROM = 0.1
 """ADD over the diameter from which on a pose is wrong."""
 ENDPOINT = "ipc://{folder}/poses"
-RGB, DEPTH, K = "rgb.npy", "depth.npy", "K.npy"
 _ABSENT_SEED = OBJECTS_DEV.seed(3)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.soak.camera import CLOCK, SILENT, RenderedCamera
 from benchmarks.soak.faults import told
 from benchmarks.soak.listeners import GoodListener
-from benchmarks.soak.stage import ABSENT, DEPTH, OBJECT, RGB, K, Stage
+from benchmarks.soak.pictures import DEPTH, RGB, K
+from benchmarks.soak.stage import ABSENT, OBJECT, Stage
 from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import make_T
 
