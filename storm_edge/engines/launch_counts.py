@@ -1,14 +1,16 @@
 """How often each network of a bundle was launched, for reports.
 
-Every engine that a bundle opens counts for itself, since engines of one network may run on several threads; what is
-asked for are the sums. A captured launch happens where its CUDA graph is replayed: who replays graphs says so
-(`note_launches`).
+Every thread counts for itself, since engines of one network may run on several; what is asked for are the sums. The
+counts know no engine: one that nobody else holds is freed. A captured launch happens where its CUDA graph is
+replayed: who replays graphs says so (`note_launches`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -21,14 +23,11 @@ class CountedEngine:
 
     Args:
         inner: The engine.
-
-    Attributes:
-        launch_count: Launches so far.
+        count: Is told how many launches there were.
     """
 
-    def __init__(self, inner: Engine) -> None:
-        self.launch_count = 0
-        self._inner = inner
+    def __init__(self, inner: Engine, count: Callable[[int], None]) -> None:
+        self._inner, self._count = inner, count
 
     @property
     def spec(self) -> EngineSpec:
@@ -52,37 +51,41 @@ class CountedEngine:
     def launch(self, count: int | None = None, stream: Any = None) -> None:
         """See `Engine.launch`."""
         self._inner.launch(count, stream)
-        self.launch_count += 1
+        self._count(1)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See `Engine.run`; counts as a launch."""
         outputs = self._inner.run(inputs)
-        self.launch_count += 1
+        self._count(1)
         return outputs
 
     def note_launches(self, count: int) -> None:
         """Count launches that a graph did; negative for those that were only captured."""
-        self.launch_count += count
+        self._count(count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchCounts:
-    """The counted engines of one bundle, by network."""
+    """Launches of the engines of one bundle, by network."""
 
-    _engines: list[tuple[str, CountedEngine]] = field(default_factory=list)
+    _counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By network and thread: no two threads write one of them."""
 
     def counted(self, network: str, engine: Engine) -> CountedEngine:
         """The engine, counted from now on."""
-        counted = CountedEngine(engine)
-        self._engines.append((network, counted))
-        return counted
+        self._add(network, 0)
+        return CountedEngine(engine, partial(self._add, network))
 
     def by_network(self) -> dict[str, int]:
         """Launches so far of every network that was opened."""
-        counts: dict[str, int] = {}
-        for network, engine in list(self._engines):
-            counts[network] = counts.get(network, 0) + engine.launch_count
-        return counts
+        sums: dict[str, int] = {}
+        for (network, _), count in list(self._counts.items()):
+            sums[network] = sums.get(network, 0) + count
+        return sums
+
+    def _add(self, network: str, count: int) -> None:
+        key = network, threading.get_ident()
+        self._counts[key] = self._counts.get(key, 0) + count
 
 
 def engine_kind(engine: Engine) -> str:

@@ -11,16 +11,14 @@ import warp as wp
 
 
 class GraphRecording:
-    """A fixed sequence of launches.
+    """A fixed sequence of launches; it holds the graph, not what is launched, which usually holds it.
 
     Args:
-        launches: Enqueues the whole sequence on the current stream; allocates nothing and waits for nothing.
         stream: The CUDA stream it runs on, None on a CPU.
         as_graph: Whether to capture it; needs a stream.
     """
 
-    def __init__(self, launches: Callable[[], None], *, stream: Any, as_graph: bool) -> None:
-        self._launches = launches
+    def __init__(self, *, stream: Any, as_graph: bool) -> None:
         self._stream = stream
         self._as_graph = as_graph
         self._graph: Any = None
@@ -30,18 +28,22 @@ class GraphRecording:
         """Whether the next `run` replays a graph."""
         return self._graph is not None
 
-    def run(self) -> None:
+    def run(self, launches: Callable[[], None]) -> None:
         """Enqueue the sequence. The first call of a graph launches it once as it is, waits, and captures it.
 
         The first launch does the work of that call: it loads kernels and lets engines settle, neither of which may
         happen under capture; capturing enqueues nothing.
+
+        Args:
+            launches: Enqueues the whole sequence on the current stream; allocates nothing and waits for nothing. The
+                same one every time.
         """
         if self._graph is not None:
             wp.capture_launch(self._graph, stream=self._stream)
             return
-        self._launches()
+        launches()
         if self._as_graph:
             wp.synchronize_stream(self._stream)
             with wp.ScopedCapture(stream=self._stream, force_module_load=False) as capture:
-                self._launches()
+                launches()
             self._graph = capture.graph

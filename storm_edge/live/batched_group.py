@@ -131,6 +131,7 @@ class BatchedGroup:
         if slot in self._slots:
             self._slots.remove(slot)
             self._fallback_count_of_others += slot.item.fallback_count
+            self._steps.pop(slot, None)
             self._tracks = self._written = self._stepped = None
 
     def colours_of(self, slot: BatchedTrack) -> NDArray[np.float32] | None:

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class ReopenableNetworks(NetworkBundle):
 
     def open(self, network: str, options: EngineOptions | None = None) -> Engine:
         """See `NetworkBundle.open`."""
-        engine = _ReopenableEngine(lambda: self.inner.open(network, options))
+        engine = _ReopenableEngine(partial(self.inner.open, network, options))  # not of self: that would be a cycle
         self.engines.append(engine)
         return engine
 

@@ -80,18 +80,6 @@ class ActionExecutor:
         self._tracker, self._task, self._lane = parts.tracker, parts.recovery_task, parts.recovery_lane
         self._verification, self._engine_recovery = parts.verification, parts.engine_recovery
         self._config = config
-        self._handlers: dict[type[Action], Callable[[Any, ObjectState], None]] = {
-            SearchLocally: self._search_locally,
-            SearchImage: self._search_image,
-            RegisterMask: self._register_mask,
-            Propagate: self._propagate,
-            CancelAttempt: self._cancel_attempt,
-            StartTrack: self._start_track,
-            DoubtTrack: self._doubt_track,
-            DropTrack: self._drop_track,
-            RememberCrop: self._remember_crop,
-            ForgetCrops: self._forget_crops,
-        }
 
     @property
     def track_prior(self) -> TrackPrior | None:
@@ -114,7 +102,7 @@ class ActionExecutor:
         Raises:
             RunFault: A lane failed for good.
         """
-        self._handlers[type(action)](action, state)
+        _HANDLERS[type(action)](self, action, state)
 
     def forget(self, state: ObjectState) -> None:
         """Drop the track and all that is remembered of where the object was."""
@@ -176,3 +164,19 @@ class ActionExecutor:
         except Exception as error:
             self._engine_recovery.recover(Lane.LOCATE, error)
             return NothingFound(attempt=attempt)
+
+
+_HANDLERS: dict[type[Action], Callable[[ActionExecutor, Any, ObjectState], None]] = {
+    SearchLocally: ActionExecutor._search_locally,
+    SearchImage: ActionExecutor._search_image,
+    RegisterMask: ActionExecutor._register_mask,
+    Propagate: ActionExecutor._propagate,
+    CancelAttempt: ActionExecutor._cancel_attempt,
+    StartTrack: ActionExecutor._start_track,
+    DoubtTrack: ActionExecutor._doubt_track,
+    DropTrack: ActionExecutor._drop_track,
+    RememberCrop: ActionExecutor._remember_crop,
+    ForgetCrops: ActionExecutor._forget_crops,
+}
+"""What does each action. An executor that held its own methods would be freed, with its object, only when Python next
+looks for cycles."""

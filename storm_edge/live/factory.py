@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from storm_edge.choices import Backend, TrackerKind
 from storm_edge.engines.bundle import NetworkBundle
@@ -238,7 +239,8 @@ class ObjectFactory:
         # Engines that fail are opened anew: those of the searches, which all objects share, and those of each object.
         self._search_networks = None if networks is None else ReopenableNetworks.around(networks)
         self._group: BatchedGroup | None = None
-        self._places: dict[str, InstancePlaces] = {}  # by the model file's fingerprint
+        # By the model file's fingerprint; those of a model are let go of with its last object.
+        self._places: WeakValueDictionary[str, InstancePlaces] = WeakValueDictionary()
         with on_stream(self._stream):
             self._segmenter = make_segmenter(
                 self._search_networks, config=config.segment, sam2=sam2, device=device, options=self._options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Sequence
 
 from storm_edge.live.arbiter import RecoveryRequest, next_request
@@ -13,7 +14,8 @@ class RecoveryTurns:
     """Lets the recovery of one object go on at a time."""
 
     def __init__(self) -> None:
-        self._last_served: tuple[ObjectSession, int] | None = None  # by the arbiter; with the number of its attempt
+        # By the arbiter, with the number of its attempt; an object that was removed is not kept.
+        self._last_served: tuple[weakref.ref[ObjectSession], int] | None = None
 
     def run(self, objects: Sequence[ObjectSession], spent_ms: dict[int, dict[str, float]]) -> None:
         """Let the recovery of one object go on, and add its time.
@@ -27,7 +29,7 @@ class RecoveryTurns:
         if place is not None:
             item = objects[place]
             attempt = item.state.attempt
-            self._last_served = None if attempt is None else (item, attempt.number)
+            self._last_served = None if attempt is None else (weakref.ref(item), attempt.number)
             began = time.perf_counter()
             item.run_recovery()
             spent_ms[place]["locate"] = spent_ms[place].get("locate", 0.0) + (time.perf_counter() - began) * 1e3
@@ -39,6 +41,6 @@ class RecoveryTurns:
         return RecoveryRequest(
             priority=priority,
             since_s=attempt.started_s,
-            was_served_last=self._last_served == (item, attempt.number),
+            was_served_last=self._last_served == (weakref.ref(item), attempt.number),
             is_submitted=item.is_recovery_submitted,
         )

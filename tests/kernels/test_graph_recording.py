@@ -20,9 +20,9 @@ def add_kernel(source: wp.array(dtype=wp.float32), target: wp.array(dtype=wp.flo
 
 def test_without_a_graph_every_run_launches() -> None:
     done = []
-    recording = GraphRecording(lambda: done.append("launch"), stream=None, as_graph=False)
+    recording = GraphRecording(stream=None, as_graph=False)
     for _ in range(3):
-        recording.run()
+        recording.run(lambda: done.append("launch"))
     assert done == ["launch"] * 3
     assert not recording.is_captured
 
@@ -46,11 +46,11 @@ def test_a_graph_is_warmed_up_captured_and_replayed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(wp, "ScopedCapture", Capture)
     monkeypatch.setattr(wp, "synchronize_stream", lambda stream: done.append("wait"))
     monkeypatch.setattr(wp, "capture_launch", lambda graph, stream: done.append(f"replay {graph}"))
-    recording = GraphRecording(lambda: done.append("launch"), stream=SimpleNamespace(), as_graph=True)
-    recording.run()
+    recording = GraphRecording(stream=SimpleNamespace(), as_graph=True)
+    recording.run(lambda: done.append("launch"))
     assert done == ["launch", "wait", "begin", "launch", "end"]
     assert recording.is_captured
-    recording.run()
+    recording.run(lambda: done.append("launch"))
     assert done[5:] == ["replay the graph"]
 
 
@@ -60,14 +60,16 @@ def test_a_graph_reads_what_is_in_the_buffers_now(cuda: str) -> None:
     stream = wp.Stream(device)
     source = wp.ones(4, dtype=wp.float32, device=device)
     target = wp.zeros(4, dtype=wp.float32, device=device)
-    recording = GraphRecording(
-        lambda: wp.launch(add_kernel, dim=4, inputs=[source, target], device=device), stream=stream, as_graph=True
-    )
+    recording = GraphRecording(stream=stream, as_graph=True)
+
+    def launches() -> None:
+        wp.launch(add_kernel, dim=4, inputs=[source, target], device=device)
+
     wp.synchronize_device(device)
     with wp.ScopedStream(stream):
-        recording.run()
+        recording.run(launches)
         np.testing.assert_array_equal(target.numpy(), 1.0)
         source.fill_(5.0)
-        recording.run()
-        recording.run()
+        recording.run(launches)
+        recording.run(launches)
         np.testing.assert_array_equal(target.numpy(), 11.0)

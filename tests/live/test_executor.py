@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import get_args
 
-from storm_edge.live import state_machine
+from storm_edge.live import executor, state_machine
 from storm_edge.live.events import Action, Event, NothingFound, SearchImage
 from storm_edge.live.factory import make_object_session
 from storm_edge.live.object_state import ObjectState
 from tests.staged import Staged
 
 
-def test_every_action_and_every_event_is_dispatched_by_its_type(staged: Staged) -> None:
-    executor = make_object_session(staged.item, None)._executor
-    assert executor._handlers.keys() == set(get_args(Action))
+def test_every_action_and_every_event_is_dispatched_by_its_type() -> None:
+    assert executor._HANDLERS.keys() == set(get_args(Action))
     assert state_machine._TRANSITIONS.keys() == set(get_args(Event))
 
 

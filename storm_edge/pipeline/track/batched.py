@@ -139,7 +139,7 @@ class BatchedTracker:
                 )
                 self._refine = RefineLaunches(self.objects, network, stream=self._stream)
             launches = _launches(target.is_cuda, config.graph, engine if iterations > 0 else None)
-            self._step = GraphRecording(self._enqueue, stream=self._stream, as_graph=launches == "graph")
+            self._step = GraphRecording(stream=self._stream, as_graph=launches == "graph")
             self._learn = AppearanceLaunches(
                 self.objects, self.frame, config, stream=self._stream, as_graph=target.is_cuda and config.graph
             )
@@ -246,7 +246,7 @@ class BatchedTracker:
     def _run_step(self) -> None:
         """Run the step, and see to it that its engine counts what a graph launches."""
         was_captured = self._step.is_captured
-        self._step.run()
+        self._step.run(self._enqueue)
         if self._refine is not None and self._step.is_captured:
             # The first run of a graph launches once and captures once, which the engine takes for two launches.
             self._refine.note_launches(1 if was_captured else -1)

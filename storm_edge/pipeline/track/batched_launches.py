@@ -287,10 +287,7 @@ class AppearanceLaunches:
         form = {"pose": (wp.mat44f, (1,))}
         self._poses = [Staging(form, frame.device, zero_copy=config.zero_copy) for _ in objects]
         self._objects, self._frame, self._rate = objects, frame, config.geometry.learning_rate
-        self.recordings = [
-            GraphRecording(partial(self.enqueue, index), stream=stream, as_graph=as_graph)
-            for index in range(len(objects))
-        ]
+        self.recordings = [GraphRecording(stream=stream, as_graph=as_graph) for _ in objects]
 
     def enqueue(self, index: int) -> None:
         """The launches of one object, at the pose that is in the host's half. Enqueues only."""
@@ -301,7 +298,7 @@ class AppearanceLaunches:
     def run(self, index: int, T_cam_centre: Float64) -> None:
         """Learn the appearance of one object at a pose ``(4, 4)``. Enqueues only."""
         self._poses[index].host["pose"][0] = T_cam_centre
-        self.recordings[index].run()
+        self.recordings[index].run(partial(self.enqueue, index))
 
 
 def result_staging(row_count: int, device: Device, *, zero_copy: bool) -> Staging:
