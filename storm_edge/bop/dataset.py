@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from storm_edge.bop.completeness import check_complete
 from storm_edge.bop.images import depth_path
 from storm_edge.bop.models import ModelInfo, read_models_info
 from storm_edge.bop.scene import BopScene
@@ -103,6 +104,34 @@ class BopDataset:
         """Diameter of an object as `models_info.json` says it [m]; None where it does not."""
         info = self.infos.get(number)
         return None if info is None else info.diameter_m
+
+
+class SceneAsDataset(BopDataset):
+    """A single scene as a dataset of one, with the models inside its folder if there are any.
+
+    Args:
+        path: The scene folder.
+
+    Raises:
+        SceneError: It is none.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        scene = Path(path)
+        if not scene.is_dir():
+            raise SceneError(mismatch(scene, "no such folder", "a BOP scene or dataset folder", "check the path"))
+        check_complete(scene)
+        self.path, self.split = scene.parent, ""
+        self.scenes = {scene.resolve().name: scene}
+        self._models_folder = scene / _MODELS[0]
+        self.models = _models(self._models_folder) if self._models_folder.is_dir() else {}
+        self.infos = _infos(self._models_folder)
+        self._evaluated = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the scene."""
+        return next(iter(self.scenes))
 
 
 def labelled_counts(scene: BopScene) -> dict[int, int]:

@@ -83,6 +83,7 @@ def run_dataset(
     *,
     segmenter: Segmenter | None = None,
     networks: NetworkBundle | None = None,
+    dataset: BopDataset | None = None,
 ) -> None:
     """Do all scenes of a shard that are not done yet.
 
@@ -93,6 +94,7 @@ def run_dataset(
         do_scene: Does one.
         segmenter: That will search for objects: what takes it long is stored with them.
         networks: Its networks.
+        dataset: The dataset, where it is open already.
     """
     from storm_edge.bop.dataset import BopDataset, check_images
     from storm_edge.datasets.joined import join_scenes
@@ -102,7 +104,7 @@ def run_dataset(
     from storm_edge.datasets.work_folder import Work, WorkFolder
 
     shard = parse_shard(request.shard)
-    dataset = BopDataset(request.path, split=request.split)
+    dataset = dataset or BopDataset(request.path, split=request.split)
     work = Work(
         command=kind.command,
         dataset=dataset.name,
@@ -129,7 +131,8 @@ def run_dataset(
             typer.echo(do_scene(task) if bundles else _leave_empty(task, kind))
 
         do_scenes(folder, do, finish=join_scenes, progress=report)
-    typer.echo(f"{request.out}: {len(folder.units)} scenes of {dataset.name}/{dataset.split} done{_of(shard)}")
+    place = f"{dataset.name}/{dataset.split}" if dataset.split else dataset.name
+    typer.echo(f"{request.out}: {len(folder.units)} of {len(work.units)} scenes of {place} done{_of(shard)}")
 
 
 def open_dataset_objects(request: DatasetRequest, dataset: BopDataset, report: Report) -> DatasetObjects:
@@ -151,6 +154,16 @@ def require_objects(objects: list[Path] | None) -> list[Path]:
     if not objects:
         raise typer.BadParameter("is needed for a scene; of a dataset it may be left out", param_hint="'--object'")
     return objects
+
+
+def open_any_dataset(path: Path, split: str | None, shard: str | None) -> BopDataset:
+    """A dataset, or a single scene as a dataset of one."""
+    from storm_edge.bop.dataset import BopDataset, SceneAsDataset, is_dataset
+
+    if is_dataset(path):
+        return BopDataset(path, split=split)
+    refuse_dataset_options(split, shard)
+    return SceneAsDataset(path)
 
 
 def refuse_dataset_options(split: str | None, shard: str | None, *, targets: Path | None = None) -> None:

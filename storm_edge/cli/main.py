@@ -25,6 +25,7 @@ from storm_edge.cli import (
     data,
     demo,
     doctor,
+    estimate,
     evaluate,
     export,
     merge,
@@ -86,6 +87,7 @@ app.command("demo")(demo.command)
 app.command("onboard")(onboard.command)
 app.command("segment")(segment.command)
 app.command("track")(track.command)
+app.command("estimate")(estimate.command)
 app.command("merge")(merge.command)
 app.command("run")(run_command.command)
 app.add_typer(ctl.app, name="ctl")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from storm_edge.bop.scene_pred import SCENE_PRED
 from storm_edge.bop.writer import written_files
 from storm_edge.parsing import parse_json
 from storm_edge.replay.drawing.run_images import OVERLAYS, SHEET, VIDEO
@@ -74,6 +75,13 @@ DEMO = ResultKind(
     is_older=_has_plot,
 )
 """Of `demo`: a run of `track`, a plot, and the recording."""
+ESTIMATE = ResultKind(
+    command="storm-edge estimate",
+    marker=SUMMARY,
+    keys=frozenset({"scene", "objects", "frame_count", "pose_count", "missed", "engines"}),
+    names=frozenset({BOP_RESULTS, SCENE_PRED}),
+)
+"""Of `estimate`, a scene."""
 SEGMENT = ResultKind(
     command="storm-edge segment",
     marker=SUMMARY,

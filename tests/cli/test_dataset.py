@@ -280,3 +280,72 @@ def test_targets_say_what_is_judged(storm_edge: Command, dataset: Path, things: 
     assert read["scores"][-1]["label_count"] == 2
     assert read["scores"][-1]["pose_count"] == 1
     assert read["average_recall"][-1]["target_count"] == 2
+
+
+def test_every_image_is_estimated_anew_and_judged(
+    storm_edge: Command, dataset: Path, things: list[object], tmp_path: Path
+) -> None:
+    run, report = tmp_path / "run", tmp_path / "report"
+    options = [*things, "--bundle", "none", "--every", "2"]
+    ended = storm_edge("estimate", dataset, *options, "--masks", "gt", "--out", run)
+    assert (ended.status, ended.err) == (0, "")
+    assert state(run)["done"] == list(SCENES)
+    assert (
+        storm_edge(
+            "eval", "poses", run, "--scene", dataset, *things, "--missing", "leave-out", "--out", report
+        ).status
+        == 0
+    )
+    total = json.loads((report / "report.json").read_text())["scores"][-1]
+    assert (total["label_count"], total["pose_count"]) == (12, 6)
+    assert total["add_s_recall"] == 1.0
+    # A scene by itself, by the same masks from a file of detections: the same poses.
+    detections = tmp_path / "detections.json"
+    detections.write_text(json.dumps(_detections(dataset, "000002")))
+    scene = dataset / "test" / "000002"
+    ended = storm_edge("estimate", scene, *options, "--masks", detections, "--out", tmp_path / "alone")
+    assert (ended.status, ended.err) == (0, "")
+    ours, theirs = ((out / "scenes" / "000002" / "bop_results.csv").read_text() for out in (tmp_path / "alone", run))
+    assert [line.rpartition(",")[0] for line in ours.splitlines()] == [
+        line.rpartition(",")[0] for line in theirs.splitlines()
+    ]
+
+
+def _detections(dataset: Path, name: str) -> list[dict[str, object]]:
+    """The masks of a scene's labels in the form of CNOS."""
+    from storm_edge.bop.scene import BopScene
+    from tests.bop.test_detections import runs
+
+    scene = BopScene(dataset / "test" / name)
+    return [
+        {
+            "scene_id": int(name),
+            "image_id": frame_id,
+            "category_id": label.object_id,
+            "score": 1.0,
+            "segmentation": {"counts": runs(scene.mask_visib(frame_id, index)), "size": [72, 96]},
+        }
+        for frame_id in scene.frame_ids
+        for index, label in enumerate(scene.ground_truth(frame_id))
+    ]
+
+
+def test_masks_that_cannot_be_used_are_one_line(
+    storm_edge: Command, dataset: Path, segmented: Path, tmp_path: Path
+) -> None:
+    found = _detections(dataset, "000002")
+    for name, change in (("scene", {"scene_id": 5}), ("object", {"category_id": 9})):
+        (tmp_path / f"{name}.json").write_text(json.dumps([{**found[0], **change}]))
+    cases = [
+        (tmp_path / "scene.json", "got scene 5"),
+        (tmp_path / "object.json", "got object 9"),
+        (tmp_path / "nothing.json", "nothing.json: got No such file"),
+        (tmp_path / "nothing", "--masks: got"),
+        (segmented / "scenes" / "000002", "the masks of one scene"),
+    ]
+    for masks, said in cases:
+        options = ["--bundle", "none", "--masks", masks, "--out", tmp_path / "out"]
+        ended = storm_edge("estimate", dataset, *options)
+        assert (ended.status, ended.err.count("\n")) == (1, 1), masks
+        assert said in ended.err
+        assert not (tmp_path / "out").exists()

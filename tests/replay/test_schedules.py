@@ -23,9 +23,12 @@ from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.renderer import render
 from storm_edge.live.config import StormConfig
+from storm_edge.live.factory import make_segmenter
 from storm_edge.live.schedules import with_schedule
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.onboard import onboard
+from storm_edge.replay.estimate_scene import Estimator, estimate_scene
+from storm_edge.replay.mask_sources import SegmenterMasks
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from tests.full_tier import ORANGE, SIZE_PX, K, write_full_bundle
 
@@ -135,3 +138,30 @@ def test_the_batched_tracker_leaves_poses_to_the_network(
         recording, ball, networks, tmp_path / "out", Schedule.FOUNDATIONPOSE, tracker=TrackerKind.BATCHED
     )
     assert counts["refine"] >= 5 * counts["score_attention"] + 5 * (FRAMES - 1)
+
+
+@pytest.mark.parametrize("schedule", [Schedule.HYBRID, Schedule.FOUNDATIONPOSE, Schedule.FOUNDATIONPOSE_PRUNED])
+def test_estimates_launch_every_network_but_the_verifier(
+    recording: Path, ball: ObjectBundle, networks: NetworkBundle, tmp_path: Path, schedule: Schedule
+) -> None:
+    config = with_schedule(StormConfig(), schedule)
+    scene = BopScene(recording)
+    segmenter = make_segmenter(networks, config=config.segment, sam2=True)
+    assert segmenter is not None
+    run = estimate_scene(
+        scene,
+        [ball],
+        Estimator(networks, config),
+        SegmenterMasks(segmenter, lambda bundle: None, "cpu"),
+        tmp_path / "out",
+        journal=tmp_path / "journal.jsonl",
+        every=FRAMES,
+    )
+    launches = run.summary["engines"]["launches"]
+    assert run.summary["engines"]["schedule"] == schedule.value
+    assert run.summary["pose_count"] == 1
+    assert [name for name in (*SOM[1:], *SAM2, *POSE) if not launches[name]] == []
+    chunks = -(-HYPOTHESES // config.register.chunk)
+    if schedule is Schedule.FOUNDATIONPOSE:
+        assert launches["refine"] == 5 * chunks
+    assert [launches[name] for name in TOM] == [0, 0]
