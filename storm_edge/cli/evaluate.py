@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from storm_edge.choices import AddSFrom, AucRule, LengthUnit, MissingPoses
-from storm_edge.cli import evaluate_dataset
+from storm_edge.cli import evaluate_dataset, evaluate_tom
 from storm_edge.cli.console import print_table, progress_bars, say
 from storm_edge.cli.dataset_run import DatasetRequest, refuse_dataset_options, require_objects
 from storm_edge.cli.inputs import open_object, open_scene
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from storm_edge.evaluate.predictions import Prediction
     from storm_edge.objects.bundle import ObjectBundle
 
-app = typer.Typer(help="Judge masks and poses against ground truth.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Judge masks, poses and the verifier against ground truth.", no_args_is_help=True, rich_markup_mode=None
+)
+app.command("tom")(evaluate_tom.command)
 
 Segmented = Annotated[Path, typer.Argument(help="Folder that `storm-edge segment` left.", show_default=False)]
 Predictions = Annotated[

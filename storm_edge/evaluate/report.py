@@ -30,6 +30,8 @@ MASK_REPORT = ResultKind(
 """Of `eval masks`."""
 POSE_REPORT = ResultKind(command="storm-edge eval poses", marker=REPORT, keys=frozenset({"scores", "labels"}))
 """Of `eval poses`."""
+TOM_REPORT = ResultKind(command="storm-edge eval tom", marker=REPORT, keys=frozenset({"pairs", "auroc", "roc"}))
+"""Of `eval tom`."""
 TRACKING_REPORT = ResultKind(command="storm-edge eval tracking", marker=REPORT, keys=frozenset({"objects", "labels"}))
 """Of `eval tracking`."""
 
