@@ -61,6 +61,8 @@ class Schedule(str, Enum):
     and in every frame; ScoreNet decides."""
     FOUNDATIONPOSE_PRUNED = "foundationpose-pruned"
     """The same with fewer hypotheses after the first iteration, and two iterations in a frame, as its demo has."""
+    PARITY = "parity"
+    """Foundationpose with upstream's model, places, points, views and decisions as well, so that figures compare."""
 
 
 class Framing(str, Enum):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from onnx import helper
@@ -46,6 +47,7 @@ def write_full_bundle(
     sam2: bool = True,
     tom: str = "pair",
     pose: bool = False,
+    preset: Literal["default", "parity"] = "default",
     name: str = "full",
 ) -> Path:
     """Write the bundle; ``tom`` is ``pair``, ``similarity`` or ``none``, ``pose`` adds RefineNet and ScoreNet."""
@@ -65,7 +67,7 @@ def write_full_bundle(
         _pose(folder)
         networks += ["refine", "score_features", "score_attention"]
     files = {network: f"{network}.onnx" for network in networks}
-    write_manifest(folder, name=name, size_px=CROP_PX, preset="default", networks=files, tier="full")
+    write_manifest(folder, name=name, size_px=CROP_PX, preset=preset, networks=files, tier="full")
     return folder
 
 

@@ -113,7 +113,7 @@ def time_registration(setup: Setup) -> ModeResult:
     """Mode register: the pose from a mask, in every frame anew."""
     config = with_chunks(setup.plan.config, beside=False)
     with on_stream(setup.streams.track):
-        on_device = ObjectOnDevice(setup.bundle, setup.plan.device)
+        on_device = ObjectOnDevice(setup.bundle, setup.plan.device, as_upstream=config.as_upstream)
         shared = SharedParts(options=_engine_options(setup))
         item = make_object_session(on_device, setup.networks, config=config, shared=shared)
 
@@ -237,7 +237,7 @@ def _make_detector(setup: Setup) -> Detector:
             remedy = "use a bundle with som_reference, som_query and som_head"
             raise ConfigError(mismatch(f"mode {plan.mode.value}", f"bundle {name}", "one with a segmenter", remedy))
         config = with_chunks(plan.config, beside=plan.mode is BenchMode.TRACK_WHILE_LOCATING)
-        on_device = ObjectOnDevice(setup.bundle, plan.device)
+        on_device = ObjectOnDevice(setup.bundle, plan.device, as_upstream=config.as_upstream)
         detector = Detector(
             on_device,
             segmenter,

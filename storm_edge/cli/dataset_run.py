@@ -51,6 +51,8 @@ class DatasetRequest:
     """Which of several cameras."""
     view_subdivisions: int = 3
     """Of sparse views; 0 for none."""
+    as_upstream: bool = False
+    """Whether the models as upstream loads them are kept, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,14 +191,15 @@ def _objects(
 ) -> DatasetObjects:
     from storm_edge.datasets.objects import DatasetObjects, GivenObject
 
-    views = request.view_subdivisions
-    given = [
-        GivenObject(path=path, bundle=open_object(path, request.unit, view_subdivisions=views, report=report))
-        for path in request.objects
-    ]
+    views, as_upstream = request.view_subdivisions, request.as_upstream
+
+    def opened(path: Path) -> ObjectBundle:
+        return open_object(path, request.unit, view_subdivisions=views, as_upstream=as_upstream, report=report)
 
     def onboard(model: Path) -> ObjectBundle:
-        return make_object(model, LengthUnit.MM, view_subdivisions=views, report=report)
+        return make_object(model, LengthUnit.MM, view_subdivisions=views, as_upstream=as_upstream, report=report)
+
+    given = [GivenObject(path=path, bundle=opened(path)) for path in request.objects]
 
     return DatasetObjects(dataset, folder, onboard=onboard, embed=embed, given=given, measured=measured)
 

@@ -112,6 +112,7 @@ def command(
         unit=unit,
         labels=labels,
         camera=camera,
+        as_upstream=config.as_upstream,
     )
     choices = run_settings(config, networks, masks=_said(masks), sam2=sam2, every=every)
     run_dataset(request, ESTIMATE, choices, do, segmenter=segmenter, networks=networks, dataset=dataset)

@@ -94,8 +94,15 @@ def open_profile(
     return profile
 
 
-def open_object(path: Path, unit: LengthUnit | None, *, view_subdivisions: int = 3, report: Report) -> ObjectBundle:
-    """The object of a bundle folder, or of a model file that is onboarded on the spot.
+def open_object(
+    path: Path,
+    unit: LengthUnit | None,
+    *,
+    view_subdivisions: int = 3,
+    as_upstream: bool = False,
+    report: Report,
+) -> ObjectBundle:
+    """The object of a bundle folder, or of a model file that is onboarded on the spot, for parity where asked.
 
     Raises:
         ConfigError: A model file without a unit.
@@ -108,17 +115,25 @@ def open_object(path: Path, unit: LengthUnit | None, *, view_subdivisions: int =
     if unit is None:
         expected = "--unit mm or --unit m beside a model file"
         raise ConfigError(mismatch("--unit", "nothing", expected, "state the unit or give an object bundle"))
-    return make_object(path, unit, view_subdivisions=view_subdivisions, report=report)
+    return make_object(path, unit, view_subdivisions=view_subdivisions, as_upstream=as_upstream, report=report)
 
 
 def open_instances(
-    paths: list[Path], count: int, unit: LengthUnit | None, *, view_subdivisions: int = 3, report: Report
+    paths: list[Path],
+    count: int,
+    unit: LengthUnit | None,
+    *,
+    view_subdivisions: int = 3,
+    as_upstream: bool = False,
+    report: Report,
 ) -> tuple[list[Path], list[ObjectBundle]]:
     """Objects with their paths, ``count`` of each; one that is named several times is opened once."""
     opened: dict[Path, ObjectBundle] = {}
     for path in paths:
         if path not in opened:
-            opened[path] = open_object(path, unit, view_subdivisions=view_subdivisions, report=report)
+            opened[path] = open_object(
+                path, unit, view_subdivisions=view_subdivisions, as_upstream=as_upstream, report=report
+            )
     every = [path for path in paths for _ in range(count)]
     return every, [opened[path] for path in every]
 
@@ -130,6 +145,7 @@ def make_object(
     object_id: str | None = None,
     symmetry: list[str] | None = None,
     view_subdivisions: int = 3,
+    as_upstream: bool = False,
     report: Report,
 ) -> ObjectBundle:
     """Onboard ``model`` with the symmetries the user stated, or else those of the `models_info.json` beside it."""
@@ -142,6 +158,7 @@ def make_object(
         object_id=object_id,
         symmetries=symmetries,
         view_subdivisions=view_subdivisions,
+        as_upstream=as_upstream,
         say=say,
         progress=report,
     )

@@ -55,6 +55,14 @@ def command(
     text_encoder: Annotated[
         str | None, typer.Option(help="module:function that turns the description into a vector.")
     ] = None,
+    parity: Annotated[
+        bool,
+        typer.Option(
+            "--parity",
+            help="Keep the model as upstream's programs load it as well, and its views as they render them, for"
+            " --schedule parity.",
+        ),
+    ] = False,
     force: ForceOption = False,
 ) -> None:
     """Turn a 3D model into an object bundle: mesh, size, symmetries, viewpoints, template embeddings."""
@@ -62,10 +70,10 @@ def command(
     from storm_edge.pipeline.segment.template_cache import make_template_embedding
 
     check_replaceable(out, OBJECT, force=force, inputs=[model])
-    segmenters = _segmenters(bundles)
+    segmenters = _segmenters(bundles, parity=parity)
     context = _context(description, text_encoder, list(segmenters.values()))
     with progress_bars() as report:
-        bundle = make_object(model, unit, object_id=object_id, symmetry=symmetry, report=report)
+        bundle = make_object(model, unit, object_id=object_id, symmetry=symmetry, as_upstream=parity, report=report)
         embeddings = []
         for done, (name, segmenter) in enumerate(segmenters.items()):
             report("networks", done / len(segmenters))
@@ -82,9 +90,13 @@ def command(
     )
 
 
-def _segmenters(names: list[str] | None) -> dict[str, Segmenter]:
-    """By name of their bundles; each is opened, so that what is refused is refused before the work begins."""
+def _segmenters(names: list[str] | None, *, parity: bool) -> dict[str, Segmenter]:
+    """By name of their bundles; each is opened, so that what is refused is refused before the work begins.
+
+    For parity STORM's own are there twice: with the views of either kind.
+    """
     from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.pipeline.segment.config import FullSomConfig, SegmentConfig
     from storm_edge.pipeline.segment.maps import NETWORKS
     from storm_edge.pipeline.segment.segmenter import Segmenter
 
@@ -96,6 +108,10 @@ def _segmenters(names: list[str] | None) -> dict[str, Segmenter]:
     if len({segmenter.fingerprint for segmenter in found.values()}) < len(opened):
         got = ", ".join(networks.name for networks in opened)
         raise ConfigError(mismatch("--bundle", got, "bundles of different names and networks", "leave one out"))
+    if parity:
+        views = SegmentConfig(full_som=FullSomConfig(views="upstream"))
+        upstream = [networks for networks in opened if networks.tier == "full"]
+        found |= {f"{networks.name}, upstream's views": Segmenter(networks, config=views) for networks in upstream}
     return found
 
 

@@ -153,13 +153,19 @@ def command(
             labels=LABELS,
             camera=camera,
             view_subdivisions=subdivisions,
+            as_upstream=tree.as_upstream,
         )
         choices = run_settings(tree, networks, raw=raw, every=every, pictures=pictures)
         run_dataset(request, SEGMENT, choices, do, segmenter=segmenter, networks=networks)
         return
     with progress_bars() as report:
         paths, opened = open_instances(
-            require_objects(objects), instances, unit, view_subdivisions=subdivisions, report=report
+            require_objects(objects),
+            instances,
+            unit,
+            view_subdivisions=subdivisions,
+            as_upstream=tree.as_upstream,
+            report=report,
         )
         said = do(
             SceneTask(

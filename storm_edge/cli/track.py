@@ -138,13 +138,16 @@ def command(
             unit=unit,
             labels=labels,
             camera=camera,
+            as_upstream=config.as_upstream,
         )
         choices = run_settings(config, networks, init=init.value, sam2=sam2, rate=rate, pictures=pictures)
         segmenter = make_segmenter(networks, config=config.segment, sam2=sam2, device=device)
         run_dataset(request, TRACK, choices, do, segmenter=segmenter, networks=networks)
         return
     with progress_bars() as report:
-        paths, bundles = open_instances(require_objects(objects), instances, unit, report=report)
+        paths, bundles = open_instances(
+            require_objects(objects), instances, unit, as_upstream=config.as_upstream, report=report
+        )
         hooks = TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now)
         run = track_scene(recording, bundles, networks, out, options, hooks=hooks, paths=paths)
     typer.echo(describe(run))

@@ -3,6 +3,10 @@
 Both are ``(N, 6, S, S)`` float32: RGB in [0, 1], then the camera-frame point minus the pose's translation over half
 the diameter. All three are 0 where there is no surface or it is nearer than ``min_z_m``; and each one on its own
 where it is not below ``limit`` in size. `rendered` is the model at the pose, `observed` the image.
+
+FoundationPose's ScoreNet has observed points of its own (``resampled``): upstream crops the depth, puts the crop back
+into an image of full size, makes points there, and crops those. Each step takes the nearest pixel, so that a point's
+depth is that of a pixel up to one of the crop away (`TripletH5Dataset.transform_depth_to_xyzmap`).
 `pipeline.inputs.network_inputs.PairInputs` owns the buffers and launches these.
 """
 
@@ -24,6 +28,7 @@ class InputRule:
     min_z_m: float
     limit: float
     span: int
+    resampled: int
 
 
 @wp.func
@@ -52,6 +57,27 @@ def write_pixel(
     tensor[n, 3, row, column] = within((point[0] - T[0, 3]) * scale, rule.limit)
     tensor[n, 4, row, column] = within((point[1] - T[1, 3]) * scale, rule.limit)
     tensor[n, 5, row, column] = within((point[2] - T[2, 3]) * scale, rule.limit)
+
+
+@wp.func
+def resampled_index(index: int, scale: float, offset: float, count: int, size: int) -> int:
+    """The pixel whose depth upstream's full-size image has at pixel ``index``, or -1 where it has none.
+
+    That image is sampled from the crop at ``(index - left) / s * size / (size - 1) - 0.5``, with left and s of the
+    window before `crop_window` shifts it: there ``scale`` is s and ``offset`` left times count / (count - 1), the
+    latter less a half.
+    """
+    if index < 0:
+        return -1
+    wide = wp.float64(count) / wp.float64(count - 1)
+    extent = wp.float64(size)
+    left = wp.rint((wp.float64(offset) + wp.float64(0.5)) / wide)  # whole pixels, which single precision blurs
+    s = wp.rint(wp.float64(scale) / wide * extent) / extent
+    position = (wp.float64(index) - left) / s * extent / (extent - wp.float64(1.0)) - wp.float64(0.5)
+    column = nearest_index(wp.float32(position), size)
+    if column < 0:
+        return -1
+    return nearest_index(scale * float(column) + offset, count)
 
 
 @wp.kernel
@@ -97,12 +123,18 @@ def write_observed(
     v = w[2] * float(row) + w[3]
     source_row = nearest_index(v, depth.shape[0])
     y = (float(source_row) - float(k[1, 2])) / float(k[1, 1])
+    depth_row = source_row
+    if rule.resampled != 0:
+        depth_row = resampled_index(source_row, w[2], w[3], depth.shape[0], tensor.shape[2])
     for column in range(chunk * rule.span, wp.min((chunk + 1) * rule.span, tensor.shape[3])):
         u = w[0] * float(column) + w[1]
         source_column = nearest_index(u, depth.shape[1])
+        depth_column = source_column
+        if rule.resampled != 0:
+            depth_column = resampled_index(source_column, w[0], w[1], depth.shape[1], tensor.shape[3])
         z = float(0.0)
-        if source_row >= 0 and source_column >= 0:
-            z = depth[source_row, source_column]
+        if depth_row >= 0 and depth_column >= 0:
+            z = depth[depth_row, depth_column]
         x = (float(source_column) - cx - skew * y) * inverse_fx
         surface = Surface()
         surface.point = wp.vec3f(x * z, y * z, z)

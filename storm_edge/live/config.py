@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from storm_edge.choices import TrackerKind
 from storm_edge.config import Config, tuned
@@ -55,6 +56,9 @@ class StateMachineConfig(Config):
     """How the geometric scores are read."""
     network: ScoreThresholds = field(default_factory=lambda: ScoreThresholds(suspect_below=0.5, trust_above=0.6))
     """How the verifier's scores are read."""
+    accepts: Literal["judged", "all"] = tuned("judged", unit="")
+    """Which poses that a search found become the track: those that the thresholds below let pass, or all of them, as
+    in STORM, where nothing judges a registration."""
     lost_after: int = tuned(3, unit="scores", low=1, high=1000)
     """The track is lost after so many low averages of one source in a row."""
     silence_s: float = tuned(0.5, unit="s", low=0.01, high=60.0)
@@ -94,8 +98,8 @@ class StateMachineConfig(Config):
     """A track that lasted this long has settled: the next wait is short again."""
     attempt_timeout_s: float = tuned(20.0, unit="s", low=0.1, high=3600.0)
     """An attempt without a result after this time is cancelled."""
-    remember_every: int = tuned(10, unit="frames", low=1, high=10_000)
-    """Frames between crops that the verifier remembers."""
+    remember_every: int = tuned(10, unit="frames", low=1, high=1_000_000_000)
+    """Frames between crops that the verifier remembers; the first is remembered where a track begins."""
     pause: PauseConfig = field(default_factory=PauseConfig)
     """When a pose is believed again after a pause of the camera."""
 

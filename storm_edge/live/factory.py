@@ -268,7 +268,7 @@ class ObjectFactory:
         return made
 
     def _make(self, bundle: ObjectBundle, path: Path | None) -> ObjectSession:
-        item = ObjectOnDevice(bundle, self._device)
+        item = ObjectOnDevice(bundle, self._device, as_upstream=self._config.as_upstream)
         own = None if self._networks is None else ReopenableNetworks.around(self._networks)
         detector = verifier = None
         if self._segmenter is not None:

@@ -15,11 +15,13 @@ from storm_edge.live.object_state import ObjectState
 
 def is_worth_propagating(pose: PoseFound, config: StateMachineConfig) -> bool:
     """Whether a found pose is propagated to the newest frame."""
-    return pose.score >= config.found_above
+    return config.accepts == "all" or pose.score >= config.found_above
 
 
 def accepts_propagated_pose(state: ObjectState, pose: PosePropagated, config: StateMachineConfig) -> bool:
     """Whether a pose that was propagated to the newest frames becomes the track."""
+    if config.accepts == "all":
+        return True
     if pose.network_score is None:
         return accepts_by_geometry(state, pose, config)
     if pose.network_score < config.network.trust_above:

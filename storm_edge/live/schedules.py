@@ -17,6 +17,7 @@ from storm_edge.engines.bundle import NetworkBundle, find_manifest
 from storm_edge.engines.manifest import Tier
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.live.config import StormConfig
+from storm_edge.live.parity import with_parity
 from storm_edge.pipeline.register.config import (
     DEFAULT,
     REFINE_FIRST,
@@ -48,6 +49,8 @@ class _Values:
     """Of `StepwiseTrackConfig`."""
     batched: Mapping[str, Any]
     """Of `BatchedTrackConfig`."""
+    is_parity: bool = False
+    """Whether upstream's inputs and decisions belong to it, see `live.parity`."""
 
 
 def _hybrid_tracking(ask_network: str, iterations: int) -> dict[str, Any]:
@@ -76,12 +79,19 @@ _SCHEDULES = {
     Schedule.FOUNDATIONPOSE_PRUNED: _Values(
         registration=UPSTREAM_PRUNED, chosen_by="ranking", **_network_tracking(2)
     ),
+    Schedule.PARITY: _Values(
+        registration=UPSTREAM,
+        chosen_by="ranking",
+        **_network_tracking(5),  # fixed: STORM's evaluation has five
+        is_parity=True,
+    ),
 }
 
 
 def with_schedule(config: StormConfig, schedule: Schedule) -> StormConfig:
     """The same configuration with the values of a schedule."""
     values = _SCHEDULES[schedule]
+    config = with_parity(config, values.is_parity)
     return replace(
         config,
         register=_like(config.register, values.registration),
@@ -161,7 +171,7 @@ def check_schedule(
         tracks: Whether objects are followed; they are found alone otherwise.
 
     Raises:
-        EngineError: Some are not there.
+        EngineError: Some are not there, or parity is asked of networks that take other pictures than upstream's.
     """
     given = frozenset() if networks is None else frozenset(networks.networks)
     lacking: set[str] = set()
@@ -172,6 +182,10 @@ def check_schedule(
         lacking |= _REFINE
     if _scores_by_network(config) and not any(given >= scorer for scorer in _SCORERS):
         lacking |= _SCORERS[1]
+    if config.as_upstream and networks is not None and networks.preset != "parity":
+        what, remedy = f"schedule {schedule_name(config)} with bundle {networks.name}", "give a bundle of these"
+        expected = "networks that take upstream's pictures"
+        raise EngineError(mismatch(what, f"preset {networks.preset}", expected, remedy))
     if lacking:
         name = "none" if networks is None else networks.name
         what, lacks = f"schedule {schedule_name(config)} with bundle {name}", f"no {', '.join(sorted(lacking))}"

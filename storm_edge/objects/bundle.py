@@ -40,6 +40,7 @@ from storm_edge.objects.bundle_files import (
 )
 from storm_edge.objects.colour_values import is_colourless
 from storm_edge.objects.near_symmetry import NearSymmetries, near_symmetries
+from storm_edge.objects.upstream_model import UpstreamModel
 from storm_edge.objects.viewpoints import SparseViewpoints
 from storm_edge.result_folder import atomic_folder
 
@@ -47,6 +48,7 @@ Float64 = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
 
 _NEAR = "near_symmetries"
+_UPSTREAM = "upstream"
 _MESH_FIELDS = ("vertices", "faces", "normals", "colours", "uv", "texture")
 
 
@@ -86,6 +88,8 @@ class ObjectBundle:
     """The file it was made from."""
     stored_near_symmetries: NearSymmetries | None = None
     """As onboarding found them; None in bundles made before it looked for them."""
+    upstream: UpstreamModel | None = None
+    """The model as upstream's programs have it, for the schedule ``parity``; None where onboarding was not asked."""
 
     @functools.cached_property
     def near_symmetries(self) -> NearSymmetries:
@@ -172,6 +176,7 @@ class ObjectBundle:
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         near = {} if self.stored_near_symmetries is None else self.stored_near_symmetries.arrays()
+        upstream = {} if self.upstream is None else self.upstream.arrays()
         return {
             "T_obj_centre": self.T_obj_centre,
             "symmetries": self.symmetries,
@@ -180,6 +185,7 @@ class ObjectBundle:
             **_mesh_arrays("mesh_lod", self.mesh_lod),
             **{f"viewpoints.{name}": array for name, array in self.viewpoints.arrays().items()},
             **{f"{_NEAR}.{name}": array for name, array in near.items()},
+            **{f"{_UPSTREAM}.{name}": array for name, array in upstream.items()},
         }
 
 
@@ -217,7 +223,7 @@ def _mesh(prefix: str, arrays: Arrays) -> Mesh:
 
 
 def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
-    near = _under(_NEAR, arrays)
+    near, upstream = _under(_NEAR, arrays), _under(_UPSTREAM, arrays)
     return ObjectBundle(
         object_id=description.object_id,
         mesh=_mesh("mesh", arrays),
@@ -229,4 +235,5 @@ def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
         viewpoints=SparseViewpoints.from_arrays(_under("viewpoints", arrays), what=ARRAYS),
         source=ModelSource(**description.source.model_dump()),
         stored_near_symmetries=NearSymmetries.from_arrays(near, what=ARRAYS) if near else None,
+        upstream=UpstreamModel.from_arrays(upstream) if upstream else None,
     )

@@ -14,6 +14,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
+from storm_edge.errors import ObjectBundleError, mismatch
 from storm_edge.kernels.device import Device, WpArray, require_device
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.objects.bundle import ObjectBundle
@@ -91,17 +92,25 @@ class ObjectOnDevice:
     Args:
         bundle: The onboarded object.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:<i>"``, or a Warp device.
+        as_upstream: Whether RefineNet and ScoreNet are shown the model, and given the rotations, that upstream has.
 
     Attributes:
         bundle: As given.
         device: The Warp device.
+        as_upstream: As given.
 
     Raises:
         BackendError: The device is not here.
+        ObjectBundleError: Upstream's model is asked for, and was not kept at onboarding.
     """
 
-    def __init__(self, bundle: ObjectBundle, device: str | Device = "cpu") -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: ObjectBundle, device: str | Device = "cpu", *, as_upstream: bool = False) -> None:
+        if as_upstream and bundle.upstream is None:
+            remedy = "onboard it again with --parity, or take another schedule"
+            raise ObjectBundleError(
+                mismatch(f"object {bundle.object_id}", "no model as upstream loads it", "one, for parity", remedy)
+            )
+        self.bundle, self.as_upstream = bundle, as_upstream
         self.device: Device = require_device(device) if isinstance(device, str) else device
 
     @property
@@ -125,6 +134,20 @@ class ObjectOnDevice:
     def mesh_lod(self) -> MeshBuffers:
         """The coarser model for small crops, in the centre frame."""
         return MeshBuffers.from_mesh(self.bundle.mesh_lod, self.device)
+
+    @functools.cached_property
+    def network_mesh(self) -> MeshBuffers:
+        """What RefineNet and ScoreNet are shown: the coarser model, or all of it as upstream loads it."""
+        if self.as_upstream and self.bundle.upstream is not None:
+            return MeshBuffers.from_mesh(self.bundle.upstream.mesh, self.device)
+        return self.mesh_lod
+
+    @property
+    def rotation_grid(self) -> Float64:
+        """First guesses ``R_cam_obj`` of registration, ``(G, 3, 3)``: ours, or those that upstream's rules leave."""
+        if self.as_upstream and self.bundle.upstream is not None:
+            return self.bundle.upstream.rotation_grid
+        return self.bundle.rotation_grid
 
     @functools.cached_property
     def viewpoints(self) -> ViewpointBuffers:

@@ -23,10 +23,11 @@ from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
 from storm_edge.objects.colour_values import colours_differ
-from storm_edge.objects.mesh_io import Unit, load_mesh
+from storm_edge.objects.mesh_io import METRES_PER_UNIT, Unit, load_mesh
 from storm_edge.objects.near_symmetry import near_symmetries
 from storm_edge.objects.retexture import reduce_surface
 from storm_edge.objects.surface import Say, from_mesh, silent, to_mesh
+from storm_edge.objects.upstream_file import load_upstream_model
 from storm_edge.objects.viewpoints import build_viewpoints
 
 Float64 = NDArray[np.float64]
@@ -85,6 +86,7 @@ def onboard(
     object_id: str | None = None,
     symmetries: Symmetries = NO_SYMMETRY,
     view_subdivisions: int = 3,
+    as_upstream: bool = False,
     say: Say = silent,
     progress: Progress = _no_progress,
 ) -> ObjectBundle:
@@ -96,11 +98,12 @@ def onboard(
         object_id: Name of the object; the file's name without suffix where none is given.
         symmetries: How the object may turn without looking different.
         view_subdivisions: Icosphere level of the sparse views: 3 gives 642 of them; less is quicker and coarser.
+        as_upstream: Whether the model as upstream's programs have it is kept, too, for the schedule ``parity``.
         say: Receives one line per repair or doubt.
         progress: Receives the stage's name and its finished share in [0, 1].
 
     Raises:
-        MeshError: The file holds no usable surface.
+        MeshError: The file holds no usable surface, or none that upstream could open.
         UnitError: Its size fits the other unit.
     """
     path = Path(path)
@@ -118,6 +121,15 @@ def onboard(
     if (high - low).min() <= 0.0:
         say(f"{path.name}: the model is flat; its pose is ambiguous seen from the edge")
     T_obj_centre = make_T(np.eye(3), centre)
+    upstream = None
+    if as_upstream:
+        upstream = load_upstream_model(
+            path,
+            METRES_PER_UNIT[LengthUnit(unit)],
+            T_obj_centre,
+            discrete=symmetries.discrete,
+            continuous=symmetries.continuous,
+        )
     motions = _centred(symmetries, T_obj_centre)
     size = diameter(mesh.vertices)
     _doubt_symmetries(motions, mesh, size, what=path.name, say=say)
@@ -139,6 +151,7 @@ def onboard(
         rotation_grid=reduce_by_symmetry(rotation_grid(), motions),
         viewpoints=viewpoints,
         stored_near_symmetries=near_symmetries(mesh_lod),
+        upstream=upstream,
         source=ModelSource(name=path.name, sha256=sha256(path.read_bytes()), unit=LengthUnit(unit).value),
     )
 

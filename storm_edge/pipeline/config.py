@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storm_edge.config import Config
+from storm_edge.config import Config, tuned
 from storm_edge.pipeline.depth_offset.config import DepthOffsetConfig
 from storm_edge.pipeline.detect.config import DetectConfig
 from storm_edge.pipeline.reacquire.config import ReacquireConfig
@@ -33,6 +33,9 @@ class TrackConfig(Config):
 class PipelineConfig(Config):
     """Every tuned number of the pipeline."""
 
+    as_upstream: bool = tuned(False, unit="")
+    """Whether RefineNet and ScoreNet are shown the model, its rotations and its points as upstream does. Objects must
+    have been onboarded for it; part of the schedule ``parity``."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     """Masks of the object in an image."""
     detect: DetectConfig = field(default_factory=DetectConfig)

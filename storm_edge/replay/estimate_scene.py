@@ -64,7 +64,7 @@ class Estimator:
         """``T_cam_obj`` ``(4, 4)``; None where the mask cannot be registered."""
         if bundle.object_id not in self._registrars:
             self._registrars[bundle.object_id] = Registrar(
-                ObjectOnDevice(bundle, self.device),
+                ObjectOnDevice(bundle, self.device, as_upstream=self.config.as_upstream),
                 self.networks,
                 config=self.config.register,
                 geometry=self.config.refine,

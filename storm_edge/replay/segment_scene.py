@@ -247,7 +247,8 @@ def _make_searches(
     searches: list[MaskSearch] = []
     stored = options.embeddings or [None] * len(bundles)
     for bundle, embedding in zip(bundles, stored, strict=True):
-        on_device = ObjectOnDevice(bundle, options.device)
+        as_upstream = options.verified and options.config.as_upstream
+        on_device = ObjectOnDevice(bundle, options.device, as_upstream=as_upstream)
         if options.verified:
             detector = Detector(
                 on_device,

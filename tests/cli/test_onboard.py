@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 import trimesh
 
 from storm_edge.cli import onboard as onboard_command
+from storm_edge.errors import ObjectBundleError
 from storm_edge.objects import onboard as onboarding
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.bundle_files import stored_embeddings
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.segment.config import FullSomConfig, SegmentConfig
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from tests.cli.conftest import Command
@@ -53,6 +57,24 @@ def test_symmetries_listed_beside_the_model_are_used_unless_refused(
     ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", "--symmetry", "none")
     assert ended.err == ""
     assert len(ObjectBundle.load(tmp_path / "box").symmetries) == 1
+
+
+def test_for_parity_upstreams_model_and_views_are_kept_as_well(
+    storm_edge: Command, model: Path, tmp_path: Path
+) -> None:
+    """Views of either kind, so that every schedule finds its own."""
+    networks = write_full_bundle(tmp_path / "full")
+    ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", "--bundle", networks, "--parity")
+    assert (ended.status, ended.err) == (0, "")
+    assert "embedded by full, full, upstream's views" in ended.out
+    bundle = ObjectBundle.load(tmp_path / "box")
+    assert bundle.upstream is not None
+    for views in ("plain", "upstream"):
+        segmenter = Segmenter(load_full(networks), config=SegmentConfig(full_som=FullSomConfig(views=views)))
+        assert load_template_embedding(tmp_path / "box", segmenter, bundle) is not None
+    plain = replace(bundle, upstream=None)
+    with pytest.raises(ObjectBundleError, match="no model as upstream loads it"):
+        segmenter.encode_object(ObjectOnDevice(plain))
 
 
 def test_repairs_are_notes_on_stderr(storm_edge: Command, tmp_path: Path) -> None:

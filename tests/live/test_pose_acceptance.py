@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from storm_edge.live.config import StateMachineConfig
@@ -63,3 +65,10 @@ def test_without_a_network_geometry_decides_after_a_loss_too() -> None:
 @pytest.mark.parametrize(("frame", "expected"), [(10, True), (9, True), (8, False)])
 def test_a_pose_is_current_up_to_one_frame_behind(frame: int, expected: bool) -> None:
     assert is_current(LOST, propagated(0.9, frame=frame), CONFIG) is expected
+
+
+def test_storms_rule_takes_whatever_was_registered() -> None:
+    everything = replace(CONFIG, accepts="all")
+    assert is_worth_propagating(PoseFound(attempt=1, frame=0, score=0.0), everything)
+    assert accepts_propagated_pose(NEVER_TRACKED, propagated(0.0), everything)
+    assert accepts_propagated_pose(LOST, propagated(0.0, 0.0), everything)

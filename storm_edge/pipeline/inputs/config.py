@@ -24,6 +24,8 @@ class PairRule(Config):
     """Side of the crop window at the object's distance."""
     min_z_m: float = tuned(unit="m", low=0.0, high=10.0)
     """Points nearer than this are treated as no reading."""
+    resampled: bool = tuned(False, unit="")
+    """Whether observed points are made as upstream makes ScoreNet's, see `kernels.network_input`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,9 @@ PARITY = InputPreset(
     depth_filter=UPSTREAM_FILTER,
 )
 """FoundationPose's rules (reference-networks 5.4 to 5.7)."""
+
+UPSTREAM_SCORE = PairRule(crop_ratio=1.1, min_z_m=0.1, resampled=True)
+"""ScoreNet's crops with the points that upstream gives it, for the schedule ``parity``."""
 
 DEFAULT = InputPreset(
     refine=PairRule(crop_ratio=1.2, min_z_m=0.001),

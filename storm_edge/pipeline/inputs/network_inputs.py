@@ -70,6 +70,7 @@ class PairInputs:
         self._input_rule: Any = InputRule()
         self._input_rule.radius_m, self._input_rule.min_z_m = 0.5 * diameter_m, self._rule.min_z_m
         self._input_rule.limit, self._input_rule.span = preset.xyz_limit, thread_span(device, size_px)
+        self._input_rule.resampled = int(self._rule.resampled)
         self._window_rules: dict[tuple[int, int] | None, Any] = {}
         self._launch_cache = LaunchCache(device)
         self.poses: WpArray = wp.zeros(batch, dtype=wp.mat44f, device=device)

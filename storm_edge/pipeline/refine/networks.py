@@ -6,6 +6,8 @@ module: a pose stays where it was, a hypothesis counts as wrong, and ``non_finit
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import warp as wp
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.kernels.device import put
 from storm_edge.kernels.pose_update import update_poses
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.inputs.config import PRESETS
+from storm_edge.pipeline.inputs.config import PRESETS, UPSTREAM_SCORE
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.inputs.network_inputs import PairInputs
 from storm_edge.pipeline.refine.set_scorer import open_scorer
@@ -57,7 +59,7 @@ class PoseRefiner:
         self._diameter_m = item.diameter_m
         preset = PRESETS[networks.preset]
         self._pairs = PairInputs(
-            item.mesh_lod,
+            item.network_mesh,
             diameter_m=item.diameter_m,
             preset=preset,
             network="refine",
@@ -115,8 +117,10 @@ class PoseScorer:
     ) -> None:
         self.non_finite_count = 0
         preset = PRESETS[networks.preset]
+        if item.as_upstream:
+            preset = replace(preset, score=UPSTREAM_SCORE)
         self._pairs = PairInputs(
-            item.mesh_lod,
+            item.network_mesh,
             diameter_m=item.diameter_m,
             preset=preset,
             network="score",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from storm_edge.config import Config, tuned
 from storm_edge.pipeline.refine.config import JudgeConfig
@@ -25,6 +26,9 @@ class RegistrationStage(Config):
 class PlacementConfig(Config):
     """Where hypotheses start. All were set by hand."""
 
+    rule: Literal["surface", "box"] = tuned("surface", unit="")
+    """What puts them there: each rotation's own visible side, which must meet the measured surface; or the middle of
+    the mask's box at its median depth, one place for all rotations, as FoundationPose has it."""
     size_px: int = tuned(32, unit="px", low=4, high=512)
     """Side of the rendered views of the rotations."""
     every_px: int = tuned(2, unit="px", low=1, high=64)

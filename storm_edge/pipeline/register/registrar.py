@@ -30,6 +30,7 @@ from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.refine.judge import PoseJudge
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
+from storm_edge.pipeline.register.box_placement import box_poses
 from storm_edge.pipeline.register.config import DEFAULT, RegisterConfig, RegistrationStage
 from storm_edge.pipeline.register.mask_scale import MaskScaleCheck
 from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
@@ -88,7 +89,7 @@ class Registrar:
         geometry: GeometricConfig | None = None,
         options: EngineOptions | None = None,
     ) -> None:
-        self._bundle = bundle = item.bundle
+        self._bundle = item.bundle
         self._config = config
         mesh, d, chunk = item.mesh_lod, item.diameter_m, config.chunk
         self._device, self._mesh = item.device, mesh
@@ -103,11 +104,14 @@ class Registrar:
         if networks is not None and any(stage.network for stage in config.stages):
             self._refine = PoseRefiner(item, networks, batch=chunk, options=options)
         if networks is not None and config.network_weight:
-            capacity = len(bundle.rotation_grid)
+            capacity = len(item.rotation_grid)
             self._score = PoseScorer(item, networks, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
         self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=config.last_batch, config=config.last_judge)
-        self._placement = Placement(mesh, bundle.rotation_grid, d, config.placement)
+        self._rotations = item.rotation_grid
+        self._placement: Placement | None = None
+        if config.placement.rule == "surface":
+            self._placement = Placement(mesh, self._rotations, d, config.placement)
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -191,7 +195,7 @@ class Registrar:
             mask_device=wp.array(mask.astype(np.uint8), dtype=wp.uint8, device=self._device),
             mask_area_px=float(mask.sum()),
         )
-        poses = self._placement.poses(surface, mask, frame.K) if starts is None else starts.copy()
+        poses = self._first_poses(frame, mask, surface) if starts is None else starts.copy()
         yield "hypotheses"
         for stage in self._config.stages:
             yield from self._moved(task, poses, stage)
@@ -203,6 +207,12 @@ class Registrar:
         if near is not None:
             pose = nearest_symmetric(pose, near, self._bundle.symmetries)
         return replace(ranked, T_cam_centre=pose, is_non_finite=self.non_finite_count != non_finite_count)
+
+    def _first_poses(self, frame: FrameBuffers, mask: NDArray[np.bool_], surface: Float64) -> Float64:
+        """A pose per rotation ``(G, 4, 4)``, placed by the configured rule."""
+        if self._placement is None:
+            return box_poses(frame, mask, self._rotations, min_depth_px=self._config.min_depth_px)
+        return self._placement.poses(surface, mask, frame.K)
 
     def _moved(self, task: _Task, poses: Float64, stage: RegistrationStage) -> Generator[str, None, None]:
         """Move the hypotheses ``(N, 4, 4)`` of a stage in place."""

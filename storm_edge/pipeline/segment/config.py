@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from storm_edge.choices import Framing
 from storm_edge.config import Config, tuned
@@ -44,6 +45,9 @@ class FullSomConfig(Config):
 
     framing: Framing = tuned(Framing.LETTERBOX, unit="")
     """How images are brought to a square."""
+    views: Literal["plain", "upstream"] = tuned("plain", unit="")
+    """How an object's reference views are rendered: about the centre, by one lamp on the camera; or about the mean of
+    the model's vertices by upstream's lamps, for objects that were onboarded for it."""
     min_marked_share: float = tuned(0.0005, unit="1", low=0.0, high=1.0)
     """Least part of the image that is marked."""
     min_peak_probability: float = tuned(0.6, unit="1", low=0.0, high=1.0)

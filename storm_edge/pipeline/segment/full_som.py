@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.engines.contract import Engine
-from storm_edge.geometry.mesh import Mesh
 from storm_edge.pipeline.segment.config import FullSomConfig
 from storm_edge.pipeline.segment.full_som_framing import image_logits, square_image
-from storm_edge.pipeline.segment.full_som_views import reference_views
 from storm_edge.pipeline.segment.sigmoid import sigmoid
 
 Float32 = NDArray[np.float32]
@@ -41,18 +39,17 @@ class FullSom:
         return next((t.shape[1] for t in self._head.spec.inputs if t.name == "context"), None)
 
     @staticmethod
-    def encode_object(reference: Engine, mesh: Mesh, *, device: str = "cpu") -> dict[str, Float32]:
+    def encode_object(reference: Engine, views: Float32) -> dict[str, Float32]:
         """Encode an object from sixteen sides, once; seconds to a minute on a CPU.
 
         Args:
             reference: Engine ``som_reference``.
-            mesh: The object, its box centred at the origin.
-            device: Warp device name, for the pictures.
+            views: Its reference views, ``(16, 3, 224, 224)``, normalised.
 
         Returns:
             Keys and values by name, as the head takes them.
         """
-        return dict(reference.run({"views": reference_views(mesh, device=device)}))
+        return dict(reference.run({"views": views}))
 
     def encode_image(self, rgb: NDArray[np.uint8]) -> Float32:
         """Tokens ``(1, 256, C)`` of an image ``(H, W, 3)``, which all objects share."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
+from storm_edge.files import sha256
 from storm_edge.frame import Frame
 from storm_edge.kernels.segment_inputs.object_views import ObjectViews
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
@@ -22,7 +23,9 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.segment.colour_map import colour_probability
 from storm_edge.pipeline.segment.config import ColourMapConfig, FullSomConfig, SegmentConfig
 from storm_edge.pipeline.segment.full_som import FullSom
+from storm_edge.pipeline.segment.full_som_views import reference_views
 from storm_edge.pipeline.segment.sigmoid import sigmoid
+from storm_edge.pipeline.segment.upstream_views import upstream_reference_views
 
 Float32 = NDArray[np.float32]
 Tensors = Mapping[str, Float32]
@@ -67,6 +70,7 @@ class MapMaker(Protocol):
 
         Raises:
             ConfigError: A context is needed and missing, or cannot be used.
+            ObjectBundleError: Upstream's views are asked for, and the object was not onboarded for them.
         """
 
     def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
@@ -174,7 +178,10 @@ class FullMaps:
         self, networks: NetworkBundle, config: FullSomConfig, options: EngineOptions | None, device: str
     ) -> None:
         self._reference = _LazyEngine(networks, options)
+        self._takes_upstream_views = config.views == "upstream"
         self.fingerprint = self._reference.sha256
+        if self._takes_upstream_views:  # what other views became is nothing for it
+            self.fingerprint = sha256(f"{self.fingerprint} by upstream's views".encode())
         self._device = device
         self._som = FullSom(networks.open("som_query", options), networks.open("som_head", options), config)
         self.context_length = self._som.context_length
@@ -189,7 +196,11 @@ class FullMaps:
             got = "none" if context is None else f"shape {context.shape}"
             remedy = "onboard with --description and the text encoder that it was trained with"
             raise ConfigError(mismatch(f"language context of {bundle.object_id}", got, f"({length},)", remedy))
-        tensors = self._som.encode_object(self._reference.open(), bundle.mesh, device=self._device)
+        if self._takes_upstream_views:
+            views_of = upstream_reference_views(bundle, device=self._device)
+        else:
+            views_of = reference_views(bundle.mesh, device=self._device)
+        tensors = self._som.encode_object(self._reference.open(), views_of)
         return tensors if context is None else {**tensors, "context": context[None].astype(np.float32)}
 
     def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:

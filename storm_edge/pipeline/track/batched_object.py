@@ -43,7 +43,7 @@ class BatchedObject:
 
     Attributes:
         bundle: The onboarded object.
-        mesh: Its coarser mesh on the device.
+        mesh: The mesh on the device that RefineNet is shown.
         launches: What a step does with it.
         geometry: What was learned of it.
         last: Its last pose, ``(4, 4)``; of an object that was never started, some pose that can be drawn.
@@ -62,7 +62,7 @@ class BatchedObject:
         fallback: StepwiseTrackConfig | None = None,
         network: PoseRefiner | None = None,
     ) -> None:
-        self.bundle, self.mesh = item.bundle, item.mesh_lod
+        self.bundle, self.mesh = item.bundle, item.network_mesh
         batch = max(hypothesis_count, MOTION_START_COUNT + TURN_COUNT)
         self.geometry = GeometricRefiner(item.viewpoints, config=config.geometry, batch=batch)
         # What a step launches must not depend on who was started before it was captured.

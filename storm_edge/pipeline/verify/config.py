@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from storm_edge.config import Config, tuned
 from storm_edge.pipeline.refine.config import JudgeConfig
@@ -16,6 +17,9 @@ class VerifyConfig(Config):
     Both become logits, positive where they speak for the object; their sum is the logit of the fused score.
     """
 
+    decided_by: Literal["both", "network"] = tuned("both", unit="")
+    """Whose word the score is: both scores', fused; or the appearance score's alone, as in STORM, where the geometric
+    one speaks only if there is no crop to compare."""
     memory_count: int = tuned(16, unit="crops", low=1, high=1000)
     """Crops that are remembered; the oldest goes first."""
     closest: int = tuned(3, unit="crops", low=1, high=1000, record="verify")

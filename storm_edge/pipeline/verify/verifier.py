@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
@@ -57,7 +58,13 @@ class _Remembered(NamedTuple):
 
 
 def fuse_scores(geometry: float, appearance: float | None, config: VerifyConfig) -> Verification:
-    """Fuse the geometric score (0..1) and the logit of the appearance score, where there is one."""
+    """Fuse the geometric score (0..1) and the logit of the appearance score, where there is one.
+
+    Decided by the network alone the score is 0.5 or more where TOM's probability reaches 0.9, which is STORM's rule
+    (`tom.py`) and `VerifyConfig.full_pair_zero`.
+    """
+    if appearance is not None and config.decided_by == "network":
+        return Verification(score=float(expit(appearance)), appearance=appearance, geometry=geometry)
     logit = config.geometry_scale * (geometry - config.geometry_zero)
     if appearance is not None:
         limited = min(max(appearance, -config.appearance_limit), config.appearance_limit)

@@ -13,6 +13,7 @@ from storm_edge.choices import Framing
 from storm_edge.engines.contract import EngineSpec
 from storm_edge.pipeline.segment.config import FullSomConfig
 from storm_edge.pipeline.segment.full_som import FullSom
+from storm_edge.pipeline.segment.full_som_views import reference_views
 from tests.tiny_scene import box_mesh
 
 
@@ -71,4 +72,4 @@ def test_outside_its_square_the_probability_is_zero() -> None:
 
 def test_embedding_keeps_what_the_reference_network_gives() -> None:
     reference = Scripted({"k0": np.ones(3, np.float32)})
-    np.testing.assert_array_equal(FullSom.encode_object(reference, box_mesh())["k0"], 1.0)
+    np.testing.assert_array_equal(FullSom.encode_object(reference, reference_views(box_mesh()))["k0"], 1.0)

@@ -154,3 +154,19 @@ def test_only_crops_of_the_side_that_a_pose_claims_to_show_count(staged: Staged)
     alone = verifier.verify(buffers, turned(60.0))
     assert alone.appearance is None
     assert not alone.is_non_finite
+
+
+@pytest.mark.parametrize(("probability", "is_same"), [(0.9, True), (0.8999, False), (0.9001, True), (0.5, False)])
+def test_toms_own_decision_is_its_probability_against_nine_tenths(probability: float, is_same: bool) -> None:
+    """STORM's rule, whatever geometry says; half in this score is nine tenths in TOM's."""
+    config = VerifyConfig(decided_by="network")
+    logit = math.log(probability / (1.0 - probability))
+    for geometry in (0.0, 1.0):
+        found = fuse_scores(geometry, logit - config.full_pair_zero, config)
+        assert (found.score >= 0.5 - 1e-12) is is_same
+    assert found.score == pytest.approx(probability / (probability + 9.0 * (1.0 - probability)))
+
+
+def test_without_a_crop_geometry_speaks_even_there() -> None:
+    config = VerifyConfig(decided_by="network")
+    assert fuse_scores(0.9, None, config) == fuse_scores(0.9, None, VerifyConfig())
