@@ -235,6 +235,10 @@ class BatchedTrack:
     def doubt(self) -> None:
         """Nothing is to be done: a step begins at the last pose in any case."""
 
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """As it is: nobody knows sides here."""
+        return T_cam_centre
+
     def drop(self) -> None:
         """The object is lost. The colours are read now: a search on another thread must not ask the device."""
         self._colours = self._group.colours_of(self)

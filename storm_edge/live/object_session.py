@@ -149,7 +149,7 @@ class ObjectSession:
         started = time.perf_counter()
         found = self._engine_recovery.run(Lane.LOCATE, lambda: self._parts.registrar.register(buffers, mask))
         given = PoseGiven(frame=frame.index, score=0.0, is_non_finite=found.is_non_finite)
-        self._start_at(frame, buffers, found.T_cam_centre, given)
+        self._start_at(frame, buffers, self._tracker.settle(frame, buffers, found.T_cam_centre), given)
         return self.report(frame, {"register": _ms_since(started)})
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:

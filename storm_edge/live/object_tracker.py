@@ -70,6 +70,9 @@ class ObjectTracker(Protocol):
     def doubt(self) -> None:
         """Frames are missing before the next one: the object may be anywhere near."""
 
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """A pose ``(4, 4)`` that was found in this frame, turned to its right side; nothing is tracked meanwhile."""
+
     def drop(self) -> None:
         """The object is lost."""
 
@@ -130,6 +133,10 @@ class StepwiseTrack:
 
     def doubt(self) -> None:
         """Nothing is to be done: it begins at the last pose in any case."""
+
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """As it is: nobody knows sides here."""
+        return T_cam_centre
 
     def drop(self) -> None:
         """Nothing is to be done: the colours are kept where they are."""

@@ -165,7 +165,7 @@ class RecoveryTask:
         tracker = self._tracker.catch_up_tracker
         buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
-            self._step = tracker.start(buffers, T)
+            self._step = tracker.start(buffers, self._tracker.settle(frame, buffers, T))
             self._found_score = None if self._found_by is None else self._step.confidence
         count = 0
         while (newer := next((kept for kept in tuple(self._frames) if kept.index > frame.index), None)) is not None:

@@ -110,6 +110,10 @@ class SideCheckedTrack(WrappedTrack):
             step = replace(step, confidence=confidence, is_side_doubted=True)
         return step
 
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """The pose turned to the side that the evidence of this frame is for."""
+        return self._check.settle(frame, buffers, T_cam_centre)
+
 
 def _turned_deg(T_cam_centre: Float64 | None, step: TrackStep) -> float:
     """By how much a step is turned against a pose ``(4, 4)`` [deg]; 0 where there is none."""

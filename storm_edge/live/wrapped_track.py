@@ -59,6 +59,10 @@ class WrappedTrack:
         """As the tracker's."""
         self._tracker.doubt()
 
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the tracker's."""
+        return self._tracker.settle(frame, buffers, T_cam_centre)
+
     def drop(self) -> None:
         """As the tracker's."""
         self._tracker.drop()

@@ -108,6 +108,7 @@ class SideCheck:
         appearance: AppearanceModel,
         *,
         near_only: bool = False,
+        least_gain: float = 0.0,
     ) -> SideAnswer:
         """Ask once.
 
@@ -118,16 +119,34 @@ class SideCheck:
             appearance: What the track learned of the object's colours.
             near_only: Where no rival waits, compare the nearest turns alone: much cheaper, and a track that stays
                 behind an object that turns fast is behind by one of them.
+            least_gain: Mean gain that a rival needs beside its proof [logit].
         """
         answer = SideAnswer()
         if self._rivals:
-            answer = self._hear(frame, buffers, T_cam_centre, appearance)
+            answer = self._hear(frame, buffers, T_cam_centre, appearance, least_gain)
         else:
             turns = self._near if near_only else self._next_part(T_cam_centre)
             self._glance(frame, buffers, T_cam_centre, appearance, turns)
         excess = np.where(np.isnan(self._heard), self._glanced, self._heard)
         self.ambiguity = self._fan.ambiguity(excess < self._config.tie)
         return answer
+
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+        """The side of a pose ``(4, 4)`` that was found in an image, from looks at this image alone.
+
+        All of them count as one: only a gain of more than ``lead`` turns the pose, the rest is left to tracking.
+        """
+        self.forget()
+        T = T_cam_centre
+        for _ in range(self._config.settle_looks):
+            if not self.has_questions:
+                break
+            learned = self._judge.appearance_at(buffers, T)
+            answer = self.look(frame, buffers, T, learned, least_gain=self._config.lead)
+            T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
+            if not self.is_hearing and self._part.stop >= len(self._fan.motions):
+                break
+        return T
 
     def _next_part(self, T: Float64) -> NDArray[np.int64]:
         """The turns of the fan whose turn it is; what was heard is forgotten where the view changed."""
@@ -179,7 +198,9 @@ class SideCheck:
         self._rivals.add(Rival(motion=self._fan.motions[turn], turn=turn))
         self._glanced_then[turn] = self._glanced[turn]
 
-    def _hear(self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel) -> SideAnswer:
+    def _hear(
+        self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel, least_gain: float
+    ) -> SideAnswer:
         """Refine some rivals and compare them; the track is turned to the best of all, or none."""
         config, asked = self._config, self._rivals.next()
         starts = np.stack([T, *(T @ rival.motion for rival in asked)])
@@ -199,7 +220,7 @@ class SideCheck:
         index = next((i for i, rival in enumerate(asked) if rival is best), -1)
         if config.bias < best.mean_gain < config.lead and self._rivals.are_heard:
             self._hear_all_turns()
-        is_sure = index >= 0 and self._rivals.is_sure(best)
+        is_sure = index >= 0 and self._rivals.is_sure(best) and best.mean_gain > least_gain
         if is_sure and residuals[1 + index] <= residuals[0] + config.residual_slack:
             left = Rival(motion=invert(best.motion), turn=None, gains=[-best.mean_gain])
             self.forget()

@@ -130,6 +130,9 @@ class SideConfig(Config):
     right one may look worse than others."""
     most_looks: int = tuned(8, unit="looks", low=1, high=100)
     """After so many the rival is let go undecided."""
+    settle_looks: int = tuned(24, unit="looks", low=0, high=1000)
+    """Most looks at the image in which a pose was found: a right one needs one to three, 5 to 20 ms. 0 asks nothing
+    there."""
     residual_slack: float = tuned(0.05, unit="1", low=0.0, high=1.0)
     """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned."""
     tie: float = tuned(0.2, unit="logit", low=0.0)

@@ -42,6 +42,13 @@ class SideJudge:
         schedule = self._geometry.descents.schedule
         self._small, self._narrow = schedule(config.geometry.small), schedule(config.geometry.narrow)
         self._evidence = SideEvidence(item.mesh_lod, item.diameter_m, config.evidence, config.fan + 1)
+        self._learned = AppearanceModel(item.viewpoints.device)
+
+    def appearance_at(self, buffers: FrameBuffers, T_cam_centre: Float64) -> AppearanceModel:
+        """The colours that a pose ``(4, 4)`` teaches, until the next call."""
+        self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
+        self._learned.copy_from(self._geometry.appearance)
+        return self._learned
 
     def costs(self, frame: Frame, buffers: FrameBuffers, poses: Float64, appearance: AppearanceModel) -> Float64:
         """What speaks against poses ``(N, 4, 4)`` as they are [logit] ``(N,)``; the first is in the middle."""

@@ -133,3 +133,16 @@ def test_a_proposed_pose_is_asked_first() -> None:
     assert answers[0].is_doubted
     assert better is not None
     assert apart_deg(better, right) < 5.0
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 120.0, 180.0])
+def test_a_pose_that_was_found_is_settled_in_its_own_image(turn_deg: float) -> None:
+    right = pose(40.0, point_m=AXIS)
+    found = pose(40.0 + turn_deg, point_m=AXIS)
+    frame = picture(mug(), right)
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    settled = SideCheck(ObjectOnDevice(bundle_of(mug())), SideConfig()).settle(frame, buffers, found)
+    assert apart_deg(settled, right) < 8.0
+    if turn_deg == 0.0:
+        np.testing.assert_array_equal(settled, found)
