@@ -265,5 +265,6 @@ def load_dinov2(path: Path, config: Dinov2Config) -> Dinov2:
         CheckpointError: No such file, or an entry is missing, unknown or of another shape.
     """
     net = Dinov2(config)
-    load_strictly(net, read_published(path, _FILES[config]), path)
+    other = Published(file="the encoder's own weights", origin=_ORIGIN)
+    load_strictly(net, read_published(path, _FILES.get(config, other)), path)
     return net.eval()

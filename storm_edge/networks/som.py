@@ -193,9 +193,9 @@ class Block(nn.Module):
         return scale
 
     def query(self, x: Tensor, r: Tensor, position: Tensor, context: Tensor | None) -> Tensor:
-        """The image's tokens ``(1, 256, C)`` after the block, given the views' ``(V, 256, C)`` before it."""
-        views = r.reshape(1, -1, r.shape[-1])
-        tiled = (r + position).reshape(1, -1, r.shape[-1])
+        """The images' tokens ``(N, 256, C)`` after the block, given their views' ``(N V, 256, C)`` before it."""
+        views = r.reshape(x.shape[0], -1, r.shape[-1])
+        tiled = (r + position).reshape(views.shape)
         q, k = self.norms(1)
         y = self.query_self_attn(q(x + position), k(x + position), x)
         x = self.query_norm1(x + self.scale(1) * y, context)
@@ -205,11 +205,11 @@ class Block(nn.Module):
         out: Tensor = self.query_norm3(x + self.scale(3) * self.mlp(x), context)
         return out
 
-    def reference(self, r: Tensor, position: Tensor) -> Tensor:
-        """The views' tokens ``(V, 256, C)`` after the block: each view over itself, then all over all."""
+    def reference(self, r: Tensor, position: Tensor, *, objects: int = 1) -> Tensor:
+        """The views' tokens ``(objects V, 256, C)`` after the block: each view over itself, then an object's all."""
         q, k = self.norms(4)
         r = r + self.scale(4) * self.ref_view_self_attn(q(r + position), k(r + position), r)
-        seen = (r + position).reshape(1, -1, r.shape[-1])
+        seen = (r + position).reshape(objects, -1, r.shape[-1])
         q, k = self.norms(5)
         y: Tensor = self.ref_global_self_attn(q(seen), k(seen), r.reshape(seen.shape))
         return r + self.scale(5) * y.reshape(r.shape)
@@ -251,17 +251,17 @@ class Decoder(nn.Module):
         )
 
     def maps(self, tokens: Tensor) -> Tensor:
-        """Both maps before they are refined, ``(1, 2, 64, 64)``, of tokens ``(1, 256, C)``."""
-        kernels = self.hyper_norm(self.hyper_net(tokens.mean(1))).reshape(1, self.masks, self.top)
-        features = self.output_upscaling(tokens.transpose(1, 2).reshape(1, self.width, CELLS, CELLS))
+        """Both maps before they are refined, ``(N, 2, 64, 64)``, of tokens ``(N, 256, C)``."""
+        kernels = self.hyper_norm(self.hyper_net(tokens.mean(1))).reshape(-1, self.masks, self.top)
+        features = self.output_upscaling(tokens.transpose(1, 2).reshape(-1, self.width, CELLS, CELLS))
         # The fixed and the image's own 1x1 convolution of the same map, as one product.
         weight = self.skip_proj.weight.reshape(1, self.masks, self.top) + self.gamma * kernels
-        maps: Tensor = (weight @ features.flatten(2)).reshape(1, self.masks, MASK_PX, MASK_PX)
+        maps: Tensor = (weight @ features.flatten(2)).reshape(-1, self.masks, MASK_PX, MASK_PX)
         assert self.skip_proj.bias is not None
         return maps + self.skip_proj.bias[:, None, None]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits ``(1, 2, 64, 64)`` of tokens ``(1, 256, C)``; upstream uses the first map."""
+        """Logits ``(N, 2, 64, 64)`` of tokens ``(N, 256, C)``; upstream uses the first map."""
         logits: Tensor = self.refine_head(self.maps(tokens))
         return logits
 
@@ -297,7 +297,11 @@ class _Holder(nn.Module):
 
 
 class Som(nn.Module):
-    """The parameters under their official names, 572 entries; the encoder appears twice in them and is held once."""
+    """The parameters under their official names, 572 entries; the encoder appears twice in them and is held once.
+
+    Parameters that nothing reads, or whose output nothing reads, are not computed with: the last block's update of
+    the views and the IoU head.
+    """
 
     def __init__(self, config: SomConfig | None = None) -> None:
         super().__init__()
@@ -333,11 +337,31 @@ class Som(nn.Module):
         Returns:
             Logits of "this cell shows the object", shape ``(1, 1, 64, 64)``.
         """
-        prefix = self.config.encoder.prefix
-        position = sine_positions(self.config.encoder.width).to(image)
-        x, r = self.dino(image)[:, prefix:], self.dino(views)[:, prefix:]
-        for block in self.blocks:
-            x, r = block.query(x, r, position, context), block.reference(r, position)
+        return self.masks(self.tokens(image), self.tokens(views), context=context)
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """Tokens ``(N, 256, C)`` of images ``(N, 3, 224, 224)``."""
+        tokens: Tensor = self.dino(image)[:, self.config.encoder.prefix :]
+        return tokens
+
+    def masks(
+        self, x: Tensor, r: Tensor, *, objects: int = 1, shown: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Logits ``(N, 1, 64, 64)`` of tokens, for several images and objects at a time.
+
+        Args:
+            x: Tokens of the images, shape ``(N, 256, C)``.
+            r: Tokens of the views of the objects, one object after the other, shape ``(objects V, 256, C)``.
+            objects: How many objects these are.
+            shown: Which object each image is searched for ``(N,)``; the first by the first where it is left out.
+            context: Language context of each image's object, shape ``(N, length)``.
+        """
+        position = sine_positions(self.config.encoder.width).to(x)
+        for i, block in enumerate(self.blocks):
+            views = r if shown is None else r.reshape(objects, -1, *r.shape[1:])[shown].flatten(0, 1)
+            x = block.query(x, views, position, context)
+            if i + 1 < len(self.blocks):
+                r = block.reference(r, position, objects=objects)
         logits: Tensor = self.decoder(x)
         return logits[:, :1]
 
