@@ -14,6 +14,8 @@ from storm_edge.networks.checkpoints import read_checkpoint
 FORMAT = 1
 _KEYS = {"format", "network", "nano", "model", "ema", "optimizer", "step", "elapsed_s", "drawn", "seed"}
 
+_FULL_KEYS = {"format", "network", "sizes", "model_state_dict", "optimizer", "step", "elapsed_s", "drawn", "seed"}
+
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.
@@ -36,8 +38,21 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         part.unlink(missing_ok=True)
 
 
+def load_full_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote of a run of a full network.
+
+    Raises:
+        CheckpointError: No such file, not a checkpoint of such a run, or of another format.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or not content.keys() >= _FULL_KEYS or content["format"] != FORMAT:
+        expected, remedy = "a checkpoint of train --tier full", "begin with it: --start-from"
+        raise CheckpointError(mismatch(path, "other content", expected, remedy))
+    return content
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote.
+    """Read what `save_checkpoint` wrote of a run of a nano network.
 
     Raises:
         CheckpointError: No such file, not a checkpoint of a training run, or of another format.

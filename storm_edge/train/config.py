@@ -48,11 +48,8 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One run; it ends at ``steps`` or ``minutes``, whichever comes first.
-
-    Sizes that are None are the device's own, see `DEFAULTS`.
-    """
+class RunConfig:
+    """What every training run is asked; it ends at ``steps`` or ``minutes``, whichever comes first."""
 
     network: Network
     """Which network to train."""
@@ -64,34 +61,18 @@ class TrainConfig:
     """Wall-clock bound [min], summed over resumes; the learning rate reaches its end exactly then."""
     batch: int | None = None
     """Pairs per step and process; the other networks have ``batch // unit`` sets, pictures or groups."""
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    """What the pictures are like that are trained on; those of held-out items, without a user's models."""
     learning_rate: float = 1e-3
     """Peak of the schedule: linear warm-up, then half a cosine to a hundredth."""
     warmup_steps: int = 200
     """Steps of the linear warm-up; it never takes more than a twentieth of the run."""
     weight_decay: float = 1e-3
     """AdamW decay, on matrices and kernels only."""
-    ema_decay: float = 0.999
-    """Decay per step of the averaged weights, which are the ones evaluated and exported."""
-    flow_weight: float = 0.5
-    """Weight of the surface-motion loss of RefineNet."""
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:i``; under torchrun every process takes its own."""
     threads: int | None = None
     """Torch threads per process on the CPU; all cores if not given."""
     workers: int | None = None
     """Processes that draw pairs on a CPU; 0 draws them in between, where the network trains: exactly reproducible."""
-    chunk: int | None = None
-    """Pairs drawn at a time."""
-    pool: int | None = None
-    """Pairs kept to train on; each is seen several times, mirrored and turned differently."""
-    pool_mib: int | None = None
-    """Memory that the pool may take [MiB]; it keeps fewer pairs where they need more."""
-    reuse: float = 3.0
-    """How often a pair is used on average; processes that draw faster than that wait."""
-    fill: int | None = None
-    """Pairs that must be there before the first step."""
     seed: int = 0
     """Of weights, pairs and augmentation."""
     evaluate_every_s: float = 180.0
@@ -106,6 +87,46 @@ class TrainConfig:
     """Held-out pairs (RefineNet) or hypotheses (ScoreNet), from meshes never trained on."""
     resume: bool = False
     """Go on from ``checkpoint.pt`` in ``out``."""
+
+    @property
+    def items_per_step(self) -> int:
+        """Items of a batch of one process."""
+        raise NotImplementedError
+
+    @property
+    def thread_count(self) -> int:
+        """Torch threads of this process."""
+        return len(os.sched_getaffinity(0)) if self.threads is None else self.threads
+
+    @property
+    def last_step(self) -> int | None:
+        """Step at which the run ends; None where time alone ends it."""
+        return STEPS_AT_MOST if self.steps is None and self.minutes is None else self.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """A run of a nano network.
+
+    Sizes that are None are the device's own, see `DEFAULTS`.
+    """
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """What the pictures are like that are trained on; those of held-out items, without a user's models."""
+    ema_decay: float = 0.999
+    """Decay per step of the averaged weights, which are the ones evaluated and exported."""
+    flow_weight: float = 0.5
+    """Weight of the surface-motion loss of RefineNet."""
+    chunk: int | None = None
+    """Pairs drawn at a time."""
+    pool: int | None = None
+    """Pairs kept to train on; each is seen several times, mirrored and turned differently."""
+    pool_mib: int | None = None
+    """Memory that the pool may take [MiB]; it keeps fewer pairs where they need more."""
+    reuse: float = 3.0
+    """How often a pair is used on average; processes that draw faster than that wait."""
+    fill: int | None = None
+    """Pairs that must be there before the first step."""
     start_from: Path | None = None
     """Where the weights start: a checkpoint of another run (of another network: its trunk), or a network bundle."""
     nano: NanoConfig = field(default_factory=NanoConfig)
@@ -144,14 +165,9 @@ class TrainConfig:
         return replace(own, **{name: value for name, value in given.items() if value is not None})
 
     @property
-    def thread_count(self) -> int:
-        """Torch threads of this process."""
-        return len(os.sched_getaffinity(0)) if self.threads is None else self.threads
-
-    @property
-    def last_step(self) -> int | None:
-        """Step at which the run ends; None where time alone ends it."""
-        return STEPS_AT_MOST if self.steps is None and self.minutes is None else self.steps
+    def items_per_step(self) -> int:
+        """Items of a batch of one process."""
+        return self.items(self.sizes.batch)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 import torch
 
 from storm_edge.errors import OutputError, RunFault, mismatch
+from storm_edge.generator.contract import Batch
 from storm_edge.interruption import Interruption
-from storm_edge.train.augment import augment
 from storm_edge.train.device_clock import DeviceClock
 from storm_edge.train.every import Every
 from storm_edge.train.no_room import half_batch
-from storm_edge.train.pool import ItemPool
 from storm_edge.train.processes import agreed_stop, agreed_time_s
 from storm_edge.train.run_log import RunLog
+from storm_edge.train.run_state import Items, RunState
 from storm_edge.train.schedule import learning_rate, progress
 from storm_edge.train.speed import SpeedMeter
-from storm_edge.train.state import TrainState
 from storm_edge.train.step import Stepper
 
 _CHECK_ON_GPU = 32  # steps between looks at whether they are finite, each of which waits for the device
@@ -35,10 +34,10 @@ Report = Callable[[str, float], None]
 class LoopParts:
     """What a loop works with."""
 
-    pool: ItemPool
-    """Filled."""
-    chance: torch.Generator
-    """Of the augmentation, on the device."""
+    items: Items
+    """What it is trained on."""
+    augment: Callable[[Batch], Batch]
+    """Changes a batch on its device."""
     stepper: Stepper
     """Of the run's network."""
     signals: Interruption
@@ -58,11 +57,11 @@ class Loop:
         began_s: When this start began, on the monotonic clock [s].
     """
 
-    def __init__(self, run: TrainState, parts: LoopParts, *, began_s: float) -> None:
+    def __init__(self, run: RunState, parts: LoopParts, *, began_s: float) -> None:
         self._run, self._parts = run, parts
         config, now_s = run.config, run.elapsed_s
         self._began_s = began_s - run.elapsed_s
-        self._items = config.items(config.sizes.batch)
+        self._items = config.items_per_step
         self._trained, self._evaluated_at = 0, -1
         self._rate = 0.0
         self._clock = DeviceClock(run.process.device, config.thread_count)
@@ -94,7 +93,7 @@ class Loop:
         """
         run, signals = self._run, self._parts.signals
         self._tick()
-        self._speed.start(self._parts.pool.drawn, 0)
+        self._speed.start(self._parts.items.drawn, 0)
         run.objective.train()
         while (share := self._share()) < 1.0:
             self._step(share)
@@ -125,7 +124,7 @@ class Loop:
         self._rate = learning_rate(config.learning_rate, run.step, config.warmup_steps, share)
         try:
             with self._clock.part("drawing"):
-                batch = augment(parts.pool.sample(self._items), config.network, parts.chance)
+                batch = parts.augment(parts.items.sample(self._items))
             with self._clock.part("learning"):
                 parts.stepper.step(batch, number=run.step, rate=self._rate)
             run.step += 1
@@ -134,7 +133,7 @@ class Loop:
         except torch.OutOfMemoryError:
             batch = {}  # what failed stays in memory until this block is left
         run.optimizer.zero_grad(set_to_none=True)
-        parts.pool.draw_less()  # which of the two was too much nobody knows
+        parts.items.draw_less()  # which of the two was too much nobody knows
         self._items = half_batch(self._items, run.process.device, alone=run.process.count == 1)
         parts.log.add({**self._where(), "batch": self._items, "no_room": True})
 
@@ -169,7 +168,7 @@ class Loop:
         return {"step": self._run.step, "elapsed_s": self._run.elapsed_s}
 
     def _write_log(self) -> None:
-        run, drawn = self._run, self._parts.pool.drawn
+        run, drawn = self._run, self._parts.items.drawn
         values = {"rate": self._rate, "drawn": run.drawn + drawn, "batch": self._items, "skipped": self.skipped}
         speeds = self._speed.read(drawn, self._trained)
         self._parts.log.add({**self._where(), **values, **self._parts.stepper.means(), **speeds})
@@ -181,4 +180,4 @@ class Loop:
 
     def _save(self) -> None:
         if self._run.process.first:
-            self._run.save(self._parts.pool.drawn, self._parts.stepper.skipped())
+            self._run.save(self._parts.items.drawn, self._parts.stepper.skipped())

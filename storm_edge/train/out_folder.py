@@ -19,14 +19,16 @@ from storm_edge.folder_swap import lock
 from storm_edge.parsing import parse_json
 from storm_edge.result_kind import MADE_BY, ResultKind
 from storm_edge.result_sums import SUMS, write_sums
-from storm_edge.train.config import TrainConfig, TrainResult
+from storm_edge.train.config import RunConfig, TrainResult
 
 CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
+BEST = "best.pth"
+"""Weights of a full network's best evaluation; upstream's name."""
 TRAIN = ResultKind(
     command="storm-edge train",
     marker="result.json",
     keys=frozenset({"network", "out", "steps", "checkpoint", "elapsed_s", "held_out"}),
-    names=frozenset({CHECKPOINT, LOG, CURVES}),
+    names=frozenset({CHECKPOINT, LOG, CURVES, BEST}),
 )
 """Of `train`."""
 _REMEDY = "choose another --out"
@@ -44,7 +46,7 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in (TRAIN.marker, CHECKPOINT, LOG, CURVES):
+        for name in (TRAIN.marker, CHECKPOINT, LOG, CURVES, BEST):
             if (out / name).is_dir():
                 raise OutputError(mismatch(out / name, "a folder", "a file of a training run", _REMEDY))
         if os.path.lexists(out / TRAIN.marker) and TRAIN.content(out) is None:
@@ -58,6 +60,9 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
             raise OutputError(mismatch(out / LOG, got, "the log of an earlier run, or none", _REMEDY))
     except OSError as error:
         raise OutputError(mismatch(out, error, "a folder that can be made", _REMEDY)) from error
+    if os.path.lexists(out / BEST) and not os.path.lexists(out / CHECKPOINT):
+        remedy = f"give it another name, or {_REMEDY}"
+        raise OutputError(mismatch(out / BEST, "a file of no run that is here", "a folder without it", remedy))
     if os.path.lexists(out / CHECKPOINT) and not resume:
         remedy = "add --resume or choose another"
         raise OutputError(mismatch(out, "a checkpoint of an earlier run", "an empty folder", remedy))
@@ -75,14 +80,15 @@ def only_run(out: Path) -> Iterator[None]:
         if not lock(descriptor):
             remedy = "wait for it, or choose another --out"
             raise OutputError(mismatch(out, "a folder that a training run is writing", "one of no run", remedy))
-        for part in out.glob(f".{CHECKPOINT}.part-*"):  # of a run that was killed as it wrote
-            part.unlink(missing_ok=True)
+        for name in (CHECKPOINT, BEST):
+            for part in out.glob(f".{name}.part-*"):  # of a run that was killed as it wrote
+                part.unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)  # the lock ends with it, also where the process is killed
 
 
-def write_result(config: TrainConfig, result: TrainResult) -> None:
+def write_result(config: RunConfig, result: TrainResult) -> None:
     """Write what was asked and where it ended.
 
     Raises:

@@ -30,6 +30,7 @@ from storm_edge.train.out_folder import only_run, prepare_folder, write_result
 from storm_edge.train.pool import ItemPool, PoolConfig
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run_log import RunLog
+from storm_edge.train.run_state import RunState
 from storm_edge.train.sources import SourceFactory, source_of
 from storm_edge.train.state import TrainState
 from storm_edge.train.step import Stepper
@@ -125,9 +126,9 @@ def _trained(
             if run.folded:
                 run.unfold(augment(pool.sample(config.items(config.sizes.batch)), config.network, chance))
             parts = LoopParts(
-                pool=pool,
-                chance=chance,
-                stepper=Stepper(_parallel(run), run.objective, run.average, run.optimizer),
+                items=pool,
+                augment=lambda batch: augment(batch, config.network, chance),
+                stepper=Stepper(parallel(run), run.objective, run.average, run.optimizer),
                 signals=signals,
                 log=RunLog(config.out, f"storm-edge train {config.network.value} on {process.device}"),
                 report=company.report if process.first else lambda what, share: None,
@@ -136,7 +137,7 @@ def _trained(
             ended_by = loop.until_the_end()
     except torch.OutOfMemoryError as error:
         raise no_room(process.device, "the network and its held-out items") from error
-    return _finish(run, loop, ended_by)
+    return finish(run, loop, ended_by)
 
 
 def check(config: TrainConfig) -> None:
@@ -184,7 +185,7 @@ def _feed(source: SourceFactory, config: TrainConfig, process: Process, seed: in
     return WorkerFeed(source, chunk, workers=workers, seed=seed)
 
 
-def _parallel(run: TrainState) -> nn.Module:
+def parallel(run: RunState) -> nn.Module:
     """The objective, averaged over the processes where there are several."""
     if run.process.count == 1:
         return run.objective
@@ -192,7 +193,7 @@ def _parallel(run: TrainState) -> nn.Module:
     return nn.parallel.DistributedDataParallel(run.objective, device_ids=ids)
 
 
-def _finish(run: TrainState, loop: Loop, ended_by: str | None) -> TrainResult:
+def finish(run: RunState, loop: Loop, ended_by: str | None) -> TrainResult:
     """Say where the run ended."""
     result = TrainResult(
         checkpoint=run.checkpoint,

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from storm_edge.errors import CheckpointError, mismatch
 from storm_edge.generator.contract import Batch
 from storm_edge.networks.nano_onnx import set_batchnorms
 from storm_edge.synthetic.splits import STREAMS_VAL
@@ -18,14 +17,14 @@ from storm_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from storm_edge.train.config import TrainConfig
 from storm_edge.train.ema import AveragedModel
 from storm_edge.train.objective import LEADING, Objective, make_objective
-from storm_edge.train.out_folder import CHECKPOINT
 from storm_edge.train.processes import Process
+from storm_edge.train.run_state import RunState
 from storm_edge.train.sources import SourceFactory
 from storm_edge.train.start import is_bundle, start_from
 
 
-class TrainState:
-    """What a checkpoint holds, and the held-out items.
+class TrainState(RunState):
+    """What a checkpoint of a nano network holds, and the held-out items.
 
     Args:
         config: The run.
@@ -37,20 +36,21 @@ class TrainState:
         EngineError: The bundle to start from is none.
     """
 
+    config: TrainConfig
+    objective: Objective
+    average: AveragedModel
+
     def __init__(self, config: TrainConfig, process: Process, held_out: SourceFactory) -> None:
-        self.config, self.process = config, process
+        super().__init__(config, process)
+        self.leading = LEADING[config.network]
         torch.manual_seed(config.seed)
-        self.objective: Objective = make_objective(config)
+        self.objective = make_objective(config)
         fresh = not config.resume
         if config.start_from is not None and fresh:
             start_from(self.objective, config.network, config.start_from)
         self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.objective, config.ema_decay)
         self.optimizer = _optimizer(self.objective, config)
-        self.step, self.elapsed_s, self.drawn, self.skipped = 0, 0.0, 0, 0
-        self.figures: dict[str, float] = {}
-        self.best: dict[str, float] = {}
-        self.checkpoint = config.out / CHECKPOINT
         self.folded = config.start_from is not None and fresh and is_bundle(config.start_from)
         """Whether the BatchNorms are still the identity that a bundle's were folded to; see `unfold`."""
         if config.resume:
@@ -66,32 +66,17 @@ class TrainState:
 
     def _restore(self) -> None:
         content = load_checkpoint(self.checkpoint)
-        self._check_same("network", content["network"], self.config.network.value)
+        self.check_same("network", content["network"], self.config.network.value)
         wanted = json.loads(json.dumps(asdict(self.config.widths)))
         got, expected = _differing(content["nano"], wanted)
-        self._check_same("widths", got, expected)
+        self.check_same("widths", got, expected)
         self.objective.load_state_dict(content["model"])
         self.average.module.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.elapsed_s, self.drawn = content["step"], content["elapsed_s"], content["drawn"]
-        # Checkpoints of earlier releases have none of these.
-        self.skipped, self.best = content.get("skipped", 0), content.get("best", {})
-
-    def _check_same(self, what: str, got: object, wanted: object) -> None:
-        if got != wanted:
-            remedy = "resume with the first options"
-            raise CheckpointError(mismatch(self.checkpoint, f"{what} {got}", wanted, remedy))
+        self.take_counters(content)
 
     def save(self, drawn: int, skipped: int) -> None:
-        """Write the checkpoint.
-
-        Args:
-            drawn: Items drawn since the start of this process.
-            skipped: Steps skipped since then.
-
-        Raises:
-            OutputError: It cannot be written; the old one is as it was.
-        """
+        """See `RunState.save`."""
         save_checkpoint(
             self.checkpoint,
             {
@@ -100,12 +85,7 @@ class TrainState:
                 "model": self.objective.state_dict(),
                 "ema": self.average.module.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "elapsed_s": self.elapsed_s,
-                "drawn": self.drawn + drawn,
-                "skipped": self.skipped + skipped,
-                "best": self.best,
-                "seed": self.config.seed,
+                **self.counters(drawn, skipped),
             },
         )
 
@@ -114,10 +94,7 @@ class TrainState:
         module = self.average.module
         assert isinstance(module, Objective)
         self.figures = module.figures(self._held_out)
-        name, more_is_better = LEADING[self.config.network]
-        value, best = self.figures.get(name), self.best.get(name)
-        if value is not None and (best is None or (value > best if more_is_better else value < best)):
-            self.best = {"step": self.step, **self.figures}
+        self.keep_best()
         return self.figures
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from storm_edge.generator.contract import Batch
-from storm_edge.train.ema import AveragedModel
+from storm_edge.train.run_state import Average
 
-_LONGEST_GRADIENT = 1.0
+LONGEST_GRADIENT = 1.0
+"""Norm of all gradients together beyond which they are shortened, of the nano networks."""
 
 
 class Stepper:
@@ -23,13 +24,21 @@ class Stepper:
         objective: The module with the weights.
         average: Its averaged weights.
         optimizer: Fused, so that it can be told on the device to leave the weights.
+        longest: Norm of all gradients together beyond which they are shortened.
     """
 
     def __init__(
-        self, model: nn.Module, objective: nn.Module, average: AveragedModel, optimizer: torch.optim.AdamW
+        self,
+        model: nn.Module,
+        objective: nn.Module,
+        average: Average,
+        optimizer: torch.optim.AdamW,
+        *,
+        longest: float = LONGEST_GRADIENT,
     ) -> None:
         self._model, self._objective, self._average, self._optimizer = model, objective, average, optimizer
-        self._parameters = list(objective.parameters())
+        self._parameters = [p for p in objective.parameters() if p.requires_grad]
+        self._longest = longest
         self._statistics = [b for b in objective.buffers() if b.is_floating_point()]
         device = self._parameters[0].device
         self._sums: dict[str, Tensor] = {}
@@ -54,7 +63,7 @@ class Stepper:
         loss, parts = self._model(batch)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        length = nn.utils.clip_grad_norm_(self._parameters, _LONGEST_GRADIENT)
+        length = nn.utils.clip_grad_norm_(self._parameters, self._longest)
         bad = ~torch.isfinite(length)
         self._optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # what a gradient scaler sets, too
         self._optimizer.step()
