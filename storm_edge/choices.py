@@ -65,6 +65,15 @@ class Schedule(str, Enum):
     """Foundationpose with upstream's model, places, points, views and decisions as well, so that figures compare."""
 
 
+class TrackRules(str, Enum):
+    """By whose rules a tracked pose is believed and an object is found again."""
+
+    OURS = "ours"
+    """The live loop: scores of two kinds with hysteresis, local searches, searches of the image."""
+    STORM = "storm"
+    """STORM's evaluation: a mask in the first image, TOM's probability of 0.9, one miss and it is registered anew."""
+
+
 class Framing(str, Enum):
     """How an image that is not square is brought to the square that STORM's segmenter sees."""
 

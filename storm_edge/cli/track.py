@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storm_edge.choices import ENGINE_FOLDER, Backend, Init
+from storm_edge.choices import ENGINE_FOLDER, Backend, Init, Schedule, TrackRules
 from storm_edge.cli.config import open_config
 from storm_edge.cli.console import end_now, progress_bars, say
 from storm_edge.cli.dataset_run import (
     DatasetRequest,
+    Frames,
     SceneTask,
+    open_any_dataset,
     refuse_dataset_options,
     require_objects,
     run_dataset,
     run_settings,
 )
 from storm_edge.cli.inputs import open_instances, open_networks, open_recording
+from storm_edge.cli.mask_source import MASKS_HELP, SOM, SourceOf, mask_segmenter, mask_source, said
 from storm_edge.cli.options import (
     NANO,
     BackendOption,
@@ -41,9 +44,12 @@ from storm_edge.cli.options import (
     UnitOption,
 )
 from storm_edge.cli.schedules import check_and_say
+from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.replay.scene import Scene
     from storm_edge.replay.track_scene import SceneRun
 
 
@@ -82,6 +88,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    rules: Annotated[
+        TrackRules,
+        typer.Option(
+            help="By whose rules a pose is believed and an object found again: ours, or those of STORM's evaluation "
+            "(schedule foundationpose where none is named), which needs a full bundle and --masks."
+        ),
+    ] = TrackRules.OURS,
+    masks: Annotated[str | None, typer.Option(help=f"With --rules storm: {MASKS_HELP}", show_default=False)] = None,
     schedule: ScheduleOption = None,
     profile: ConfigOfProfileOption = None,
     settings: SetOption = None,
@@ -91,6 +105,7 @@ def command(
 ) -> None:
     """Register objects in a recorded scene, or in all of a dataset, and follow them to its end."""
     from storm_edge.bop.dataset import is_dataset
+    from storm_edge.bop.scene import BopScene
     from storm_edge.kernels.device import require_device
     from storm_edge.live.factory import make_segmenter
     from storm_edge.live.schedules import with_sam2
@@ -104,6 +119,10 @@ def command(
         objects = require_objects(objects)
         refuse_dataset_options(split, shard)
         check_replaceable(out, TRACK, force=force, inputs=[scene, *objects, profile])
+    is_storm = rules is TrackRules.STORM
+    _check_rules(masks, is_storm=is_storm, others=init is not Init.AUTO or tracker is not None or rate is not None)
+    if is_storm and profile is None:
+        schedule = schedule or Schedule.FOUNDATIONPOSE
     config = open_config(profile, settings, schedule=schedule, bundle=bundle)
     if tracker is not None:
         config = replace(config, session=replace(config.session, tracker=tracker))
@@ -122,13 +141,21 @@ def command(
         paced=rate is not None,
         force=force,
     )
+    source: SourceOf | None = None
+    if is_storm and masks is not None:
+        by = mask_segmenter(networks, config, sam2=sam2, device=device) if masks == SOM else None
+        source = mask_source(masks, open_any_dataset(scene, split, shard), by, objects or [], device)
+
+    def do(played: Scene, paths: list[Path], bundles: list[ObjectBundle], place: Path, progress: Frames) -> SceneRun:
+        hooks = TrackSceneHooks(progress=progress, on_hang=end_now)
+        chosen = options
+        if source is not None and isinstance(played, BopScene):  # open_any_dataset refuses all else
+            name = played.path.resolve().name
+            task = SceneTask(scene=played, name=name, paths=paths, bundles=bundles, out=place, progress=progress)
+            chosen = replace(options, storm_masks=source(task))
+        return track_scene(played, bundles, networks, place, chosen, hooks=hooks, paths=paths)
+
     if recording is None:
-
-        def do(task: SceneTask) -> str:
-            hooks = TrackSceneHooks(progress=task.progress, on_hang=end_now)
-            done = track_scene(task.scene, task.bundles, networks, task.out, options, hooks=hooks, paths=task.paths)
-            return describe(done)
-
         request = DatasetRequest(
             path=scene,
             out=out,
@@ -141,15 +168,18 @@ def command(
             as_upstream=config.as_upstream,
         )
         choices = run_settings(config, networks, init=init.value, sam2=sam2, rate=rate, pictures=pictures)
+        choices |= {"rules": rules.value, "masks": None if masks is None else said(masks)}
         segmenter = make_segmenter(networks, config=config.segment, sam2=sam2, device=device)
-        run_dataset(request, TRACK, choices, do, segmenter=segmenter, networks=networks)
+
+        def do_scene(task: SceneTask) -> str:
+            return describe(do(task.scene, task.paths, task.bundles, task.out, task.progress))
+
+        run_dataset(request, TRACK, choices, do_scene, segmenter=segmenter, networks=networks)
         return
     with progress_bars() as report:
-        paths, bundles = open_instances(
-            require_objects(objects), instances, unit, as_upstream=config.as_upstream, report=report
-        )
-        hooks = TrackSceneHooks(progress=lambda done, total: report("track", done / total), on_hang=end_now)
-        run = track_scene(recording, bundles, networks, out, options, hooks=hooks, paths=paths)
+        named = require_objects(objects)
+        paths, bundles = open_instances(named, instances, unit, as_upstream=config.as_upstream, report=report)
+        run = do(recording, paths, bundles, out, lambda done, total: report("track", done / total))
     typer.echo(describe(run))
     if rate is not None:
         for name in never_found(run):
@@ -157,6 +187,23 @@ def command(
                 f"{name}: the scene ended, at {rate:g} frames per second, before a search for it did; a search takes"
                 " 1 to 5 s of one free core. Without --rate frames wait for it"
             )
+
+
+def _check_rules(masks: str | None, *, is_storm: bool, others: bool) -> None:
+    """Refuse options that do not go with the rules.
+
+    Raises:
+        ConfigError: Masks are lacking or of no use; or options of our rules are given for STORM's.
+    """
+    if is_storm and masks is None:
+        remedy = "give --masks som, gt, a folder of storm-edge segment or a .json of detections"
+        raise ConfigError(mismatch("--rules storm", "no masks", "--masks", remedy))
+    if not is_storm and masks is not None:
+        remedy = "leave it out, or add --rules storm; --init mask begins with the masks of the scene"
+        raise ConfigError(mismatch("--masks", masks, "nothing by our own rules", remedy))
+    if is_storm and others:
+        got, expected = "--init, --tracker or --rate", "none of them: STORM's rules have their own"
+        raise ConfigError(mismatch("--rules storm", got, expected, "leave them out"))
 
 
 def describe(run: SceneRun) -> str:

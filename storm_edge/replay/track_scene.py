@@ -31,11 +31,13 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.instances import name_instances
 from storm_edge.replay.drawing.run_images import RunImages
 from storm_edge.replay.follow import follow
+from storm_edge.replay.mask_sources import MaskSource
 from storm_edge.replay.pacing import NOMINAL_HZ, Pacer
 from storm_edge.replay.pose_log import POSES, PoseLog
 from storm_edge.replay.result_kinds import BOP_RESULTS, TRACK
 from storm_edge.replay.scale_hints import MissedObject, scale_hints
 from storm_edge.replay.scene import Scene
+from storm_edge.replay.storm_rules import StormSession
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 from storm_edge.result_folder import ResultFolder
 from storm_edge.result_kind import ResultKind
@@ -65,6 +67,8 @@ class TrackSceneOptions:
     paced: bool = False
     """Whether frames come as from a camera: those that come while another is worked on are passed over, and searches
     run on a lane beside the frames."""
+    storm_masks: MaskSource | None = None
+    """STORM's own rules (`storm_rules`) with masks from here; our rules where None."""
     kind: ResultKind = TRACK
     """Whose result it is."""
     force: bool = False
@@ -130,10 +134,15 @@ def track_scene(
         watchdog = None
         if hooks.on_hang is not None:
             watchdog = stack.enter_context(Watchdog(_with_folder(hooks.on_hang, folder), options.config.watchdog))
-        session, objects = _open(stack, bundles, networks, options, paths, watchdog)
         pacer = Pacer(options.rate_hz, count=len(scene)) if options.paced else None
         reported = _Reported(signals)
-        followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
+        session: Session | StormSession
+        if options.storm_masks is None:
+            session, objects = _open(stack, bundles, networks, options, paths, watchdog)
+            followed = follow(scene, session, init=options.init, pacer=pacer, watchdog=watchdog)
+        else:
+            session, objects = _open_storm(bundles, networks, options, options.storm_masks), []
+            followed = session.follow(scene)
         images = None
         if options.pictures:
             images = stack.enter_context(RunImages(folder, bundles, len(scene), rate_hz=options.rate_hz))
@@ -155,7 +164,7 @@ def track_scene(
             backend=None if networks is None else networks.backend.value,
             device=options.device,
             scene=scene.path.name,
-            init=options.init.value,
+            init=options.init.value if options.storm_masks is None else "masks",
             tracker=session.tracker,
             engines=engines_report(
                 with_sam2(options.config) if options.sam2 else options.config,
@@ -200,6 +209,12 @@ def _open(
         objects, config=options.config, device=options.device, lane=lane, watchdog=watchdog, stream=streams.track
     )
     return session, objects
+
+
+def _open_storm(
+    bundles: Sequence[ObjectBundle], networks: NetworkBundle | None, options: TrackSceneOptions, masks: MaskSource
+) -> StormSession:
+    return StormSession(bundles, networks, config=options.config, masks=masks, device=options.device)
 
 
 class _Reported:

@@ -199,3 +199,21 @@ def test_a_run_says_which_networks_it_asked_and_which_lay_idle(
     assert f"schedule hybrid; launches: {', '.join(f'{k} {v}' for k, v in engines['launches'].items() if v)}" in (
         ended.out
     )
+
+
+def test_storms_rules_refuse_what_does_not_go_with_them(
+    storm_edge: Command, scene: Path, thing: Path, networks: Path, tmp_path: Path
+) -> None:
+    cases = [
+        (["--rules", "storm"], "--rules storm: got no masks"),
+        (["--masks", "gt"], "--masks: got gt"),
+        (["--rules", "storm", "--masks", "gt", "--init", "mask"], "--init, --tracker or --rate"),
+        (["--rules", "storm", "--masks", "gt", "--schedule", "geometry"], "STORM's rules"),
+    ]
+    for options, said in cases:
+        ended = storm_edge(
+            "track", scene, "--object", thing, "--bundle", networks, *options, "--out", tmp_path / "out"
+        )
+        assert (ended.status, ended.err.count("\n")) == (1, 1)
+        assert said in ended.err
+        assert not (tmp_path / "out").exists()

@@ -159,8 +159,15 @@ class FullCropEncoder:
         """See `CropEncoder.encode`."""
         near_m = self._config.full_near_m
         crop = box_crop(frame.rgb.numpy(), frame.K, T_cam_centre, self._corners, near_m=near_m)
-        if crop is None:
-            return None
+        return None if crop is None else self.encode_crop(crop)
+
+    @property
+    def zero(self) -> float:
+        """What `compare` takes off the pair network's logit; 0 where embeddings are compared."""
+        return 0.0 if self._pair is None else self._config.full_pair_zero
+
+    def encode_crop(self, crop: Float32) -> EncodedCrop:
+        """Encode a crop ``(3, 224, 224)`` as `box_crop` and `mask_crop` cut it."""
         out = self._encoder.run({"crop": crop[None]})
         if self._pair is None:
             return EncodedCrop(current=out["embedding"][0], memory=out["embedding"][0])
@@ -208,6 +215,32 @@ def box_crop(
     x, y = np.clip(0.5 * (low + high - side), 0.0, np.array([width, height]) - side)
     box = (float(x), float(y), float(x) + side, float(y) + side)
     size = (FULL_CROP_PX, FULL_CROP_PX)
-    resized = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR, box=box))
-    normalised = (resized.astype(np.float32) / np.float32(255.0) - IMAGENET_MEAN) / IMAGENET_STD
+    return _normalised(np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR, box=box)))
+
+
+def mask_crop(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Float32 | None:
+    """The full tier's crop of a mask: a square as wide as its box is long, about its middle, moved into the image.
+
+    Args:
+        rgb: The image ``(H, W, 3)``.
+        mask: Pixels of the object ``(H, W)``.
+
+    Returns:
+        The crop ``(3, 224, 224)``, normalised as for ImageNet; None where the mask is empty.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    first, last = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]])
+    limits = np.array(mask.shape[::-1])
+    side = min(int((last - first).max()) + 1, int(limits.min()))
+    x, y = np.clip(np.round(0.5 * (first + last) - 0.5 * side).astype(int), 0, limits - side).tolist()
+    size = (FULL_CROP_PX, FULL_CROP_PX)
+    cut = Image.fromarray(np.ascontiguousarray(rgb[y : y + side, x : x + side]))
+    return _normalised(np.asarray(cut.resize(size, Image.Resampling.BILINEAR)))
+
+
+def _normalised(picture: NDArray[np.uint8]) -> Float32:
+    """As for ImageNet, channels first ``(3, H, W)``."""
+    normalised = (picture.astype(np.float32) / np.float32(255.0) - IMAGENET_MEAN) / IMAGENET_STD
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))
