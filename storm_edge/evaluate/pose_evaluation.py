@@ -35,7 +35,8 @@ Float64 = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 QUALITY = "pose_quality.json"
-"""Optional file of a scene: how far each image's label can be trusted, ``{"0": {"quality": "A"}, ...}``."""
+"""Optional file of a scene: how far each image's label can be trusted, ``{"0": {"quality": "A"}, ...}``, or this
+beside a note, as ``{"note": "...", "frames": {...}}``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +267,8 @@ def _read_quality(scene: BopScene) -> dict[int, str]:
     if not path.is_file():
         return {}
     try:
-        return {int(key): str(entry["quality"]) for key, entry in parse_json(path.read_bytes()).items()}
+        content = parse_json(path.read_bytes())
+        return {int(key): str(entry["quality"]) for key, entry in content.get("frames", content).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
         raise SceneError(

@@ -170,9 +170,13 @@ def test_labels_that_are_missing_are_refused(scene_path: Path, bundle: ObjectBun
         evaluate_scene(BopScene(scene_path, labels="scene_gt_missing.json"), [predicted(0)], [bundle])
 
 
-def test_tracking_is_judged_by_the_good_labels_only(scene_path: Path, scene: BopScene, bundle: ObjectBundle) -> None:
+@pytest.mark.parametrize("has_note", [False, True])
+def test_tracking_is_judged_by_the_good_labels_only(
+    scene_path: Path, scene: BopScene, bundle: ObjectBundle, has_note: bool
+) -> None:
     classes = {"0": {"quality": "A"}, "1": {"quality": "C"}, "2": {"quality": "B"}, "3": {"quality": "A"}}
-    (scene_path / "pose_quality.json").write_text(json.dumps(classes))
+    content = {"note": "made by hand", "frames": classes} if has_note else classes
+    (scene_path / "pose_quality.json").write_text(json.dumps(content))
     errors_m = [0.001, 0.09, 0.004, 0.002]
     evaluations = evaluate_scene(scene, [predicted(i, shifted(e)) for i, e in enumerate(errors_m)], [bundle])
     report = report_tracking(evaluations)
