@@ -13,6 +13,7 @@ from storm_edge.cli.config import open_config
 from storm_edge.cli.console import progress_bars
 from storm_edge.cli.dataset_run import (
     DatasetRequest,
+    Frames,
     SceneTask,
     refuse_dataset_options,
     require_objects,
@@ -32,7 +33,6 @@ from storm_edge.cli.options import (
     InstancesOption,
     ObjectsOfAnyOption,
     Sam2Option,
-    SceneOrDatasetArgument,
     ScheduleOption,
     SetOption,
     ShardOption,
@@ -40,17 +40,45 @@ from storm_edge.cli.options import (
     UnitOption,
 )
 from storm_edge.cli.schedules import check_and_say
+from storm_edge.cli.segment_picture import (
+    DepthOption,
+    DepthScaleOption,
+    ImageOption,
+    IntrinsicsOption,
+    Picture,
+    ViewsOption,
+    check_picture,
+    segment_colours,
+)
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.pipeline.segment.config import SegmentConfig
+    from storm_edge.replay.scene import Scene
     from storm_edge.replay.segment_scene import SegmentRun
 
 
 def command(
-    scene: SceneOrDatasetArgument,
     out: Annotated[Path, typer.Option(help="Folder to write masks, summary and pictures to.", show_default=False)],
+    scene: Annotated[
+        Path | None,
+        typer.Argument(
+            help="BOP scene folder, or a BOP dataset folder for all its scenes; or --image.", show_default=False
+        ),
+    ] = None,
     objects: ObjectsOfAnyOption = None,
+    image: ImageOption = None,
+    views: ViewsOption = None,
+    depth: DepthOption = None,
+    depth_scale: DepthScaleOption = 1.0,
+    intrinsics: IntrinsicsOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Probability from which a pixel may be the object's; 0.5 by default."),
+    ] = None,
     instances: InstancesOption = 1,
     unit: UnitOption = None,
     camera: CameraOption = None,
@@ -78,39 +106,39 @@ def command(
     shard: ShardOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Find objects in the images of a scene, or of a dataset, by their models alone, and leave their masks."""
+    """Find objects in the images of a scene or a dataset, or in a picture, by their models alone; leave masks."""
     from storm_edge.bop.dataset import is_dataset
     from storm_edge.engines.contract import EngineOptions
     from storm_edge.kernels.device import require_device
-    from storm_edge.pipeline.segment.config import Source
     from storm_edge.pipeline.segment.segmenter import Segmenter
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.replay.result_kinds import SEGMENT
+    from storm_edge.replay.segment_picture import PictureOptions
     from storm_edge.replay.segment_scene import SegmentSceneOptions, segment_scene
 
     # All that can be refused is refused before the work begins.
-    whole = is_dataset(scene)
+    picture = None
+    if image is not None:
+        picture = Picture(image=image, depth=depth, depth_scale=depth_scale, intrinsics=intrinsics, views=views)
+    check_picture(scene, picture, views)
+    whole = scene is not None and is_dataset(scene)
     if not whole:
-        objects = require_objects(objects)
+        objects = require_objects(objects) if picture is None else objects or []
         refuse_dataset_options(split, shard)
-        check_replaceable(out, SEGMENT, force=force, inputs=[scene, *objects, profile])
+        check_replaceable(out, SEGMENT, force=force, inputs=[scene, image, views, *objects, profile])
     tree = open_config(profile, settings, schedule=schedule, bundle=None if colour and not sam2 else bundle)
     require_device(device)
-    recording = None if whole else open_scene(scene, LABELS, camera)
+    recording = _recording(scene, picture, camera, whole=whole)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
-    if framing is not None and (colour or networks is None or networks.tier != "full"):
-        remedy = "leave it out, or use a bundle of tier full"
-        raise ConfigError(
-            mismatch("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy)
-        )
-    config = tree.segment
-    if colour:
-        config = replace(config, source=Source.COLOUR)
-    if framing is not None:
-        config = replace(config, full_som=replace(config.full_som, framing=framing))
-    if sam2:
-        config = replace(config, sharpen=replace(config.sharpen, enabled=True))
+    config = _segment_config(tree.segment, networks, colour=colour, framing=framing, sam2=sam2, threshold=threshold)
     tree = replace(tree, segment=config)
+    if picture is not None and recording is None:
+        chosen = PictureOptions(
+            threshold=config.proposals.mask_threshold, device=device, pictures=pictures, force=force
+        )
+        som = None if colour else networks
+        typer.echo(describe(segment_colours(picture, objects or [], unit, som, config, out, chosen)))
+        return
     if not raw:
         check_and_say(tree, networks, device=device, tracks=False)
     segmenter = Segmenter(networks, config=config, device=device, options=EngineOptions(device=device))
@@ -124,25 +152,22 @@ def command(
         force=force,
     )
 
-    def do(task: SceneTask) -> str:
-        stored = [
-            load_template_embedding(path, segmenter, item)
-            for path, item in zip(task.paths, task.bundles, strict=True)
-        ]
-        return describe(
-            segment_scene(
-                task.scene,
-                task.bundles,
-                segmenter,
-                task.out,
-                replace(options, embeddings=stored),
-                networks=networks,
-                progress=task.progress,
-            )
+    def do(played: Scene, paths: list[Path], bundles: list[ObjectBundle], place: Path, progress: Frames) -> str:
+        stored = [load_template_embedding(path, segmenter, item) for path, item in zip(paths, bundles, strict=True)]
+        run = segment_scene(
+            played,
+            bundles,
+            segmenter,
+            place,
+            replace(options, embeddings=stored),
+            networks=networks,
+            progress=progress,
         )
+        return describe(run)
 
     subdivisions = 0 if raw else 3  # sparse views are for registration
     if recording is None:
+        assert scene is not None
         request = DatasetRequest(
             path=scene,
             out=out,
@@ -156,28 +181,63 @@ def command(
             as_upstream=tree.as_upstream,
         )
         choices = run_settings(tree, networks, raw=raw, every=every, pictures=pictures)
-        run_dataset(request, SEGMENT, choices, do, segmenter=segmenter, networks=networks)
+
+        def do_scene(task: SceneTask) -> str:
+            return do(task.scene, task.paths, task.bundles, task.out, task.progress)
+
+        run_dataset(request, SEGMENT, choices, do_scene, segmenter=segmenter, networks=networks)
         return
     with progress_bars() as report:
+        named = require_objects(objects)
         paths, opened = open_instances(
-            require_objects(objects),
+            named,
             instances,
             unit,
             view_subdivisions=subdivisions,
             as_upstream=tree.as_upstream,
             report=report,
         )
-        said = do(
-            SceneTask(
-                scene=recording,
-                name=scene.name,
-                paths=paths,
-                bundles=opened,
-                out=out,
-                progress=lambda done, total: report("segment", done / total),
-            )
-        )
+        said = do(recording, paths, opened, out, lambda done, total: report("segment", done / total))
     typer.echo(said)
+
+
+def _recording(scene: Path | None, picture: Picture | None, camera: str | None, *, whole: bool) -> Scene | None:
+    """The scene, or the picture as one; None for a whole dataset, and for a picture without depth."""
+    if picture is not None:
+        return picture.scene()
+    return None if whole or scene is None else open_scene(scene, LABELS, camera)
+
+
+def _segment_config(
+    config: SegmentConfig,
+    networks: NetworkBundle | None,
+    *,
+    colour: bool,
+    framing: Framing | None,
+    sam2: bool,
+    threshold: float | None,
+) -> SegmentConfig:
+    """The configuration with what the options say.
+
+    Raises:
+        ConfigError: A framing is named that nothing uses.
+    """
+    from storm_edge.pipeline.segment.config import Source
+
+    if framing is not None and (colour or networks is None or networks.tier != "full"):
+        remedy = "leave it out, or use a bundle of tier full"
+        raise ConfigError(
+            mismatch("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy)
+        )
+    if colour:
+        config = replace(config, source=Source.COLOUR)
+    if framing is not None:
+        config = replace(config, full_som=replace(config.full_som, framing=framing))
+    if sam2:
+        config = replace(config, sharpen=replace(config.sharpen, enabled=True))
+    if threshold is not None:
+        config = replace(config, proposals=replace(config.proposals, mask_threshold=threshold))
+    return config
 
 
 def describe(run: SegmentRun) -> str:

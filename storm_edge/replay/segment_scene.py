@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from storm_edge.bop.images import mask_name, write_mask
-from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.environment import versions
@@ -50,6 +49,7 @@ from storm_edge.replay.mask_search import (
 )
 from storm_edge.replay.result_kinds import SEGMENT
 from storm_edge.replay.scale_hints import MissedObject, scale_hints
+from storm_edge.replay.scene import Scene
 from storm_edge.replay.summary import SUMMARY, write_summary
 from storm_edge.result_folder import ResultFolder
 
@@ -90,7 +90,7 @@ class SegmentRun:
 
 
 def segment_scene(
-    scene: BopScene,
+    scene: Scene,
     bundles: Sequence[ObjectBundle],
     segmenter: Segmenter,
     out: Path,
@@ -127,7 +127,7 @@ def segment_scene(
     with Interruption() as signals, result:
         folder = result.folder
         searches = _make_searches(bundles, segmenter, networks, options)
-        images = _MaskImages(folder, len(frame_ids), drawn=options.pictures)
+        images = MaskImages(folder, len(frame_ids), drawn=options.pictures)
         results: list[FoundObject] = []
         encode_ms: dict[int, float] = {}
         reader, camera = FrameReader(scene, options.frame_gate), CameraDoubt(options.config.depth_offset)
@@ -272,7 +272,7 @@ def _make_searches(
 
 
 @dataclass(kw_only=False)
-class _MaskImages:
+class MaskImages:
     """Writes masks and, if they are drawn, overlays and a contact sheet."""
 
     folder: Path

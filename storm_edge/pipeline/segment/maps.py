@@ -6,12 +6,13 @@ what all objects share of an image, and the map. No one else needs to know which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.choices import Framing
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
 from storm_edge.errors import ConfigError, mismatch
@@ -23,6 +24,7 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.segment.colour_map import colour_probability
 from storm_edge.pipeline.segment.config import ColourMapConfig, FullSomConfig, SegmentConfig
 from storm_edge.pipeline.segment.full_som import FullSom
+from storm_edge.pipeline.segment.full_som_framing import square_image
 from storm_edge.pipeline.segment.full_som_views import reference_views
 from storm_edge.pipeline.segment.sigmoid import sigmoid
 from storm_edge.pipeline.segment.upstream_views import upstream_reference_views
@@ -182,7 +184,7 @@ class FullMaps:
         self.fingerprint = self._reference.sha256
         if self._takes_upstream_views:  # what other views became is nothing for it
             self.fingerprint = sha256(f"{self.fingerprint} by upstream's views".encode())
-        self._device = device
+        self._device, self._framing = device, config.framing
         self._som = FullSom(networks.open("som_query", options), networks.open("som_head", options), config)
         self.context_length = self._som.context_length
         self.report: dict[str, object] = {"source": "network", "tier": "full", "framing": config.framing.value}
@@ -202,6 +204,20 @@ class FullMaps:
             views_of = reference_views(bundle.mesh, device=self._device)
         tensors = self._som.encode_object(self._reference.open(), views_of)
         return tensors if context is None else {**tensors, "context": context[None].astype(np.float32)}
+
+    def encode_pictures(self, views: Sequence[NDArray[np.uint8]]) -> dict[str, Float32]:
+        """Keys and values of sixteen pictures ``(H, W, 3)`` of an object; their middle squares are seen."""
+        framing = Framing.UPSTREAM if self._framing is Framing.UPSTREAM else Framing.CENTRE
+        squares = np.concatenate([square_image(view, framing) for view in views])
+        return self._som.encode_object(self._reference.open(), squares)
+
+    def encode_picture(self, rgb: NDArray[np.uint8]) -> Float32:
+        """Tokens of a picture ``(H, W, 3)``, which needs no depth."""
+        return self._som.encode_image(rgb)
+
+    def picture_map(self, tokens: Float32, embedding: Tensors, size_px: tuple[int, int]) -> tuple[Float32, float]:
+        """As `probability_map`, of the tokens of `encode_picture`."""
+        return self._som.probability_map(tokens, embedding, size_px)
 
     def encode_image(self, frame: Frame, small: SmallFrame) -> dict[str, Float32]:
         """Tokens."""

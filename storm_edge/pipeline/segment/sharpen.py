@@ -169,7 +169,12 @@ class CandidateSharpener:
 def open_candidate_sharpener(
     networks: NetworkBundle | None, config: SharpenConfig, options: EngineOptions | None
 ) -> CandidateSharpener:
-    """SAM2 of a bundle.
+    """SAM2 of a bundle, for candidates; raises as `open_sharpener`."""
+    return CandidateSharpener(open_sharpener(networks, config, options))
+
+
+def open_sharpener(networks: NetworkBundle | None, config: SharpenConfig, options: EngineOptions | None) -> Sharpener:
+    """SAM2 of a bundle, of whichever variant it is.
 
     Raises:
         EngineError: There is none.
@@ -182,4 +187,4 @@ def open_candidate_sharpener(
     remedy = "export SAM2 into the bundle (storm-edge[sam2]), or leave --sam2 out"
     networks.require(required, what="SAM2", remedy=remedy)
     encoder, decoder = (networks.open(network, options) for network in required)
-    return CandidateSharpener(Sharpener(encoder, decoder, config))
+    return Sharpener(encoder, decoder, config)
