@@ -9,9 +9,10 @@ import typer
 
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import progress_bars
+from storm_edge.cli.description import DESCRIBED_VIEW, encoded, open_captioner
 from storm_edge.cli.inputs import open_object, open_recording
 from storm_edge.cli.options import CameraOption, DeviceOption, ForceOption, LabelsOption, ObjectsOption, UnitOption
-from storm_edge.errors import SceneError, mismatch
+from storm_edge.errors import ConfigError, SceneError, mismatch
 from storm_edge.result_folder import check_replaceable
 
 app = typer.Typer(help="Make what the full networks are trained on.", no_args_is_help=True, rich_markup_mode=None)
@@ -90,6 +91,39 @@ def views(
             report("views", done / len(found))
             made = write_views(file, unit, out / file.stem, name=file.stem, device=device)
             typer.echo(f"{out / file.stem / NATURE}: {'rendered' if made else 'there already'}")
+
+
+@app.command("describe")
+def describe(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with render/: of data prepare, or a dataset's.", show_default=False)
+    ],
+    captioner: Annotated[
+        str | None,
+        typer.Option(
+            help="What describes objects that have no words yet: transformers:MODEL (extra 'language'), or "
+            "module:function."
+        ),
+    ] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="What turns words into vectors: transformers:MODEL, or module:function.")
+    ] = None,
+    view: Annotated[int, typer.Option(min=0, max=15, help="Which view is described.")] = DESCRIBED_VIEW,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Words of the objects of a folder (descriptions.json), and what a text encoder makes of them (contexts.json)."""
+    from storm_edge.training_data.descriptions import describe_objects, encode_descriptions
+
+    if captioner is None and text_encoder is None:
+        raise ConfigError(mismatch("data describe", "nothing to do", "--captioner or --text-encoder", "give one"))
+    with progress_bars() as report:
+        if captioner is not None:
+            made = describe_objects(folder, open_captioner(captioner, device=device), view=view, progress=report)
+            for name, words in made.items():
+                typer.echo(f"{name}: {words}")
+        if text_encoder is not None:
+            count = encode_descriptions(folder, lambda text: encoded(text, text_encoder), progress=report)
+            typer.echo(f"{folder}: {count[0]} descriptions as vectors of {count[1]} numbers")
 
 
 @app.command("pairs")

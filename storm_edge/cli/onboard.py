@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storm_edge.choices import LengthUnit
-from storm_edge.cli.console import progress_bars
-from storm_edge.cli.description import OPTION, encoded
+from storm_edge.cli.console import progress_bars, say
+from storm_edge.cli.description import CAPTIONER, DESCRIBED_VIEW, OPTION, encoded, open_captioner
 from storm_edge.cli.inputs import MODELS_INFO, NO_SYMMETRY, make_object
 from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption
 from storm_edge.errors import ConfigError, mismatch
@@ -52,8 +53,16 @@ def command(
     description: Annotated[
         str | None, typer.Option(help="The object in words, for segmenters that take a description.")
     ] = None,
+    captioner: Annotated[
+        str | None,
+        typer.Option(
+            help="What describes the object by a view of it: transformers:MODEL (a folder or a name of its hub; "
+            "extra 'language'), or module:function."
+        ),
+    ] = None,
     text_encoder: Annotated[
-        str | None, typer.Option(help="module:function that turns the description into a vector.")
+        str | None,
+        typer.Option(help="What turns the description into a vector: transformers:MODEL, or module:function."),
     ] = None,
     parity: Annotated[
         bool,
@@ -71,6 +80,11 @@ def command(
 
     check_replaceable(out, OBJECT, force=force, inputs=[model])
     segmenters = _segmenters(bundles, parity=parity)
+    if captioner is not None:
+        if description is not None:
+            got = f"{DESCRIPTION_OPTION} as well"
+            raise ConfigError(mismatch(CAPTIONER, got, "one of the two", "leave one out"))
+        description = _described(model, unit, captioner)
     context = _context(description, text_encoder, list(segmenters.values()))
     with progress_bars() as report:
         bundle = make_object(model, unit, object_id=object_id, symmetry=symmetry, as_upstream=parity, report=report)
@@ -81,6 +95,7 @@ def command(
             embeddings.append(
                 make_template_embedding(segmenter, bundle, name=name, context=context if takes else None)
             )
+    bundle = replace(bundle, description=description)
     bundle.save(out, embeddings=embeddings, force=force)
     embedded = f", embedded by {', '.join(segmenters)}" if segmenters else ""
     typer.echo(
@@ -115,16 +130,28 @@ def _segmenters(names: list[str] | None, *, parity: bool) -> dict[str, Segmenter
     return found
 
 
+def _described(model: Path, unit: LengthUnit, captioner: str) -> str:
+    """What a captioner says of a view of the model."""
+    from storm_edge.objects.mesh_io import load_mesh
+    from storm_edge.training_data.view_pictures import rendered_views
+
+    say_of = open_captioner(captioner)
+    words = say_of(rendered_views(load_mesh(model, unit))[DESCRIBED_VIEW])
+    say(f"{model.name}: described as '{words}'")
+    return words
+
+
 def _context(description: str | None, encoder: str | None, segmenters: list[Segmenter]) -> Float32 | None:
-    """The description as a vector, if there is one."""
-    if (description is None) != (encoder is None):
+    """The description as a vector, if there is one; words alone are kept for who reads them."""
+    takes = any(segmenter.context_length is not None for segmenter in segmenters)
+    if (description is None) != (encoder is None) and (takes or description is None):
         lacking = DESCRIPTION_OPTION if description is None else OPTION
         raise ConfigError(
             mismatch(lacking, "nothing", f"both {DESCRIPTION_OPTION} and {OPTION}, or neither", "give both")
         )
     if description is None or encoder is None:
         return None
-    if not any(segmenter.context_length is not None for segmenter in segmenters):
+    if not takes:
         remedy = "leave it out, or give a bundle whose som_head has a context input"
         raise ConfigError(mismatch(DESCRIPTION_OPTION, "one", "none: no segmenter here takes a description", remedy))
     return encoded(description, encoder)

@@ -88,6 +88,8 @@ class ObjectBundle:
     """The file it was made from."""
     stored_near_symmetries: NearSymmetries | None = None
     """As onboarding found them; None in bundles made before it looked for them."""
+    description: str | None = None
+    """The object in words, where onboarding was given or made some."""
     upstream: UpstreamModel | None = None
     """The model as upstream's programs have it, for the schedule ``parity``; None where onboarding was not asked."""
 
@@ -125,6 +127,7 @@ class ObjectBundle:
             format="storm-edge object",
             schema_version=SCHEMA,
             object_id=self.object_id,
+            description=self.description,
             diameter_m=self.diameter_m,
             face_count=len(self.mesh.faces),
             face_count_lod=len(self.mesh_lod.faces),
@@ -150,7 +153,9 @@ class ObjectBundle:
                     (folder / EMBEDDINGS).mkdir()
                 for item in embeddings:
                     (folder / embedding_file(item.network)).write_bytes(item.data)
-                (folder / DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                (folder / DESCRIPTION).write_text(
+                    description.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8"
+                )
             except OSError as error:
                 got = error.strerror or error
                 raise OutputError(
@@ -226,6 +231,7 @@ def _from_arrays(description: Description, arrays: Arrays) -> ObjectBundle:
     near, upstream = _under(_NEAR, arrays), _under(_UPSTREAM, arrays)
     return ObjectBundle(
         object_id=description.object_id,
+        description=description.description,
         mesh=_mesh("mesh", arrays),
         mesh_lod=_mesh("mesh_lod", arrays),
         diameter_m=description.diameter_m,

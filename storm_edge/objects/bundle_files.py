@@ -67,6 +67,8 @@ class Description(BaseModel):
     format: Literal["storm-edge object"]
     schema_version: Literal[1]
     object_id: str
+    description: str | None = None
+    """The object in words; left out where there are none."""
     diameter_m: float
     face_count: int
     face_count_lod: int

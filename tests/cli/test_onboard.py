@@ -98,6 +98,8 @@ def encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def square(text): return np.zeros((2, 2))\n"
         "def endless(text): return [float('inf')]\n"
         "def words(text): return ['a', 'b']\n"
+        "def see(picture): return f'  {picture.shape[0]} px\\nhigh '\n"
+        "def silent(picture): return ' '\n"
     )
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "words_for_tests", raising=False)
@@ -122,6 +124,24 @@ def test_what_networks_keep_is_stored_with_the_object(
     other = load_template_embedding(tmp_path / "box", Segmenter(load_full(plain)), bundle)
     assert other is not None
     assert "context" not in other.tensors
+
+
+def test_a_captioner_describes_the_object_and_its_words_are_kept(
+    storm_edge: Command, model: Path, encoders: str, tmp_path: Path
+) -> None:
+    speaking = write_full_bundle(tmp_path / "speaking", context=True)
+    options = ["--unit", "mm", "--out", tmp_path / "box", "--captioner", f"{encoders}:see"]
+    ended = storm_edge("onboard", model, *options, "--bundle", speaking, "--text-encoder", f"{encoders}:length")
+    assert (ended.status, ended.err) == (0, "note: obj_000003.ply: described as '224 px high'\n")
+    assert ObjectBundle.load(tmp_path / "box").description == "224 px high"
+    embedding = load_template_embedding(
+        tmp_path / "box", Segmenter(load_full(speaking)), ObjectBundle.load(tmp_path / "box")
+    )
+    assert embedding is not None
+    np.testing.assert_array_equal(embedding.tensors["context"], [[11.0] * CONTEXT])
+    # Words alone are kept for who reads them, where no segmenter takes any.
+    assert storm_edge("onboard", model, *options, "--bundle", "none").status == 0
+    assert ObjectBundle.load(tmp_path / "box").description == "224 px high"
 
 
 def test_no_network_is_asked_where_none_is_wanted(storm_edge: Command, model: Path, tmp_path: Path) -> None:
@@ -154,6 +174,8 @@ def test_descriptions_that_cannot_be_used(
         (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:endless"], "NaN or infinite"),
         (["--bundle", speaking, *words, "--text-encoder", f"{encoders}:words"], "could not convert string"),
         (["--bundle", speaking], "got none, expected (5,)"),
+        (["--bundle", "none", *words, "--captioner", f"{encoders}:see"], "one of the two"),
+        (["--bundle", "none", "--captioner", f"{encoders}:silent"], "no words"),
     ]
     for options, names in cases:
         ended = storm_edge("onboard", model, "--unit", "mm", "--out", tmp_path / "box", *options)

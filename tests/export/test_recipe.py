@@ -27,7 +27,7 @@ def test_variants_take_the_place_of_a_recipe() -> None:
     read = {name: read_recipe(path) for name, path in VARIANTS.items()}
     assert {r.network for r in read.values()} == {"refine", "score", "som", "similarity", "sam2"}
     assert {r.variant for r in read.values() if r.network == "sam2"} == {"2.0-tiny", "2.0-small", "2.1-small"}
-    assert read["som-language"].context == 768
+    assert read["som-language"].context == 512
     assert read["nvidia-score"].graphs.keys() == {"score"}
 
 

@@ -43,7 +43,7 @@ def test_a_language_context_is_exported_where_the_recipe_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int | None, bool]] = []
-    net = Som(SomConfig(encoder=Dinov2Config(width=24, heads=2, depth=1), depth=1, heads=4, context=768))
+    net = Som(SomConfig(encoder=Dinov2Config(width=24, heads=2, depth=1), depth=1, heads=4, context=512))
 
     def export(net: Som, folder: Path, *, with_context: bool) -> dict[str, float]:
         asked.append((net.config.context, with_context))
@@ -53,4 +53,4 @@ def test_a_language_context_is_exported_where_the_recipe_says_so(
     monkeypatch.setattr(sources, "export_som", export)
     sources.make_fp32(read_recipe(VARIANTS / "som-language.yaml"), tmp_path)
     sources.make_fp32(read_recipe(VARIANTS.parent / "full-som.yaml"), tmp_path)
-    assert asked == [(768, True), (768, False)]
+    assert asked == [(512, True), (512, False)]

@@ -21,7 +21,7 @@ from storm_edge.choices import Network
 from storm_edge.errors import CheckpointError, ConfigError, InputError, OutputError, SceneError
 from storm_edge.interruption import Interruption
 from storm_edge.networks.dinov2 import Dinov2Config
-from storm_edge.networks.som import SomConfig, load_som
+from storm_edge.networks.som import Som, SomConfig, load_som
 from storm_edge.networks.tom import load_tom
 from storm_edge.train import loop
 from storm_edge.train.epoch_items import EpochItems, Item
@@ -135,6 +135,22 @@ def test_generated_pictures_train_the_segmenter(tmp_path: Path) -> None:
     layout = replace(config.generator.layout, sizes_px=((120, 160),), object_count=(1, 2), places=2)
     result = train_full(replace(config, generator=replace(config.generator, pool=pool, layout=layout)))
     assert result.steps == 1
+
+
+def test_the_segmenter_learns_with_descriptions(prepared: Path, tmp_path: Path) -> None:
+    """Its checkpoint takes a context of their length, and what the description says reaches the loss."""
+    contexts = prepared / "contexts.json"
+    contexts.write_text(json.dumps({"obj_000003": [1.0, 0.0, 0.5], "obj_000005": [0.0, 1.0, 0.5]}))
+    try:
+        result = train_full(som_run(prepared, tmp_path / "run", steps=1, language=True))
+    finally:
+        contexts.unlink()
+    net = load_som(result.checkpoint, SOM)
+    assert net.config.context == 3
+    moved = net.blocks[0].query_norm1.ctx_proj[0].weight.detach()  # type: ignore[index,union-attr]
+    torch.manual_seed(0)
+    fresh = Som(replace(SOM, context=3)).blocks[0].query_norm1.ctx_proj[0].weight.detach()  # type: ignore[index,union-attr]
+    assert not torch.equal(moved, fresh)
 
 
 def test_every_process_reads_its_own_share_of_every_epoch() -> None:
