@@ -1,4 +1,4 @@
-"""What runs beside the loop of a service: the control socket, metrics, and the recorder of losses."""
+"""What runs beside the loop of a service: control socket, metrics, recorder of losses, return of memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from storm_edge.errors import ConfigError, mismatch
 from storm_edge.service.control import ControlServer
 from storm_edge.service.health import HealthServer
 from storm_edge.service.loss_recorder import LossRecorder
+from storm_edge.service.memory import MemoryReturn
 from storm_edge.service.profile_sections import ServiceProfile
 from storm_edge.service.run import Service
 from storm_edge.service.status import status_of
@@ -49,7 +50,7 @@ def open_beside(service: Service, profile: ServiceProfile, *, state_folder: Path
         for close in reversed(opened):
             close(0.0)
         raise
-    for close in opened:
+    for close in (*opened, MemoryReturn().close):
         service.at_end(close)
 
 
