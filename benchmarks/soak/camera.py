@@ -35,6 +35,7 @@ class RenderedCamera:
         self._number = -1
         self.counts: dict[str, int] = {}
         self.has_ended = False
+        self.serial, self.lock = "rendered", None
         self.words, self.readings = "rendered camera", {"temperature_c": 20.0}
 
     def start(self) -> None:

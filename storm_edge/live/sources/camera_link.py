@@ -145,10 +145,10 @@ class Link:
         """For selectors."""
         return self._socket.fileno()
 
-    def send(self, **message: Any) -> bool:
-        """Whether the other side is there to get it."""
+    def send(self, *, file: int | None = None, **message: Any) -> bool:
+        """Whether the other side is there to get it; a file descriptor goes along as ``file``, a copy of its own."""
         try:
-            self._socket.send(json.dumps(message).encode())
+            socket.send_fds(self._socket, [json.dumps(message).encode()], [] if file is None else [file])
         except OSError:
             return False
         return True
@@ -161,7 +161,7 @@ class Link:
         """
         self._socket.settimeout(max(timeout_s, 1e-6))
         try:
-            data = self._socket.recv(_LONGEST_MESSAGE)
+            data, files, _, _ = socket.recv_fds(self._socket, _LONGEST_MESSAGE, 1)
         except (TimeoutError, BlockingIOError):
             return None
         except OSError as error:
@@ -171,7 +171,7 @@ class Link:
         if not data:
             raise EOFError
         message: dict[str, Any] = json.loads(data)
-        return message
+        return message | {"file": files[0]} if files else message
 
     def close(self) -> None:
         """Closing twice is harmless."""

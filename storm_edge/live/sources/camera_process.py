@@ -25,7 +25,6 @@ from storm_edge.live.sources.camera_link import CameraImage, FrameSlots, Link
 from storm_edge.live.sources.config import CameraConfig
 
 _PR_SET_PDEATHSIG = 1  # fixed: linux/prctl.h
-_CLAIMED: dict[str, socket.socket] = {}  # cameras that are this process's until it ends
 
 
 class Camera(Protocol):
@@ -34,6 +33,14 @@ class Camera(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """What it left out."""
+
+    @property
+    def serial(self) -> str:
+        """Its serial number."""
+
+    @property
+    def lock(self) -> socket.socket | None:
+        """What keeps it to this service while somebody has it open; None where it needs none, or is kept already."""
 
     @property
     def words(self) -> str:
@@ -62,7 +69,7 @@ class Camera(Protocol):
 
 def open_realsense(options: Mapping[str, Any]) -> Camera:
     """The camera that ``options`` name: ``serial``, ``file``, ``usb2``, ``size_px``, ``rate_hz``, ``pair_within``,
-    ``queue``.
+    ``queue``; ``locked`` is the one that the service keeps already.
 
     Raises:
         BackendError: It is not there, in use, or not as it must be.
@@ -73,8 +80,8 @@ def open_realsense(options: Mapping[str, Any]) -> Camera:
     file = options["file"]
     device = find_device(rs, serial=options["serial"], file=None if file is None else Path(file))
     camera = RealSenseCamera(rs, device, Streams.of(options))
-    if file is None and camera.serial not in _CLAIMED:
-        _CLAIMED[camera.serial] = claim(camera.serial)
+    if file is None and camera.serial != options["locked"]:
+        camera.lock = claim(camera.serial)
     return camera
 
 
@@ -89,14 +96,14 @@ class CameraLoop:
     """
 
     def __init__(self, link: Link, slots: FrameSlots, options: Mapping[str, Any], config: CameraConfig) -> None:
-        self._link, self._slots, self._options, self._config = link, slots, options, config
+        self._link, self._slots, self._options, self._config = link, slots, dict(options), config
         self._free = deque(range(slots.count))
         self._sequence = self._no_slot = 0
         self._told_s = -config.tell_every_s
         self._is_end_told = False
         module, _, name = options["opener"].partition(":")
         self._opener = getattr(importlib.import_module(module), name)
-        self._camera: Camera = self._opener(options)
+        self._camera = self._open()
 
     def run(self) -> None:
         """Until the parent has ended.
@@ -117,6 +124,14 @@ class CameraLoop:
                     self._obey(message)
         except EOFError:
             self._camera.stop()
+
+    def _open(self) -> Camera:
+        """Open it; the parent keeps it from then on, so that it is ours while this process is started anew."""
+        camera: Camera = self._opener(self._options)
+        if camera.lock is not None:
+            self._link.send(file=camera.lock.fileno(), locked=camera.serial)
+            self._options["locked"] = camera.serial
+        return camera
 
     def _pass_on(self, image: CameraImage) -> None:
         if not self._free:
@@ -150,7 +165,7 @@ class CameraLoop:
         while True:
             time.sleep(self._config.wait_s)
             try:
-                self._camera = self._opener(self._options)
+                self._camera = self._open()
                 self._camera.start()
             except StormEdgeError:
                 continue

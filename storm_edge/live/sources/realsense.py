@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -79,6 +80,7 @@ class RealSenseSource:
         self._told: dict[str, Any] = {"camera": "", "readings": {}, "counts": {}}
         self._error = ""
         self._has_ended = False
+        self._lock_of: tuple[str, int] | None = None  # serial number and open file, see `realsense_device.claim`
 
     @property
     def process_id(self) -> int | None:
@@ -156,6 +158,13 @@ class RealSenseSource:
     def close(self, timeout_s: float) -> None:
         """End the camera process, by force where it does not end by itself."""
         self._stop(min(self._config.end_s, timeout_s))
+        self._keep(None)
+
+    def _keep(self, lock_of: tuple[str, int] | None) -> None:
+        """Keep a camera to this service, while its process is started anew too; another one is let go of."""
+        if self._lock_of is not None:
+            os.close(self._lock_of[1])
+        self._lock_of = lock_of
 
     def _frame(self, message: Mapping[str, Any]) -> Frame | None:
         slots, link = self._slots, self._link
@@ -172,6 +181,9 @@ class RealSenseSource:
         """What the process tells of its camera, or why it ends."""
         if "ended" in message:
             self._has_ended = True
+            return
+        if "locked" in message:
+            self._keep((message["locked"], message["file"]))
             return
         if "error" not in message:
             with self._lock:
@@ -220,6 +232,7 @@ class RealSenseSource:
             "pair_within": config.pair_within,
             "queue": config.slots,
             "opener": self._opener,
+            "locked": None if self._lock_of is None else self._lock_of[0],
             "socket": theirs.fileno(),
             "memory": memory.fileno(),
             "config": asdict(config),

@@ -116,6 +116,7 @@ class RealSenseCamera:
 
     Attributes:
         counts: Frames that were left out, by reason.
+        lock: What keeps it to its service, see `claim`.
 
     Raises:
         BackendError: It is on a USB 2 port, or has no such streams.
@@ -127,6 +128,7 @@ class RealSenseCamera:
         self.counts: Counter[str] = Counter()
         self._last = (-1, -1)
         self._domain, self._is_distorted = "", False
+        self.lock: socket.socket | None = None
         self.serial = self._info("serial_number")
         self._usb = self._info("usb_type_descriptor")
         if self._usb.startswith("2") and not streams.accepts_usb2:

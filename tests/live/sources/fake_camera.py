@@ -54,6 +54,7 @@ class FakeCamera:
         self._script, self._left = script, script.silent_after
         self._number = 0
         self.counts: Counter[str] = Counter()
+        self.serial, self.lock = "fake", None
         self.words, self.readings = "Fake", {"temperature_c": 20.0}
         self.has_ended = False
         opened = script.tried().count("open")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from storm_edge.live.sources.realsense_device import RealSenseCamera, Streams, load_library
+from storm_edge.live.sources.realsense_device import RealSenseCamera, Streams, claim, load_library
 
 OPENER = f"{__name__}:open_camera"
 SCRIPT = "STORM_EDGE_TEST_CAMERA"
@@ -122,9 +122,11 @@ class SoftwareCamera(RealSenseCamera):
 
 
 def open_camera(options: Mapping[str, Any]) -> SoftwareCamera:
-    """What the camera process opens; what it does is in the environment."""
-    script = json.loads(os.environ.get(SCRIPT, "{}"))
-    return SoftwareCamera(Script(**script), options)
+    """What the camera process opens, kept to its service as by `open_realsense`; its script is in the environment."""
+    camera = SoftwareCamera(Script(**json.loads(os.environ.get(SCRIPT, "{}"))), options)
+    if camera.serial != options["locked"]:
+        camera.lock = claim(camera.serial)
+    return camera
 
 
 def number_in(rgb: np.ndarray, depth_m: np.ndarray) -> int:

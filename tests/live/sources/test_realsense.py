@@ -16,6 +16,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.sources import SourceState
 from storm_edge.live.sources.config import CameraConfig
 from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
+from storm_edge.live.sources.realsense_device import claim
 from tests.live.sources import fake_camera, software_camera
 from tests.live.sources.fake_camera import Script
 
@@ -51,6 +52,11 @@ def fake(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RealSen
     return make
 
 
+def wait_for_end(process_id: int) -> None:
+    """Until a process has ended, without taking its status, which is its parent's."""
+    os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOWAIT)
+
+
 def frames(source: RealSenseSource, count: int) -> list[Frame]:
     found: list[Frame] = []
     until_s = time.monotonic() + LONG_S
@@ -66,14 +72,14 @@ def test_frames_come_from_another_process_and_again_after_it_was_killed(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
-    for name, value in software_camera.Script().environment().items():
+    for name, value in software_camera.Script(serial=f"test-{os.getpid()}").environment().items():
         monkeypatch.setenv(name, value)
     source = opened(software_camera.OPENER, software_camera.SIZE_PX, CameraConfig())
     assert source.status.state is SourceState.OPENING
     numbers = [software_camera.number_in(frame.rgb, frame.depth_m) for frame in frames(source, 20)]
     assert numbers == sorted(set(numbers))
     assert source.status.state is SourceState.RUNNING
-    assert source.status.detail.startswith("Software 0815, USB 3.2")
+    assert source.status.detail.startswith(f"Software test-{os.getpid()}, USB 3.2")
     assert source.status.readings["temperature_c"] == 41.0
     first = source.process_id
     assert first is not None
@@ -85,6 +91,27 @@ def test_frames_come_from_another_process_and_again_after_it_was_killed(
     for frame in frames(source, 5):
         software_camera.number_in(frame.rgb, frame.depth_m)
     assert source.status.counts["process_restarts"] >= 1
+
+
+def test_a_camera_stays_its_services_while_its_process_is_started_anew(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyrealsense2", reason="pyrealsense2 does not load here", exc_type=ImportError)
+    serial = f"test-kept-{os.getpid()}"
+    for name, value in software_camera.Script(serial=serial).environment().items():
+        monkeypatch.setenv(name, value)
+    source = opened(software_camera.OPENER, software_camera.SIZE_PX, CameraConfig())
+    frames(source, 1)
+    assert source.process_id is not None
+    os.kill(source.process_id, signal.SIGKILL)
+    wait_for_end(source.process_id)
+    with pytest.raises(BackendError, match="in use by another service"):
+        claim(serial)
+    frames(source, 5)
+    with pytest.raises(BackendError, match="in use by another service"):
+        opened(software_camera.OPENER, software_camera.SIZE_PX).poll(LONG_S)
+    source.close(1.0)
+    claim(serial).close()
 
 
 @pytest.mark.parametrize(
