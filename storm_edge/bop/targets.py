@@ -16,6 +16,12 @@ def targets_name(split: str) -> str:
     return f"{split}_targets_bop19.json"
 
 
+def images_of_scene(targets: Targets, scene: str) -> frozenset[int]:
+    """Numbers of the images of a scene, by the name of its folder, in which something is to be found."""
+    number = int(scene) if scene.isdecimal() else None
+    return frozenset(image for scene_id, image, _ in targets if scene_id == number)
+
+
 def read_targets(path: Path) -> Targets:
     """Read one.
 

@@ -53,6 +53,13 @@ def command(
     bundle: BundleOption = NANO,
     sam2: Sam2Option = False,
     every: Annotated[int, typer.Option(min=1, help="Every how many images.")] = 1,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="BOP file of targets, such as test_targets_bop19.json: only images that it lists.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINE_FOLDER,
@@ -63,6 +70,7 @@ def command(
     shard: ShardOption = None,
 ) -> None:
     """Register objects in every image anew, from masks, and leave BOP results."""
+    from storm_edge.bop.targets import images_of_scene, read_targets
     from storm_edge.kernels.device import require_device
     from storm_edge.replay.estimate_scene import Estimator, estimate_scene
     from storm_edge.replay.result_kinds import ESTIMATE
@@ -70,6 +78,7 @@ def command(
     config = open_config(profile, settings, schedule=schedule, bundle=bundle)
     require_device(device)
     dataset = open_any_dataset(scene, split, shard)
+    wanted = None if targets is None else read_targets(targets)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device)
     check_and_say(config, networks, device=device, tracks=False)
     segmenter = mask_segmenter(networks, config, sam2=sam2, device=device) if masks == SOM else None
@@ -85,6 +94,7 @@ def command(
             task.out,
             journal=out / ".unfinished" / f"{task.name}.jsonl",
             every=every,
+            only=None if wanted is None else images_of_scene(wanted, task.name),
             about={"masks": said(masks)},
             progress=task.progress,
         )
@@ -101,7 +111,9 @@ def command(
         camera=camera,
         as_upstream=config.as_upstream,
     )
-    choices = run_settings(config, networks, masks=said(masks), sam2=sam2, every=every)
+    choices = run_settings(
+        config, networks, masks=said(masks), sam2=sam2, every=every, targets=None if targets is None else targets.name
+    )
     run_dataset(request, ESTIMATE, choices, do, segmenter=segmenter, networks=networks, dataset=dataset)
 
 

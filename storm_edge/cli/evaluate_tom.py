@@ -28,6 +28,9 @@ def command(
     ],
     bundle: Annotated[str, typer.Option(help="Network bundle of tier full: a name or a folder.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write report.json to.", show_default=False)],
+    threshold: Annotated[
+        float | None, typer.Option(help="Also the accuracy at this score.", show_default=False)
+    ] = None,
     device: DeviceOption = "cpu",
     backend: BackendOption = Backend.ONNXRUNTIME,
     engines: EnginesOption = ENGINE_FOLDER,
@@ -49,7 +52,7 @@ def command(
     with progress_bars() as report:
         options = EngineOptions(device=device)
         found = score_pairs(read, networks, options=options, progress=lambda done, of: report("pairs", done / of))
-    content = _content(read, found, networks.name)
+    content = _content(read, found, networks.name, threshold)
     write_report(out, content, TOM_REPORT, force=force)
     said = ", ".join(f"{content['accuracy'][name]:.1%} at {at:g}" for name, at in content["thresholds"].items())
     area = "-" if content["auroc"] is None else f"{content['auroc']:.4f}"
@@ -57,7 +60,7 @@ def command(
     typer.echo(f"{content['time_ms']['p50']:.1f} ms per pair (p50), both crops encoded")
 
 
-def _content(read: Sequence[CropPair], found: PairScores, bundle: str) -> dict[str, Any]:
+def _content(read: Sequence[CropPair], found: PairScores, bundle: str, threshold: float | None) -> dict[str, Any]:
     """What `report.json` says."""
     import numpy as np
 
@@ -68,7 +71,8 @@ def _content(read: Sequence[CropPair], found: PairScores, bundle: str) -> dict[s
     usable = np.isfinite(found.scores)
     scores, truth = found.scores[usable], is_same[usable]
     curve = roc_curve(scores, truth)
-    thresholds = {"decision": found.threshold} | ({"half": _HALF} if found.kind == "probability" else {})
+    given = {} if threshold is None else {"given": threshold}
+    thresholds = given | {"decision": found.threshold} | ({"half": _HALF} if found.kind == "probability" else {})
     return {
         "bundle": bundle,
         "score": found.kind,

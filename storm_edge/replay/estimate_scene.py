@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,7 @@ def estimate_scene(
     *,
     journal: Path,
     every: int = 1,
+    only: Collection[int] | None = None,
     about: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EstimateRun:
@@ -111,6 +112,7 @@ def estimate_scene(
         out: Result folder.
         journal: File of what is done so far.
         every: Every how many images.
+        only: Numbers of the images that are wanted; None for all.
         about: Further entries of the summary.
         progress: Called with images done and in all.
 
@@ -126,7 +128,7 @@ def estimate_scene(
         if bundle.bop_id is None:
             expected, remedy = "a name with a BOP number", "onboard it with --id obj_NNNNNN"
             raise ConfigError(mismatch(f"object '{bundle.object_id}'", "no number", expected, remedy))
-    frame_ids = scene.frame_ids[::every]
+    frame_ids = [i for i in scene.frame_ids if only is None or i in only][::every]
     reader = FrameReader(scene, estimator.config.frame_gate)
     with Journal(journal) as kept:
         done = {entry["frame"] for entry in kept.entries}

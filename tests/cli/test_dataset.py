@@ -53,23 +53,23 @@ def state(out: Path) -> dict[str, object]:
 
 
 def test_all_scenes_and_their_objects_are_segmented_and_judged(
-    storm_edge: Command, dataset: Path, segmented: Path, tmp_path: Path
+    storm_edge: Command, dataset: Path, things: list[object], segmented: Path, tmp_path: Path
 ) -> None:
     assert state(segmented) == {"done": list(SCENES), "failed": {}, "to_do": []}
     for name, numbers in SCENES.items():
         summary = json.loads((segmented / "scenes" / name / "summary.json").read_text())
         assert summary["objects"] == [f"obj_{number:06d}" for number in numbers]
     assert sorted(p.name for p in (segmented / "objects").iterdir()) == [f"obj_{n:06d}" for n in (1, 2, 3)]
-    ended = storm_edge("eval", "masks", segmented, "--scene", dataset, "--out", tmp_path / "report")
+    ended = storm_edge("eval", "masks", segmented, "--scene", dataset, *things, "--out", tmp_path / "report")
     assert (ended.status, ended.err) == (0, "")
     assert "3 scenes, answers judged: 12" in ended.out
     assert "AP as STORM" in ended.out
 
 
 def test_results_are_those_of_each_scene_by_hand(
-    storm_edge: Command, dataset: Path, segmented: Path, tmp_path: Path
+    storm_edge: Command, dataset: Path, things: list[object], segmented: Path, tmp_path: Path
 ) -> None:
-    storm_edge("eval", "masks", segmented, "--scene", dataset, "--out", tmp_path / "report")
+    storm_edge("eval", "masks", segmented, "--scene", dataset, *things, "--out", tmp_path / "report")
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     for name, numbers in SCENES.items():
         scene, run, judged = dataset / "test" / name, tmp_path / f"run-{name}", tmp_path / f"report-{name}"
@@ -87,11 +87,11 @@ def test_results_are_those_of_each_scene_by_hand(
 
 
 def test_shards_are_merged_to_what_one_process_leaves(
-    storm_edge: Command, dataset: Path, segmented: Path, tmp_path: Path
+    storm_edge: Command, dataset: Path, things: list[object], segmented: Path, tmp_path: Path
 ) -> None:
     shards = [tmp_path / "shard-1", tmp_path / "shard-2"]
     for number, out in enumerate(shards, start=1):
-        assert storm_edge("segment", dataset, *SEGMENT, "--shard", f"{number}/2", "--out", out).status == 0
+        assert storm_edge("segment", dataset, *things, *SEGMENT, "--shard", f"{number}/2", "--out", out).status == 0
     assert [state(out)["done"] for out in shards] == [["000001", "000010"], ["000002"]]
     ended = storm_edge("merge", shards[0], "--out", tmp_path / "whole")
     assert (ended.status, ended.err.count("\n")) == (1, 1)
@@ -99,9 +99,10 @@ def test_shards_are_merged_to_what_one_process_leaves(
     assert not (tmp_path / "whole").exists()
     ended = storm_edge("merge", *shards, "--out", tmp_path / "whole")
     assert (ended.status, ended.err) == (0, "")
-    assert contents(tmp_path / "whole") == contents(segmented)
+    assert contents(tmp_path / "whole" / "scenes") == contents(segmented / "scenes")
+    assert contents(tmp_path / "whole")["summary.json"] == contents(segmented)["summary.json"]
     # The whole is a work folder like any other: the same command finds nothing left to do.
-    ended = storm_edge("segment", dataset, *SEGMENT, "--out", tmp_path / "whole")
+    ended = storm_edge("segment", dataset, *things, *SEGMENT, "--out", tmp_path / "whole")
     assert (ended.status, ended.out.count("\n")) == (0, 1)
 
 
@@ -216,6 +217,11 @@ def test_poses_are_tracked_and_judged_with_average_recall(
     assert (ended.status, ended.err) == (0, "")
     lines = (run / "bop_results.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["1"] * 4 + ["2"] * 4 + ["10"] * 4
+    shards = [tmp_path / "1-of-2", tmp_path / "2-of-2"]
+    for number, out in enumerate(shards, start=1):
+        assert storm_edge("track", dataset, *things, *options, "--shard", f"{number}/2", "--out", out).status == 0
+    assert storm_edge("merge", *shards, "--out", tmp_path / "whole").status == 0
+    assert contents(tmp_path / "whole") == contents(run)
     report = tmp_path / "report"
     ended = storm_edge("eval", "poses", run, "--scene", dataset, *things, "--out", report)
     assert (ended.status, ended.err) == (0, "")

@@ -34,11 +34,11 @@ def pairs(tmp_path: Path) -> Path:
 
 def test_pairs_are_judged(storm_edge: Command, full: Path, pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    ended = storm_edge("eval", "tom", pairs, "--bundle", full, "--out", out)
+    ended = storm_edge("eval", "tom", pairs, "--bundle", full, "--threshold", 0.7, "--out", out)
     assert (ended.status, ended.err) == (0, "")
     assert "4 pairs, 2 of them the same: accuracy" in ended.out
     report = json.loads((out / "report.json").read_text())
-    assert report["thresholds"] == {"decision": pytest.approx(0.9), "half": 0.5}
+    assert report["thresholds"] == {"given": 0.7, "decision": pytest.approx(0.9), "half": 0.5}
     assert report["auroc"] == 1.0
     assert report["time_ms"]["count"] == 4
     scores = [pair["score"] for pair in report["pairs"]]
