@@ -13,7 +13,7 @@ from benchmarks import record
 from benchmarks.registry import Case, Outcome, RecordOptions, case_names, load_case
 from storm_edge.errors import ConfigError
 
-NEED_TORCH = {"som", "export"}
+NEED_TORCH = {"som", "export", "full_bundle", "parity"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,3 +87,22 @@ def test_a_profile_names_a_schedule_and_changes_it(full: NetworkBundle, tmp_path
     assert config.track.stepwise.network_iterations == 3
     assert config.register.network_weight == 1.0
     assert schedule_name(read_profile(PROFILE, bundle=str(full.folder)).config) == "hybrid, changed"
+
+
+def test_parity_is_left_as_a_whole(full: NetworkBundle) -> None:
+    """Another schedule takes back all that it set, and keeps what a user set elsewhere."""
+    mine = with_value(StormConfig(), "register.chunk", 7)
+    parity = with_schedule(mine, Schedule.PARITY)
+    assert parity.as_upstream
+    assert (parity.register.placement.rule, parity.detect.refined.placement.rule) == ("box", "box")
+    assert (parity.verify.decided_by, parity.state_machine.lost_after) == ("network", 1)
+    for schedule in (Schedule.FOUNDATIONPOSE, Schedule.GEOMETRY):
+        assert with_schedule(parity, schedule) == with_schedule(mine, schedule)
+    assert idle_networks(with_sam2(parity), full) == []
+
+
+def test_parity_is_for_networks_that_take_upstreams_pictures(full: NetworkBundle) -> None:
+    parity = with_schedule(StormConfig(), Schedule.PARITY)
+    check_schedule(parity, replace(full, preset="parity"))
+    with pytest.raises(EngineError, match=r"schedule parity with bundle full: got preset default, expected networks"):
+        check_schedule(parity, full)

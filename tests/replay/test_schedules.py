@@ -172,3 +172,27 @@ def test_estimates_launch_every_network_but_the_verifier(
     if schedule is Schedule.FOUNDATIONPOSE:
         assert launches["refine"] == 5 * chunks
     assert [launches[name] for name in TOM] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "refined", "scored"),
+    [
+        ("geometry", 0, 0),
+        ("geometry-first", 0, 0),
+        ("hybrid", 1, 1),
+        ("foundationpose", 5, 1),
+        ("foundationpose-pruned", 5, 1),
+        ("parity", 5, 1),
+    ],
+)
+def test_an_estimate_launches_what_its_schedule_asks(
+    recording: Path, ball: ObjectBundle, networks: NetworkBundle, schedule: str, refined: int, scored: int
+) -> None:
+    """Of one mask; all hypotheses fit in one chunk."""
+    scene, before = BopScene(recording), networks.launch_counts.by_network()
+    estimator = Estimator(networks, with_schedule(StormConfig(), Schedule(schedule)))
+    T = estimator.estimate(scene.frame(0), ball, scene.mask_visib(0))
+    assert T is not None
+    np.testing.assert_allclose(T[:3, 3], [0.03, 0.01, 0.55], atol=0.075)
+    counts = networks.launches_since(before)
+    assert [counts[name] for name in POSE] == [refined, scored, scored]

@@ -45,22 +45,24 @@ def follow(scene: BopScene, thing: ObjectBundle, bundle: NetworkBundle, masks: M
     return [track for _, tracks in session.follow(scene) for track in tracks]
 
 
+@pytest.mark.parametrize("schedule", [Schedule.FOUNDATIONPOSE, Schedule.PARITY])
 def test_an_object_is_registered_once_and_followed(
     recording: Path,  # noqa: F811
     ball: ObjectBundle,  # noqa: F811
     networks: NetworkBundle,  # noqa: F811
     tmp_path: Path,
+    schedule: Schedule,
 ) -> None:
-    scene = BopScene(recording)
+    scene, config = BopScene(recording), with_schedule(StormConfig(), schedule)
     masks = Masks(scene)
     before = networks.launch_counts.by_network()
-    options = TrackSceneOptions(config=CONFIG, storm_masks=masks, pictures=False)
+    options = TrackSceneOptions(config=config, storm_masks=masks, pictures=False)
     run = track_scene(scene, [ball], networks, tmp_path / "out", options)
     assert masks.asked == [0]
     assert [track.state.value for track in run.tracks] == ["TRACKING"] * FRAMES
     assert run.summary["tracker"] == {"kind": "storm"}
     launches = networks.launches_since(before)
-    chunks = -(-HYPOTHESES // CONFIG.register.chunk)
+    chunks = -(-HYPOTHESES // config.register.chunk)
     # Five iterations for all hypotheses, and five in every later frame; TOM once per frame, and for the memory.
     assert launches["refine"] == 5 * chunks + 5 * (FRAMES - 1)
     assert (launches["tom_encode"], launches["tom_compare"]) == (FRAMES, FRAMES - 1)
