@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storm_edge.cli.dataset_run import SceneTask
-from storm_edge.errors import ConfigError, mismatch
+from storm_edge.errors import ConfigError, InputError, mismatch
 
 if TYPE_CHECKING:
     from storm_edge.bop.dataset import BopDataset
@@ -57,9 +57,9 @@ def mask_source(
         StormEdgeError: There is no such file, it is of another dataset, or not all of it is done.
     """
     from storm_edge.bop.detections import read_detections
-    from storm_edge.datasets.predictions import work_scenes
+    from storm_edge.datasets.predictions import work_scenes, work_units
     from storm_edge.datasets.work_folder import is_work_folder
-    from storm_edge.objects.bundle import ObjectBundle
+    from storm_edge.objects.on_device import ObjectOnDevice
     from storm_edge.pipeline.segment.template_cache import load_template_embedding
     from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
     from storm_edge.replay import mask_sources
@@ -71,12 +71,13 @@ def mask_source(
         asked = segmenter
 
         def by_segmenter(task: SceneTask) -> MaskSource:
-            places = dict(zip((item.object_id for item in task.bundles), task.paths, strict=True))
-
-            def embedding(item: ObjectBundle) -> TemplateEmbedding | None:
-                return load_template_embedding(places[item.object_id], asked, item)
-
-            return mask_sources.SegmenterMasks(asked, embedding, device)
+            # Encoded before the first image, so that a run that was gone on with counts the same launches.
+            known: dict[str, TemplateEmbedding] = {}
+            for path, item in zip(task.paths, task.bundles, strict=True):
+                if item.object_id not in known:
+                    stored = load_template_embedding(path, asked, item)
+                    known[item.object_id] = stored or asked.encode_object(ObjectOnDevice(item, device))
+            return mask_sources.SegmenterMasks(asked, known)
 
         return by_segmenter
     if path.suffix.lower() == ".json":
@@ -88,8 +89,17 @@ def mask_source(
             [item for item in detections if names[item.scene_id] == task.name], task.scene
         )
     if is_work_folder(path):
-        folders = work_scenes(path, dataset)
-        return lambda task: mask_sources.result_masks(folders[task.name])
+        folders, units = work_scenes(path, dataset), work_units(path)
+
+        def by_results(task: SceneTask) -> MaskSource:
+            if task.name in folders:
+                return mask_sources.result_masks(folders[task.name])
+            if task.name in units:  # segmented, and none of its objects are there
+                return mask_sources.ResultMasks([])
+            got, remedy = f"no masks of scene {task.name}", "segment it, or merge all shards"
+            raise InputError(mismatch(path, got, f"the scenes of {dataset.name}/{dataset.split}", remedy))
+
+        return by_results
     if not path.is_dir():
         expected = f"{GT}, {GT_WHOLE}, {SOM}, a folder of storm-edge segment or a .json of detections"
         raise ConfigError(mismatch("--masks", masks, expected, "check the path"))

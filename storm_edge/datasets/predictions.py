@@ -20,6 +20,16 @@ _NAMED = 3  # in a message
 _FILES = (POSES, BOP_RESULTS, SCENE_PRED)
 
 
+def work_units(path: Path) -> list[str]:
+    """Scenes of the shard that a work folder is of.
+
+    Raises:
+        InputError: It is none.
+    """
+    work = read_work(path)
+    return parse_shard(work["shard"]).of(work["units"])
+
+
 def work_scenes(path: Path, dataset: BopDataset) -> dict[str, Path]:
     """Results of a work folder by scene, without scenes that have none of the objects.
 
@@ -32,7 +42,7 @@ def work_scenes(path: Path, dataset: BopDataset) -> dict[str, Path]:
         got = f"results of {work['dataset']}/{work['split']} with {len(work['units'])} scenes"
         expected = f"results of {dataset.name}/{dataset.split}"
         raise InputError(mismatch(path / WORK, got, expected, "name the dataset that was run"))
-    units = parse_shard(work["shard"]).of(work["units"])
+    units = work_units(path)
     folders = {unit: unit_folder(path, unit) for unit in units}
     open_ = [unit for unit, folder in folders.items() if not is_done(folder)]
     if open_:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,6 @@ from storm_edge.evaluate.mask_results import MaskResult
 from storm_edge.frame import Frame
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.instances import model_name
-from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.replay.mask_search import RawSearch
@@ -74,23 +73,15 @@ class SegmenterMasks:
 
     Args:
         segmenter: The segmenter.
-        embedding: What is stored of an object for it; None where it is to be encoded now.
-        device: Warp device name.
+        embeddings: What it keeps of every object, by name.
     """
 
-    def __init__(
-        self, segmenter: Segmenter, embedding: Callable[[ObjectBundle], TemplateEmbedding | None], device: str
-    ) -> None:
-        self._segmenter, self._embedding, self._device = segmenter, embedding, device
-        self._known: dict[str, TemplateEmbedding] = {}
+    def __init__(self, segmenter: Segmenter, embeddings: Mapping[str, TemplateEmbedding]) -> None:
+        self._segmenter, self._embeddings = segmenter, embeddings
 
     def masks(self, frame: Frame, bundle: ObjectBundle, count: int) -> list[GivenMask]:
         """See `MaskSource.masks`."""
-        embedding = self._known.get(bundle.object_id)
-        if embedding is None:
-            stored = self._embedding(bundle)
-            embedding = stored or self._segmenter.encode_object(ObjectOnDevice(bundle, self._device))
-            self._known[bundle.object_id] = embedding
+        embedding = self._embeddings[model_name(bundle.object_id)]
         found: list[GivenMask] = []
         searches: list[RawSearch] = []
         for _ in range(count):

@@ -93,6 +93,11 @@ def test_shards_are_merged_to_what_one_process_leaves(
     for number, out in enumerate(shards, start=1):
         assert storm_edge("segment", dataset, *things, *SEGMENT, "--shard", f"{number}/2", "--out", out).status == 0
     assert [state(out)["done"] for out in shards] == [["000001", "000010"], ["000002"]]
+    # Masks of one shard are no masks of the other's scenes.
+    options = [*things, "--bundle", "none", "--masks", shards[0], "--shard", "2/2", "--out", tmp_path / "none"]
+    ended = storm_edge("estimate", dataset, *options)
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "no masks of scene 000002" in ended.err
     ended = storm_edge("merge", shards[0], "--out", tmp_path / "whole")
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert "no result of 1 of 3 scenes, such as 000002" in ended.err

@@ -26,6 +26,7 @@ from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_segmenter
 from storm_edge.live.schedules import with_schedule
 from storm_edge.objects.bundle import ObjectBundle
+from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay.estimate_scene import Estimator, estimate_scene
 from storm_edge.replay.mask_sources import SegmenterMasks
@@ -159,7 +160,7 @@ def test_estimates_launch_every_network_but_the_verifier(
         scene,
         [ball],
         Estimator(networks, config),
-        SegmenterMasks(segmenter, lambda bundle: None, "cpu"),
+        SegmenterMasks(segmenter, {ball.object_id: segmenter.encode_object(ObjectOnDevice(ball))}),
         tmp_path / "out",
         journal=tmp_path / "journal.jsonl",
         every=FRAMES,
