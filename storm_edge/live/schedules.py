@@ -67,24 +67,20 @@ def _network_tracking(iterations: int) -> dict[str, Any]:
     }
 
 
+_FOUNDATIONPOSE = _Values(
+    registration=UPSTREAM,
+    chosen_by="ranking",
+    **_network_tracking(5),  # fixed: STORM's evaluation has five
+)
 _SCHEDULES = {
     Schedule.GEOMETRY: _Values(registration=DEFAULT, **_hybrid_tracking("never", 0)),
     Schedule.GEOMETRY_FIRST: _Values(registration=DEFAULT, **_hybrid_tracking("in doubt", 1)),
     Schedule.HYBRID: _Values(registration=REFINE_FIRST, **_hybrid_tracking("always", 1)),
-    Schedule.FOUNDATIONPOSE: _Values(
-        registration=UPSTREAM,
-        chosen_by="ranking",
-        **_network_tracking(5),  # fixed: STORM's evaluation has five
-    ),
+    Schedule.FOUNDATIONPOSE: _FOUNDATIONPOSE,
     Schedule.FOUNDATIONPOSE_PRUNED: _Values(
         registration=UPSTREAM_PRUNED, chosen_by="ranking", **_network_tracking(2)
     ),
-    Schedule.PARITY: _Values(
-        registration=UPSTREAM,
-        chosen_by="ranking",
-        **_network_tracking(5),  # fixed: STORM's evaluation has five
-        is_parity=True,
-    ),
+    Schedule.PARITY: replace(_FOUNDATIONPOSE, is_parity=True),
 }
 
 
@@ -183,7 +179,8 @@ def check_schedule(
     if _scores_by_network(config) and not any(given >= scorer for scorer in _SCORERS):
         lacking |= _SCORERS[1]
     if config.as_upstream and networks is not None and networks.preset != "parity":
-        what, remedy = f"schedule {schedule_name(config)} with bundle {networks.name}", "give a bundle of these"
+        what = f"schedule {schedule_name(config)} with bundle {networks.name}"
+        remedy = "give a bundle of the official weights, or --schedule foundationpose"
         expected = "networks that take upstream's pictures"
         raise EngineError(mismatch(what, f"preset {networks.preset}", expected, remedy))
     if lacking:

@@ -16,6 +16,7 @@ import pytest
 from storm_edge.objects.onboard import onboard
 from storm_edge.replay import segment_scene as segmenting
 from tests.cli.conftest import Command
+from tests.full_tier import write_full_bundle
 from tests.run_contents import contents
 from tests.tiny_dataset import SCENES, write_tiny_dataset
 
@@ -320,6 +321,25 @@ def test_every_image_is_estimated_anew_and_judged(
     assert [line.rpartition(",")[0] for line in ours.splitlines()] == [
         line.rpartition(",")[0] for line in theirs.splitlines()
     ]
+
+
+def test_estimates_for_parity_need_objects_that_were_onboarded_for_it(
+    storm_edge: Command, dataset: Path, things: list[object], tmp_path: Path
+) -> None:
+    full = write_full_bundle(tmp_path / "full", pose=True, preset="parity")
+    scene, model = dataset / "test" / "000002", dataset / "models" / "obj_000003.ply"
+    options = ["--bundle", full, "--schedule", "parity", "--masks", "gt", "--every", "9"]
+    without = things[things.index("--object", 2) : things.index("--object", 2) + 2]
+    ended = storm_edge("estimate", scene, *without, *options, "--out", tmp_path / "without")
+    assert ended.status == 1
+    assert "no model as upstream loads it" in ended.err
+    assert "onboard it again with --parity" in ended.err
+    onboard(model, "mm", view_subdivisions=0, as_upstream=True).save(tmp_path / "obj_000003")
+    ended = storm_edge("estimate", scene, "--object", tmp_path / "obj_000003", *options, "--out", tmp_path / "with")
+    assert ended.status == 0
+    engines = json.loads((tmp_path / "with" / "scenes" / "000002" / "summary.json").read_text())["engines"]
+    assert engines["schedule"] == "parity"
+    assert engines["launches"]["refine"] == 5 * engines["launches"]["score_features"] > 0
 
 
 def _detections(dataset: Path, name: str) -> list[dict[str, object]]:
