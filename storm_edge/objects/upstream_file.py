@@ -45,14 +45,7 @@ def load_upstream_model(
     Raises:
         MeshError: Upstream cannot open it: several parts, or a texture without its image.
     """
-    import trimesh
-
-    loaded: Any = trimesh.load(path)
-    parts = list(loaded.geometry.values()) if isinstance(loaded, trimesh.Scene) else [loaded]
-    if len(parts) != 1 or not isinstance(parts[0], trimesh.Trimesh):
-        remedy = "join them into one with one material, or onboard without --parity"
-        raise MeshError(mismatch(path, f"{len(parts)} parts", "the single mesh that upstream reads", remedy))
-    mesh: Any = parts[0]
+    mesh = _single_mesh(path)
     file_normals = np.array(mesh.vertex_normals, dtype=np.float32)
     # Vertices that were assigned anew have no normals of the file any more: upstream renders the library's own.
     mesh.vertices = np.asarray(mesh.vertices) * metres_per_unit - T_obj_centre[:3, 3]
@@ -62,6 +55,23 @@ def load_upstream_model(
     )
     grid = cluster_rotations(upstream_rotations(), upstream_symmetries(discrete, continuous))
     return UpstreamModel(mesh=made, file_normals=file_normals, rotation_grid=grid)
+
+
+def _single_mesh(path: Path) -> Any:
+    """The file as upstream's library reads it, a `trimesh.Trimesh`."""
+    import trimesh
+
+    try:
+        loaded: Any = trimesh.load(path)
+    except Exception as error:  # whatever the bytes lead that library to; ours has read them before
+        reason = " ".join(str(error).split()) or type(error).__name__
+        expected = "a model that upstream's library reads"
+        raise MeshError(mismatch(path, reason[:120], expected, "onboard without --parity")) from error
+    parts = list(loaded.geometry.values()) if isinstance(loaded, trimesh.Scene) else [loaded]
+    if len(parts) != 1 or not isinstance(parts[0], trimesh.Trimesh):
+        remedy = "join them into one with one material, or onboard without --parity"
+        raise MeshError(mismatch(path, f"{len(parts)} parts", "the single mesh that upstream reads", remedy))
+    return parts[0]
 
 
 def _surface_colours(mesh: Any, path: Path) -> tuple[Float32 | None, Float32 | None, NDArray[np.uint8] | None]:

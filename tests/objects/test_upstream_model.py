@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from storm_edge.errors import MeshError
 from storm_edge.geometry.se3 import exp_so3, make_T
@@ -143,3 +144,38 @@ def test_clustering_keeps_as_many_as_upstream(
 def test_the_bundle_has_the_reduced_grid(bundle: ObjectBundle) -> None:
     assert bundle.upstream is not None
     assert len(bundle.upstream.rotation_grid) == 126
+
+
+def write_textured(folder: Path, *, with_image: bool) -> Path:
+    """A tetrahedron of 100 mm whose texture is red on top and blue below."""
+    picture = np.zeros((8, 8, 3), dtype=np.uint8)
+    picture[:4, :, 0], picture[4:, :, 2] = 255, 255
+    if with_image:
+        Image.fromarray(picture).save(folder / "skin.png")
+    (folder / "skin.mtl").write_text("newmtl skin\n" + ("map_Kd skin.png\n" if with_image else "Kd 1 0 0\n"))
+    path = folder / "tetrahedron.obj"
+    corners = ["v 0 0 0", "v 100 0 0", "v 0 100 0", "v 0 0 100"]
+    faces = [(1, 3, 2), (1, 2, 4), (1, 4, 3), (2, 3, 4)]
+    uv = ["vt 0.1 0.1", "vt 0.9 0.1", "vt 0.5 0.9", "vt 0.5 0.5"]
+    lines = ["mtllib skin.mtl", *corners, *uv, "usemtl skin"]
+    path.write_text("\n".join(lines + ["f " + " ".join(f"{i}/{i}" for i in face) for face in faces]) + "\n")
+    return path
+
+
+def test_a_texture_is_kept_as_upstream_samples_it(tmp_path: Path) -> None:
+    """v upwards, row 0 on top: the corner at v = 0.9 is red, those at 0.1 are blue."""
+    made = onboard(write_textured(tmp_path, with_image=True), "mm", view_subdivisions=0, as_upstream=True).upstream
+    assert made is not None
+    mesh = made.mesh
+    assert mesh.uv is not None
+    assert mesh.texture is not None
+    assert (len(mesh.vertices), mesh.texture.shape) == (4, (8, 8, 3))
+    texels = mesh.texture[((1.0 - mesh.uv[:, 1]) * 8).astype(int), (mesh.uv[:, 0] * 8).astype(int)]
+    is_third = np.isclose(mesh.vertices[:, 1], mesh.vertices[:, 1].max())
+    np.testing.assert_array_equal(texels[is_third], [[255, 0, 0]])
+    np.testing.assert_array_equal(texels[np.isclose(mesh.uv[:, 1], 0.1)], [[0, 0, 255]] * 2)
+
+
+def test_a_material_without_its_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MeshError, match="a material without image, expected the texture that upstream renders"):
+        onboard(write_textured(tmp_path, with_image=False), "mm", view_subdivisions=0, as_upstream=True)
