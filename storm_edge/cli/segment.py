@@ -20,7 +20,7 @@ from storm_edge.cli.dataset_run import (
     run_dataset,
     run_settings,
 )
-from storm_edge.cli.inputs import open_instances, open_networks, open_scene
+from storm_edge.cli.inputs import open_instances, open_networks
 from storm_edge.cli.options import (
     LABELS,
     NANO,
@@ -40,6 +40,7 @@ from storm_edge.cli.options import (
     UnitOption,
 )
 from storm_edge.cli.schedules import check_and_say
+from storm_edge.cli.segment_choices import segment_config, segmented_recording
 from storm_edge.cli.segment_picture import (
     DepthOption,
     DepthScaleOption,
@@ -50,13 +51,10 @@ from storm_edge.cli.segment_picture import (
     check_picture,
     segment_colours,
 )
-from storm_edge.errors import ConfigError, mismatch
 from storm_edge.result_folder import check_replaceable
 
 if TYPE_CHECKING:
-    from storm_edge.engines.bundle import NetworkBundle
     from storm_edge.objects.bundle import ObjectBundle
-    from storm_edge.pipeline.segment.config import SegmentConfig
     from storm_edge.replay.scene import Scene
     from storm_edge.replay.segment_scene import SegmentRun
 
@@ -128,9 +126,9 @@ def command(
         check_replaceable(out, SEGMENT, force=force, inputs=[scene, image, views, *objects, profile])
     tree = open_config(profile, settings, schedule=schedule, bundle=None if colour and not sam2 else bundle)
     require_device(device)
-    recording = _recording(scene, picture, camera, whole=whole)
+    recording = segmented_recording(scene, picture, camera, whole=whole)
     networks = open_networks(bundle, backend=backend, engines=engines, device=device) if sam2 or not colour else None
-    config = _segment_config(tree.segment, networks, colour=colour, framing=framing, sam2=sam2, threshold=threshold)
+    config = segment_config(tree.segment, networks, colour=colour, framing=framing, sam2=sam2, threshold=threshold)
     tree = replace(tree, segment=config)
     if picture is not None and recording is None:
         chosen = PictureOptions(
@@ -199,45 +197,6 @@ def command(
         )
         said = do(recording, paths, opened, out, lambda done, total: report("segment", done / total))
     typer.echo(said)
-
-
-def _recording(scene: Path | None, picture: Picture | None, camera: str | None, *, whole: bool) -> Scene | None:
-    """The scene, or the picture as one; None for a whole dataset, and for a picture without depth."""
-    if picture is not None:
-        return picture.scene()
-    return None if whole or scene is None else open_scene(scene, LABELS, camera)
-
-
-def _segment_config(
-    config: SegmentConfig,
-    networks: NetworkBundle | None,
-    *,
-    colour: bool,
-    framing: Framing | None,
-    sam2: bool,
-    threshold: float | None,
-) -> SegmentConfig:
-    """The configuration with what the options say.
-
-    Raises:
-        ConfigError: A framing is named that nothing uses.
-    """
-    from storm_edge.pipeline.segment.config import Source
-
-    if framing is not None and (colour or networks is None or networks.tier != "full"):
-        remedy = "leave it out, or use a bundle of tier full"
-        raise ConfigError(
-            mismatch("--framing", framing.value, "nothing: only STORM's segmenter frames images", remedy)
-        )
-    if colour:
-        config = replace(config, source=Source.COLOUR)
-    if framing is not None:
-        config = replace(config, full_som=replace(config.full_som, framing=framing))
-    if sam2:
-        config = replace(config, sharpen=replace(config.sharpen, enabled=True))
-    if threshold is not None:
-        config = replace(config, proposals=replace(config.proposals, mask_threshold=threshold))
-    return config
 
 
 def describe(run: SegmentRun) -> str:

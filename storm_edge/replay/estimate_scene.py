@@ -124,10 +124,7 @@ def estimate_scene(
     """
     counts = Counter(bundle.object_id for bundle in bundles)
     objects = list({bundle.object_id: bundle for bundle in bundles}.values())
-    for bundle in objects:
-        if bundle.bop_id is None:
-            expected, remedy = "a name with a BOP number", "onboard it with --id obj_NNNNNN"
-            raise ConfigError(mismatch(f"object '{bundle.object_id}'", "no number", expected, remedy))
+    _require_numbers(objects)
     frame_ids = [i for i in scene.frame_ids if only is None or i in only][::every]
     reader = FrameReader(scene, estimator.config.frame_gate)
     with Journal(journal) as kept:
@@ -150,6 +147,13 @@ def estimate_scene(
         summary |= {"faults": {"frames": reader.report}, **(about or {})}
         _write(out, scene, entries, summary)
     return EstimateRun(summary=summary, folder=out)
+
+
+def _require_numbers(objects: Sequence[ObjectBundle]) -> None:
+    for bundle in objects:
+        if bundle.bop_id is None:
+            expected, remedy = "a name with a BOP number", "onboard it with --id obj_NNNNNN"
+            raise ConfigError(mismatch(f"object '{bundle.object_id}'", "no number", expected, remedy))
 
 
 def _estimate_image(

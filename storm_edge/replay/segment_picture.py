@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,20 +115,32 @@ def segment_picture(
         mask, score = _mask(rgb, maps.picture_map(tokens, tensors, rgb.shape[:2]), options.threshold, sharpener)
         time_ms = (time.perf_counter() - started) * 1e3
         results.append(FoundObject(frame=0, object_id=name, index=index, mask=mask, score=score, time_ms=time_ms))
-    summary = {
+    launches = networks.launches_since(launched_before)
+    summary = _summary(path, results, encode_ms, options) | {
+        **maps.report,
+        "sam2": sharpener is not None,
+        "bundle": networks.name,
+        "backend": networks.backend.value,
+        "engines": {"launches": launches},
+    }
+    with atomic_folder(out, SEGMENT, force=options.force) as folder:
+        shown = Frame(rgb=rgb, depth_m=np.zeros(rgb.shape[:2], dtype=np.float32), K=np.eye(3), index=0)
+        MaskImages(folder, 1, drawn=options.pictures).add(shown, results)
+        write_summary(folder / SUMMARY, summary)
+    return SegmentRun(summary=summary, folder=out)
+
+
+def _summary(path: Path, results: Sequence[FoundObject], encode_ms: float, options: PictureOptions) -> dict[str, Any]:
+    """The content of `summary.json`, but for the networks."""
+    return {
         "made_by": SEGMENT.made_by,
         "scene": path.name,
-        "objects": list(objects),
+        "objects": [item.object_id for item in results],
         "frame_count": 1,
         "found_count": {item.object_id: int(item.mask is not None) for item in results},
         "verified": False,
-        **maps.report,
-        "sam2": sharpener is not None,
         "threshold": options.threshold,
-        "bundle": networks.name,
-        "backend": networks.backend.value,
         "device": options.device,
-        "engines": {"launches": networks.launches_since(launched_before)},
         "latency_ms": {"encode": percentiles([encode_ms]), "object": percentiles([r.time_ms for r in results])},
         "encode_ms": {"0": round(encode_ms, 3)},
         "faults": {"frames": {}},
@@ -136,11 +149,6 @@ def segment_picture(
         "ended_by": None,
         "results": [item.entry() for item in results],
     }
-    with atomic_folder(out, SEGMENT, force=options.force) as folder:
-        shown = Frame(rgb=rgb, depth_m=np.zeros(rgb.shape[:2], dtype=np.float32), K=np.eye(3), index=0)
-        MaskImages(folder, 1, drawn=options.pictures).add(shown, results)
-        write_summary(folder / SUMMARY, summary)
-    return SegmentRun(summary=summary, folder=out)
 
 
 def _mask(
