@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from storm_edge.bop.images import write_png
 from storm_edge.bop.scene import BopScene
 from storm_edge.errors import InputError, mismatch
-from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.evaluate.predictions import Prediction
 from storm_edge.frame import Frame
-from storm_edge.geometry.se3 import invert, transform
 from storm_edge.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from storm_edge.live.track_report import TrackState
 from storm_edge.objects.bundle import ObjectBundle
@@ -35,6 +33,7 @@ from storm_edge.replay.scene import Scene
 from storm_edge.result_folder import atomic_folder
 from storm_edge.result_kind import MADE_BY, ResultKind
 from storm_edge.training_data.pair_file import PAIRS
+from storm_edge.training_data.pose_verdict import Truth, Verdict
 
 Float64 = NDArray[np.float64]
 CROPS = "crops"
@@ -158,8 +157,8 @@ def make_pairs(
             bundle = by_name[model_name(name)]
             cutter = _Cutter(folder=folder, name=name, bundle=bundle)
             share = options.right_share
-            truth = None if labelled is None else _Truth(labelled, bundle, share)
-            for found in _pairs_of(scene, track, cutter, truth or _Verdict(track, bundle, share), options):
+            truth = None if labelled is None else Truth(labelled, bundle, share)
+            for found in _pairs_of(scene, track, cutter, truth or Verdict(track, bundle, share), options):
                 lines += found
                 progress(done := done + 1, total)
         return _write(folder, scene, lines, "the run's verdict" if labelled is None else "ground truth")
@@ -184,64 +183,6 @@ def _write(folder: Path, scene: Scene, lines: list[dict[str, Any]], labelled_by:
     }
     (folder / PAIR_SET.marker).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return PairSet(right=right, lost=len(lines) - right, labelled_by=labelled_by)
-
-
-class _Truth:
-    """Says by the scene's labels whether a pose is right.
-
-    Args:
-        scene: A labelled scene.
-        bundle: The object.
-        right_share: Largest error of a right pose [diameters].
-    """
-
-    def __init__(self, scene: BopScene, bundle: ObjectBundle, right_share: float) -> None:
-        self._scene, self._number = scene, bundle.bop_id
-        self._model, self._limit_m = _points(bundle), right_share * bundle.diameter_m
-
-    def __call__(self, frame_id: int, T_cam_obj: Float64, of_frame: int) -> bool | None:
-        """Whether the pose is right in that frame; None where the frame has no labels."""
-        if not self._scene.is_labelled(frame_id):
-            return None
-        labels = self._scene.ground_truth(frame_id)
-        truths = [x.T_cam_obj for x in labels if self._number in (None, x.object_id)]
-        return any(self._model.add_symmetric(T, T_cam_obj) < self._limit_m for T in truths)
-
-
-class _Verdict:
-    """Says by the run's own states whether a pose is right; one of another frame, by the pose that it believed.
-
-    Args:
-        track: What was reported of one object, by frame.
-        bundle: The object.
-        right_share: Largest error of a right pose [diameters].
-    """
-
-    def __init__(self, track: Mapping[int, Prediction], bundle: ObjectBundle, right_share: float) -> None:
-        self._model, self._limit_m = _points(bundle), right_share * bundle.diameter_m
-        self._right = {f: a.T_cam_obj for f, a in track.items() if a.state == TrackState.TRACKING.value}
-        self._lost: set[int] = set()
-        doubted: list[int] = []
-        for frame_id in sorted(track):
-            state = track[frame_id].state
-            if state == TrackState.SUSPECT.value:
-                doubted.append(frame_id)
-                continue
-            if state == TrackState.LOST.value:
-                self._lost.update(doubted)
-            doubted = []
-
-    def __call__(self, frame_id: int, T_cam_obj: Float64, of_frame: int) -> bool | None:
-        """Whether the pose of ``of_frame`` is right in ``frame_id``; None where the run does not say."""
-        believed = self._right.get(frame_id)
-        if believed is None:
-            return False if frame_id in self._lost and of_frame == frame_id else None
-        return of_frame == frame_id or self._model.add_symmetric(believed, T_cam_obj) < self._limit_m
-
-
-def _points(bundle: ObjectBundle) -> ModelPoints:
-    T = bundle.T_obj_centre
-    return ModelPoints(transform(T, bundle.mesh.vertices), T @ bundle.symmetries @ invert(T))
 
 
 def _pairs_of(

@@ -17,6 +17,7 @@ from storm_edge.choices import Network
 from storm_edge.networks.dinov2 import Dinov2Config
 from storm_edge.networks.som import Som, SomConfig
 from storm_edge.networks.tom import Tom
+from storm_edge.train import full_objectives
 from storm_edge.train.full_config import UPSTREAM
 from storm_edge.train.full_objectives import FullSomObjective, FullTomObjective
 from storm_edge.train.full_state import CurrentWeights
@@ -133,6 +134,23 @@ def test_objects_shown_several_times_are_encoded_once_and_count_each_time() -> N
     torch.testing.assert_close(losses[0], losses[1])
     for ours, theirs in zip(*(torch.autograd.grad(loss, trained) for loss in losses), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["som", "tom"])
+def test_half_precision_is_near_single(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where layers compute in bfloat16: the loss stays float32, and all gradients are finite."""
+    net = randomised(Som(SOM) if kind == "som" else Tom(1, TOM), seed=0)
+    objective = FullSomObjective(net, SomLoss()) if isinstance(net, Som) else FullTomObjective(net)  # type: ignore[arg-type]
+    pair = {"current": images(1, seed=5), "memory": images(1, seed=6), "label": torch.ones(1)}
+    batch = {key: value.float() for key, value in (som_batch(1) if kind == "som" else pair).items()}
+    single, _ = objective(batch)
+    monkeypatch.setattr(full_objectives, "half_where_fast", lambda x: torch.autocast("cpu", dtype=torch.bfloat16))
+    half, _ = objective(batch)
+    assert half.dtype is torch.float32
+    assert half.item() == pytest.approx(single.item(), rel=0.01)
+    assert half.item() != single.item()
+    half.backward()
+    assert all(p.grad.isfinite().all() for p in objective.parameters() if p.requires_grad and p.grad is not None)
 
 
 def test_average_precision_counts_equal_scores_together() -> None:

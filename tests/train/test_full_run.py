@@ -128,6 +128,16 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("make", [som_run, tom_run])
+def test_on_a_gpu(
+    make: Callable[..., FullTrainConfig], prepared: Path, pairs: Path, tmp_path: Path, cuda: str
+) -> None:
+    config = make(prepared if make is som_run else pairs, tmp_path / "run", steps=10, device=cuda)
+    result = train_full(config)
+    assert (result.steps, result.skipped) == (10, 0)
+
+
 def test_generated_pictures_train_the_segmenter(tmp_path: Path) -> None:
     config = som_run(tmp_path, tmp_path / "run", data=(), synthetic=True, steps=1, held_out=1, batch=1)
     pool = replace(config.generator.pool, objects=4, props=2, furniture=2, vertices=2048, faces=3000)
