@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,6 +85,7 @@ class WorkFolder:
         self.path, self.work, self.shard = Path(out), work, shard or Shard()
         self._inputs = inputs
         self._lock = -1
+        self._is_new = False
 
     @property
     def units(self) -> list[str]:
@@ -124,12 +126,22 @@ class WorkFolder:
             raise OutputError(mismatch(self.path, "another process that writes it", "one process", remedy))
         if not (self.path / WORK).is_file():
             write_json_file(self.path / WORK, self.work.content(self.shard))
+            self._is_new = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_new and error is not None and not any((self.path / SCENES).iterdir()):
+            self._leave_nothing()
         os.close(self._lock)
+
+    def _leave_nothing(self) -> None:
+        """Nothing was begun, so that the command may be given again with other settings."""
+        (self.path / WORK).unlink()
+        with suppress(OSError):  # objects that were made ready stay
+            (self.path / SCENES).rmdir()
+            self.path.rmdir()
 
 
 def unit_folder(out: Path, unit: str) -> Path:
@@ -187,7 +199,7 @@ def _refuse_difference(path: Path, there: Mapping[str, Any], wanted: Mapping[str
     for key, old, new in pairs:
         if old != new:
             remedy = "give the settings that it was begun with, or choose another output folder"
-            raise OutputError(mismatch(path, f"a work with {key} {_short(old)}", f"{key} {_short(new)}", remedy))
+            raise OutputError(mismatch(path, f"a run with {key} {_short(old)}", f"{key} {_short(new)}", remedy))
 
 
 def _short(value: Any) -> str:

@@ -194,7 +194,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_lost(
     (foreign / "notes.txt").write_text("mine")
     out = tmp_path / "out"
     cases = [
-        (["segment", dataset, *SEGMENT, "--every", "2", "--out", segmented], "a work with every 1"),
+        (["segment", dataset, *SEGMENT, "--every", "2", "--out", segmented], "a run with every 1"),
         (["segment", dataset, *SEGMENT, "--shard", "1/2", "--out", segmented], 'shard "1/1"'),
         (["track", dataset, "--bundle", "none", "--out", segmented], "a result of storm-edge segment"),
         (["segment", dataset, *SEGMENT, "--out", foreign], "a folder with other files"),

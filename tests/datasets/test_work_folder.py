@@ -104,3 +104,15 @@ def test_a_scene_that_fails_is_told_at_the_end_and_a_device_that_fails_at_once(t
     with WorkFolder(tmp_path / "other", WORK_DONE) as work, pytest.raises(RunFault):
         do_scenes(work, broken)
     assert asked[3:] == ["1"]
+
+
+def test_a_work_that_failed_before_anything_was_begun_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="no such model"), WorkFolder(out, WORK_DONE):
+        raise InputError("no such model")
+    assert not out.exists()
+    with WorkFolder(out, WORK_DONE) as work:
+        finish(work.place("1"))
+    with pytest.raises(InputError), WorkFolder(out, WORK_DONE):
+        raise InputError("no such picture")
+    assert (out / WORK).is_file()
