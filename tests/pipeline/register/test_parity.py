@@ -124,7 +124,7 @@ def reference(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_registration_has_upstreams_numbers(scene: Scene) -> None:
-    """All hypotheses and their logits; the largest differences seen were 4e-8 m, 2e-7 in a rotation, 1e-7 in a logit.
+    """All hypotheses and their logits; the largest differences seen were 4e-8 m, 2e-7 in a rotation.
 
     Points that take upstream's detour make another logit, so the last comparison would fail without it.
     """
