@@ -9,7 +9,7 @@ import typer
 
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import progress_bars
-from storm_edge.cli.description import DESCRIBED_VIEW, encoded, open_captioner
+from storm_edge.cli.description import DESCRIBED_VIEW, open_captioner, open_text_encoder
 from storm_edge.cli.inputs import open_object, open_recording
 from storm_edge.cli.options import CameraOption, DeviceOption, ForceOption, LabelsOption, ObjectsOption, UnitOption
 from storm_edge.errors import ConfigError, SceneError, mismatch
@@ -122,7 +122,7 @@ def describe(
             for name, words in made.items():
                 typer.echo(f"{name}: {words}")
         if text_encoder is not None:
-            count = encode_descriptions(folder, lambda text: encoded(text, text_encoder), progress=report)
+            count = encode_descriptions(folder, open_text_encoder(text_encoder), progress=report)
             typer.echo(f"{folder}: {count[0]} descriptions as vectors of {count[1]} numbers")
 
 

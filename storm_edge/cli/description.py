@@ -22,11 +22,10 @@ DESCRIBED_VIEW = 3
 _MODEL = "transformers"
 
 
-def encoded(text: str, encoder: str) -> NDArray[np.float32]:
-    """The language context of a description ``(length,)``.
+def open_text_encoder(encoder: str) -> Callable[[str], NDArray[np.float32]]:
+    """What turns a description into a language context ``(length,)``.
 
     Args:
-        text: The description.
         encoder: ``transformers:MODEL``, or ``module:function``, which takes the text and returns the vector.
 
     Raises:
@@ -35,15 +34,19 @@ def encoded(text: str, encoder: str) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    made, what = _of(encoder, OPTION, "encode_text"), f"{OPTION} {encoder}"
-    try:
-        vector = np.asarray(made(text), dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(mismatch(what, error, "a vector of numbers", "return one")) from error
-    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
-        got = f"shape {vector.shape}" + ("" if np.isfinite(vector).all() else " with NaN or infinite")
-        raise ConfigError(mismatch(what, got, "a finite vector (length,)", "return one"))
-    return vector
+    made, what = _of(encoder, OPTION, "text_encoder"), f"{OPTION} {encoder}"
+
+    def checked(text: str) -> NDArray[np.float32]:
+        try:
+            vector = np.asarray(made(text), dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(mismatch(what, error, "a vector of numbers", "return one")) from error
+        if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
+            got = f"shape {vector.shape}" + ("" if np.isfinite(vector).all() else " with NaN or infinite")
+            raise ConfigError(mismatch(what, got, "a finite vector (length,)", "return one"))
+        return vector
+
+    return checked
 
 
 def open_captioner(name: str, *, device: str = "cpu") -> Callable[[NDArray[np.uint8]], str]:
@@ -91,6 +94,5 @@ def _model(model: str, of_model: str, **given: Any) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         got, remedy = f"no module '{error.name}'", "pip install 'storm-edge[language]'"
         raise BackendError(mismatch("descriptions", got, "the language extra", remedy)) from error
-    if of_model == "captioner":
-        return language.captioner(model, **given)
-    return lambda text: language.encode_text(model, text)
+    made: Callable[..., Any] = getattr(language, of_model)(model, **given)
+    return made

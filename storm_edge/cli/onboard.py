@@ -10,7 +10,7 @@ import typer
 
 from storm_edge.choices import LengthUnit
 from storm_edge.cli.console import progress_bars, say
-from storm_edge.cli.description import CAPTIONER, DESCRIBED_VIEW, OPTION, encoded, open_captioner
+from storm_edge.cli.description import CAPTIONER, DESCRIBED_VIEW, OPTION, open_captioner, open_text_encoder
 from storm_edge.cli.inputs import MODELS_INFO, NO_SYMMETRY, make_object
 from storm_edge.cli.options import NANO, NO_NETWORKS, ForceOption
 from storm_edge.errors import ConfigError, mismatch
@@ -154,4 +154,4 @@ def _context(description: str | None, encoder: str | None, segmenters: list[Segm
     if not takes:
         remedy = "leave it out, or give a bundle whose som_head has a context input"
         raise ConfigError(mismatch(DESCRIPTION_OPTION, "one", "none: no segmenter here takes a description", remedy))
-    return encoded(description, encoder)
+    return open_text_encoder(encoder)(description)

@@ -25,34 +25,38 @@ PROMPT = (
 _LONGEST_ERROR = 200  # characters; the library explains at length
 
 
-def encode_text(model: str, text: str) -> NDArray[np.float32]:
+def text_encoder(model: str) -> Callable[[str], NDArray[np.float32]]:
     """The pooled output of a text encoder; the mean of its tokens where it has none.
 
     Args:
-        model: Folder or name of the model.
-        text: What to encode; more than the encoder takes is cut off.
+        model: Folder or name of the model; it is read once.
 
     Returns:
-        Vector ``(length,)``.
+        Takes a text, of which more than the encoder takes is cut off, and returns a vector ``(length,)``.
 
     Raises:
         BackendError: The library is not installed.
         ConfigError: There is no such model, or it encodes no text.
     """
     transformers = _library()
-    with _as_ours(model, "a text encoder"), torch.no_grad():
+    with _as_ours(model, "a text encoder"):
         config = transformers.AutoConfig.from_pretrained(model)
         is_clip = config.model_type in ("clip", "clip_text_model")
         kind = transformers.CLIPTextModel if is_clip else transformers.AutoModel
         net, tokenizer = kind.from_pretrained(model).eval(), transformers.AutoTokenizer.from_pretrained(model)
         if getattr(config, "is_encoder_decoder", False):
             net = net.get_encoder()
-        tokens = tokenizer([text], truncation=True, return_tensors="pt")
-        output = net(**{name: tokens[name] for name in ("input_ids", "attention_mask")})
-        pooled = getattr(output, "pooler_output", None)
-        vector = output.last_hidden_state.mean(1) if pooled is None else pooled
-    found: NDArray[np.float32] = vector[0].float().numpy()
-    return found
+
+    def encode(text: str) -> NDArray[np.float32]:
+        with _as_ours(model, "a text encoder"), torch.no_grad():
+            tokens = tokenizer([text], truncation=True, return_tensors="pt")
+            output = net(**{name: tokens[name] for name in ("input_ids", "attention_mask")})
+            pooled = getattr(output, "pooler_output", None)
+            vector = output.last_hidden_state.mean(1) if pooled is None else pooled
+        found: NDArray[np.float32] = vector[0].float().numpy()
+        return found
+
+    return encode
 
 
 def captioner(model: str, *, device: str = "cpu", longest: int = 100) -> Callable[[NDArray[np.uint8]], str]:

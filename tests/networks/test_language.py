@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from storm_edge.errors import BackendError, ConfigError
-from storm_edge.networks.language import PROMPT, captioner, encode_text
+from storm_edge.networks.language import PROMPT, captioner, text_encoder
 
 PICTURE = np.full((8, 8, 3), 100, dtype=np.uint8)
 
@@ -103,7 +103,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_text_becomes_the_pooled_output_or_the_mean_of_its_tokens(
     library: ModuleType, model: str, value: float
 ) -> None:
-    vector = encode_text(model, "a can")
+    vector = text_encoder(model)("a can")
     assert vector.dtype == np.float32
     np.testing.assert_array_equal(vector, np.full(4, value))
 
@@ -116,7 +116,7 @@ def test_captioners_are_asked_in_words_where_they_can_be(library: ModuleType) ->
 
 def test_what_the_library_refuses_is_one_line(library: ModuleType) -> None:
     with pytest.raises(ConfigError, match="nowhere is nowhere, expected a text encoder") as caught:
-        encode_text("nowhere", "a can")
+        text_encoder("nowhere")
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="no words"):
         captioner("silent")(PICTURE)
@@ -125,4 +125,4 @@ def test_what_the_library_refuses_is_one_line(library: ModuleType) -> None:
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(BackendError, match=r"pip install 'storm-edge\[language\]'"):
-        encode_text("clip", "a can")
+        text_encoder("clip")
