@@ -10,7 +10,8 @@ the same and is taken the same way, but for that of a camera that starts anew: t
 of a frame has the camera's own stamp and number; after a restart numbers come again.
 
 A time without frames in which things may have moved is a pause: several of the intervals that the camera has, or a
-clock that leaps, so that nobody knows. Objects are then doubted until they were seen again (`state_machine`).
+clock that leaps or a camera that starts anew, so that nobody knows. Objects are then doubted until they were seen
+again (`state_machine`).
 
 A frame without a picture or without depth says nothing of any object, and would end every track: it is skipped, and
 the next one goes on from the one before.
@@ -103,8 +104,8 @@ class Gate:
     is_clock_sound: bool = False
     """Whether the newest stamp was followed; a clock that leaps again and again says nothing of pauses."""
     is_after_pause: bool = False
-    """Whether there was a pause before the newest frame that was admitted, or its clock leapt, so that nobody knows:
-    long enough for anything to have moved."""
+    """Whether there was a pause before the newest frame that was admitted, or its clock leapt or its camera started
+    anew, so that nobody knows: long enough for anything to have moved."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -171,7 +172,7 @@ def admit(gate: Gate, frame: Frame, config: FrameGateConfig) -> tuple[Gate, Fram
     if 0 < advance_ns <= max(leap_ns, expected_ns + leap_ns):
         period_ns = min(max(advance_ns // steps, 1), leap_ns)
         intervals_ns = (*gate.intervals_ns, advance_ns)[-config.usual_of :]
-        is_pause = advance_ns > _pause_ns(gate, config)
+        is_pause = is_restarted or advance_ns > _pause_ns(gate, config)
         gate = replace(
             gate, period_ns=period_ns, intervals_ns=intervals_ns, is_clock_sound=True, is_after_pause=is_pause
         )

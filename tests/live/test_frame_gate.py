@@ -142,6 +142,8 @@ def test_a_clock_that_leaps_may_hide_a_pause_but_one_that_always_does_says_nothi
     assert pauses([still(i, 7, grey=i) for i in range(8)]) == []
     again = [still(i, HOUR_NS + i * PERIOD_NS) for i in range(3)] + [still(i, i * PERIOD_NS) for i in range(14)]
     assert pauses(again) == [6]  # its numbers and its clock begin anew
+    anew = [still(i) for i in range(6)] + [still(i, (6 + i) * PERIOD_NS) for i in range(6)]
+    assert pauses(anew) == [6], "it started anew, however short that took"
 
 
 def test_late_frames_with_others_between_them_are_no_restart() -> None:
@@ -232,7 +234,9 @@ def test_a_track_goes_on_when_the_camera_counts_anew(staged: Staged) -> None:
     assert [track.frame for track in tracks] == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3], "as the camera numbers them"
     for track, expected in zip(tracks, plain, strict=True):
         np.testing.assert_array_equal(track.T_cam_obj, expected.T_cam_obj)
-        assert (track.state, track.stamp_ns) == (expected.state, expected.stamp_ns)
+        assert track.stamp_ns == expected.stamp_ns
+    doubted = [place for place, track in enumerate(tracks) if track.state is not TrackState.TRACKING]
+    assert doubted == [6], "a camera that starts anew has paused"
     counts = loop.faults["frames"]
     assert counts == Gate().counts | {"restarts": 1}
     assert describe_frames(counts) == "frames: restarts 1"  # type: ignore[arg-type]
