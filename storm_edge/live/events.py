@@ -91,6 +91,8 @@ class PosePropagated:
     """The geometric score there over that where a search of the image found the pose; None where none did."""
     is_non_finite: bool = False
     """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
+    is_unverified: bool = False
+    """Whether it was the verifier network that gave none; it may have crops to compare with."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)

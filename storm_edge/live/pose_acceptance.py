@@ -23,7 +23,9 @@ def accepts_propagated_pose(state: ObjectState, pose: PosePropagated, config: St
     if config.accepts == "all":
         return True
     if pose.network_score is None:
-        return accepts_by_geometry(state, pose, config)
+        # After a loss geometry alone takes wrong places for the object; a network that gives no number is waited for.
+        is_silenced = pose.is_unverified and state.trusted_frame is not None
+        return not is_silenced and accepts_by_geometry(state, pose, config)
     if pose.network_score < config.network.trust_above:
         return False
     if state.trusted_frame is None:

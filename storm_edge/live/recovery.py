@@ -191,6 +191,7 @@ class RecoveryTask:
             score=score,
             network_score=None if verified is None or verified.is_non_finite else verified.score,
             kept_share=self._kept_share(step.confidence),
+            is_unverified=verified is not None and verified.is_non_finite,
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )
 

@@ -262,7 +262,8 @@ def _start_track(
         start_frame=pose.frame,
         started_s=state.time_s,
         scored_s=state.time_s,
-        trusted_frame=pose.frame if is_trusted else None,
+        # What is in doubt alone was tracked before, and is not searched for by the rules for what never was.
+        trusted_frame=pose.frame if is_trusted else None if state.pause_doubt is None else state.trusted_frame,
         trusted_s=state.time_s,
         remembered_frame=pose.frame if is_trusted else pose.frame - config.remember_every,
         non_finite_frame=pose.frame if pose.is_non_finite else state.non_finite_frame,
@@ -321,6 +322,8 @@ def _on_propagated_pose(state: ObjectState, event: PosePropagated, config: State
         return _try_next(state, config)
     if not is_current(state, event, config):
         return _propagate(state, event)
+    if state.trusted_frame is not None and event.network_score is not None:
+        state = replace(state, pause_doubt=None)  # both sources are sure of it in a frame since the pause
     return _start_track(state, event, event.network_score, config)
 
 

@@ -405,6 +405,35 @@ def test_a_pose_that_was_found_before_a_pause_is_suspect_and_one_found_after_it_
     assert loop.state.track_state is TrackState.TRACKING
 
 
+def lost_and_found_before_a_pause(network: float | None, *, is_unverified: bool = False) -> Loop:
+    """A pose that was found in a frame before a pause and propagated over it."""
+    loop = Loop().track().lose()
+    loop.tick()
+    assert loop.state.trusted_frame is not None
+    loop.send(PoseFound(attempt=loop.number, frame=loop.state.frame, score=0.9))
+    loop.tick(is_after_pause=True)
+    frame = loop.state.frame
+    loop.send(
+        PosePropagated(
+            attempt=loop.number, frame=frame, score=0.9, network_score=network, is_unverified=is_unverified
+        )
+    )
+    return loop
+
+
+def test_what_was_tracked_before_keeps_its_strict_rules_over_a_pause() -> None:
+    """Else another thing was found instead of it after the next loss, by the rules for what was never seen."""
+    assert lost_and_found_before_a_pause(0.9).state.track_state is TrackState.TRACKING
+    loop = lost_and_found_before_a_pause(None)  # nobody but geometry to say so
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.state.trusted_frame is not None
+
+
+def test_after_a_loss_nothing_is_accepted_while_the_network_gives_no_number() -> None:
+    loop = lost_and_found_before_a_pause(None, is_unverified=True)
+    assert loop.state.track_state is TrackState.SEARCHING
+
+
 def test_a_source_without_new_scores_no_longer_makes_suspect() -> None:
     loop = Loop().track()
     loop.tick()
