@@ -27,7 +27,7 @@ from tests.networks.weights import randomised
 from tests.train import full_reference as reference
 
 SOM = SomConfig(
-    encoder=Dinov2Config(width=48, heads=2, depth=1, registers=4), depth=2, heads=8, hidden=32, iou_hidden=8, views=2
+    encoder=Dinov2Config(width=24, heads=2, depth=1, registers=4), depth=2, heads=4, hidden=32, iou_hidden=8, views=2
 )
 TOM = Dinov2Config(width=16, heads=2, depth=1)
 TOLERANCE = 1e-6  # of losses up to 4 and gradients up to 1
@@ -86,7 +86,7 @@ def test_segmenter(count: int) -> None:
         r = net.tokens(batch["views"].flatten(0, 1)).unflatten(0, (count, SOM.views))
 
     def loss(w: dict[str, Tensor]) -> Tensor:
-        return reference.som_loss(reference.som_logits(w, x, r, depth=2, heads=8), batch["mask"])
+        return reference.som_loss(reference.som_logits(w, x, r, depth=2, heads=4), batch["mask"])
 
     two_steps(FullSomObjective(net, SomLoss()), batch, Network.SOM, loss)
 
