@@ -311,6 +311,12 @@ def test_every_image_is_estimated_anew_and_judged(
     total = json.loads((report / "report.json").read_text())["scores"][-1]
     assert (total["label_count"], total["pose_count"]) == (12, 6)
     assert total["add_s_recall"] == 1.0
+    shards = [tmp_path / "1-of-2", tmp_path / "2-of-2"]
+    for number, out in enumerate(shards, start=1):
+        options_of = [*options, "--masks", "gt", "--shard", f"{number}/2", "--out", out]
+        assert storm_edge("estimate", dataset, *options_of).status == 0
+    assert storm_edge("merge", *shards, "--out", tmp_path / "whole").status == 0
+    assert contents(tmp_path / "whole") == contents(run)
     # A scene by itself, by the same masks from a file of detections: the same poses.
     detections = tmp_path / "detections.json"
     detections.write_text(json.dumps(_detections(dataset, "000002")))
