@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from storm_edge.errors import OutputError, mismatch
+from storm_edge.errors import OutputError, StormEdgeError, mismatch
 from storm_edge.files import write_atomically
 from storm_edge.folder_swap import lock
 from storm_edge.parsing import parse_json
@@ -66,6 +66,19 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     if os.path.lexists(out / CHECKPOINT) and not resume:
         remedy = "add --resume or choose another"
         raise OutputError(mismatch(out, "a checkpoint of an earlier run", "an empty folder", remedy))
+
+
+@contextmanager
+def none_left_empty(out: Path) -> Iterator[None]:
+    """Take the folder away where the run fails before anything is in it."""
+    was_there = out.exists()
+    try:
+        yield
+    except StormEdgeError:
+        if not was_there:
+            with suppress(OSError):  # something is in it, or it was never made
+                out.rmdir()
+        raise
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from storm_edge.train.config import TrainConfig, TrainResult
 from storm_edge.train.feeds import Feed, SourceFeed, WorkerFeed
 from storm_edge.train.loop import Loop, LoopParts, Report
 from storm_edge.train.no_room import fill_pool, no_room
-from storm_edge.train.out_folder import only_run, prepare_folder, write_result
+from storm_edge.train.out_folder import none_left_empty, only_run, prepare_folder, write_result
 from storm_edge.train.pool import ItemPool, PoolConfig
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run_log import RunLog
@@ -92,10 +92,11 @@ def train_beside(
 ) -> TrainResult:
     """`train` in processes that are joined already, while signals are held."""
     began_s = time.monotonic()
-    prepare_folder(config.out, resume=config.resume)
-    # Of the processes of one run the first alone writes.
-    with only_run(config.out) if company.process.first else nullcontext():
-        return _trained(config, company, began_s, source=source, held_out=held_out)
+    with none_left_empty(config.out):
+        prepare_folder(config.out, resume=config.resume)
+        # Of the processes of one run the first alone writes.
+        with only_run(config.out) if company.process.first else nullcontext():
+            return _trained(config, company, began_s, source=source, held_out=held_out)
 
 
 def _trained(

@@ -35,7 +35,7 @@ from storm_edge.train.full_state import FullTrainState, held_out_batch
 from storm_edge.train.full_synthetic import SyntheticItems
 from storm_edge.train.loop import Loop, LoopParts, Report
 from storm_edge.train.no_room import no_room
-from storm_edge.train.out_folder import only_run, prepare_folder
+from storm_edge.train.out_folder import none_left_empty, only_run, prepare_folder
 from storm_edge.train.processes import Process, joined
 from storm_edge.train.run import Company, finish, parallel
 from storm_edge.train.run_log import RunLog
@@ -71,13 +71,14 @@ def train_full_beside(config: FullTrainConfig, company: Company) -> TrainResult:
     """`train_full` in processes that are joined already, while signals are held."""
     began_s = time.monotonic()
     process = company.process
-    prepare_folder(config.out, resume=config.resume)
-    with only_run(config.out) if process.first else nullcontext():
-        torch.set_num_threads(config.thread_count)
-        try:
-            return _trained(config, company, began_s)
-        except torch.OutOfMemoryError as error:
-            raise no_room(process.device, "the network and its held-out items") from error
+    with none_left_empty(config.out):
+        prepare_folder(config.out, resume=config.resume)
+        with only_run(config.out) if process.first else nullcontext():
+            torch.set_num_threads(config.thread_count)
+            try:
+                return _trained(config, company, began_s)
+            except torch.OutOfMemoryError as error:
+                raise no_room(process.device, "the network and its held-out items") from error
 
 
 def _check(config: FullTrainConfig) -> None:

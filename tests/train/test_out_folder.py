@@ -14,7 +14,7 @@ import pytest
 from storm_edge.errors import OutputError
 from storm_edge.result_sums import write_sums
 from storm_edge.train.checkpoint import load_checkpoint
-from storm_edge.train.out_folder import TRAIN, only_run, prepare_folder
+from storm_edge.train.out_folder import TRAIN, none_left_empty, only_run, prepare_folder
 from tests.result_kinds import everything
 from tests.train.toy import train_here
 
@@ -109,3 +109,16 @@ def test_a_second_run_is_kept_out(tmp_path: Path) -> None:
         assert part.exists()
     with only_run(tmp_path):
         pass
+
+
+def test_a_run_that_fails_at_once_leaves_no_empty_folder(tmp_path: Path) -> None:
+    def fail(out: Path) -> None:
+        with none_left_empty(out):
+            prepare_folder(out, resume=False)
+            raise OutputError("no pairs")
+
+    for out in (tmp_path / "new", tmp_path):
+        was_there = out.exists()
+        with pytest.raises(OutputError, match="no pairs"):
+            fail(out)
+        assert out.exists() is was_there
