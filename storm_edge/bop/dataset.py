@@ -25,13 +25,14 @@ _TEST = "test"  # the split that is meant where none is named
 _MODELS = ("models", "models_cad", "models_fine", "models_reconst")
 _MODELS_EVAL = "models_eval"
 _CAMERAS = "scene_camera*.json"
+_PICTURES = ("rgb", "gray", "depth")  # folders of a scene
 _MODEL_NAME = re.compile(r"obj_(\d{1,18})\.ply")
 _NAMED = 5  # in a message
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a folder is a dataset and not one of its scenes."""
-    if not path.is_dir() or any(path.glob(_CAMERAS)):
+    """Whether a folder is a dataset and not one of its scenes, whatever of it is missing."""
+    if not path.is_dir() or any(path.glob(_CAMERAS)) or any((path / name).is_dir() for name in _PICTURES):
         return False
     return any((path / name).is_dir() for name in _MODELS) or bool(split_names(path))
 

@@ -35,7 +35,7 @@ def test_a_context_of_another_length_is_refused(tmp_path: Path, monkeypatch: pyt
     for length in (None, 5):
         net = Som(SomConfig(encoder=encoder, depth=1, heads=4, context=length))
         monkeypatch.setattr(sources, "load_som", lambda path, net=net: net)
-        with pytest.raises(ConfigError, match=f"one of length {length}, expected length 768 of the recipe"):
+        with pytest.raises(ConfigError, match=f"one of length {length}, expected length 512 of the recipe"):
             sources.make_fp32(recipe, tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -75,7 +75,8 @@ def test_every_stage_is_made_with_its_part_of_the_tree(
     for name in ("Segmenter", "Detector", "Registrar", "StepwiseTracker", "BatchedGroup", "open_verifier"):
         note(name)
     config = StormConfig(session=SessionConfig(tracker=tracker))
-    config = replace(config, **{f.name: replace(getattr(config, f.name)) for f in fields(config)})  # parts of its own
+    parts = {f.name: getattr(config, f.name) for f in fields(config)}
+    config = replace(config, **{name: replace(part) for name, part in parts.items() if is_dataclass(part)})  # its own
     make_object_sessions([staged.bundle], NetworkBundle.load("nano"), config=config)
     assert given["Segmenter"][0]["config"] is config.segment
     assert given["Detector"][0]["config"] is config.detect

@@ -486,7 +486,7 @@ class Replayed:
             launches()
         self._graph = capture.graph
 
-    def run(self) -> None:
+    def run(self, launches: Callable[[], None]) -> None:
         wp.capture_launch(self._graph)
 
 
