@@ -135,8 +135,12 @@ class Systemd(threading.Thread):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of the service."""
-        return {"NOTIFY_SOCKET": str(self._path), "WATCHDOG_USEC": str(round(self._watchdog_s * 1e6))}
+        """Of the service; heaps as `jetson/storm-edge.service` has them."""
+        return {
+            "NOTIFY_SOCKET": str(self._path),
+            "WATCHDOG_USEC": str(round(self._watchdog_s * 1e6)),
+            "MALLOC_ARENA_MAX": "2",
+        }
 
     def run(self) -> None:
         """Until `end`."""
