@@ -2,12 +2,13 @@
 
     python -m benchmarks run network_tasks [--bundle nano] [--split val] [--scenes 40] [--real DATA]
 
-* first look: overlap of the segmenter's map, above one half, with the mask of the object; and whether its first
-  candidate lies on the object.
+* first look: overlap with the mask of the object of the segmenter's map, above one half, and of its first candidate;
+  and whether that lies on the object.
 * own axis: the true pose turned about the axis that the shape is roundest about, by 5 to 30 degrees; what is left of
   the turn after RefineNet alone.
-* side: ScoreNet is given a right pose, and one turned by half about an axis of the shape; how often the right one
-  wins.
+* side: a right pose, and one turned by half about an axis of the shape; how often the right one wins: by ScoreNet,
+  where the bundle has one, and by what the product asks, the judge of sides (`pipeline.side`), which refines both,
+  each by the colours that it teaches. It is given the wrong pose as the one to be contradicted.
 * turned: TOM compares a crop with crops of other frames, of the side that its pose claims; area under the ROC curve
   of right poses against poses that claim a side turned by 60 degrees or more. Made-up ones are groups of the
   generator.
@@ -47,6 +48,8 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner, PoseScorer
 from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.side.judge import SideJudge
 from storm_edge.pipeline.verify.config import VerifyConfig
 from storm_edge.pipeline.verify.crop_encoders import CropEncoder, EncodedCrop, open_encoder
 from storm_edge.synthetic.clutter import evaluation_clutter
@@ -188,38 +191,59 @@ def _jittered(rng: np.random.Generator, T: Float64, diameter_m: float) -> Float6
     return out
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What answers for one object; engines are opened once."""
+
+    bundle: ObjectBundle
+    """The object."""
+    item: ObjectOnDevice
+    """It, uploaded."""
+    refine: PoseRefiner
+    """RefineNet."""
+    score: PoseScorer | None
+    """ScoreNet, if the bundle has one."""
+    crops: CropEncoder | None
+    """TOM, if the bundle has one."""
+    side: SideJudge
+    """The judge of sides."""
+
+
 class Judge:
-    """Asks the networks of one bundle about samples; engines are opened once per object."""
+    """Asks the networks of one bundle about samples."""
 
     def __init__(self, networks: NetworkBundle) -> None:
         self._networks = networks
         self._segmenter = Segmenter(networks)
-        self._object: tuple[ObjectBundle, ObjectOnDevice, PoseRefiner, PoseScorer, CropEncoder | None] | None = None
+        self._asked: Asked | None = None
 
-    def _open(self, bundle: ObjectBundle) -> tuple[ObjectOnDevice, PoseRefiner, PoseScorer, CropEncoder | None]:
-        if self._object is None or self._object[0] is not bundle:
-            item = ObjectOnDevice(bundle)
-            self._object = (
-                bundle,
-                item,
-                PoseRefiner(item, self._networks, batch=2 * len(TURNS_DEG)),
-                PoseScorer(item, self._networks, batch=2, capacity=2),
-                open_encoder(item, self._networks, config=VerifyConfig()),
+    def _open(self, bundle: ObjectBundle) -> Asked:
+        if self._asked is None or self._asked.bundle is not bundle:
+            item, networks = ObjectOnDevice(bundle), self._networks
+            has_scorer = any(given <= set(networks.networks) for given in ({"score"}, {"score_features"}))
+            self._asked = Asked(
+                bundle=bundle,
+                item=item,
+                refine=PoseRefiner(item, networks, batch=2 * len(TURNS_DEG)),
+                score=PoseScorer(item, networks, batch=2, capacity=2) if has_scorer else None,
+                crops=open_encoder(item, networks, config=VerifyConfig()),
+                side=SideJudge(item, SideConfig(), None),
             )
-        return self._object[1:]
+        return self._asked
 
     def first_look(self, sample: Sample) -> Iterator[dict[str, Any]]:
-        """Overlap of the map with the mask."""
+        """Overlap of map and first candidate with the mask."""
         if sample.mask is None:
             return
-        item, *_ = self._open(sample.bundle)
         image = self._segmenter.encode_image(sample.frame)
-        found = self._segmenter.segment(image, self._segmenter.encode_object(item))
+        found = self._segmenter.segment(image, self._segmenter.encode_object(self._open(sample.bundle).item))
         whole = image.small.letterbox.enlarge(found.probability, sample.frame.size_px)
+        first = 0.0 if found.best is None else mask_iou(found.best.mask, sample.mask)
         yield {
             "task": "first look",
             "iou": mask_iou(whole > 0.5, sample.mask),
-            "on_object": bool(found.best and mask_iou(found.best.mask, sample.mask) > 0.5),
+            "first_iou": first,
+            "on_object": first > 0.5,
         }
 
     def own_axis(self, sample: Sample, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
@@ -227,7 +251,7 @@ class Judge:
         T = sample.T_cam_centre
         if T is None or not sample.pose_is_unique:
             return
-        _, refine, *_ = self._open(sample.bundle)
+        refine = self._open(sample.bundle).refine
         axis = own_axis(sample.bundle.mesh.vertices)
         angles = [sign * angle for angle in TURNS_DEG for sign in (-1.0, 1.0)]
         poses = np.stack([turned(_jittered(rng, T, sample.bundle.diameter_m), axis, angle) for angle in angles])
@@ -241,23 +265,28 @@ class Judge:
             yield {"task": "own axis", "turn_deg": abs(angle), "left_deg": left_deg}
 
     def side(self, sample: Sample, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """Whether ScoreNet prefers the right side to each of three wrong ones."""
+        """Whether the right side is preferred to each of three wrong ones, by ScoreNet and by the judge of sides."""
         T = sample.T_cam_centre
         if T is None or not sample.pose_is_unique:
             return
-        _, _, score, _ = self._open(sample.bundle)
+        asked = self._open(sample.bundle)
         buffers = FrameBuffers(*sample.frame.size_px)
         buffers.upload(sample.frame)
         for axis in principal_axes(sample.bundle.mesh.vertices).T:
             right, wrong = (_jittered(rng, pose, sample.bundle.diameter_m) for pose in (T, turned(T, axis, 180.0)))
-            score.begin()
-            score.add(buffers, np.stack([right, wrong]))
-            logits = score.scores()
-            yield {"task": "side", "is_right": bool(logits[0] > logits[1])}
+            if asked.score is not None:
+                asked.score.begin()
+                asked.score.add(buffers, np.stack([right, wrong]))
+                logits = asked.score.scores()
+                yield {"task": "side", "is_right": bool(logits[0] > logits[1])}
+            learned = asked.side.appearance_at(buffers, wrong)
+            _, costs, _ = asked.side.refined(sample.frame, buffers, np.stack([wrong, right]), learned)
+            gain = float(costs[0] - costs[1])
+            yield {"task": "side, judged", "is_right": gain > 0.0, "is_tied": abs(gain) < SideConfig().tie}
 
     def encoded(self, sample: Sample, T: Float64) -> tuple[CropEncoder, EncodedCrop] | None:
         """The crop at a pose; None where the bundle has no TOM or there is nothing to cut."""
-        *_, encoder = self._open(sample.bundle)
+        encoder = self._open(sample.bundle).crops
         buffers = FrameBuffers(*sample.frame.size_px)
         buffers.upload(sample.frame)
         crop = None if encoder is None else encoder.encode(buffers, T)
@@ -324,6 +353,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         by_task.setdefault(row["task"], []).append(row)
     if looks := by_task.get("first look"):
         figures["first_look_iou"] = float(np.mean([row["iou"] for row in looks]))
+        figures["first_candidate_iou"] = float(np.mean([row["first_iou"] for row in looks]))
         figures["first_candidate_on_object"] = float(np.mean([row["on_object"] for row in looks]))
     for angle in TURNS_DEG:
         left = [row["left_deg"] for row in by_task.get("own axis", []) if row["turn_deg"] == angle]
@@ -331,6 +361,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
             figures[f"own_axis_{angle:.0f}_left_deg_median"] = float(np.median(left))
     if sides := by_task.get("side"):
         figures["side_right"] = float(np.mean([row["is_right"] for row in sides]))
+    if sides := by_task.get("side, judged"):
+        figures["side_judged_right"] = float(np.mean([row["is_right"] for row in sides]))
+        figures["side_judged_tied"] = float(np.mean([row["is_tied"] for row in sides]))
     if crops := by_task.get("turned"):
         figures["turned_auroc"] = auroc([row["logit"] for row in crops], [row["is_right"] for row in crops])
     return figures | {"questions": float(len(rows))}
