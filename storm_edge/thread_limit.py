@@ -28,3 +28,10 @@ def limit_threads(count: int) -> None:
 def thread_limit() -> int | None:
     """The bound; None where there is none."""
     return _limit
+
+
+def usable_threads(most: int) -> int:
+    """How many threads work may have that could use ``most``: at most the bound, and the cores of this process."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(min(most, _limit or cores, cores), 1)

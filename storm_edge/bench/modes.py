@@ -22,6 +22,7 @@ from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import ConfigError, InputError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.kernels.streams import LaneStreams, on_stream, synchronise
 from storm_edge.live.factory import (
     SharedParts,
@@ -39,6 +40,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.thread_limit import usable_threads
 
 SEARCH = "background search"
 """A whole search on the lane, from its submission to its result."""
@@ -134,7 +136,8 @@ def time_search(setup: Setup) -> ModeResult:
         began = time.perf_counter()
         image, segmentation = run_to_completion(detector.segment(frame))
         segmented = time.perf_counter()
-        found = run_to_completion(detector.register_candidates(image, segmentation, buffers)).found
+        with launching_on(usable_threads(setup.plan.config.search_threads)):
+            found = run_to_completion(detector.register_candidates(image, segmentation, buffers)).found
         ended = time.perf_counter()
         return Track(
             frame=frame.index,

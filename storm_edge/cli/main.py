@@ -70,7 +70,7 @@ def _options(
     ] = False,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Most threads of ONNX Runtime, OpenCV and BLAS; each library decides by default."),
+        typer.Option(min=1, help="Most threads of ONNX Runtime, OpenCV, BLAS and searches; each decides by default."),
     ] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines of JSON, for services.")] = False,
 ) -> None:

@@ -144,6 +144,7 @@ def edge_worth(scene: MatchScene, rules: MatchRules, X: wp.vec3, direction: wp.u
 
 @wp.kernel
 def score_placements(
+    first: int,
     scene: MatchScene,
     templates: MatchTemplates,
     rules: MatchRules,
@@ -156,6 +157,7 @@ def score_placements(
     """Scores of placements, at most 1.
 
     Args:
+        first: The first of the placements.
         scene: The frame.
         templates: Of the object.
         rules: What points are worth.
@@ -165,7 +167,7 @@ def score_placements(
         outline_count: And so many of the first points at the outline.
         scores: Written ``(M,)``.
     """
-    m = wp.tid()
+    m = first + wp.tid()
     view = views[m]
     c = centres[m]
     surface = wp.vec2(0.0, 0.0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from storm_edge.errors import UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import check_pose, invert
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.live.arbiter import RecoveryPriority
 from storm_edge.live.batched_group import BatchedGroup
 from storm_edge.live.camera_doubt import doubting
@@ -39,6 +40,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.thread_limit import usable_threads
 
 Float64 = NDArray[np.float64]
 
@@ -88,6 +90,7 @@ class ObjectSession:
         self.group = parts.group
         self.device: str = parts.item.device.alias
         self._parts, self._config = parts, config.session
+        self._search_threads = usable_threads(config.search_threads)
         self._executor = ActionExecutor(parts, config)
         self._tracker, self._task, self._lane = parts.tracker, parts.recovery_task, parts.recovery_lane
         self._verification, self._engine_recovery = parts.verification, parts.engine_recovery
@@ -147,7 +150,8 @@ class ObjectSession:
     def register(self, frame: Frame, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Track:
         """Find the pose from a mask ``(H, W)`` and start tracking there; see `Registrar.chunks` for errors."""
         started = time.perf_counter()
-        found = self._engine_recovery.run(Lane.LOCATE, lambda: self._parts.registrar.register(buffers, mask))
+        with launching_on(self._search_threads):
+            found = self._engine_recovery.run(Lane.LOCATE, lambda: self._parts.registrar.register(buffers, mask))
         given = PoseGiven(frame=frame.index, score=0.0, is_non_finite=found.is_non_finite)
         self._start_at(frame, buffers, self._tracker.settle(frame, buffers, found.T_cam_centre), given)
         return self.report(frame, {"register": _ms_since(started)})
@@ -215,7 +219,8 @@ class ObjectSession:
         for _ in range(self._config.chunks_per_frame) if is_limited else itertools.count():
             if not self._lane.is_pending:
                 return
-            answer = self._lane.run_chunk()
+            with launching_on(self._search_threads):
+                answer = self._lane.run_chunk()
             if answer is not None:
                 self._handle(answer)
 

@@ -33,6 +33,7 @@ from storm_edge.live.track_report import TOTAL, FrameResult, Track
 from storm_edge.live.watchdog import Watchdog
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.thread_limit import usable_threads
 
 Initialize = Callable[[ObjectSession, Frame, FrameBuffers], Track | None]
 """Gives an object its pose in a frame and returns its track; None to track it, or search for it, as usual."""
@@ -70,6 +71,7 @@ class Session:
     ) -> None:
         self._config, self._stream, self._make_object = config or StormConfig(), stream, make_object
         self._device, self._lane, self._watchdog = require_device(device).alias, lane, watchdog
+        self._search_threads = usable_threads(self._config.search_threads)
         self._objects: list[ObjectSession] = []
         self._gate = Gate()
         self._buffers: FrameBuffers | None = None
@@ -231,6 +233,7 @@ class Session:
             is_tracking = any(item.state.has_pose for item in self._objects)
             if is_tracking:
                 self._lane.give_way()
+            self._lane.launch_on(1 if is_tracking else self._search_threads)
             self._lane.arrive(admitted.index, next_due_s=next_due_s if is_tracking else None)
         watched = nullcontext() if self._watchdog is None else self._watchdog.watching("track")
         with watched, on_stream(self._stream):

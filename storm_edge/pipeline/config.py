@@ -36,6 +36,9 @@ class PipelineConfig(Config):
     as_upstream: bool = tuned(False, unit="")
     """Whether RefineNet and ScoreNet are shown the model, its rotations and its points as upstream does. Objects must
     have been onboarded for it; part of the schedule ``parity``."""
+    search_threads: int = tuned(2, unit="threads", low=1, high=64, record="search")
+    """Threads that a search or a registration uses at most, on a CPU: no more than ``--threads``, nor than there are
+    cores, and one beside the frames of something that is tracked. Poses are the same with any number."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     """Masks of the object in an image."""
     detect: DetectConfig = field(default_factory=DetectConfig)

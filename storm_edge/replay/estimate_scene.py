@@ -26,6 +26,7 @@ from storm_edge.errors import ConfigError, MaskError, UnitError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import invert
 from storm_edge.interruption import Interruption
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.live.config import StormConfig
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.objects.bundle import ObjectBundle
@@ -40,6 +41,7 @@ from storm_edge.replay.mask_sources import MaskSource
 from storm_edge.replay.result_kinds import BOP_RESULTS, ESTIMATE
 from storm_edge.replay.summary import SUMMARY, write_summary
 from storm_edge.result_folder import atomic_folder
+from storm_edge.thread_limit import usable_threads
 
 Float64 = NDArray[np.float64]
 NO_MASK, NOT_REGISTERED = "no_mask", "not_registered"
@@ -72,7 +74,8 @@ class Estimator:
             )
         registrar = self._registrars[bundle.object_id]
         try:
-            found = run_to_completion(registrar.chunks(self._upload(frame), mask))
+            with launching_on(usable_threads(self.config.search_threads)):
+                found = run_to_completion(registrar.chunks(self._upload(frame), mask))
         except (MaskError, UnitError):  # too few pixels, or a mask of something else
             return None
         return np.asarray(found.T_cam_centre @ invert(bundle.T_obj_centre))

@@ -23,6 +23,7 @@ from storm_edge.environment import versions
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.frame import Frame
 from storm_edge.interruption import Interruption
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.live.camera_doubt import CameraDoubt
 from storm_edge.live.config import FrameGateConfig
 from storm_edge.live.frame_gate import SkipReason
@@ -52,6 +53,7 @@ from storm_edge.replay.scale_hints import MissedObject, scale_hints
 from storm_edge.replay.scene import Scene
 from storm_edge.replay.summary import SUMMARY, write_summary
 from storm_edge.result_folder import ResultFolder
+from storm_edge.thread_limit import usable_threads
 
 Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
@@ -131,7 +133,8 @@ def segment_scene(
         results: list[FoundObject] = []
         encode_ms: dict[int, float] = {}
         reader, camera = FrameReader(scene, options.frame_gate), CameraDoubt(options.config.depth_offset)
-        searched = _search_scene(reader, frame_ids, segmenter, dict(zip(names, searches, strict=True)))
+        threads = usable_threads(options.config.search_threads)
+        searched = _search_scene(reader, frame_ids, segmenter, dict(zip(names, searches, strict=True)), threads)
         last_frame: Frame | None = None
         for item in signals.until_asked(searched):
             camera.look(item.frame, at_once=True)
@@ -147,13 +150,14 @@ def segment_scene(
         hints = []
         if not signals.is_asked:
             camera.conclude()
-            hints = scale_hints(
-                _missed(bundles, searches, found_count),
-                last_frame,
-                options.config.register.scale,
-                device=options.device,
-                is_stopped=lambda: signals.is_asked,
-            )
+            with launching_on(threads):
+                hints = scale_hints(
+                    _missed(bundles, searches, found_count),
+                    last_frame,
+                    options.config.register.scale,
+                    device=options.device,
+                    is_stopped=lambda: signals.is_asked,
+                )
         result.complete = not signals.is_asked
         summary = {
             "made_by": SEGMENT.made_by,
@@ -214,7 +218,11 @@ class _Searched:
 
 
 def _search_scene(
-    reader: FrameReader, frame_ids: Sequence[int], segmenter: Segmenter, searches: Mapping[str, MaskSearch]
+    reader: FrameReader,
+    frame_ids: Sequence[int],
+    segmenter: Segmenter,
+    searches: Mapping[str, MaskSearch],
+    threads: int,
 ) -> Iterator[_Searched]:
     """Image by image; every one is encoded once, and one that cannot be used is passed over."""
     for done, frame_id in enumerate(frame_ids, start=1):
@@ -224,7 +232,8 @@ def _search_scene(
         started = time.perf_counter()
         segmenter.encode_image(frame)
         encode_ms = (time.perf_counter() - started) * 1e3
-        found = [search_image(search, frame, name, i) for i, (name, search) in enumerate(searches.items())]
+        with launching_on(threads):
+            found = [search_image(search, frame, name, i) for i, (name, search) in enumerate(searches.items())]
         yield _Searched(frame=frame, found=found, encode_ms=encode_ms, done=done)
 
 

@@ -19,6 +19,7 @@ from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import RunFault, StormEdgeError
 from storm_edge.frame import Frame
 from storm_edge.interruption import Interruption
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions, streams_of
 from storm_edge.live.lanes.background import BackgroundLane
@@ -41,6 +42,7 @@ from storm_edge.replay.storm_rules import StormSession
 from storm_edge.replay.summary import SUMMARY, summarise, write_summary
 from storm_edge.result_folder import ResultFolder
 from storm_edge.result_kind import ResultKind
+from storm_edge.thread_limit import usable_threads
 
 _LOG = logging.getLogger(__name__)
 
@@ -149,13 +151,14 @@ def track_scene(
         _write_poses(folder / POSES, scene, followed, images, reported, paced=options.paced, hooks=hooks)
         hints = []
         if reported.ended_by is None:
-            hints = scale_hints(
-                _missed(reported, objects, is_paced=options.paced),
-                reported.last_frame,
-                options.config.register.scale,
-                device=options.device,
-                is_stopped=lambda: signals.is_asked,
-            )
+            with launching_on(usable_threads(options.config.search_threads)):
+                hints = scale_hints(
+                    _missed(reported, objects, is_paced=options.paced),
+                    reported.last_frame,
+                    options.config.register.scale,
+                    device=options.device,
+                    is_stopped=lambda: signals.is_asked,
+                )
         result.complete = reported.ended_by is None
         summary = summarise(
             reported.tracks,

@@ -31,7 +31,9 @@ def scores(scene: dict, templates: dict, view: np.ndarray, centre: np.ndarray) -
     out = wp.zeros(len(view), dtype=wp.float32, device="cpu")
     counts = templates["surface"].shape[1], templates["beside"].shape[1]
     places = wp.array(view, dtype=wp.int32, device="cpu"), wp.array(centre, dtype=wp.vec3, device="cpu")
-    wp.launch(tm.score_placements, dim=len(view), inputs=[frame, views, rules, *places, *counts, out], device="cpu")
+    wp.launch(
+        tm.score_placements, dim=len(view), inputs=[0, frame, views, rules, *places, *counts, out], device="cpu"
+    )
     return out.numpy()
 
 

@@ -30,6 +30,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
 from storm_edge.pipeline.verify.verifier import Verification
+from storm_edge.thread_limit import usable_threads
 from tests.staged import K, Staged
 
 DEADLINE_S = 600.0
@@ -231,6 +232,8 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
             return arrive(number, next_due_s=next_due_s)
 
         lane.arrive = noted  # type: ignore[method-assign]
+        allowed: list[int] = []
+        lane.launch_on = allowed.append  # type: ignore[method-assign]
         deadline, index = time.monotonic() + DEADLINE_S, 0
         states = [TrackState.SEARCHING]
         while states[-1] is not TrackState.TRACKING and time.monotonic() < deadline:
@@ -246,5 +249,7 @@ def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) ->
         assert not any(held), "nothing was tracked, so nothing had to be kept out of the way of"
         session.step(at(frame, index), next_due_s=time.monotonic() + 0.03)
         assert held.pop()
+        assert set(allowed[:-1]) == {usable_threads(StormConfig().search_threads)}
+        assert allowed[-1] == 1, "the other cores are for tracking"
         assert lane.skipped == 0
     assert session.faults["frames"]["repeated"] == index  # type: ignore[index]

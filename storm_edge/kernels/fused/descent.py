@@ -46,6 +46,7 @@ def gather_evidence(
 
 @wp.kernel
 def descend_kernel(
+    first: int,
     descriptor: wp.array(dtype=RgbdImage),
     known: SparseObject,
     steps: wp.array(dtype=StepNumbers),
@@ -57,6 +58,7 @@ def descend_kernel(
     """Find the views, take all steps, and gather the evidence where they end; one thread per hypothesis.
 
     Args:
+        first: The first of the hypotheses.
         descriptor: The image.
         known: The object.
         steps: What to do, one after the other; may be longer than ``step_count``.
@@ -65,7 +67,7 @@ def descend_kernel(
         buffers: ``poses`` in: where to begin; out: where it ended. Views and rows are written.
         results: Output; ``sums`` is left alone without steps.
     """
-    n = wp.tid()
+    n = first + wp.tid()
     image = descriptor[0]
     surface = known.surface
     contour = known.contour

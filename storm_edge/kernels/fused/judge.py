@@ -98,6 +98,7 @@ def score_sums(
 
 @wp.kernel
 def judge_kernel(
+    first: int,
     picture: wp.array(dtype=RgbdImage),
     K: wp.array(dtype=wp.mat33d),
     mask: wp.array2d(dtype=wp.uint8),
@@ -109,6 +110,7 @@ def judge_kernel(
     """Place the window of a pose, draw the model there, compare, and score; one thread per pose.
 
     Args:
+        first: The first of the poses.
         picture: The image.
         K: Its intrinsics [px], ``(1,)``.
         mask: Object mask, non-zero = object, ``(H, W)``; ignored unless ``mask_given``.
@@ -117,7 +119,7 @@ def judge_kernel(
         model: The model.
         buffers: For N poses; reads ``T_cam_obj`` and writes ``scores``.
     """
-    n = wp.tid()
+    n = first + wp.tid()
     image = picture[0]
     keys = buffers.keys
     rows = keys.shape[1]

@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from storm_edge.errors import RunFault, mismatch
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.kernels.streams import on_stream
 from storm_edge.live.config import LanesConfig
 from storm_edge.live.lanes.scheduler import Grant, Lane, Scheduler
@@ -134,6 +135,7 @@ class BackgroundLane:
         self._thread: threading.Thread | None = None  # None too once the lane is broken
         self._replaced = False
         self._gives_way = gives_way
+        self._threads = 1
         self._broken: RunFault | None = None
         self._switch_interval_s = sys.getswitchinterval()
 
@@ -196,6 +198,11 @@ class BackgroundLane:
             if not self._gives_way and self._thread is not None and self._thread.native_id is not None:
                 self._gives_way = True
                 _lower_priority(self._thread.native_id, self._config.niceness)
+
+    def launch_on(self, threads: int) -> None:
+        """How many threads the launches of chunks may use from the next one on (`kernels.host_threads`), 1 at first:
+        while something is tracked, the other cores are for that."""
+        self._threads = threads
 
     def arrive(self, frame: int, *, next_due_s: float | None = None) -> int | None:
         """A frame is there to be tracked; returns the number of a frame that is skipped for it, if any.
@@ -285,7 +292,7 @@ class BackgroundLane:
                 _lower_priority(threading.get_native_id(), self._config.niceness)
         while (begun := self._next(me)) is not None:
             job, grant = begun
-            with on_stream(self._stream):
+            with on_stream(self._stream), launching_on(self._threads):
                 was_done, next_kind = job.run_chunk()
             with self._changed:
                 if self._thread is not me:  # it was given up meanwhile

@@ -188,7 +188,7 @@ class PoseJudge:
         if self._fused:
             assert frame.descriptor is not None
             given, area_px = (0, 0.0) if mask is None else (1, mask_area_px)
-            self._launch_cache.launch(
+            self._launch_cache.launch_rows(
                 judging.judge_kernel,
                 count,
                 [frame.descriptor.array, frame.K_device, self._no_mask if mask is None else mask, given, area_px]

@@ -262,7 +262,7 @@ class FusedLaunches:
         descriptor = self._descriptor
         colours_known, exposure_known = self._appearance.colours_known, self._appearance.exposure_known
         appearance = colours_known * fused.COLOURS_KNOWN + exposure_known * fused.EXPOSURE_KNOWN
-        self._recorded.launch(
+        self._recorded.launch_rows(
             ("descend", descriptor, schedule, appearance),
             fused.descend_kernel,
             count,

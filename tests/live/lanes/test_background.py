@@ -15,6 +15,7 @@ import pytest
 
 from storm_edge.errors import BackendError
 from storm_edge.frame import Frame
+from storm_edge.kernels.host_threads import slices
 from storm_edge.live.config import LanesConfig, ScheduleConfig
 from storm_edge.live.factory import SharedParts, make_object_session, make_object_sessions
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
@@ -123,6 +124,24 @@ def stuck(gate: threading.Event, *, chunks: int = 0) -> Generator[str, None, int
     gate.wait(DEADLINE_S)
     yield "stuck"
     return 7
+
+
+def test_launches_of_chunks_use_what_is_allowed_when_they_begin() -> None:
+    """One thread at first; more while nothing is tracked; one again, in the middle of the work."""
+    seen: list[int] = []
+    lane = BackgroundLane()
+
+    def work() -> Generator[None, None, int]:
+        for allowed in (3, 1):
+            seen.append(len(slices(1000, 500)))
+            lane.launch_on(allowed)
+            yield
+        seen.append(len(slices(1000, 500)))
+        return 0
+
+    with lane:
+        wait_for(lane.submit(work()))
+    assert seen == [1, 2, 1]
 
 
 def test_verifying_goes_before_locating() -> None:

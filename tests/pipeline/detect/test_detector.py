@@ -12,6 +12,7 @@ import pytest
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels import contour_region
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, SearchBudget
 from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
@@ -208,6 +209,17 @@ def same(a: DetectionResult, b: DetectionResult) -> bool:
         and one.features == other.features
         for one, other in zip(a.detections, b.detections, strict=True)
     )
+
+
+def test_several_threads_find_what_one_finds(staged: Staged, detector: Detector) -> None:
+    """All poses that are tried, those by shape and refined ones too, number by number."""
+    frame = staged.frame()
+    found = []
+    for threads in (1, 3):
+        with launching_on(threads):
+            found.append(detector.detect(frame, staged.buffers(frame)))
+    assert found[0].found is not None
+    assert same(*found)
 
 
 def test_two_searches_at_once_come_to_what_each_comes_to_alone(staged: Staged, detector: Detector) -> None:

@@ -7,6 +7,7 @@ import pytest
 import warp as wp
 
 from storm_edge.frame import Frame
+from storm_edge.kernels.host_threads import launching_on
 from storm_edge.objects.on_device import ViewpointBuffers
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.alignment import AlignmentTerms, fuse_terms
@@ -77,6 +78,20 @@ def test_fused_and_separate_launches_agree(buffers: FrameBuffers, starts: np.nda
         assert np.isfinite(found[0][1]).all()
         if steps:
             assert np.abs(found[0][1] - starts).max() > 1e-3  # they moved
+
+
+@pytest.mark.parametrize("steps", [(), SCHEDULE])
+def test_several_threads_compute_what_one_does(buffers: FrameBuffers, starts: np.ndarray, steps: tuple) -> None:
+    descents = made(fused=True)
+    descents.set_frame(shown(buffers))
+    descents.update_appearance_at(T_TRUE, 1.0)
+    found = []
+    for threads in (1, 2, 3):
+        with launching_on(threads):
+            found.append(descents.descend(starts, descents.schedule(steps)))
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, same)
 
 
 def test_terms_on_the_device_are_those_of_the_host(buffers: FrameBuffers, starts: np.ndarray) -> None:
