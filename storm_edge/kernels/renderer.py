@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,20 +19,6 @@ from storm_edge.kernels.launch_cache import LaunchCache
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.raster import Visibility
 from storm_edge.kernels.shading import Images, Lighting, shade_pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderResult:
-    """Images of `render`, background 0 everywhere."""
-
-    colour: NDArray[np.float32]
-    """RGB in [0, 1], shape ``(N, H, W, 3)``."""
-    depth: NDArray[np.float32]
-    """z-depth [m], shape ``(N, H, W)``."""
-    xyz: NDArray[np.float32]
-    """Surface points [m], camera frame, shape ``(N, H, W, 3)``."""
-    mask: NDArray[np.uint8]
-    """1 where the mesh is seen, shape ``(N, H, W)``."""
 
 
 class Renderer:
@@ -101,12 +87,60 @@ class Renderer:
         if not 0 < count <= self.batch:
             raise InputError(mismatch("render count", count, f"1..{self.batch}", "make the renderer's batch larger"))
         self.visibility.launch(T_cam_obj, K, self.lights, count)
-        mesh, (height, width) = self.mesh, self.size_px
+        height, width = self.size_px
+        self.shade(K, count, (slice(0, height), slice(0, width)))
+
+    def shade(self, K: WpArray, count: int, window: tuple[slice, slice]) -> None:
+        """The second half of `launch`, for some rows and columns alone; what is beside them keeps what it had."""
+        rows, columns = window
+        span = min(self._column_span, columns.stop - columns.start)
         self._launch_cache.launch(
             shade_pixels,
-            (count, height, -(-width // self._column_span)),
-            [self.visibility.keys, K, self.visibility.screen, mesh.arrays, self._column_span, self._images],
+            (count, rows.stop - rows.start, -(-(columns.stop - columns.start) // span)),
+            [self.visibility.keys, K, self.visibility.screen, self.mesh.arrays, span]
+            + [rows.start, columns.start, columns.stop, self._images],
         )
+
+
+class RenderResult:
+    """Images of `render`, background 0 everywhere; each is made where it is first asked for.
+
+    Args:
+        renderer: Has rendered ``window`` of them, and renders nothing else.
+        count: Images.
+        window: Rows and columns in which the mesh is.
+    """
+
+    def __init__(self, renderer: Renderer, count: int, window: tuple[slice, slice]) -> None:
+        self._renderer, self._count, self._window = renderer, count, window
+
+    @cached_property
+    def colour(self) -> NDArray[np.float32]:
+        """RGB in [0, 1], shape ``(N, H, W, 3)``."""
+        return self._whole(self._renderer.colour)
+
+    @cached_property
+    def depth(self) -> NDArray[np.float32]:
+        """z-depth [m], shape ``(N, H, W)``."""
+        return self._whole(self._renderer.depth)
+
+    @cached_property
+    def xyz(self) -> NDArray[np.float32]:
+        """Surface points [m], camera frame, shape ``(N, H, W, 3)``."""
+        return self._whole(self._renderer.xyz)
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint8]:
+        """1 where the mesh is seen, shape ``(N, H, W)``."""
+        return self._whole(self._renderer.mask)
+
+    def _whole(self, array: WpArray) -> NDArray[Any]:
+        """A copy: on a CPU ``.numpy()`` is a view that lives as long as the renderer."""
+        rendered = array.numpy()[: self._count]
+        whole = np.zeros_like(rendered)
+        part = (slice(None), *self._window)
+        whole[part] = rendered[part]
+        return whole
 
 
 def render(
@@ -134,13 +168,19 @@ def render(
     renderer = Renderer(buffers, batch=len(T), size_px=size_px)
     if lighting is not None:
         renderer.set_lighting(lighting)
-    renderer.launch(
-        wp.array(T, dtype=wp.mat44f, device=buffers.device), wp.array(K_each, dtype=wp.mat33f, device=buffers.device)
-    )
-    # .numpy() of a CPU array is a view that lives as long as the warp array; a copy outlives the renderer.
-    return RenderResult(
-        colour=renderer.colour.numpy().copy(),
-        depth=renderer.depth.numpy().copy(),
-        xyz=renderer.xyz.numpy().copy(),
-        mask=renderer.mask.numpy().copy(),
-    )
+    K_device = wp.array(K_each, dtype=wp.mat33f, device=buffers.device)
+    renderer.visibility.launch(wp.array(T, dtype=wp.mat44f, device=buffers.device), K_device, renderer.lights, len(T))
+    window = _seen_window(renderer.visibility.screen.numpy(), renderer.size_px)
+    renderer.shade(K_device, len(T), window)
+    return RenderResult(renderer, len(T), window)
+
+
+def _seen_window(screen: NDArray[np.float32], size_px: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns in which any of the projected vertices ``(N, V, 4)`` are; a pixel where there are none."""
+    seen = screen[screen[..., 2] > 0.0]
+    spans = []
+    for axis, size in ((1, size_px[0]), (0, size_px[1])):
+        low, high = (float(seen[:, axis].min()), float(seen[:, axis].max())) if len(seen) else (0.0, 0.0)
+        first = int(np.clip(np.floor(low), 0, size - 1))
+        spans.append(slice(first, int(np.clip(np.ceil(high) + 1.0, first + 1, size))))
+    return spans[0], spans[1]

@@ -117,12 +117,29 @@ def shade_pixels(
     screen: wp.array2d(dtype=wp.vec4f),
     mesh: MeshArrays,
     span: int,
+    first_row: int,
+    first_column: int,
+    end_column: int,
     images: Images,
 ):
-    """Write every pixel's colour, depth, point and mask; 0 where no triangle claimed it."""
-    n, row, chunk = wp.tid()
+    """Write colour, depth, point and mask of the pixels of a window; 0 where no triangle claimed one.
+
+    Args:
+        keys: Claims of `kernels.raster`.
+        K: Intrinsics of each pose [px].
+        screen: Its projected vertices.
+        mesh: The mesh.
+        span: Columns per thread.
+        first_row: Of the window; it has as many as there are threads.
+        first_column: Of the window.
+        end_column: The column after its last.
+        images: Output.
+    """
+    n, i, chunk = wp.tid()
+    row = first_row + i
+    first = first_column + chunk * span
     k = K[n]
-    for column in range(chunk * span, wp.min((chunk + 1) * span, keys.shape[2])):
+    for column in range(first, wp.min(first + span, end_column)):
         key = keys[n, row, column]
         surface = Surface()
         seen = wp.uint8(0)

@@ -211,3 +211,28 @@ def test_a_real_bottle_is_where_its_label_says(shared_data):
     assert (drawn & labelled).sum() > 0.995 * (drawn | labelled).sum()
     measured = drawn & (frame.depth_m > 0)
     assert np.median(np.abs(frame.depth_m - image.depth[0])[measured]) < 0.003
+
+
+@pytest.mark.parametrize(
+    "centres_m",
+    [
+        [[0.0, 0.0, 0.5]],
+        [[0.05, 0.0, 0.5], [-0.1, 0.08, 0.6]],
+        [[-0.29, -0.22, 0.5]],
+        [[0.3, 0.21, 0.5], [0.0, 0.0, 0.02]],
+        [[2.0, 0.0, 0.5]],
+        [[0.0, -3.0, 0.5], [0.0, 0.0, -0.5]],
+        [[np.nan, 0.0, 0.5]],
+    ],
+    ids=["middle", "two", "corner", "corner and all around", "beside", "above and behind", "no number"],
+)
+def test_drawing_where_the_mesh_is_leaves_out_nothing(centres_m: list[list[float]]) -> None:
+    """`render` shades only rows and columns that hold a vertex; the whole image has the same."""
+    T = np.stack([make_T(exp_so3([0.4, -0.3, 0.2]), at_m) for at_m in centres_m]).astype(np.float32)
+    mesh = MeshBuffers.from_mesh(sphere(0.05))
+    found = render(mesh, T, K_CAMERA, (480, 640))
+    whole = Renderer(mesh, batch=len(T), size_px=(480, 640))
+    K = np.repeat(np.asarray(K_CAMERA, dtype=np.float32)[None], len(T), axis=0)
+    whole.launch(wp.array(T, dtype=wp.mat44f, device="cpu"), wp.array(K, dtype=wp.mat33f, device="cpu"))
+    for name in ("colour", "depth", "xyz", "mask"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name).numpy(), err_msg=name)

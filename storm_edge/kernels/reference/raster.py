@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.raster import NEAR_M
-from storm_edge.kernels.renderer import RenderResult
 from storm_edge.kernels.shading import Lighting
 
 Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceImages:
+    """As `storm_edge.kernels.renderer.RenderResult`."""
+
+    colour: NDArray[np.float32]
+    """RGB in [0, 1], shape ``(N, H, W, 3)``."""
+    depth: NDArray[np.float32]
+    """z-depth [m], shape ``(N, H, W)``."""
+    xyz: NDArray[np.float32]
+    """Surface points [m], camera frame, shape ``(N, H, W, 3)``."""
+    mask: NDArray[np.uint8]
+    """1 where the mesh is seen, shape ``(N, H, W)``."""
 
 
 def sample_texture(texture: NDArray[np.uint8], uv: Float64) -> Float64:
@@ -34,7 +49,7 @@ def render_one(
     *,
     lighting: Lighting | None = None,
     near_m: float = NEAR_M,
-) -> RenderResult:
+) -> ReferenceImages:
     """One picture in float64; arguments and result as `storm_edge.kernels.renderer.render`, with N = 1."""
     height, width = size_px
     T, K = np.asarray(T_cam_obj, dtype=np.float64), np.asarray(K, dtype=np.float64)
@@ -71,7 +86,7 @@ def render_one(
             base = weights @ mesh.colours[face]
         colour[v, u] = np.clip(base * (weights @ brightness[face])[:, None], 0.0, 1.0)
     mask = np.isfinite(nearest)
-    return RenderResult(
+    return ReferenceImages(
         colour=colour[None].astype(np.float32),
         depth=np.where(mask, nearest, 0.0)[None].astype(np.float32),
         xyz=xyz[None].astype(np.float32),
