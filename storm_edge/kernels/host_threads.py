@@ -53,7 +53,9 @@ def slices(count: int, least: int) -> list[tuple[int, int]]:
         least: A slice has no fewer: less work than a millisecond's third is not worth handing over.
     """
     threads = _here.threads
-    number = 1 if threads == 1 else max(min(_SLICES_PER_THREAD * threads, count // least), 1)
+    if threads == 1:
+        return [(0, count)]
+    number = max(min(_SLICES_PER_THREAD * threads, count // least), 1)
     ends = [count * k // number for k in range(number + 1)]
     return [(first, end - first) for first, end in pairwise(ends)]
 

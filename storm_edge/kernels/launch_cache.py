@@ -109,9 +109,13 @@ class RecordedLaunches:
             count: Rows.
             inputs: Lists the other arguments; called the first time.
         """
+        parts = row_slices(self._device, count)
+        if len(parts) == 1:  # as in tracking, which launches often and little
+            self._command((name, 0, count), kernel, count, lambda: [0, *inputs()]).launch()
+            return
         commands = [
             self._command((name, first, rows), kernel, rows, lambda first=first: [first, *inputs()])
-            for first, rows in row_slices(self._device, count)
+            for first, rows in parts
         ]
         run_at_once([command.launch for command in commands])
 

@@ -108,11 +108,14 @@ class RenderResult:
     Args:
         renderer: Has rendered ``window`` of them, and renders nothing else.
         count: Images.
-        window: Rows and columns in which the mesh is.
+        window: See the attribute.
+
+    Attributes:
+        window: Rows and columns beside which is nothing but background.
     """
 
     def __init__(self, renderer: Renderer, count: int, window: tuple[slice, slice]) -> None:
-        self._renderer, self._count, self._window = renderer, count, window
+        self._renderer, self._count, self.window = renderer, count, window
 
     @cached_property
     def colour(self) -> NDArray[np.float32]:
@@ -138,7 +141,7 @@ class RenderResult:
         """A copy: on a CPU ``.numpy()`` is a view that lives as long as the renderer."""
         rendered = array.numpy()[: self._count]
         whole = np.zeros_like(rendered)
-        part = (slice(None), *self._window)
+        part = (slice(None), *self.window)
         whole[part] = rendered[part]
         return whole
 

@@ -10,7 +10,7 @@ Poses are of the centred mesh (``T_cam_centre``).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,7 +36,7 @@ from storm_edge.pipeline.register.mask_scale import MaskScaleCheck
 from storm_edge.pipeline.register.mask_surface import check_scale, masked_surface
 from storm_edge.pipeline.register.placement import Placement
 from storm_edge.pipeline.register.ranking import relative_probability
-from storm_edge.pipeline.register.scale_probe import Explained, better_scale
+from storm_edge.pipeline.register.scale_probe import Explained, ScaleProbe
 
 Float64 = NDArray[np.float64]
 
@@ -108,6 +108,7 @@ class Registrar:
             self._score = PoseScorer(item, networks, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
         self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=config.last_batch, config=config.last_judge)
+        self._scale_probe = ScaleProbe(self._registered_quickly, self._registered, config.scale)
         self._rotations = item.rotation_grid
         self._placement: Placement | None = None
         if config.placement.rule == "surface":
@@ -142,7 +143,7 @@ class Registrar:
         model_depth_m = render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0]
         check.check_pose(model_depth_m)
         given = self._explained(frame, mask, found)
-        better = better_scale(lambda scaled: self._registered(scaled, mask), frame, given, self._config.scale)
+        better = self._scale_probe.better_scale(frame, mask, given)
         if better is not None:
             check.refuse(given, better)
         return found
@@ -150,6 +151,10 @@ class Registrar:
     def _registered(self, frame: FrameBuffers, mask: NDArray[np.bool_]) -> Explained:
         """What the model explains where it is registered in a frame."""
         return self._explained(frame, mask, run_to_completion(self.chunks(frame, mask)))
+
+    def _registered_quickly(self, frame: FrameBuffers, mask: NDArray[np.bool_]) -> Explained:
+        work = self.chunks(frame, mask, stages=self._config.scale.quick_stages)
+        return self._explained(frame, mask, run_to_completion(work))
 
     def _explained(self, frame: FrameBuffers, mask: NDArray[np.bool_], found: Registration) -> Explained:
         silhouette = render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0] > 0.0
@@ -168,6 +173,7 @@ class Registrar:
         *,
         near: Float64 | None = None,
         starts: Float64 | None = None,
+        stages: Sequence[RegistrationStage] | None = None,
     ) -> Generator[str, None, Registration]:
         """Work in bounded chunks; yields the kind of work a chunk did, returns the registration.
 
@@ -176,6 +182,7 @@ class Registrar:
             mask: Object pixels, ``(H, W)`` bool.
             near: For a symmetric object, report the pose nearest to this one ``(4, 4)``.
             starts: Poses ``(N, 4, 4)`` that are tried instead of all turns; stages that would keep more only move.
+            stages: Others than those of the schedule; None takes those.
 
         Raises:
             MaskError: The mask has another size, marks nothing, or has too few pixels with depth.
@@ -197,7 +204,7 @@ class Registrar:
         )
         poses = self._first_poses(frame, mask, surface) if starts is None else starts.copy()
         yield "hypotheses"
-        for stage in self._config.stages:
+        for stage in self._config.stages if stages is None else stages:
             yield from self._moved(task, poses, stage)
             if stage.keep is not None and (starts is None or stage.keep < len(poses)):
                 scores = yield from self._scores(task, poses)

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storm_edge.errors import InputError
 from storm_edge.frame import Frame
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.config import ScaleConfig
 
-Register = Callable[[FrameBuffers], "Explained"]
-"""Registers the model in a frame, and says what it explains there."""
+Bool = NDArray[np.bool_]
+Register = Callable[[FrameBuffers, Bool], "Explained"]
+"""Registers the model under a mask ``(H, W)`` of a frame, and says what it explains there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,39 +55,61 @@ class BetterScale:
     """What it explains then."""
 
 
-def better_scale(
-    register: Register, frame: FrameBuffers, given: Explained, config: ScaleConfig
-) -> BetterScale | None:
-    """The best of other scales; None where none is clearly better than the given one.
+class ScaleProbe:
+    """Asks whether another scale explains a mask better.
+
+    Each scale is registered quickly at first; only where that explains more than the given one, as it hardly ever
+    does for a right model, the whole schedule is asked, and decides.
 
     Args:
-        register: Registers the model in a scaled frame.
-        frame: The image, uploaded.
-        given: What the model explains at the given scale.
+        quick: Registers the model in a scaled frame just well enough to tell.
+        whole: The same as well as it can be done.
         config: Which scales are tried, and how much better they must be.
     """
-    if given.overlap >= config.sure_overlap:
+
+    def __init__(self, quick: Register, whole: Register, config: ScaleConfig) -> None:
+        self._quick, self._whole, self._config = quick, whole, config
+        # Kept: recorded launches remember each frame's buffers, and what they hold.
+        self._scaled: FrameBuffers | None = None
+
+    def better_scale(self, frame: FrameBuffers, mask: Bool, given: Explained) -> BetterScale | None:
+        """The best of other scales; None where none is clearly better than the given one.
+
+        Args:
+            frame: The image, uploaded.
+            mask: Object pixels, ``(H, W)``.
+            given: What the model explains at the given scale.
+        """
+        config = self._config
+        if given.overlap >= config.sure_overlap:
+            return None
+        for step in config.rescalings:
+            best = BetterScale(factor=1.0, explained=given)
+            for count in range(config.max_rescalings):
+                factor = float(step ** (count + 1))
+                scaled = self._scaled_frame(frame, factor)
+                if _asked(self._quick, scaled, mask).total - best.explained.total <= config.min_quick_gain:
+                    break
+                found = _asked(self._whole, scaled, mask)
+                gain = found.total - best.explained.total
+                if gain <= config.min_gain or found.visible <= best.explained.visible:
+                    break
+                best = BetterScale(factor=factor, explained=found)
+            if best.factor != 1.0:
+                return best
         return None
-    for step in config.rescalings:
-        best = BetterScale(factor=1.0, explained=given)
-        for count in range(config.max_rescalings):
-            factor = float(step ** (count + 1))
-            found = _explained(register, frame, factor)
-            gain = found.total - best.explained.total
-            if gain <= config.min_gain or found.visible <= best.explained.visible:
-                break
-            best = BetterScale(factor=factor, explained=found)
-        if best.factor != 1.0:
-            return best
-    return None
+
+    def _scaled_frame(self, frame: FrameBuffers, factor: float) -> FrameBuffers:
+        """The frame in which the model is ``factor`` times as large."""
+        if self._scaled is None or self._scaled.size_px != frame.size_px:
+            self._scaled = FrameBuffers(*frame.size_px, frame.device)
+        depth_m = frame.depth.numpy() * np.float32(1.0 / factor)
+        self._scaled.upload(Frame(rgb=frame.rgb.numpy(), depth_m=depth_m, K=frame.K, index=0))
+        return self._scaled
 
 
-def _explained(register: Register, frame: FrameBuffers, factor: float) -> Explained:
-    """What the model explains when it is ``factor`` times as large."""
-    depth_m = frame.depth.numpy() * np.float32(1.0 / factor)
-    scaled = FrameBuffers(*frame.size_px, frame.device)
-    scaled.upload(Frame(rgb=frame.rgb.numpy(), depth_m=depth_m, K=frame.K, index=0))
+def _asked(register: Register, frame: FrameBuffers, mask: Bool) -> Explained:
     try:
-        return register(scaled)
+        return register(frame, mask)
     except InputError:  # the mask cannot be an object of that size at all
         return NOTHING

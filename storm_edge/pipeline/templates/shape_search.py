@@ -27,6 +27,7 @@ from storm_edge.pipeline.templates.matching import TemplateMatcher
 from storm_edge.pipeline.templates.places import ShapePlace, places_of
 from storm_edge.pipeline.templates.views import ShapeTemplates, build_templates
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
@@ -71,23 +72,27 @@ class ShapeSearch:
 
         All that stands out around it is the same from whatever side the pose sees the model.
         """
-        model_m = render(self._item.mesh_lod, place.starts[0], frame.K, frame.size_px).depth[0]
-        match, z = self._config.match, frame.depth_m
+        picture = render(self._item.mesh_lod, place.starts[0], frame.K, frame.size_px)
+        model_m, z = picture.depth[0][picture.window], frame.depth_m[picture.window]
+        match = self._config.match
         gate_m = max(match.gate_diameters * self._item.diameter_m, match.min_gate_m)
         gate_m = gate_m + np.float32(match.noise_per_m) * model_m * model_m
-        mask = (model_m > 0.0) & ((z == 0.0) | (np.abs(z - model_m) < gate_m))
-        if np.count_nonzero(mask & (z > 0.0)) < self._config.places.min_mask_px:
+        agrees = (model_m > 0.0) & ((z == 0.0) | (np.abs(z - model_m) < gate_m))
+        if np.count_nonzero(agrees & (z > 0.0)) < self._config.places.min_mask_px:
             return None
-        made = self._grown(frame, mask, stands_out, place.starts[0, :3, 3])
+        marked = np.zeros(frame.size_px, dtype=np.float32)
+        marked[picture.window] = agrees
+        made = self._grown(frame, marked, stands_out, place.starts[0, :3, 3])
         if made is None:
             return None
         # Of what stands out there the middle is known better than by a pose that may be turned.
-        v, u = np.nonzero(made.grown & (z > 0.0))
-        middle = back_project(frame.K, np.stack([u, v], axis=1), z[v, u]).mean(axis=0)
-        made = self._grown(frame, mask, stands_out, middle) or made
+        v, u = np.nonzero(made.grown)
+        z = frame.depth_m[v, u]
+        v, u, z = v[z > 0.0], u[z > 0.0], z[z > 0.0]
+        middle = back_project(frame.K, np.stack([u, v], axis=1), z).mean(axis=0)
+        made = self._grown(frame, marked, stands_out, middle) or made
         return replace(made, score=float(np.clip(place.score, 0.0, 1.0)), starts=place.starts)
 
-    def _grown(self, frame: Frame, mask: Bool, stands_out: Bool, middle: Float64) -> Candidate | None:
+    def _grown(self, frame: Frame, marked: Float32, stands_out: Bool, middle: Float64) -> Candidate | None:
         """A mask with what stands out and touches it in a sphere of the object's size around a point [m] ``(3,)``."""
-        marked = mask.astype(np.float32)
         return candidate_at_seed(frame, marked, stands_out, middle, self._item.diameter_m, self._proposals)

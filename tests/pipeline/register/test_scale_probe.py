@@ -19,7 +19,7 @@ from storm_edge.objects.ply import write_ply
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.config import FAST, ScaleConfig
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.register.scale_probe import NOTHING, Explained, better_scale
+from storm_edge.pipeline.register.scale_probe import NOTHING, BetterScale, Explained, ScaleProbe
 from storm_edge.synthetic.objects import make_object
 from tests.staged import Staged
 
@@ -33,19 +33,30 @@ def explained(share: float) -> Explained:
 
 
 class Scene:
-    """Stands for registrations: says what is explained at each scale, and counts who asks."""
+    """Stands for registrations: says what is explained at each scale, quickly or as well as can be, and who asks."""
 
-    def __init__(self, staged: Staged, shares: dict[float, float]) -> None:
+    def __init__(self, staged: Staged, shares: dict[float, float], quick: dict[float, float] | None = None) -> None:
+        self._staged, self._shares, self._quick = staged, shares, shares if quick is None else quick
         self._median_m = float(np.median(staged.frame().depth_m))
-        self._shares = shares
         self.asked: list[float] = []
+        self.asked_quickly: list[float] = []
 
-    def __call__(self, frame: FrameBuffers) -> Explained:
+    def better_scale(self, given: Explained) -> BetterScale | None:
+        def quick(frame: FrameBuffers, mask: np.ndarray) -> Explained:
+            return self._said(frame, self._quick, self.asked_quickly)
+
+        def whole(frame: FrameBuffers, mask: np.ndarray) -> Explained:
+            return self._said(frame, self._shares, self.asked)
+
+        probe = ScaleProbe(quick, whole, CONFIG)
+        return probe.better_scale(self._staged.buffers(), self._staged.mask(), given)
+
+    def _said(self, frame: FrameBuffers, shares: dict[float, float], asked: list[float]) -> Explained:
         factor = round(self._median_m / float(np.median(frame.depth.numpy())), 4)
-        self.asked.append(factor)
-        if factor not in self._shares:
+        asked.append(factor)
+        if factor not in shares:
             raise MaskError("no object of this size")
-        return explained(self._shares[factor])
+        return explained(shares[factor])
 
 
 @pytest.mark.parametrize(
@@ -61,20 +72,29 @@ class Scene:
 def test_the_scale_that_explains_most_is_taken(
     staged: Staged, shares: dict[float, float], factor: float | None
 ) -> None:
-    found = better_scale(Scene(staged, shares), staged.buffers(), explained(0.3), CONFIG)
+    found = Scene(staged, shares).better_scale(explained(0.3))
     assert (None if found is None else found.factor) == factor
 
 
 def test_nothing_is_tried_where_mask_and_pose_fit(staged: Staged) -> None:
     scene = Scene(staged, {2.0: 1.0, 0.5: 1.0})
-    assert better_scale(scene, staged.buffers(), replace(NOTHING, overlap=0.9), CONFIG) is None
+    assert scene.better_scale(replace(NOTHING, overlap=0.9)) is None
     assert not scene.asked
+    assert not scene.asked_quickly
+
+
+def test_the_whole_schedule_is_asked_only_where_the_quick_one_gains(staged: Staged) -> None:
+    """And decides there: what looks better at first may not be."""
+    scene = Scene(staged, {2.0: 0.31, 0.5: 0.9}, quick={2.0: 0.5, 0.5: 0.3})
+    assert scene.better_scale(explained(0.3)) is None
+    assert scene.asked_quickly == [2.0, 0.5]
+    assert scene.asked == [2.0]
 
 
 def test_what_explains_less_under_the_mask_is_not_taken(staged: Staged) -> None:
     """Half a mask: a smaller model lies wholly under it, the right one agrees with the rest of the scene."""
     given = Explained(visible=0.5, agreeing=0.1, overlap=0.1)
-    assert better_scale(Scene(staged, {0.5: 0.49, 2.0: 0.49}), staged.buffers(), given, CONFIG) is None
+    assert Scene(staged, {0.5: 0.49, 2.0: 0.49}).better_scale(given) is None
 
 
 @pytest.fixture(scope="module")
