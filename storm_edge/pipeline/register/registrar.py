@@ -108,7 +108,7 @@ class Registrar:
             self._score = PoseScorer(item, networks, batch=chunk, capacity=capacity, options=options)
         self._judge = PoseJudge(mesh, diameter_m=d, batch=chunk, config=config.judge)
         self._last_judge = PoseJudge(item.mesh, diameter_m=d, batch=config.last_batch, config=config.last_judge)
-        self._scale_probe = ScaleProbe(self._registered_quickly, self._registered, config.scale)
+        self._scale_probe = ScaleProbe(config.scale)
         self._rotations = item.rotation_grid
         self._placement: Placement | None = None
         if config.placement.rule == "surface":
@@ -143,7 +143,9 @@ class Registrar:
         model_depth_m = render(self._mesh, found.T_cam_centre, frame.K, mask.shape).depth[0]
         check.check_pose(model_depth_m)
         given = self._explained(frame, mask, found)
-        better = self._scale_probe.better_scale(frame, mask, given)
+        better = self._scale_probe.better_scale(
+            frame, mask, given, quick=self._registered_quickly, whole=self._registered
+        )
         if better is not None:
             check.refuse(given, better)
         return found

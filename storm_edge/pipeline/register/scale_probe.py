@@ -62,23 +62,25 @@ class ScaleProbe:
     does for a right model, the whole schedule is asked, and decides.
 
     Args:
-        quick: Registers the model in a scaled frame just well enough to tell.
-        whole: The same as well as it can be done.
         config: Which scales are tried, and how much better they must be.
     """
 
-    def __init__(self, quick: Register, whole: Register, config: ScaleConfig) -> None:
-        self._quick, self._whole, self._config = quick, whole, config
+    def __init__(self, config: ScaleConfig) -> None:
+        self._config = config
         # Kept: recorded launches remember each frame's buffers, and what they hold.
         self._scaled: FrameBuffers | None = None
 
-    def better_scale(self, frame: FrameBuffers, mask: Bool, given: Explained) -> BetterScale | None:
+    def better_scale(
+        self, frame: FrameBuffers, mask: Bool, given: Explained, *, quick: Register, whole: Register
+    ) -> BetterScale | None:
         """The best of other scales; None where none is clearly better than the given one.
 
         Args:
             frame: The image, uploaded.
             mask: Object pixels, ``(H, W)``.
             given: What the model explains at the given scale.
+            quick: Registers the model in a scaled frame just well enough to tell.
+            whole: The same as well as it can be done.
         """
         config = self._config
         if given.overlap >= config.sure_overlap:
@@ -88,9 +90,9 @@ class ScaleProbe:
             for count in range(config.max_rescalings):
                 factor = float(step ** (count + 1))
                 scaled = self._scaled_frame(frame, factor)
-                if _asked(self._quick, scaled, mask).total - best.explained.total <= config.min_quick_gain:
+                if _asked(quick, scaled, mask).total - best.explained.total <= config.min_quick_gain:
                     break
-                found = _asked(self._whole, scaled, mask)
+                found = _asked(whole, scaled, mask)
                 gain = found.total - best.explained.total
                 if gain <= config.min_gain or found.visible <= best.explained.visible:
                     break

@@ -48,8 +48,8 @@ class Scene:
         def whole(frame: FrameBuffers, mask: np.ndarray) -> Explained:
             return self._said(frame, self._shares, self.asked)
 
-        probe = ScaleProbe(quick, whole, CONFIG)
-        return probe.better_scale(self._staged.buffers(), self._staged.mask(), given)
+        frame, mask = self._staged.buffers(), self._staged.mask()
+        return ScaleProbe(CONFIG).better_scale(frame, mask, given, quick=quick, whole=whole)
 
     def _said(self, frame: FrameBuffers, shares: dict[float, float], asked: list[float]) -> Explained:
         factor = round(self._median_m / float(np.median(frame.depth.numpy())), 4)
