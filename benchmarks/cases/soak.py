@@ -7,8 +7,9 @@ scene of `storm-edge demo`, played to and fro; with ``--frames 150`` the mug is 
 seconds something goes wrong (`benchmarks.soak.faults`). Every report is held against the truth: a pose of TRACKING is
 wrong where its ADD is above a tenth of the diameter, and so is any of an object that is not there. A fault is
 recovered when the mug is TRACKING again before the next one; what the service counted meanwhile is in the rows. The
-disk is filled where the right to mount a small one is there. `cores_waited_for` says how far the machine was too busy
-with other things for the service: a search that needs 3 s of a core takes a minute where it gets a twentieth of one.
+disk is filled where the right to mount a small one is there. Memory is the least of each minute
+(`benchmarks.soak.memory`). `cores_waited_for` says how far the machine was too busy with others for the service:
+a search that needs 3 s of a core takes a minute where it gets a twentieth of one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import typer
 from benchmarks.registry import Outcome, RecordOptions, case
 from benchmarks.soak.faults import Fault, Faults, told
 from benchmarks.soak.listeners import GoodListener, Systemd, TroubledListener
+from benchmarks.soak.memory import memory_figures
 from benchmarks.soak.stage import Stage, make_stage
 from storm_edge.errors import RunFault, mismatch
 
@@ -39,7 +41,7 @@ WATCHDOG_S = 30.0
 START_S = 180.0
 STOP_S = 2.0
 _DISK_MIB = 96
-_SAMPLE_EVERY_S = 5.0
+_SAMPLE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,9 @@ class SoakOptions(RecordOptions):
     minutes: Annotated[float, typer.Option(min=0.1, help="How long, after the start [min].")] = 20.0
     every: Annotated[float, typer.Option(min=5.0, help="From one fault to the next [s].")] = 20.0
     frames: Annotated[int, typer.Option(min=30, max=150, help="Pictures that are played to and fro.")] = 75
-    keep: Annotated[Path | None, typer.Option(help="Folder for the service's log.", show_default=False)] = None
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder for the service's log and all reports.", show_default=False)
+    ] = None
 
 
 @case(record="soak")
@@ -77,7 +81,7 @@ class _Run:
     def __init__(self, stage: Stage, log: Path, *, has_disk: bool) -> None:
         self._stage, self._log, self._has_disk = stage, log, has_disk
         self._systemd = Systemd(stage.folder / "notify", WATCHDOG_S)
-        self._good, self._troubled = GoodListener(stage), TroubledListener(stage)
+        self._good, self._troubled = GoodListener(stage, log.with_name("reports.jsonl")), TroubledListener(stage)
         self._memory: list[tuple[float, float]] = []
         self._threads: dict[str, tuple[float, float]] = {}
         self._began_s, self._sampled_s = time.monotonic(), -_SAMPLE_EVERY_S
@@ -167,6 +171,7 @@ class _Run:
         judged, log = self._good.judged, self._log.read_text(errors="replace")
         # The service ends with status 0 when it is told to; all else is a crash.
         return {
+            "priority": os.getpriority(os.PRIO_PROCESS, 0),
             "crashes": int(self._ended != 0),
             "tracebacks": log.count("Traceback (most recent call last)"),
             "reports": judged.reports,
@@ -187,7 +192,7 @@ class _Run:
             "losses": self._status.get("losses"),
             "wrong": judged.wrong[:8],
             "by_fault": self._by_fault(),
-            **self._memory_figures(),
+            **memory_figures(self._memory),
             **self._core_figures(),
         }
 
@@ -203,24 +208,6 @@ class _Run:
                 "longest_gap_s": max(row["longest_gap_s"] for row in mine),
             }
         return found
-
-    def _memory_figures(self) -> dict[str, Any]:
-        """Of the second half, where all that is filled once is full."""
-        half = [(at_s, mib) for at_s, mib in self._memory if at_s > self._memory[-1][0] / 2.0]
-        if len(half) < 3:
-            return {"memory_mib": None, "memory_slope_mib_per_hour": None}
-        at_s, mib = np.array(half).T
-        slope = float(np.polyfit(at_s, mib, 1)[0]) * 3600.0
-        window = max(len(half) // 4, 1)
-        return {
-            "memory_mib": {
-                "first": self._memory[0][1],
-                "half": float(np.median(mib[:window])),
-                "end": float(np.median(mib[-window:])),
-                "max": max(value for _, value in self._memory),
-            },
-            "memory_slope_mib_per_hour": round(slope, 1),
-        }
 
     def _pass(self, seconds: float) -> None:
         """Let time pass, and look at the service's memory and threads now and then."""

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak.stage import ABSENT, ENDPOINT, OBJECT, WRONG_FROM, Stage
+from benchmarks.soak.stage import ENDPOINT, OBJECT, WRONG_FROM, Stage
 
 STUCK_CLIENT = """
 import socket, sys, zmq
@@ -63,11 +64,12 @@ class GoodListener(threading.Thread):
 
     Args:
         stage: What is true.
+        lines: A file that gets a line for each object of each report, with its error: what led to a wrong pose.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, lines: Path) -> None:
         super().__init__(name="good listener", daemon=True)
-        self._stage = stage
+        self._stage, self._lines = stage, lines
         self._ending = threading.Event()
         self.judged = Judged()
 
@@ -75,7 +77,11 @@ class GoodListener(threading.Thread):
         """Until `end`."""
         import zmq
 
-        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        with (
+            zmq.Context() as context,
+            context.socket(zmq.SUB) as subscriber,
+            self._lines.open("w", encoding="utf-8") as lines,
+        ):
             subscriber.setsockopt(zmq.SUBSCRIBE, b"")
             subscriber.setsockopt(zmq.RCVHWM, 0)
             subscriber.connect(ENDPOINT.format(folder=self._stage.folder))
@@ -86,31 +92,36 @@ class GoodListener(threading.Thread):
                 message = json.loads(subscriber.recv_multipart()[1])
                 self.judged.missing += 0 if last is None else message["sequence"] - last - 1
                 last = message["sequence"]
-                self._judge(message)
+                for item in self._judge(message):
+                    lines.write(json.dumps(item) + "\n")
 
     def end(self) -> None:
         """Stop to listen."""
         self._ending.set()
         self.join()
 
-    def _judge(self, message: dict[str, Any]) -> None:
+    def _judge(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         judged, now_s = self.judged, time.monotonic()
         if judged.last_at_s:
             judged.longest_gap_s = max(judged.longest_gap_s, now_s - judged.last_at_s)
         judged.last_at_s = now_s
         judged.reports += 1
         for item in message["objects"]:
-            if item["state"] != "TRACKING":
+            is_told, is_there = item["state"] == "TRACKING", item["object"] == OBJECT
+            error = self._stage.error(message["frame"], item["T_cam_obj"]) if is_told and is_there else None
+            row = {"frame": message["frame"], "object": item["object"], "error": error and round(error, 3)}
+            told = {name: item[name] for name in ("state", "confidence", "pose_age_ms", "latency_ms")}
+            yield {"at_s": round(now_s, 3), **row, **told}
+            if not is_told:
                 continue
-            if item["object"] == ABSENT:
-                judged.wrong.append({"frame": message["frame"], "object": ABSENT, "error": None})
-            elif item["object"] == OBJECT:
-                judged.tracking += 1
-                judged.last_tracking_at_s = now_s
-                error = self._stage.error(message["frame"], item["T_cam_obj"])
-                judged.worst = max(judged.worst, error)
-                if error > WRONG_FROM:
-                    judged.wrong.append({"frame": message["frame"], "object": OBJECT, "error": round(error, 3)})
+            if error is None:
+                judged.wrong.append(row)
+                continue
+            judged.tracking += 1
+            judged.last_tracking_at_s = now_s
+            judged.worst = max(judged.worst, error)
+            if error > WRONG_FROM:
+                judged.wrong.append(row)
 
 
 class Systemd(threading.Thread):

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.soak.camera import CLOCK, SILENT, RenderedCamera
 from benchmarks.soak.faults import told
 from benchmarks.soak.listeners import GoodListener
+from benchmarks.soak.memory import memory_figures
 from benchmarks.soak.pictures import DEPTH, RGB, K
 from benchmarks.soak.stage import ABSENT, OBJECT, Stage
 from storm_edge.evaluate.metrics import ModelPoints
@@ -25,18 +26,40 @@ def stage(folder: Path) -> Stage:
 
 def message(frame: int, state: str, T_cam_obj: Any, name: str = OBJECT) -> dict[str, Any]:
     pose = None if T_cam_obj is None else T_cam_obj.tolist()
-    return {"frame": frame, "objects": [{"object": name, "state": state, "T_cam_obj": pose}]}
+    rest = {"confidence": 0.9, "pose_age_ms": 0.0, "latency_ms": {"total": 3.0}}
+    return {"frame": frame, "objects": [{"object": name, "state": state, "T_cam_obj": pose, **rest}]}
 
 
 def test_poses_are_held_against_the_truth_of_the_picture_that_was_played(tmp_path: Path) -> None:
-    listener = GoodListener(stage(tmp_path))
+    listener = GoodListener(stage(tmp_path), tmp_path / "reports.jsonl")
     for frame, place in enumerate((0, 1, 2, 1, 0, 1)):  # to and fro
-        listener._judge(message(frame, "TRACKING", TRUTH[place]))
+        (row,) = listener._judge(message(frame, "TRACKING", TRUTH[place]))
+        assert (row["error"], row["state"], row["confidence"]) == (0.0, "TRACKING", 0.9)
     assert (listener.judged.tracking, listener.judged.wrong, listener.judged.worst) == (6, [], 0.0)
-    listener._judge(message(4, "TRACKING", TRUTH[2]))
-    listener._judge(message(4, "SUSPECT", None))
-    listener._judge(message(5, "TRACKING", TRUTH[0], ABSENT))
+    for item in (
+        message(4, "TRACKING", TRUTH[2]),
+        message(4, "SUSPECT", None),
+        message(5, "TRACKING", TRUTH[0], ABSENT),
+        message(6, "SEARCHING", None, ABSENT),
+    ):
+        assert len(list(listener._judge(item))) == 1
     assert [(item["frame"], item["object"]) for item in listener.judged.wrong] == [(4, OBJECT), (5, ABSENT)]
+
+
+def test_memory_is_what_is_held_between_searches_and_a_leak_shows_in_its_slope() -> None:
+    def samples(mib_per_hour: float) -> list[tuple[float, float]]:
+        """20.5 minutes, a search in the first half of each."""
+        times_s = [5.0 * number for number in range(246)]
+        return [
+            (at_s, 500.0 + mib_per_hour * at_s / 3600.0 + (200.0 if at_s % 60.0 < 30.0 else 0.0)) for at_s in times_s
+        ]
+
+    level, leak = memory_figures(samples(0.0)), memory_figures(samples(30.0))
+    assert level["memory_mib"] == {"least_by_minute": [500.0] * 20, "most": 700.0}
+    assert level["memory_mib_per_hour"] == {"slope": 0.0, "at_least": 0.0, "at_most": 0.0}
+    assert leak["memory_mib_per_hour"]["slope"] == 30.0
+    assert memory_figures(samples(0.0)[:60])["memory_mib_per_hour"] is None  # too short to say
+    assert memory_figures([])["memory_mib"] == {"least_by_minute": [], "most": None}
 
 
 def test_what_the_service_counted_is_told() -> None:
