@@ -45,8 +45,12 @@ class ScoreHistory:
 
     source: ScoreSource
     """Whose scores."""
+    newest: float
+    """The newest score."""
     average: float
     """Exponential moving average of the scores."""
+    usual: float
+    """The same over more scores: what a track that goes well has, whatever a single image says."""
     low_score_count: int
     """Scores in a row that left the average low."""
     frame: int

@@ -40,12 +40,13 @@ class SideCheckedTrack(WrappedTrack):
         self._last: Float64 | None = None
         self._asked_at: Float64 | None = None
         self._is_near_due = False
+        self._usual_confidence: float | None = None
         self._step_count = self._hasty_until = self._asked = self._seen = 0
 
     def start(self, frame: Frame, T_cam_centre: Float64) -> None:
         """As the tracker's; the side is asked for in the next frames."""
         self._check.forget()
-        self._last, self._asked_at = T_cam_centre, None
+        self._last, self._asked_at, self._usual_confidence = T_cam_centre, None, None
         self._hasty_until = self._step_count + self._config.hasty_frames
         self._tracker.start(frame, T_cam_centre)
 
@@ -64,7 +65,7 @@ class SideCheckedTrack(WrappedTrack):
         if _turned_deg(self._last, step) > config.fast_deg:
             self._hasty_until = self._step_count + config.hasty_frames
             check.interrupt()
-        self._is_near_due = self._is_near_due or self._is_lively(step)
+        self._is_near_due = self._is_lively(step) or self._is_near_due
         self._last = step.T_cam_centre
         if step.is_non_finite or step.confidence < config.least_confidence or not check.has_questions:
             return step
@@ -94,12 +95,20 @@ class SideCheckedTrack(WrappedTrack):
         return is_due and self._step_count - self._seen >= self._config.near_every
 
     def _is_lively(self, step: TrackStep) -> bool:
-        """Whether the track went far in this step."""
-        if self._last is None:
-            return False
+        """Whether the track went far in this step, or is less sure of itself than it usually is."""
+        has_fallen = self._has_fallen(step)
+        if self._last is None or has_fallen:
+            return has_fallen
         T, config = step.T_cam_centre, self._config
         moved_m = float(np.linalg.norm(T[:3, 3] - self._last[:3, 3]))
         return _turned_deg(self._last, step) > config.lively_deg or moved_m > config.lively_share * float(T[2, 3])
+
+    def _has_fallen(self, step: TrackStep) -> bool:
+        """Whether the confidence of a step is less than usual, of which it becomes a part."""
+        usual, config = self._usual_confidence, self._config
+        newest_weight = 1.0 if usual is None else config.usual_weight
+        self._usual_confidence = newest_weight * step.confidence + (1.0 - newest_weight) * (usual or 0.0)
+        return usual is not None and step.confidence < config.fallen_share * usual
 
     def _answered(self, step: TrackStep, answer: SideAnswer) -> TrackStep:
         """A step after what a look said."""

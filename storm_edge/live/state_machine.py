@@ -21,7 +21,8 @@ REGISTERING                 PosePropagated, accepted, of an older frame       RE
 REGISTERING                 low score, NothingFound; after a local search     SEARCHING, SearchImage
 REGISTERING                 low score, NothingFound; after a search           SEARCHING, the next wait is longer
 SEARCHING, REGISTERING      FrameArrived, the attempt took too long           SEARCHING, CancelAttempt, longer wait
-TRACKING                    PoseScored, a source's average is low             SUSPECT
+TRACKING                    PoseScored, a source's average is low, or the     SUSPECT
+                            newest geometric score
 TRACKING, SUSPECT           FrameArrived, no score for a while                SUSPECT
 TRACKING, SUSPECT           FrameArrived after a pause of the camera          SUSPECT, DoubtTrack
 TRACKING                    PoseScored, high, the newest frame                TRACKING, RememberCrop now and then
@@ -121,7 +122,7 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
     state = replace(state, frame=event.frame, time_s=event.time_s)
     if event.is_after_pause:
         history = state.history_of(ScoreSource.GEOMETRY) if state.has_pose else None
-        score_before = None if history is None else history.average
+        score_before = None if history is None else history.usual
         state = replace(state, pause_doubt=doubt_again(state.pause_doubt, state.frame, score_before))
     if state.has_pose:
         state, actions = _expire_scores(state, config)
@@ -162,6 +163,12 @@ def _is_odd(state: ObjectState) -> bool:
     return state.frame in (state.non_finite_frame, state.side_doubted_frame)
 
 
+def _is_unlike(state: ObjectState, config: StateMachineConfig) -> bool:
+    """Whether the newest image alone speaks against the pose, such as the first in which the object is hidden."""
+    history = state.history_of(ScoreSource.GEOMETRY)
+    return history is not None and history.newest < config.geometry.suspect_below
+
+
 def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig) -> Transition:
     before = state.history_of(event.source)
     is_overtaken = before is not None and event.frame <= before.frame
@@ -169,15 +176,18 @@ def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig)
     if not state.has_pose or event.frame < first_frame or is_overtaken:
         return state, ()
     thresholds = _thresholds_of(config, event.source)
-    average = event.score
+    average = usual = event.score
     if before is not None and before.frame >= first_frame:
         average = thresholds.newest_weight * event.score + (1.0 - thresholds.newest_weight) * before.average
+        usual = thresholds.usual_weight * event.score + (1.0 - thresholds.usual_weight) * before.usual
     low_score_count = 0
     if average < thresholds.suspect_below:
         low_score_count = 1 if before is None else before.low_score_count + 1
     history = ScoreHistory(
         source=event.source,
+        newest=event.score,
         average=average,
+        usual=usual,
         low_score_count=low_score_count,
         frame=event.frame,
         scored_s=state.time_s,
@@ -225,7 +235,7 @@ def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
             search_from_s=state.time_s + retry_wait_s(config, failure_count),
         )
         return lost, (DropTrack(),)
-    if low_score_count or _is_odd(state) or state.pause_doubt is not None:
+    if low_score_count or _is_odd(state) or _is_unlike(state, config) or state.pause_doubt is not None:
         return replace(state, track_state=TrackState.SUSPECT), ()
     if _all_trust(state, config):
         return replace(state, track_state=TrackState.TRACKING), ()
@@ -254,7 +264,13 @@ def _start_track(
         attempt=None,
         score_histories=tuple(
             ScoreHistory(
-                source=source, average=score, low_score_count=int(is_low), frame=pose.frame, scored_s=state.time_s
+                source=source,
+                newest=score,
+                average=score,
+                usual=score,
+                low_score_count=int(is_low),
+                frame=pose.frame,
+                scored_s=state.time_s,
             )
             for source, score in scores
         ),

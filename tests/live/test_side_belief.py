@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from storm_edge.choices import TrackerKind
 from storm_edge.frame import Frame
@@ -14,9 +17,15 @@ from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions
 from storm_edge.live.object_session import ObjectSession
 from storm_edge.live.session import Session
+from storm_edge.live.side_belief import SideCheckedTrack
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.side.check import SideAnswer
+from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.track.contract import TrackStep
 from tests.pipeline.side.sides import BODY_X_M, bundle_of, mug, picture, pose
+
+Float64 = NDArray[np.float64]
 
 AXIS = (BODY_X_M, 0.0, 0.0)
 RIGHT_DEG = 40.0
@@ -69,3 +78,67 @@ def test_a_right_start_is_not_touched(kind: TrackerKind) -> None:
     for track, other in zip(said, unasked, strict=True):
         np.testing.assert_array_equal(track.T_cam_obj, other.T_cam_obj)
         assert track.confidence == other.confidence
+
+
+class Steps:
+    """A tracker whose pose stands still, with the confidences that are given."""
+
+    appearance = None
+
+    def __init__(self, confidences: Sequence[float]) -> None:
+        self._confidences = iter(confidences)
+
+    def start(self, frame: Frame | None, T_cam_centre: Float64) -> None:
+        pass
+
+    def update(self, frame: Frame | None, buffers: FrameBuffers | None) -> TrackStep:
+        confidence = next(self._confidences)
+        return TrackStep(
+            T_cam_centre=POSE, confidence=confidence, residual=0.1, network_used=False, is_non_finite=False
+        )
+
+
+class Looks:
+    """A check that finds nothing; `near` are the steps in which the nearest turns alone were looked at."""
+
+    has_questions, has_near_turns, is_hearing, ambiguity = True, True, False, None
+
+    def __init__(self) -> None:
+        self.is_new = True
+        self.near: list[int] = []
+        self.step = 0
+
+    def forget(self) -> None:
+        pass
+
+    def look(self, *_: object, near_only: bool) -> SideAnswer:
+        self.is_new = False
+        if near_only:
+            self.near.append(self.step)
+        return SideAnswer()
+
+
+POSE = pose(RIGHT_DEG, point_m=AXIS)
+
+
+def near_looks(confidences: Sequence[float], config: SideConfig) -> list[int]:
+    """The steps in which the nearest turns were compared, of a track with these confidences."""
+    looks = Looks()
+    track = SideCheckedTrack(cast(Any, Steps(confidences)), cast(Any, looks), config)
+    track.start(cast(Any, None), POSE)
+    for looks.step in range(len(confidences)):
+        track.update(cast(Any, None), cast(Any, None))
+    return looks.near
+
+
+def test_a_track_that_is_less_sure_than_usual_is_asked_about_small_turns() -> None:
+    """It slipped about its own axis in slow steps: nothing but its confidence tells."""
+    config = SideConfig()
+    assert near_looks([0.9] * 25, config) == []
+    assert near_looks([0.88, 0.92] * 12, config) == []
+    fallen = near_looks([*[0.9] * 20, 0.8, 0.8, 0.8, 0.8, *[0.9] * 4], config)
+    assert fallen == [20, 20 + config.near_every]
+    # It stays at what a hand that holds the object leaves of it: that is usual soon.
+    held = near_looks([*[0.9] * 20, *[0.7] * 40], config)
+    assert held[0] == 20
+    assert max(held) < 45

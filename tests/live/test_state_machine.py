@@ -228,13 +228,27 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_late_answer_ignored()
 # SUSPECT and LOST --------------------------------------------------------------------------------------------------
 
 
-def test_one_low_score_changes_nothing_while_the_average_stays_high() -> None:
-    assert Loop().track().follow([0.0, 0.9, 0.9]) == [TrackState.TRACKING] * 3
+def test_a_frame_with_a_low_score_is_suspect_whatever_the_average() -> None:
+    """The first image in which the object is hidden: nobody may be told that pose as a sure one."""
+    states = Loop().track().follow([0.39, 0.9, 0.41, 0.9])
+    assert states == [TrackState.SUSPECT, TrackState.TRACKING, TrackState.TRACKING, TrackState.TRACKING]
+
+
+def test_one_low_score_of_the_network_changes_nothing_while_the_average_stays_high() -> None:
+    """It sees crops of a few frames ago, and errs in single ones."""
+    loop = Loop().track()
+    loop.tick()
+    loop.score_pose(0.9, ScoreSource.NETWORK)
+    loop.tick()
+    loop.score_pose(0.9)
+    loop.score_pose(0.3, ScoreSource.NETWORK)  # the average is 0.6
+    assert loop.state.track_state is TrackState.TRACKING
 
 
 def test_suspect_then_trusted_again() -> None:
-    # averages 0.9 -> 0.45, 0.225 (suspect), 0.5625 (trusted again)
-    assert Loop().track().follow([0.0, 0.0, 0.9]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.TRACKING]
+    # averages 0.9 -> 0.45 (the newest is low), 0.225, 0.4625 (no longer suspect, not trusted), 0.58 (trusted again)
+    states = Loop().track().follow([0.0, 0.0, 0.7, 0.7])
+    assert states == [TrackState.SUSPECT, TrackState.SUSPECT, TrackState.SUSPECT, TrackState.TRACKING]
 
 
 def test_between_the_thresholds_suspect_stays_and_trust_stays() -> None:
@@ -246,7 +260,7 @@ def test_between_the_thresholds_suspect_stays_and_trust_stays() -> None:
 
 def test_three_low_scores_in_a_row_lose_the_track() -> None:
     loop = Loop().track()
-    assert loop.follow([0.0, 0.0, 0.0]) == [TrackState.TRACKING, TrackState.SUSPECT, TrackState.SUSPECT]
+    assert loop.follow([0.0, 0.0, 0.0]) == [TrackState.SUSPECT] * 3  # the average of the first, 0.45, is not low
     loop.tick()
     assert loop.score_pose(0.0) == (DropTrack(),)
     assert loop.state.track_state is TrackState.LOST
@@ -313,8 +327,7 @@ def test_a_late_score_makes_suspect_and_ends_that_for_its_own_source_alone() -> 
     for frame in (late + 2, late + 3):  # its average is 0.45 and 0.675
         loop.send(PoseScored(frame=frame, source=ScoreSource.NETWORK, score=0.9))
     assert loop.state.track_state is TrackState.TRACKING
-    assert loop.follow([0.0]) == [TrackState.TRACKING]  # half of the average
-    assert loop.follow([0.0]) == [TrackState.SUSPECT]
+    assert loop.follow([0.0, 0.0]) == [TrackState.SUSPECT] * 2
     loop.send(PoseScored(frame=loop.state.frame - 1, source=ScoreSource.NETWORK, score=1.0))
     assert loop.state.track_state is TrackState.SUSPECT, "nor does the network end geometry's"
     for _ in range(3):
@@ -362,6 +375,16 @@ def test_after_a_pause_a_track_is_suspect_until_it_is_seen_again() -> None:
     assert loop.score_pose(0.9) == ()
     assert loop.state.track_state is TrackState.SUSPECT
     assert loop.follow([0.9]) == [TrackState.TRACKING]
+
+
+def test_a_single_bad_image_before_a_pause_does_not_lower_what_is_good_after_it() -> None:
+    """A pose of 0.79 after it was a fifth of the diameter away, and passed since one image before it had 0.62."""
+    loop = Loop().track()  # with 0.9
+    loop.follow([0.62, 0.9])
+    loop.tick(is_after_pause=True)
+    loop.score_pose(0.79)
+    assert loop.follow([0.79] * 5) == [TrackState.SUSPECT] * 5
+    assert loop.follow([0.9, 0.9]) == [TrackState.SUSPECT, TrackState.TRACKING]
 
 
 def test_scores_from_before_a_pause_hide_nothing_and_count_no_more() -> None:
