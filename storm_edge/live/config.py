@@ -205,7 +205,8 @@ class SessionConfig(Config):
     frames_per_chunk: int = tuned(3, unit="frames", low=1, high=1000)
     """Frames that the catch-up tracker follows in one chunk."""
     kept_frames: int = tuned(60, unit="frames", low=1, high=10_000)
-    """Frames kept for the catch-up tracker: 2 s at 30 Hz, 2 MiB each at 640x480."""
+    """Most frames kept for the catch-up tracker: 2 s at 30 Hz, 2 MiB each at 640x480. Of a longer search every other
+    one is, then every fourth, and so on."""
     full_search_every: int = tuned(30, unit="attempts", low=1, high=10_000, record="recovery")
     """After a loss every so manieth attempt in a row has the full search budget; the others the small one."""
     verify_every: int = tuned(3, unit="frames", low=1, high=10_000)

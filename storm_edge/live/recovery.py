@@ -8,7 +8,6 @@ kept since.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from storm_edge.errors import MaskError, UnitError
 from storm_edge.frame import Frame
 from storm_edge.live.config import StormConfig
 from storm_edge.live.events import Event, MaskFound, NothingFound, PoseFound, PosePropagated
+from storm_edge.live.kept_frames import KeptFrames
 from storm_edge.live.lanes.recovery import Work
 from storm_edge.live.object_tracker import ObjectTracker, TrackedPose
 from storm_edge.live.shape_belief import ShapeBelief
@@ -82,7 +82,7 @@ class RecoveryTask:
         self._belief = stages.belief
         self._local_search = config.reacquire.local_search
         self._frames_per_chunk = config.session.frames_per_chunk
-        self._frames: deque[Frame] = deque(maxlen=config.session.kept_frames)
+        self._frames = KeptFrames(config.session.kept_frames)
         self._buffers: FrameBuffers | None = None
         self._step: TrackStep | None = None  # of the catch-up tracker
         self._catch_up_index: int | None = None  # the frame that it has come to
@@ -93,7 +93,7 @@ class RecoveryTask:
 
     def keep(self, frame: Frame) -> None:
         """One more frame without a pose."""
-        self._frames.append(frame)
+        self._frames.add(frame)
 
     def start_at(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
         """How well a pose ``(4, 4)`` fits that was given from outside."""
@@ -112,7 +112,7 @@ class RecoveryTask:
 
     def search_locally(self, attempt: int, track_prior: TrackPrior | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
-        frame = self._frames[-1]
+        frame = self._newest()
         buffers = self._upload(frame)
         if track_prior is None or track_prior.colour_log_odds is None:
             return NothingFound(attempt=attempt)
@@ -141,7 +141,7 @@ class RecoveryTask:
             self._found_by = None
         if self._detector is None:
             return NothingFound(attempt=attempt)
-        frame = self._frames[-1]
+        frame = self._newest()
         self._candidates = yield from self._detector.segment(frame, track_prior)
         return MaskFound(attempt=attempt, frame=frame.index)
 
@@ -160,7 +160,6 @@ class RecoveryTask:
         """The catch-up tracker follows the found pose over the kept frames to the newest one."""
         if self.found is None:
             return NothingFound(attempt=attempt)
-        # After a search longer than what is kept the first step is a large one; the score tells if too large.
         frame, T = self.found
         tracker = self._tracker.catch_up_tracker
         buffers = self._upload(frame)
@@ -168,7 +167,7 @@ class RecoveryTask:
             self._step = tracker.start(buffers, self._tracker.settle(frame, buffers, T))
             self._found_score = None if self._found_by is None else self._step.confidence
         count = 0
-        while (newer := next((kept for kept in tuple(self._frames) if kept.index > frame.index), None)) is not None:
+        while (newer := self._frames.next_after(frame)) is not None:
             frame = newer
             buffers = self._upload(frame)
             self._step = tracker.update(buffers)
@@ -194,6 +193,12 @@ class RecoveryTask:
             is_unverified=verified is not None and verified.is_non_finite,
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )
+
+    def _newest(self) -> Frame:
+        """The frame to search in; what is found there is propagated over those after it."""
+        frame = self._frames.newest
+        self._frames.begin_at(frame)
+        return frame
 
     def _kept_share(self, score: float) -> float | None:
         """A geometric score over that where a search of the image found the pose; None where none did."""
