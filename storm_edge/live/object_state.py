@@ -91,6 +91,8 @@ class ObjectState:
     """Last frame whose pose every source trusted; None before there was one."""
     trusted_s: float = -math.inf
     """When that was known [s]."""
+    usual_score: float | None = None
+    """`ScoreHistory.usual` of geometry in the last frame that was trusted, of this track or one before."""
     remembered_frame: int = -1
     """Last frame whose crop the verifier was given to remember."""
     non_finite_frame: int = -1

@@ -2,8 +2,9 @@
 
 A mug that was elsewhere after a pause had its track told as TRACKING, a fifth of its diameter away: the average of
 scores from before hid what the new picture said, and a pose that is half right, or right but for its turn, scores 0.5
-to 0.75. So what counts is how the pose scores against how the same track scored before, in frames after the pause
-alone.
+to 0.75. So what counts is how the pose scores against how the object usually scored before, in frames after the pause
+alone. That holds for a pose, too, that a search found in a frame before the pause: both sources trusted one that was
+a quarter of the diameter away.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class PauseDoubt:
     frame: int
     """The first frame after the pause; only what was seen from there on counts."""
     score_before: float | None = None
-    """The average of the geometric scores before it; None where there was no track."""
+    """What the geometric scores usually were before it; None where nothing was tracked yet."""
     good_count: int = 0
     """Frames in a row that all sources trust, with a geometric score about as high as before the pause."""
     trusted_count: int = 0

@@ -121,9 +121,7 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
         raise ValueError(f"frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
     state = replace(state, frame=event.frame, time_s=event.time_s)
     if event.is_after_pause:
-        history = state.history_of(ScoreSource.GEOMETRY) if state.has_pose else None
-        score_before = None if history is None else history.usual
-        state = replace(state, pause_doubt=doubt_again(state.pause_doubt, state.frame, score_before))
+        state = replace(state, pause_doubt=doubt_again(state.pause_doubt, state.frame, state.usual_score))
     if state.has_pose:
         state, actions = _expire_scores(state, config)
         if event.is_after_pause and state.has_pose:
@@ -205,6 +203,8 @@ def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig)
         return state, actions
     if state.trusted_frame is None or event.frame > state.trusted_frame:
         state = replace(state, trusted_frame=event.frame, trusted_s=state.time_s)
+    if event.source is ScoreSource.GEOMETRY:
+        state = replace(state, usual_score=usual)
     # Only the newest frame is still there; one whose score comes late is made up for by the next.
     if event.frame == state.frame and event.frame >= state.remembered_frame + config.remember_every:
         state = replace(state, remembered_frame=event.frame)
@@ -338,8 +338,6 @@ def _on_propagated_pose(state: ObjectState, event: PosePropagated, config: State
         return _try_next(state, config)
     if not is_current(state, event, config):
         return _propagate(state, event)
-    if state.trusted_frame is not None and event.network_score is not None:
-        state = replace(state, pause_doubt=None)  # both sources are sure of it in a frame since the pause
     return _start_track(state, event, event.network_score, config)
 
 

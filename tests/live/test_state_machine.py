@@ -446,10 +446,17 @@ def lost_and_found_before_a_pause(network: float | None, *, is_unverified: bool 
 
 def test_what_was_tracked_before_keeps_its_strict_rules_over_a_pause() -> None:
     """Else another thing was found instead of it after the next loss, by the rules for what was never seen."""
-    assert lost_and_found_before_a_pause(0.9).state.track_state is TrackState.TRACKING
-    loop = lost_and_found_before_a_pause(None)  # nobody but geometry to say so
-    assert loop.state.track_state is TrackState.SUSPECT
-    assert loop.state.trusted_frame is not None
+    for network in (0.9, None):  # None: nobody but geometry to say so
+        loop = lost_and_found_before_a_pause(network)
+        assert loop.state.track_state is TrackState.SUSPECT
+        assert loop.state.trusted_frame is not None
+
+
+def test_what_was_found_before_a_pause_is_confirmed_by_what_its_scores_usually_were() -> None:
+    """A mug that was found before a pause was told a quarter of its diameter away after it, with a score of 0.74."""
+    loop = lost_and_found_before_a_pause(0.9)
+    assert loop.follow([0.74] * 5) == [TrackState.SUSPECT] * 5  # before the loss it had 0.9
+    assert loop.follow([0.88, 0.88]) == [TrackState.SUSPECT, TrackState.TRACKING]
 
 
 def test_after_a_loss_nothing_is_accepted_while_the_network_gives_no_number() -> None:
