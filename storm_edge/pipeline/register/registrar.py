@@ -10,7 +10,8 @@ Poses are of the centred mesh (``T_cam_centre``).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,6 +96,7 @@ class Registrar:
         self._device, self._mesh = item.device, mesh
         # Its own refiner: the colours it learns from a mask are not to mix with those of a running track.
         self._geometry = GeometricRefiner(item.viewpoints, config=geometry)
+        self._learned_from: Callable[[], _Task | None] = lambda: None
         self._refine: PoseRefiner | None = None
         self._score: PoseScorer | None = None
         if config.asks_networks and networks is None:
@@ -231,9 +233,12 @@ class Registrar:
                     poses[part] = self._refine(task.frame, poses[part])
                     yield "refine"
             if stage.geometry:
+                # Learned once, and again where another registration came in between.
+                mask = None if self._learned_from() is task else task.mask
                 poses[part], _ = self._geometry.refine_batch(
-                    task.frame, poses[part], iterations=stage.geometry, mask=task.mask
+                    task.frame, poses[part], iterations=stage.geometry, mask=mask
                 )
+                self._learned_from = weakref.ref(task)
                 yield "geometry"
 
     def _scores(self, task: _Task, poses: Float64) -> Generator[str, None, Float64]:

@@ -14,6 +14,8 @@ from storm_edge.evaluate.metrics import ModelPoints
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import symmetry_transforms
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.refine.descent import Descents
 from storm_edge.pipeline.register.config import (
     DEFAULT,
     FAST,
@@ -22,7 +24,7 @@ from storm_edge.pipeline.register.config import (
     UPSTREAM_PRUNED,
     RegisterConfig,
 )
-from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.register.registrar import Registrar, Registration
 from tests.staged import Staged
 
 
@@ -116,3 +118,39 @@ def test_mask_without_depth(staged: Staged, registrar: Registrar) -> None:
 def test_mask_of_another_image(staged: Staged, registrar: Registrar) -> None:
     with pytest.raises(MaskError, match=r"\(240, 320\)"):
         registrar.register(staged.buffers(), staged.mask()[::2, ::2])
+
+
+def test_colours_of_a_mask_are_learned_once(
+    staged: Staged, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = []
+    learn = Descents.update_appearance_from_mask
+    monkeypatch.setattr(
+        Descents, "update_appearance_from_mask", lambda self, mask: (learned.append(mask), learn(self, mask))[1]
+    )
+    for _ in range(2):
+        mask = staged.mask()
+        run_to_completion(registrar.chunks(staged.buffers(), mask))
+        assert len(learned) == 1
+        assert learned.pop() is mask
+
+
+def test_two_registrations_at_once_come_to_what_each_comes_to_alone(staged: Staged, registrar: Registrar) -> None:
+    """Chunks of two searches take turns: each descends with the colours of its own mask."""
+    T_other = make_T(exp_so3([0.5, 1.9, -0.4]) @ staged.T_cam_centre[:3, :3], [-0.04, 0.03, 0.7])
+    frame, other = staged.frame(), staged.frame(T_other)
+    dark = replace(other, rgb=other.rgb // 2)
+    tasks = [(staged.buffers(frame), staged.mask()), (staged.buffers(dark), staged.mask(T_other))]
+    alone = [run_to_completion(registrar.chunks(*task)) for task in tasks]
+    under_way = {i: registrar.chunks(*task) for i, task in enumerate(tasks)}
+    found: dict[int, Registration] = {}
+    while under_way:
+        for i, work in list(under_way.items()):
+            try:
+                next(work)
+            except StopIteration as done:
+                found[i] = done.value
+                del under_way[i]
+    for i, expected in enumerate(alone):
+        np.testing.assert_array_equal(found[i].ranked, expected.ranked)
+        np.testing.assert_array_equal(found[i].ranked_scores, expected.ranked_scores)
