@@ -5,13 +5,16 @@
 
 Every scene goes the way a user's goes: its model is onboarded, the loop registers from the first mask, or finds the
 object by itself, and tracks to the end, and `evaluate` judges the poses. ``--real`` names a folder with the
-recordings ``mustard`` and ``cup``.
+recordings ``mustard`` and ``cup``. Of poses that are told as TRACKING `sides` says how many show the right side of
+the object, ADD below a tenth of the diameter, and how many another one, ADD-S alone, that was told as ambiguous or
+not.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,14 +30,28 @@ from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.evaluate.metrics import RECALL_SHARE
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
+from storm_edge.live.track_report import TrackState
 from storm_edge.replay.pose_log import POSES
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 
 
-def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class SceneRun:
+    """What came of a scene."""
+
+    judged: list[PoseEvaluation]
+    """Of its labels."""
+    states: list[str]
+    """By frame."""
+    ambiguous: frozenset[int]
+    """Frames in which something of the turn was told as ambiguous."""
+
+
+def run_scene(task: tuple[Path, str, str, str]) -> SceneRun:
     """Onboard, track and judge one scene; the object bundle is kept beside it for the next run."""
     path, labels, networks, init = task
     scene = BopScene(path, labels=labels)
@@ -49,31 +66,51 @@ def run_scene(task: tuple[Path, str, str, str]) -> tuple[list[PoseEvaluation], l
             TrackSceneOptions(init=Init(init), pictures=False),
         )
         judged = evaluate_scene(scene, read_predictions(out / POSES), [bundle])
-    return judged, [t.state.value for t in run.tracks]
+    told = frozenset(t.frame for t in run.tracks if t.ambiguous is not None)
+    return SceneRun(judged=judged, states=[t.state.value for t in run.tracks], ambiguous=told)
 
 
-def run_set(
-    name: str, tasks: list[tuple[Path, str, str, str]], jobs: int
-) -> tuple[list[list[PoseEvaluation]], list[str]]:
-    """All scenes of a set, each its own list of judgements."""
+def run_set(name: str, tasks: list[tuple[Path, str, str, str]], jobs: int) -> list[SceneRun]:
+    """All scenes of a set."""
     with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks))) as pool:
-        results = list(track(pool.imap(run_scene, tasks), f"{name:12s}", total=len(tasks)))
-    return [judged for judged, _ in results], [state for _, states in results for state in states]
+        return list(track(pool.imap(run_scene, tasks), f"{name:12s}", total=len(tasks)))
 
 
-def summary(name: str, scenes: list[list[PoseEvaluation]], states: list[str]) -> dict[str, Any]:
-    """Scores over all judged frames, and the worst scenes by name."""
-    everything = [j for judged in scenes for j in judged]
+def summary(name: str, runs: Sequence[SceneRun]) -> dict[str, Any]:
+    """Scores over all judged frames, the sides that were shown, and the worst scenes by name."""
+    everything = [j for run in runs for j in run.judged]
+    states = [state for run in runs for state in run.states]
     worst = sorted(
-        ((max(j.add_s_m / j.diameter_m for j in judged), i) for i, judged in enumerate(scenes) if judged),
+        ((max(j.add_s_m / j.diameter_m for j in run.judged), i) for i, run in enumerate(runs) if run.judged),
         reverse=True,
     )
     return {
         **asdict(score(name, everything)),
-        "scenes": len(scenes),
+        "scenes": len(runs),
         "states": {state: states.count(state) for state in sorted(set(states))},
+        "sides": sides(runs),
         "worst_scenes_add_s_over_diameter": {str(i): round(float(e), 4) for e, i in worst[:5]},
     }
+
+
+def sides(runs: Sequence[SceneRun]) -> dict[str, int]:
+    """Poses that are told as TRACKING, by the side of the object that they show."""
+    found = dict.fromkeys(("tracking", "right", "other_told_ambiguous", "other", "elsewhere"), 0)
+    for run in runs:
+        for judged in run.judged:
+            if judged.state != TrackState.TRACKING.value:
+                continue
+            found["tracking"] += 1
+            border_m = RECALL_SHARE * judged.diameter_m
+            if judged.add_symmetric_m < border_m:
+                found["right"] += 1
+            elif judged.add_s_m >= border_m:
+                found["elsewhere"] += 1
+            elif judged.frame_id in run.ambiguous:
+                found["other_told_ambiguous"] += 1
+            else:
+                found["other"] += 1
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +133,18 @@ def accuracy(options: AccuracyOptions) -> Outcome:
         folders = sorted(p for p in (options.sets / name).glob("*") if p.is_dir())
         if name in only and folders:
             tasks = [(p, "scene_gt.json", options.bundle, options.init.value) for p in folders]
-            scenes, states = run_set(name, tasks, options.jobs)
-            results[name] = summary(name, scenes, states)
+            results[name] = summary(name, run_set(name, tasks, options.jobs))
     if options.real is not None:
         for name, labels in (("mustard", "scene_gt.json"), ("cup", "scene_gt_pseudo.json")):
             if name not in only:
                 continue
-            scenes, states = run_set(name, [(options.real / name, labels, options.bundle, options.init.value)], 1)
-            results[name] = summary(name, scenes, states)
-            for quality in sorted({j.quality for j in scenes[0] if j.quality}):
-                part = [j for j in scenes[0] if j.quality == quality]
+            runs = run_set(name, [(options.real / name, labels, options.bundle, options.init.value)], 1)
+            results[name] = summary(name, runs)
+            labels_judged = runs[0].judged
+            for quality in sorted({j.quality for j in labels_judged if j.quality}):
+                part = [j for j in labels_judged if j.quality == quality]
                 results[f"{name} class {quality}"] = asdict(score(quality, part))
-            judged = [j for j in scenes[0] if j.quality in ("A", "B")]
+            judged = [j for j in labels_judged if j.quality in ("A", "B")]
             if judged:
                 results[f"{name} classes A, B"] = asdict(score("A, B", judged))
 

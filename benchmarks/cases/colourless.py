@@ -1,6 +1,6 @@
 """Are models without colours found, and is a wrong place ever believed? Recordings with and without the object.
 
-    python -m benchmarks run colourless SETS [--count 10] [--first 0] [--split val|dev] [--frames 16] [--real DATA]
+    python -m benchmarks run colourless SETS [--count 10] [--first 0] [--split val] [--frames 16] [--real DATA]
 
 The models of generated recordings are stripped of their colours, as an STL file or a lost texture leaves them, and
 searched for by the model alone (``--init auto``): each in its own recording, and in the next one, where it is absent.
@@ -41,7 +41,7 @@ from storm_edge.objects.ply import write_ply
 from storm_edge.replay.follow import follow
 from storm_edge.synthetic.scene_renderer import write_scene
 from storm_edge.synthetic.scenes import evaluation_sequences
-from storm_edge.synthetic.splits import SEQUENCES_DEV, SEQUENCES_VAL_BUNDLE
+from storm_edge.synthetic.splits import SEQUENCES_DEV, SEQUENCES_TEST, SEQUENCES_VAL_BUNDLE
 
 RIGHT_BELOW = 0.1
 """ADD-S over the diameter below which a pose is right."""
@@ -54,9 +54,15 @@ class SequenceSplit(str, Enum):
     """Those that rules are chosen by."""
     VAL = "val"
     """Those that check them."""
+    TEST = "test"
+    """Those that nothing is chosen by: looked at once per release."""
 
 
-_RANGES = {SequenceSplit.DEV: SEQUENCES_DEV, SequenceSplit.VAL: SEQUENCES_VAL_BUNDLE}
+_RANGES = {
+    SequenceSplit.DEV: SEQUENCES_DEV,
+    SequenceSplit.VAL: SEQUENCES_VAL_BUNDLE,
+    SequenceSplit.TEST: SEQUENCES_TEST,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,8 +78,8 @@ def judged(options: WithoutNetworksOptions, bundle: str, *, segmenter: bool) -> 
     """All figures of one bundle."""
     folders = sorted(p for p in (options.sets / "scenes").glob("*") if p.is_dir())[: options.scenes]
     tasks = [(path, "scene_gt.json", bundle, Init.MASK.value) for path in folders]
-    pictures, _ = accuracy.run_set("scenes", tasks, options.jobs)
-    poses = score("scenes", [judgement for scene in pictures for judgement in scene])
+    pictures = accuracy.run_set("scenes", tasks, options.jobs)
+    poses = score("scenes", [judgement for run in pictures for judgement in run.judged])
     recordings = [
         recovery.Task(
             sets=options.sets,
