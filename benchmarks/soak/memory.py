@@ -42,7 +42,7 @@ def memory_figures(samples: Sequence[tuple[float, float]]) -> dict[str, Any]:
     half = least[len(least) // 2 :]
     slope: dict[str, float] | None = None
     if len(half) >= _LEAST_MINUTES:
-        middle, _, low, high = theilslopes(half, np.arange(len(half)) / 60.0, alpha=0.95)
+        middle, _, low, high = (float(value) for value in theilslopes(half, np.arange(len(half)) / 60.0, alpha=0.95))
         slope = {"slope": round(middle, 1), "at_least": round(low, 1), "at_most": round(high, 1)}
     return {
         "memory_mib": {"least_by_minute": least, "most": max((mib for _, mib in samples), default=None)},
