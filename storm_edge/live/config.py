@@ -101,7 +101,10 @@ class StateMachineConfig(Config):
     settled_s: float = tuned(1.0, unit="s", low=0.001, high=3600.0)
     """A track that lasted this long has settled: the next wait is short again."""
     attempt_timeout_s: float = tuned(20.0, unit="s", low=0.1, high=3600.0)
-    """An attempt without a result after this time is cancelled."""
+    """An attempt without a result after this time is cancelled; the next one may take twice as long, ..."""
+    timeout_doublings: int = tuned(3, unit="1", low=0, high=10)
+    """... up to so many times in a row: where something else has the cores, a search that needs two seconds of one
+    ended never, and what was lost stayed lost."""
     remember_every: int = tuned(10, unit="frames", low=1, high=1_000_000_000)
     """Frames between crops that the verifier remembers; the first is remembered where a track begins."""
     pause: PauseConfig = field(default_factory=PauseConfig)

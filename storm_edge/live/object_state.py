@@ -75,6 +75,8 @@ class ObjectState:
     """Attempts begun so far."""
     failure_count: int = 0
     """Failures in a row."""
+    timeout_count: int = 0
+    """How many of the last ones took too long, in a row."""
     search_from_s: float = -math.inf
     """No attempt begins before this time [s]."""
     score_histories: tuple[ScoreHistory, ...] = ()

@@ -112,6 +112,11 @@ def retry_wait_s(config: StateMachineConfig, failure_count: int) -> float:
     return min(config.cool_down_s * 2.0**doublings, config.longest_wait_s)
 
 
+def attempt_timeout_s(config: StateMachineConfig, timeout_count: int) -> float:
+    """Time that an attempt may take after so many in a row that took too long [s]."""
+    return config.attempt_timeout_s * 2.0 ** min(timeout_count, config.timeout_doublings)
+
+
 # Frames, scores and given poses -----------------------------------------------------------------------------------
 
 
@@ -131,9 +136,11 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
         state = replace(state, track_state=TrackState.SEARCHING)
     attempt = state.attempt
     if attempt is not None:
-        if state.time_s - attempt.started_s < config.attempt_timeout_s:
+        if state.time_s - attempt.started_s < attempt_timeout_s(config, state.timeout_count):
             return state, ()
-        return _give_up(state, config), (CancelAttempt(attempt=attempt.number),)
+        timeout_count = state.timeout_count + 1
+        state = replace(_give_up(state, config), timeout_count=timeout_count)
+        return state, (CancelAttempt(attempt=attempt.number),)
     if state.time_s < state.search_from_s:
         return state, ()
     return _begin_attempt(state, config)
@@ -275,6 +282,7 @@ def _start_track(
             for source, score in scores
         ),
         unscored_count=0,
+        timeout_count=0,
         start_frame=pose.frame,
         started_s=state.time_s,
         scored_s=state.time_s,
@@ -373,6 +381,7 @@ def _give_up(state: ObjectState, config: StateMachineConfig) -> ObjectState:
         track_state=TrackState.SEARCHING,
         attempt=None,
         failure_count=failure_count,
+        timeout_count=0,
         search_from_s=state.time_s + retry_wait_s(config, failure_count),
     )
 
