@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from storm_edge.errors import ConfigError
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import invert, make_T
+from storm_edge.kernels.host_threads import slices
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.live.config import LanesConfig, ScheduleConfig, StormConfig
@@ -216,6 +219,34 @@ def test_an_object_is_removed_while_the_lane_searches_for_it(staged: Staged) -> 
         assert done.wait(DEADLINE_S), "the lane is free again"
         assert len(log) == count
         assert session.step(at(frame, index)) == FrameResult(tracks=[])
+
+
+@pytest.mark.parametrize(("search_threads", "cores", "slice_count"), [(3, 8, 2), (1, 8, 1), (3, 1, 1)])
+def test_searches_and_registrations_use_as_many_cores_as_they_may(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, search_threads: int, cores: int, slice_count: int
+) -> None:
+    """Between frames, which wait for them; tracking itself never does."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    [item] = make_object_sessions([staged.bundle], None, config=StormConfig(search_threads=search_threads))
+    seen: dict[str, int] = {}
+
+    def noting(what: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any, **named: Any) -> Any:
+            seen[what] = len(slices(1000, 500))
+            return work(*given, **named)
+
+        return noted
+
+    monkeypatch.setattr(item._lane, "run_chunk", noting("search", item._lane.run_chunk))
+    monkeypatch.setattr(item._parts.registrar, "register", noting("register", item._parts.registrar.register))
+    monkeypatch.setattr(item._tracker, "update", noting("track", item._tracker.update))
+    frame = staged.frame()
+    session = Session([item])
+    session.step(at(frame, 0))
+    item.relocalise()
+    session.step(at(frame, 1), initialize=lambda i, shown, buffers: i.register(shown, buffers, staged.mask()))
+    session.step(at(frame, 2))
+    assert seen == {"search": slice_count, "register": slice_count, "track": 1}
 
 
 def test_the_lane_is_told_of_frames_and_finds_what_is_missing(staged: Staged) -> None:
