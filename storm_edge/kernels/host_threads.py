@@ -171,4 +171,5 @@ def _close_helpers() -> None:
 
 
 atexit.register(_close_helpers)
-os.register_at_fork(after_in_child=_forget_helpers)
+if hasattr(os, "register_at_fork"):  # where processes fork at all
+    os.register_at_fork(after_in_child=_forget_helpers)

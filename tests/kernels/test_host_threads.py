@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import warp as wp
 
+import storm_edge.kernels
 from storm_edge.kernels import host_threads
 from storm_edge.kernels.device import require_device
 from storm_edge.kernels.host_threads import launching_on, run_at_once, slices
@@ -70,6 +72,14 @@ def test_rows_are_as_by_one_thread(way: str, threads: int) -> None:
                 launch_rows(add_row_number, 37, [given, out], device=device, least=4)
     rows = np.arange(37, dtype=np.float32)
     np.testing.assert_array_equal(out.numpy(), 2 * (rows + rows) + (5.0 + rows))
+
+
+def test_no_kernel_has_what_warp_shares_between_launches() -> None:
+    """On x86-64 all launches of a module find their tiles through one pointer, so two at once would mix them up."""
+    folder = Path(storm_edge.kernels.__file__).parent
+    sources = {path: path.read_text(encoding="utf-8") for path in folder.rglob("*.py")}
+    assert len(sources) > 20
+    assert not [path.name for path, text in sources.items() if "wp.tile" in text]
 
 
 def test_two_threads_work_at_once() -> None:
