@@ -1,6 +1,6 @@
 """Is the object found by its model alone? Held-out clutter, with and without the object in the picture.
 
-    python -m benchmarks run search [--scenes 50] [--bundle nano | --colour] [--jobs 1]
+    python -m benchmarks run search [--scenes 50] [--split dev|val] [--bundle nano | --colour] [--jobs 1]
 
 Each picture shows 5 to 8 objects that training never saw. One of them is looked for, and one that is absent. Reported
 are the overlap with the truth of the segmenter's best mask, as first segmented and after tiled inference, and of the
@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
 from functools import cache
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from rich.table import Table
 from benchmarks.registry import NetworkOptions, Outcome, case
 from benchmarks.timing import BOTH_TAILS
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.evaluate.metrics import mask_iou
+from storm_edge.evaluate.metrics import ModelPoints, mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.kernels.host_threads import launching_on
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
@@ -45,10 +46,24 @@ from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.synthetic.clutter import evaluation_clutter
 from storm_edge.synthetic.object_pool import PooledObject
-from storm_edge.synthetic.splits import SEARCHES_DEV
+from storm_edge.synthetic.splits import SEARCHES_DEV, SEARCHES_VAL
 
 MIN_VISIBLE = 0.5
 MIN_PX = 500
+OTHER_SIDE_FROM = 0.12
+"""ADD over the diameter from which a pose shows another side."""
+
+
+class SearchSplit(str, Enum):
+    """Which pictures."""
+
+    DEV = "dev"
+    """Those that rules are chosen by."""
+    VAL = "val"
+    """Those that check them."""
+
+
+_RANGES = {SearchSplit.DEV: SEARCHES_DEV, SearchSplit.VAL: SEARCHES_VAL}
 
 
 @cache
@@ -74,13 +89,23 @@ def bundle_of(item: PooledObject) -> ObjectBundle:
     )
 
 
-def search_scene(task: tuple[int, str | None, int]) -> list[dict[str, Any]]:
-    """Look for a present and for an absent object in one picture."""
-    seed, networks, threads = task
-    bundle = None if networks is None else NetworkBundle.load(networks)
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One picture, and how many objects are looked for in it."""
+
+    seed: int
+    networks: str | None
+    threads: int
+    there: int = 1
+    absent: int = 1
+
+
+def search_scene(task: Task) -> list[dict[str, Any]]:
+    """Look for objects that are there, as far as so many are to be seen, and for some that are absent."""
+    bundle = None if task.networks is None else NetworkBundle.load(task.networks)
     source = Source.COLOUR if bundle is None else Source.NETWORK
     segmenter = Segmenter(bundle, config=SegmentConfig(source=source))
-    clutter, absent = next(evaluation_clutter(1, seed))
+    clutter, absent = next(evaluation_clutter(1, task.seed))
     usable = [
         k
         for k in range(len(clutter.things))
@@ -88,24 +113,26 @@ def search_scene(task: tuple[int, str | None, int]) -> list[dict[str, Any]]:
         and clutter.masks_visib[k].sum() >= MIN_PX
         and clutter.things[k].truth.seed >= 0
     ]
-    asked: list[tuple[PooledObject, np.ndarray | None]] = [(absent, None)]
+    asked: list[tuple[PooledObject, int | None]] = [(item, None) for item in absent[: task.absent]]
     if usable:
-        k = usable[seed % len(usable)]
-        asked.append((clutter.things[k], clutter.masks_visib[k]))
+        first = task.seed % len(usable)
+        asked += [(clutter.things[k], k) for k in (usable[first:] + usable[:first])[: task.there]]
     buffers = FrameBuffers(*clutter.frame.size_px)
     buffers.upload(clutter.frame)
     out = []
-    for item, truth in asked:
+    for item, k in asked:
+        truth = None if k is None else clutter.masks_visib[k]
+        T_true = None if k is None else clutter.T_cam_obj[k]
         detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter)
         started = time.process_time()
         segmentation = segmenter.segment(segmenter.encode_image(clutter.frame), detector.embedding)
         segment_s = time.process_time() - started
         started, started_wall = time.process_time(), time.perf_counter()
-        with launching_on(threads):
+        with launching_on(task.threads):
             search = detector.detect(clutter.frame, buffers)
         search_s = time.perf_counter() - started_wall
         row: dict[str, Any] = {
-            "scene": seed,
+            "scene": task.seed,
             "there": truth is not None,
             "object": item.truth.seed,
             "paint": item.truth.paint,
@@ -126,7 +153,11 @@ def search_scene(task: tuple[int, str | None, int]) -> list[dict[str, Any]]:
                 for detection in search.detections
             ],
             "scored": [
-                {"iou": 0.0 if truth is None else mask_iou(one.mask, truth), **scored(one, search)}
+                {
+                    "iou": 0.0 if truth is None else mask_iou(one.mask, truth),
+                    "side": int(T_true is None or shows_its_side(item, T_true, one.T_cam_centre)),
+                    **scored(one, search),
+                }
                 for one in search.tried
             ],
         }
@@ -141,6 +172,15 @@ def search_scene(task: tuple[int, str | None, int]) -> list[dict[str, Any]]:
             }
         out.append(row)
     return out
+
+
+def shows_its_side(item: PooledObject, T_true: np.ndarray, T_cam_obj: np.ndarray) -> bool:
+    """Whether a pose is no other side of an object whose paint tells its sides apart."""
+    truth = item.truth
+    if not truth.pose_is_unique:
+        return True
+    model = ModelPoints(truth.mesh.vertices, truth.symmetries)
+    return model.add_symmetric(T_true, T_cam_obj) < OTHER_SIDE_FROM * truth.diameter_m
 
 
 def scored(detection: Detection, search: DetectionResult) -> dict[str, float]:
@@ -195,7 +235,10 @@ class SearchOptions(NetworkOptions):
 
     scenes: Annotated[int, typer.Option(help="How many pictures.")] = 50
     first: Annotated[int, typer.Option(help="Number of the first picture.")] = 0
+    split: Annotated[SearchSplit, typer.Option(help="Which pictures.")] = SearchSplit.DEV
     colour: Annotated[bool, typer.Option("--colour", help="Leave the network out.")] = False
+    there: Annotated[int, typer.Option(help="Objects looked for in each that are there.")] = 1
+    absent: Annotated[int, typer.Option(help="And those that are not.")] = 1
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1
     threads: Annotated[int, typer.Option(help="Threads of a search.")] = PipelineConfig().search_threads
 
@@ -224,7 +267,13 @@ def search(options: SearchOptions) -> Outcome:
 def search_all(options: SearchOptions) -> list[dict[str, Any]]:
     """Rows of all pictures."""
     tasks = [
-        (SEARCHES_DEV.seed(options.first + i), None if options.colour else options.bundle, options.threads)
+        Task(
+            seed=_RANGES[options.split].seed(options.first + i),
+            networks=None if options.colour else options.bundle,
+            threads=options.threads,
+            there=options.there,
+            absent=options.absent,
+        )
         for i in range(options.scenes)
     ]
     if options.jobs > 1:

@@ -123,15 +123,15 @@ def make_clutter(
 
 def evaluation_clutter(
     count: int, seed: int = 0, *, size_px: tuple[int, int] = (480, 640)
-) -> Iterator[tuple[Clutter, PooledObject]]:
-    """Pictures of 5 to 8 objects that training never sees, by usual cameras; each with an object that is absent."""
+) -> Iterator[tuple[Clutter, list[PooledObject]]]:
+    """Pictures of 5 to 8 objects that training never sees, by usual cameras; each with objects that are absent."""
     config = ClutterConfig(object_count=(5, 8), usual_cameras=True)
     for index in range(count):
         rng = np.random.default_rng([seed + index, 991])
         pool = ObjectPool(rng, size=12, seeds=objects_of_search(seed + index))
         clutter = make_clutter(rng, pool, size_px, config)
         there = {thing.truth.seed for thing in clutter.things}
-        yield clutter, next(item for item in pool.objects if item.truth.seed not in there)
+        yield clutter, [item for item in pool.objects if item.truth.seed not in there]
 
 
 def recoloured(rng: np.random.Generator, item: PooledObject) -> PooledObject | None:

@@ -93,9 +93,14 @@ SEQUENCES_TEST = _seeds(Split.TEST, 1_010_000, 10_000, "sequences: none looked a
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
 SEARCHES_DEV = _seeds(
-    Split.DEV, 0, 10_000, "images of benchmark `search`: 0 to 49 and 400 to 459 looked at, 5000 to 5028 fitted to"
+    Split.DEV,
+    0,
+    10_000,
+    "images of benchmark `search`: 0 to 84 and 400 to 459 looked at, 1000 to 1399 and 5000 to 5028 fitted to",
 )
-SEARCHES_VAL = _seeds(Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`")
+SEARCHES_VAL = _seeds(
+    Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` once, the first 50"
+)
 SEARCHES_TEST = _seeds(Split.TEST, 10_000, 10_000, "cluttered images: none looked at")
 
 SCENE_RANGES = (

@@ -98,7 +98,7 @@ def test_recordings_that_were_looked_at_are_not_test_data() -> None:
 
 def test_a_search_of_the_test_split_draws_test_objects() -> None:
     clutter, absent = next(evaluation_clutter(1, SEARCHES_TEST.first, size_px=(60, 80)))
-    drawn = [item.truth.seed for item in (*clutter.things, absent) if item.truth.seed >= 0]
+    drawn = [item.truth.seed for item in (*clutter.things, *absent) if item.truth.seed >= 0]
     assert drawn
     assert all(seed in OBJECTS_TEST.seeds for seed in drawn)
     assert make_object(OBJECTS_TEST.first, evaluation=True, face_count=300).seed == OBJECTS_TEST.first
