@@ -121,13 +121,14 @@ def poses_of_recordings(data: Path, networks: str, every: int = 16) -> list[dict
                 buffers.upload(frame)
                 search = detector.detect(frame, buffers)
                 T = labels[0].T_cam_obj @ bundle.T_obj_centre if asked is path else None
+                known = {"real": True, "there": T is not None}
                 found = []
                 for one in search.tried:
                     off = np.inf if T is None else model.add_s(T, one.T_cam_centre) / bundle.diameter_m
                     found.append(
                         {"iou": 1.0 if off < RIGHT_BELOW else 0.5 * (off < WRONG_FROM), **scored(one, search)}
                     )
-                rows.append({"scene": number, "scored": found})
+                rows.append({"scene": -1 - number, **known, "scored": found})
     return rows
 
 

@@ -29,7 +29,9 @@ RIDGE = 0.02
 """Weight of the squared coefficients beside the mean log loss."""
 MARGIN_LOGIT = 2.5
 """By how much more than even odds the shape must say, before it counts as a half."""
-EVIDENCE = tuple(field.name for field in fields(ShapeEvidence))
+WITHOUT = ("open_outline", "open_sectors", "open_goes_on", "blocked")
+"""Evidence that is not recorded, and has no weight."""
+EVIDENCE = tuple(field.name for field in fields(ShapeEvidence) if field.name not in WITHOUT)
 
 
 @dataclass(frozen=True, kw_only=True)

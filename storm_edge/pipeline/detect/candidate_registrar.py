@@ -26,9 +26,8 @@ from storm_edge.pipeline.detect.pose_features import (
 )
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, found_probability
-from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
-from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.register.registrar import Registrar, Registration
 from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 
@@ -84,13 +83,17 @@ class CandidateRegistrar:
         """The same place again with the refined schedule: which side the object shows is decided here.
 
         No mask is always the right one: what speaks for the object may lack its handle or take in a hand, and both
-        turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well.
+        turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well. One
+        is, where neither the segmenter nor the first of them speaks for the place.
         """
         best, candidate = first, first.candidate
         if self._config.chosen_by == "ranking":
             ranked = yield from self._detection(search, self._refined, candidate, candidate.mask)
             return first if ranked is None else ranked
-        for mask in (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]:
+        masks = (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]
+        for number, mask in enumerate(masks):
+            if number and not scoring.is_worth_another_mask(best, search.budget):
+                break
             if mask is None and best.features.alignment_residual < self._config.good_alignment_residual:
                 break
             other = yield from self._detection(search, self._refined, candidate, best.mask if mask is None else mask)
@@ -111,14 +114,31 @@ class CandidateRegistrar:
             registration = yield from registrar.chunks(search.buffers, mask, starts=starts)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
-        T = registration.T_cam_centre
-        if registrar is self._refined and self._config.chosen_by == "alignment":
-            T = yield from self._best_aligned(search.buffers, registration.ranked)
+        best: Detection | None = None
+        for T in self._sides(registrar, registration):
+            detection = self._scored(search, candidate, T)
+            yield "judge"
+            search.tried.append(detection)
+            if best is None or scoring.is_better(detection, best, self._config):
+                best = detection
+        return best
+
+    def _sides(self, registrar: Registrar, registration: Registration) -> list[Float64]:
+        """The poses that a registration is scored at: its best, or each side that its last ranking has."""
+        if registrar is not self._refined or self._config.chosen_by != "alignment":
+            return [registration.T_cam_centre]
+        apart: list[Float64] = []
+        for T in registration.ranked:
+            if not any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
+                apart.append(T)
+        return apart
+
+    def _scored(self, search: SearchState, candidate: Candidate, T: Float64) -> Detection:
+        """A pose ``(4, 4)`` that a candidate led to, with all that speaks for and against it."""
         visible = self._feature_extractor.visible_model(search.frame, T)
         features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
         evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
-        yield "judge"
-        detection = Detection(
+        return Detection(
             mask=visible.mask,
             candidate=candidate,
             T_cam_centre=T,
@@ -126,8 +146,6 @@ class CandidateRegistrar:
             features=features,
             evidence=evidence,
         )
-        search.tried.append(detection)
-        return detection
 
     def _probability(
         self,
@@ -144,18 +162,3 @@ class CandidateRegistrar:
         if is_mostly_hidden(features, config):
             return 0.0
         return found_probability(evidence, learned_logit, self._config.shape)
-
-    def _best_aligned(self, buffers: FrameBuffers, ranked: Float64) -> Generator[str, None, Float64]:
-        """The pose of a last ranking ``(N, 4, 4)`` with the smallest alignment residual."""
-        best: Float64 = ranked[0]
-        least = np.inf
-        apart: list[Float64] = []
-        for T in ranked:
-            if any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
-                continue
-            apart.append(T)
-            alignment_residual = self._feature_extractor.alignment_residual(buffers, T)
-            yield "judge"
-            if alignment_residual < least:
-                best, least = T, alignment_residual
-        return best

@@ -122,16 +122,21 @@ def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget,
     best = max((detection.presence_probability for detection in detections), default=0.0)
     bound = max(budget.min_refine_probability, best - refine_margin)
 
-    def is_well_marked(index: int) -> bool:
-        candidate = detections[index].candidate
-        return not candidate.is_by_shape and candidate.score >= budget.refine_above_score
-
     leading = range(min(budget.max_refined, len(detections)))
-    chosen = [k for k in leading if detections[k].presence_probability >= bound or is_well_marked(k)]
-    marked = max(
-        filter(is_well_marked, range(len(detections))), key=lambda k: detections[k].candidate.score, default=None
-    )
+    well_marked = [k for k in range(len(detections)) if is_well_marked(detections[k], budget)]
+    chosen = [k for k in leading if detections[k].presence_probability >= bound or k in well_marked]
+    marked = max(well_marked, key=lambda k: detections[k].candidate.score, default=None)
     return chosen if marked is None or marked in chosen else [*chosen, marked]
+
+
+def is_well_marked(detection: Detection, budget: SearchBudget) -> bool:
+    """Whether the segmenter speaks so clearly for a place that it is refined, whatever its pose came to."""
+    return not detection.candidate.is_by_shape and detection.candidate.score >= budget.refine_above_score
+
+
+def is_worth_another_mask(refined: Detection, budget: SearchBudget) -> bool:
+    """Whether another mask is tried for a place that one was refined from."""
+    return refined.presence_probability >= budget.min_retry_probability or is_well_marked(refined, budget)
 
 
 def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectConfig) -> bool:

@@ -7,7 +7,7 @@ searches that were right and wrong.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs.colour_fit import colour_fit
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.coarse_colours import ColourCells, compare_cells
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, evidence_logit
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -29,6 +30,7 @@ from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,10 @@ class CandidateFeatures:
     of the outline differ, to 1."""
     depth: float
     """Its depth term, 0 (agrees) to 1."""
+    coarse_pattern: float
+    """As ``pattern``, by large cells, and times how much the model has of one (`coarse_colours`)."""
+    coarse_residual: float
+    """What gains leave of the colours of those cells, over their brightness."""
 
     @property
     def alignment_residual(self) -> float:
@@ -81,6 +87,8 @@ def presence_probability(
     """
     if is_mostly_hidden(features, config):
         return 0.0
+    if evidence is not None and evidence.blocked > config.all_blocked:
+        features = replace(features, contour=min(features.contour, config.usual_contour))
     weights = [getattr(config, item.name) for item in fields(features)]
     logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
     if evidence is not None:
@@ -93,12 +101,16 @@ def presence_probability(
 class VisibleModel:
     """The model at a pose, where nothing in front hides it."""
 
-    mask: NDArray[np.bool_]
+    mask: Bool
     """Its visible pixels ``(H, W)``."""
     rendered: Float32
     """Colours of the model where depth agrees, RGB in [0, 1] ``(P, 3)``."""
     observed: Float32
     """Colours of the image there ``(P, 3)``."""
+    silhouette: Bool
+    """All of the model ``(H, W)``."""
+    agrees: Bool
+    """Where depth agrees ``(H, W)``, P pixels."""
 
     @staticmethod
     def at(
@@ -119,7 +131,11 @@ class VisibleModel:
         mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - limit_m))
         agrees = mask & ((z == 0.0) | (np.abs(z - model) < limit_m))
         return VisibleModel(
-            mask=mask, rendered=picture.colour[0][agrees], observed=frame.rgb[agrees].astype(np.float32) / 255.0
+            mask=mask,
+            rendered=picture.colour[0][agrees],
+            observed=frame.rgb[agrees].astype(np.float32) / 255.0,
+            silhouette=picture.mask[0] > 0,
+            agrees=agrees,
         )
 
 
@@ -141,6 +157,7 @@ class PoseFeatureExtractor:
         geometry: GeometricConfig | None = None,
     ) -> None:
         self._colours, self._gain_floor = embedding.colours, config.gain_floor
+        self._coarse = config.coarse
         self._noise_per_m = config.judge.depth_noise_per_m
         self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
@@ -150,12 +167,6 @@ class PoseFeatureExtractor:
     def visible_model(self, frame: Frame, T_cam_centre: Float64) -> VisibleModel:
         """The model at a pose; see `VisibleModel.at`."""
         return VisibleModel.at(self._mesh, T_cam_centre, frame, self._judge.tau_m, self._noise_per_m)
-
-    def alignment_residual(self, buffers: FrameBuffers, T_cam_centre: Float64) -> float:
-        """`CandidateFeatures.alignment_residual` of a pose, for choosing among several."""
-        self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
-        outline = self._geometry.terms_at(buffers, T_cam_centre)
-        return float(outline.contour[0] + outline.depth[0])
 
     def extract(
         self, image: ImageFeatures, buffers: FrameBuffers, T_cam_centre: Float64, visible: VisibleModel
@@ -170,6 +181,8 @@ class PoseFeatureExtractor:
         """
         judged = self._judge.judge(buffers, T_cam_centre[None], mask=None)
         imbalance, residual = compare_colours(visible.rendered, visible.observed, self._gain_floor)
+        cells = ColourCells.of(visible.silhouette, visible.agrees, visible.rendered, visible.observed, self._coarse)
+        coarse = compare_cells(cells, self._gain_floor, self._coarse)
         self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
         outline = self._geometry.terms_at(buffers, T_cam_centre)
         return CandidateFeatures(
@@ -181,6 +194,8 @@ class PoseFeatureExtractor:
             residual=residual,
             contour=float(outline.contour[0]),
             depth=float(outline.depth[0]),
+            coarse_pattern=coarse.pattern,
+            coarse_residual=coarse.residual,
         )
 
 

@@ -76,7 +76,7 @@ class ShapeCrop:
 def shape_crop(
     mesh: MeshBuffers, T_cam_centre: Float64, frame: Frame, planes: PlaneMap, diameter_m: float, config: ShapeConfig
 ) -> ShapeCrop | None:
-    """The window around a pose; None where the camera is within the object.
+    """The window around a pose; None where the object is behind the camera.
 
     Args:
         mesh: The model.
@@ -86,15 +86,10 @@ def shape_crop(
         diameter_m: Of the object [m].
         config: Size and margin of the window.
     """
-    x, y, z = T_cam_centre[:3, 3]
-    reach_m = diameter_m / 2.0
-    if z <= reach_m:
+    if T_cam_centre[2, 3] <= 0.0:
         return None
+    left, top, step_px, size_px = _window(T_cam_centre, frame, diameter_m, config)
     fx, fy, cx, cy = frame.K[0, 0], frame.K[1, 1], frame.K[0, 2], frame.K[1, 2]
-    half_px = max(fx, fy) * reach_m / (z - reach_m) + config.margin_px
-    step_px = max(2.0 * half_px / config.max_crop_px, 1.0)
-    size_px = int(np.ceil(2.0 * half_px / step_px))
-    left, top = np.rint(fx * x / z + cx - half_px), np.rint(fy * y / z + cy - half_px)
     K_crop = [[fx / step_px, 0.0, (cx - left) / step_px], [0.0, fy / step_px, (cy - top) / step_px], [0.0, 0.0, 1.0]]
     model = render(mesh, T_cam_centre, K_crop, size_px).depth[0].astype(np.float64)
     height, width = frame.size_px
@@ -109,3 +104,22 @@ def shape_crop(
         in_image=inside,
         on_plane=inside & (distance_m >= 0.0) & (distance_m < near_m),
     )
+
+
+def _window(
+    T_cam_centre: Float64, frame: Frame, diameter_m: float, config: ShapeConfig
+) -> tuple[float, float, float, int]:
+    """First column and row, pixels per step, and side of a window around an object; of an object so near that it
+    fills more than the image, the image."""
+    x, y, z = T_cam_centre[:3, 3]
+    reach_m = diameter_m / 2.0
+    height, width = frame.size_px
+    half_px = np.inf
+    if z > reach_m:
+        half_px = max(frame.K[0, 0], frame.K[1, 1]) * reach_m / (z - reach_m) + config.margin_px
+    middle = np.array([frame.K[0, 0] * x, frame.K[1, 1] * y]) / z + frame.K[:2, 2]
+    if half_px > max(height, width):
+        half_px, middle = max(height, width) / 2.0, (np.array([width, height]) - 1.0) / 2.0
+    step_px = max(2.0 * half_px / config.max_crop_px, 1.0)
+    left, top = np.rint(middle - half_px)
+    return float(left), float(top), float(step_px), int(np.ceil(2.0 * half_px / step_px))

@@ -20,7 +20,7 @@ from storm_edge.frame import Frame
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import ShapeConfig, ShapeWeights
 from storm_edge.pipeline.detect.shape_crop import PlaneMap, ShapeCrop, shape_crop
-from storm_edge.pipeline.detect.shape_outline import edge_m, outline_of
+from storm_edge.pipeline.detect.shape_outline import Outline, edge_m, outline_of
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -50,6 +50,15 @@ class ShapeEvidence:
     """How much better than a smooth curved surface, -1..1."""
     relief: float
     """How badly such a surface explains the model itself, limited."""
+    open_outline: float
+    """As ``outline``, of the outline that nothing in front blocks and that the image shows; where little of it is,
+    near to what is usual."""
+    open_sectors: float
+    """As ``sectors``, of the directions in which there is such outline."""
+    open_goes_on: float
+    """As ``goes_on``, of such outline."""
+    blocked: float
+    """Share of the outline of which nothing can be said: something in front, or the end of the image."""
 
 
 def found_probability(evidence: ShapeEvidence | None, prior_logit: float, config: ShapeConfig) -> float:
@@ -131,6 +140,7 @@ def evidence_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Shap
     core[seen] = np.abs(apart_m) < gate_m
     area = np.count_nonzero(silhouette)
     return ShapeEvidence(
+        **_open_outline(ends, config),
         outline=ends.share(ends.falls_away) + config.no_reading_weight * ends.share(ends.fades),
         sectors=ends.sector_share(config.sector_count),
         goes_on=ends.share(ends.goes_on),
@@ -141,6 +151,28 @@ def evidence_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Shap
         over_quadric=over_quadric,
         relief=relief,
     )
+
+
+def _open_outline(ends: Outline, config: ShapeConfig) -> dict[str, float]:
+    """The evidence of the outline that nothing blocks.
+
+    An outline of which a tenth is open says a tenth of what a whole one says: shares are drawn to their usual values,
+    as if ``usual_share`` of the outline had been seen beside.
+    """
+    usual = config.usual
+    open_share = 1.0 - ends.share(ends.blocked)
+    end_share = ends.open_share(ends.falls_away) + config.no_reading_weight * ends.open_share(ends.fades)
+    end_sectors, open_sectors = ends.open_sector_shares(config.sector_count)
+
+    def drawn(share: float, of: float, towards: float) -> float:
+        return (share + usual.share * towards) / (of + usual.share)
+
+    return {
+        "open_outline": drawn(end_share, open_share, usual.outline),
+        "open_sectors": drawn(end_sectors, open_sectors, usual.sectors),
+        "open_goes_on": drawn(ends.open_share(ends.goes_on), open_share, usual.goes_on),
+        "blocked": 1.0 - open_share,
+    }
 
 
 def _explained(crop: ShapeCrop, seen: Bool, diameter_m: float, config: ShapeConfig) -> tuple[float, float, float]:

@@ -33,6 +33,8 @@ class Outline:
     """The surface inside is where the model is, and beside it there is no reading."""
     goes_on: Bool
     """Beside it the surface goes on at the same depth, off the planes."""
+    blocked: Bool
+    """Nothing can be said: something in front lies beside it or over it, or the image ends there."""
     angle: Float64
     """Direction from the middle [rad]."""
 
@@ -42,11 +44,25 @@ class Outline:
 
     def sector_share(self, count: int) -> float:
         """Share of ``count`` directions in which the surface ends at more than half of the outline."""
+        ends, _ = self._sectors(self.judged, count)
+        return float(ends.mean())
+
+    def open_share(self, which: Bool) -> float:
+        """Of the outline that can be judged, what is not blocked."""
+        return self.share(which & ~self.blocked)
+
+    def open_sector_shares(self, count: int) -> tuple[float, float]:
+        """As `sector_share` of the outline that is not blocked, and the share of directions that have some of it."""
+        ends, known = self._sectors(self.judged & ~self.blocked, count)
+        return float(ends.mean()), float(known.mean())
+
+    def _sectors(self, among: Bool, count: int) -> tuple[Bool, Bool]:
+        """The directions in which the surface ends at more than half of some pixels, and those that have one."""
         turn = self.angle / (2.0 * np.pi) + 0.5
         sector = np.floor(turn * count).astype(np.int64) % count
-        all_px = np.bincount(sector[self.judged], minlength=count)
-        end_px = np.bincount(sector[self.judged & (self.falls_away | self.fades)], minlength=count)
-        return float(((all_px > 0) & (2 * end_px > all_px)).mean())
+        all_px = np.bincount(sector[among], minlength=count)
+        end_px = np.bincount(sector[among & (self.falls_away | self.fades)], minlength=count)
+        return 2 * end_px > all_px, all_px > 0
 
 
 def outline_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Outline:
@@ -82,13 +98,15 @@ def outline_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Outli
     visible = beside(crop.in_image, nearest, 0.0) > 0.5  # fixed: a flag
     step_m = outside_z - rim_m
     known = visible & np.isfinite(step_m)
-    agrees = np.abs(np.where(np.isfinite(inside_apart), inside_apart, np.inf)) < least_m
+    apart_m = np.where(np.isfinite(inside_apart), inside_apart, np.inf)
+    agrees = np.abs(apart_m) < least_m
     same = known & (np.abs(step_m) <= least_m)
     return Outline(
         judged=judged,
         falls_away=known & (step_m > least_m) & agrees,
         fades=visible & ~known & agrees,
         goes_on=same & ~(beside(crop.on_plane, farthest, 0.0) > 0.5),  # fixed: a flag
+        blocked=(apart_m <= -least_m) | (known & (step_m < -least_m)) | ~visible,
         angle=np.arctan2(v - v.mean(), u - u.mean()),
     )
 

@@ -26,7 +26,16 @@ def detection(
     """At ``x_m`` of the camera's axis; its contour term is the alignment residual."""
     nothing = np.zeros((2, 2), dtype=bool)
     features = CandidateFeatures(
-        visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=residual, depth=0.0
+        visible=0.5,
+        pattern=0.0,
+        occluded=0.0,
+        colour=0.0,
+        imbalance=0.0,
+        residual=0.0,
+        contour=residual,
+        depth=0.0,
+        coarse_pattern=0.0,
+        coarse_residual=0.0,
     )
     return Detection(
         mask=nothing,
@@ -53,6 +62,16 @@ def test_the_score_of_a_candidate_by_shape_is_no_reason_to_refine_it() -> None:
     assert select_for_refinement([by_shape], FULL, 0.3) == []
     assert select_for_refinement([by_shape, detection(0.005, 0.9)], FULL, 0.3) == [1]
     assert select_for_refinement([detection(0.5, 0.9, by_shape=True)], FULL, 0.3) == [0]
+
+
+def test_a_place_that_nothing_speaks_for_is_refined_from_one_mask() -> None:
+    """A fast registration that is turned or off looks like a wrong place, and one mask mends it where it can."""
+    doubtful = detection(0.5 * (FULL.min_refine_probability + FULL.min_retry_probability), 0.1)
+    assert select_for_refinement([doubtful], FULL, 0.3) == [0]
+    assert not scoring.is_worth_another_mask(doubtful, FULL)
+    assert scoring.is_worth_another_mask(detection(0.2, 0.1), FULL)
+    assert scoring.is_worth_another_mask(detection(0.01, 0.9), FULL)
+    assert not scoring.is_worth_another_mask(detection(0.01, 0.9, by_shape=True), FULL)
 
 
 def test_the_network_counts_a_part_of_its_logit_and_no_more_than_about_three_either_way() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
-from storm_edge.geometry.se3 import make_T
+from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import contour_region
 from storm_edge.kernels.host_threads import launching_on
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, SearchBudget
@@ -18,6 +18,7 @@ from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.reacquire.config import RejectedRegionsConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
+from storm_edge.pipeline.register.registrar import Registration
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -188,6 +189,30 @@ def test_a_search_does_not_refine_what_is_certain(
     thorough = replace(FULL, accept_fast=False)
     assert detector.detect(frame, staged.buffers(frame), budget=thorough).found is not None
     assert asked
+
+
+def test_of_the_sides_that_a_registration_ranks_the_one_of_the_right_colours_is_taken(
+    staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mug turned about its axis has nearly the outline that it should have; the ranking put it first."""
+    frame = staged.frame()
+    search = detector.detect(frame, staged.buffers(frame))
+    assert search.found is not None
+    turned = staged.T_cam_centre @ make_T(exp_so3([0.0, 0.0, np.pi]), np.zeros(3))
+    ranked = np.stack([turned, staged.T_cam_centre])
+    registrar = detector._registrar._refined
+
+    def chunks(*given: object, **options: object) -> Generator[str, None, Registration]:
+        yield "judge"
+        return Registration(T_cam_centre=turned, score=1.0, visible=1.0, ranked=ranked, ranked_scores=np.ones(2))
+
+    monkeypatch.setattr(registrar, "chunks", chunks)
+    found = detector.detect(frame, staged.buffers(frame), budget=replace(FULL, accept_fast=False))
+    at = [one.T_cam_centre for one in found.tried]
+    assert any(np.array_equal(T, turned) for T in at)
+    assert any(np.array_equal(T, staged.T_cam_centre) for T in at)
+    assert found.found is not None
+    np.testing.assert_allclose(found.found.T_cam_centre, staged.T_cam_centre, atol=0.02)
 
 
 def test_a_mask_from_elsewhere_is_registered_like_a_candidate(staged: Staged, detector: Detector) -> None:

@@ -18,7 +18,16 @@ def marked(model: tuple[int, int], mask: tuple[int, int]) -> Detection:
     seen, found = np.zeros((2, 60, 200), dtype=bool)
     seen[20:40, model[0] : model[1]], found[20:40, mask[0] : mask[1]] = True, True
     features = CandidateFeatures(
-        visible=0.5, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.0, depth=0.0
+        visible=0.5,
+        pattern=0.0,
+        occluded=0.0,
+        colour=0.0,
+        imbalance=0.0,
+        residual=0.0,
+        contour=0.0,
+        depth=0.0,
+        coarse_pattern=0.0,
+        coarse_residual=0.0,
     )
     candidate = Candidate(mask=found, grown=found, score=1.0, box=(mask[0], 20, mask[1], 40))
     return Detection(

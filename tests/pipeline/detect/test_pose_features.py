@@ -14,7 +14,16 @@ from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
 GAIN_FLOOR = PoseFeatureConfig().gain_floor
 PRESENCE = PresenceConfig()
 NEUTRAL = CandidateFeatures(
-    visible=0.0, pattern=0.0, occluded=0.0, colour=0.0, imbalance=0.0, residual=0.0, contour=0.0, depth=0.0
+    visible=0.0,
+    pattern=0.0,
+    occluded=0.0,
+    colour=0.0,
+    imbalance=0.0,
+    residual=0.0,
+    contour=0.0,
+    depth=0.0,
+    coarse_pattern=0.0,
+    coarse_residual=0.0,
 )
 
 
@@ -41,7 +50,7 @@ def test_probability_is_the_logistic_of_weighted_features() -> None:
 
 def test_what_the_shape_says_adds_to_the_logit() -> None:
     nothing = ShapeEvidence(**{item.name: 0.0 for item in fields(ShapeEvidence)})
-    for name in ("outline", "goes_on", "over_quadric"):
+    for name in ("open_outline", "open_goes_on", "over_quadric"):
         logit = PRESENCE.constant + 0.5 * getattr(PRESENCE.evidence, name)
         said = presence_probability(NEUTRAL, replace(nothing, **{name: 0.5}), 0.0, PRESENCE)
         assert said == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
@@ -52,3 +61,15 @@ def test_what_is_hidden_is_not_there_whatever_its_features() -> None:
     seen = replace(NEUTRAL, visible=1.0, pattern=1.0, occluded=bound)
     assert presence_probability(seen, None, 0.0, PRESENCE) > 0.0
     assert presence_probability(replace(seen, occluded=bound + 0.01), None, 0.0, PRESENCE) == 0.0
+
+
+def test_no_contour_is_judged_where_all_of_it_is_blocked() -> None:
+    """A box that fills the image from edge to edge: its contour term is 1, as if all of it were wrong."""
+    nothing = ShapeEvidence(**{item.name: 0.0 for item in fields(ShapeEvidence)})
+    at_its_worst = replace(NEUTRAL, contour=1.0)
+    blocked, part = replace(nothing, blocked=1.0), replace(nothing, blocked=PRESENCE.all_blocked)
+    usual = replace(NEUTRAL, contour=PRESENCE.usual_contour)
+    assert presence_probability(at_its_worst, blocked, 0.0, PRESENCE) == presence_probability(
+        usual, blocked, 0.0, PRESENCE
+    )
+    assert presence_probability(at_its_worst, part, 0.0, PRESENCE) < presence_probability(usual, part, 0.0, PRESENCE)

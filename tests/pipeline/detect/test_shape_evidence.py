@@ -65,6 +65,11 @@ def evidence(mug: ObjectOnDevice) -> ShapeEvidenceExtractor:
     return ShapeEvidenceExtractor(mug, CONFIG.shape)
 
 
+def _box(*extents_m: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    box = trimesh.creation.box(extents=extents_m)
+    return np.asarray(box.vertices), np.asarray(box.faces)
+
+
 T_MUG = make_T(exp_so3([1.9, 0.0, 0.0]) @ exp_so3([0.0, 0.0, 0.6]), np.array([0.02, 0.05, 0.70]))
 
 
@@ -119,9 +124,56 @@ def test_what_is_cut_off_or_not_read_is_no_evidence(mug: ObjectOnDevice, evidenc
     frame = scene((mug.bundle.mesh_lod, T_MUG))
     assert evidence.measure(replace(frame, depth_m=np.zeros(SIZE_PX, dtype=np.float32)), T_MUG) is None
     assert believed(evidence, replace(frame, depth_m=np.zeros(SIZE_PX, dtype=np.float32)), T_MUG) == 0.0
+    around = T_MUG.copy()
+    around[2, 3] = 0.01
+    assert believed(evidence, frame, around) < 0.01  # the camera within the mug sees through it
     behind = T_MUG.copy()
-    behind[2, 3] = 0.01
+    behind[2, 3] = -0.3
     assert evidence.measure(frame, behind) is None
+
+
+def test_an_outline_behind_something_is_no_outline_that_lacks_an_edge(
+    mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor
+) -> None:
+    """Half of it behind a board that stands before it: what is left ends as the whole does."""
+    board = make_mesh(*_box(0.3, 0.3, 0.01))
+    T_board = make_T(np.eye(3), np.array([0.02 + 0.15, 0.05, 0.55]))
+    whole = evidence.measure(scene((mug.bundle.mesh_lod, T_MUG)), T_MUG)
+    half = evidence.measure(scene((mug.bundle.mesh_lod, T_MUG), (board, T_board)), T_MUG)
+    assert whole is not None
+    assert half is not None
+    assert whole.blocked < 0.05
+    assert 0.3 < half.blocked < 0.7
+    assert half.outline < 0.7 * whole.outline
+    assert half.open_outline == pytest.approx(whole.open_outline, abs=0.15)
+    assert half.open_sectors == pytest.approx(whole.open_sectors, abs=0.15)
+
+
+def test_of_an_outline_that_is_all_blocked_the_usual_is_said(
+    mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor
+) -> None:
+    frame = scene((mug.bundle.mesh_lod, T_MUG))
+    v, u = np.mgrid[: SIZE_PX[0], : SIZE_PX[1]]
+    seen = render(mug.bundle.mesh_lod, T_MUG, K, SIZE_PX).depth[0] > 0.0
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    middle = (rows.mean() - v) ** 2 + (columns.mean() - u) ** 2 < (0.2 * np.ptp(columns)) ** 2
+    through_a_hole = np.where(middle, frame.depth_m, np.float32(0.5))
+    measured = evidence.measure(replace(frame, depth_m=through_a_hole), T_MUG)
+    assert measured is not None
+    assert measured.blocked > 0.95
+    assert measured.open_outline == pytest.approx(CONFIG.shape.usual.outline, abs=0.1)
+    assert measured.open_goes_on == pytest.approx(CONFIG.shape.usual.goes_on, abs=0.05)
+
+
+def test_an_object_that_fills_the_image_is_judged_by_what_is_seen(
+    mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor
+) -> None:
+    """The camera is within its sphere, as in front of a large box: there was no evidence then."""
+    near = T_MUG.copy()
+    near[:3, 3] = [0.0, 0.0, 0.45 * mug.diameter_m + 0.01]
+    measured = evidence.measure(scene((mug.bundle.mesh_lod, near)), near)
+    assert measured is not None
+    assert measured.through < 0.05
 
 
 def test_no_reading_beside_the_object_counts_half(mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor) -> None:
