@@ -6,7 +6,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import warp as wp
@@ -137,12 +137,20 @@ class RenderResult:
         """1 where the mesh is seen, shape ``(N, H, W)``."""
         return self._whole(self._renderer.mask)
 
+    def cut(self, name: Literal["colour", "depth", "xyz", "mask"]) -> NDArray[Any]:
+        """One of the images, of ``window`` alone: ``(N, rows, columns, ...)``."""
+        return np.array(self._rendered(getattr(self._renderer, name)))
+
+    def _rendered(self, array: WpArray) -> NDArray[Any]:
+        """The window; on a CPU a view that lives as long as the renderer."""
+        rows, columns = self.window
+        return np.asarray(array.numpy()[: self._count, rows, columns])
+
     def _whole(self, array: WpArray) -> NDArray[Any]:
-        """A copy: on a CPU ``.numpy()`` is a view that lives as long as the renderer."""
-        rendered = array.numpy()[: self._count]
-        whole = np.zeros_like(rendered)
-        part = (slice(None), *self.window)
-        whole[part] = rendered[part]
+        rendered = self._rendered(array)
+        whole = np.zeros((self._count, *self._renderer.size_px, *rendered.shape[3:]), dtype=rendered.dtype)
+        rows, columns = self.window
+        whole[:, rows, columns] = rendered
         return whole
 
 

@@ -234,5 +234,8 @@ def test_drawing_where_the_mesh_is_leaves_out_nothing(centres_m: list[list[float
     whole = Renderer(mesh, batch=len(T), size_px=(480, 640))
     K = np.repeat(np.asarray(K_CAMERA, dtype=np.float32)[None], len(T), axis=0)
     whole.launch(wp.array(T, dtype=wp.mat44f, device="cpu"), wp.array(K, dtype=wp.mat33f, device="cpu"))
+    rows, columns = found.window
     for name in ("colour", "depth", "xyz", "mask"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name).numpy(), err_msg=name)
+        expected = getattr(whole, name).numpy()
+        np.testing.assert_array_equal(getattr(found, name), expected, err_msg=name)
+        np.testing.assert_array_equal(found.cut(name), expected[:, rows, columns], err_msg=name)

@@ -73,7 +73,7 @@ class ShapeSearch:
         All that stands out around it is the same from whatever side the pose sees the model.
         """
         picture = render(self._item.mesh_lod, place.starts[0], frame.K, frame.size_px)
-        model_m, z = picture.depth[0][picture.window], frame.depth_m[picture.window]
+        model_m, z = picture.cut("depth")[0], frame.depth_m[picture.window]
         match = self._config.match
         gate_m = max(match.gate_diameters * self._item.diameter_m, match.min_gate_m)
         gate_m = gate_m + np.float32(match.noise_per_m) * model_m * model_m
