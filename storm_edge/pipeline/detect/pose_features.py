@@ -108,9 +108,9 @@ class VisibleModel:
     observed: Float32
     """Colours of the image there ``(P, 3)``."""
     silhouette: Bool
-    """All of the model ``(H, W)``."""
+    """All of the model, in a window that holds it ``(h, w)``."""
     agrees: Bool
-    """Where depth agrees ``(H, W)``, P pixels."""
+    """Where depth agrees, P pixels of that window ``(h, w)``."""
 
     @staticmethod
     def at(
@@ -126,15 +126,17 @@ class VisibleModel:
             noise_per_m: What depth noise allows, see `kernels.depth_noise` [1/m].
         """
         picture = render(mesh, T_cam_centre, frame.K, frame.size_px)
-        z, model = frame.depth_m, picture.depth[0]
+        z, model, silhouette = frame.depth_m[picture.window], picture.cut("depth")[0], picture.cut("mask")[0] > 0
         limit_m = depth_limits(gate_m, noise_per_m, model)
-        mask = (picture.mask[0] > 0) & ~((z > 0.0) & (z < model - limit_m))
-        agrees = mask & ((z == 0.0) | (np.abs(z - model) < limit_m))
+        visible = silhouette & ~((z > 0.0) & (z < model - limit_m))
+        agrees = visible & ((z == 0.0) | (np.abs(z - model) < limit_m))
+        mask = np.zeros(frame.size_px, dtype=bool)
+        mask[picture.window] = visible
         return VisibleModel(
             mask=mask,
-            rendered=picture.colour[0][agrees],
-            observed=frame.rgb[agrees].astype(np.float32) / 255.0,
-            silhouette=picture.mask[0] > 0,
+            rendered=picture.cut("colour")[0][agrees],
+            observed=frame.rgb[picture.window][agrees].astype(np.float32) / 255.0,
+            silhouette=silhouette,
             agrees=agrees,
         )
 
