@@ -55,6 +55,10 @@ class MapMaker(Protocol):
         """Whether its input is so coarse that small objects are specks in it, so that tiles of an image help."""
 
     @property
+    def has_marks(self) -> bool:
+        """Whether candidates are made of marks (`pipeline.segment.marks`), whose weights were fitted to its maps."""
+
+    @property
     def context_length(self) -> int | None:
         """Length of the language context it takes; None if it takes none."""
 
@@ -106,6 +110,7 @@ class ColourMaps:
     fingerprint = COLOURS_ONLY
     encodes_quickly = True
     benefits_from_tiling = False
+    has_marks = False
     context_length = None
     report: dict[str, object] = {"source": "colour"}  # noqa: RUF012 - never changed
 
@@ -138,6 +143,7 @@ class NanoMaps:
 
     encodes_quickly = True
     benefits_from_tiling = True
+    has_marks = True
     context_length = None
     report: dict[str, object] = {"source": "network", "tier": "nano"}  # noqa: RUF012 - never changed
 
@@ -175,6 +181,7 @@ class FullMaps:
 
     encodes_quickly = False
     benefits_from_tiling = False
+    has_marks = False
 
     def __init__(
         self, networks: NetworkBundle, config: FullSomConfig, options: EngineOptions | None, device: str

@@ -1,10 +1,14 @@
 """From a map of probabilities to candidates, by 3D.
 
 A sphere of the object's size is put where most of the probability is, by mean shift; what lies in it is one
-candidate; and so on with the rest. That splits touching look-alikes and joins what an occluder cuts in two.
+candidate; and so on with the rest. That splits touching look-alikes and joins what an occluder cuts in two. The
+spheres of coarse maps come from `pipeline.segment.marks`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +19,7 @@ from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.segment.config import LearnedColourConfig, ProposalConfig
 from storm_edge.pipeline.segment.image_features import ImageFeatures
+from storm_edge.pipeline.segment.marks import Mark
 from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 from storm_edge.pipeline.segment.sigmoid import sigmoid
 
@@ -42,6 +47,30 @@ def propose_candidates(
     found = [candidate for candidate in made if candidate is not None]
     found.sort(key=lambda candidate: -candidate.score)
     return [candidate for candidate in found if candidate.score >= config.min_score][: config.max_candidates]
+
+
+def candidates_of_marks(
+    image: ImageFeatures, probability: Float32, marks: Sequence[Mark], diameter_m: float, config: ProposalConfig
+) -> list[Candidate]:
+    """Candidates at the places of marks, in their order; what a mark promises is the candidate's score.
+
+    Args:
+        image: The frame.
+        probability: The map at image size ``(H, W)``.
+        marks: Best first.
+        diameter_m: Of the object [m].
+        config: Radius and counts; the threshold is each mark's own.
+    """
+    stands_out = image.stands_out(config.min_plane_distance_diameters * diameter_m)
+    found: list[Candidate] = []
+    for mark in marks:
+        above = replace(config, mask_threshold=mark.threshold)
+        made = candidate_at_seed(image.frame, probability, stands_out, mark.centre_m, diameter_m, above)
+        if made is not None:
+            found.append(replace(made, score=mark.overlap))
+        if len(found) == config.max_candidates:
+            break
+    return found
 
 
 def add_colour_log_odds(

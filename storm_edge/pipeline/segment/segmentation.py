@@ -24,7 +24,8 @@ class Candidate:
     """The same with all that stands out from the planes around it, whatever its colour: parts that the mask lacks,
     but also what touches the object ``(H, W)``."""
     score: float
-    """How much speaks for it, 0..1."""
+    """How much speaks for it, 0..1: of the nano segmenter the intersection over union with the object that is to be
+    expected, of the others the mean probability in it, less where it is small; by shape how well that fits."""
     box: tuple[int, int, int, int]
     """First and last column and row plus one, ``(x0, y0, x1, y1)`` [px]."""
     sharpened: bool = False

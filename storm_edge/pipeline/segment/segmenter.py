@@ -11,7 +11,7 @@ of it by `pipeline.segment.proposals`, and SAM2, if wanted, sharpens them (`pipe
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,10 +27,12 @@ from storm_edge.kernels.segment_inputs.object_channels import object_channels
 from storm_edge.kernels.segment_inputs.object_views import object_views
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.segment.cells import cells_of
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.image_features import ImageEncoder, ImageFeatures
 from storm_edge.pipeline.segment.maps import make_maps
-from storm_edge.pipeline.segment.proposals import add_colour_log_odds, propose_candidates
+from storm_edge.pipeline.segment.marks import best_marks
+from storm_edge.pipeline.segment.proposals import add_colour_log_odds, candidates_of_marks, propose_candidates
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation
 from storm_edge.pipeline.segment.sharpen import open_candidate_sharpener
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
@@ -136,22 +138,22 @@ class Segmenter:
             `kernels.contour_region`; they count in candidates, not in the map that is returned.
         """
         frame, letterbox = image.frame, image.small.letterbox
-        found, presence = self._probability_map(image, embedding)
+        channels = object_channels(image.small, embedding.colours, embedding.diameter_m)
+        found, presence = self._probability_map(image, embedding, channels)
         if found.shape == contract.MASK_PX:
-            whole, cells = letterbox.enlarge(found, frame.size_px), found
             size = contract.SIZE_PX[::-1]
-            small = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+            small = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+            scales = _Scales(whole=letterbox.enlarge(found, frame.size_px), small=small, cells=found)
         else:
-            whole, small = found, letterbox.shrink(found)
-            cells = halved(small)
+            scales = _Scales.of(image, found)
         candidates = []
         if presence != 0.0:
-            candidates = self._candidates(image, whole, small, embedding.diameter_m, colour_log_odds)
+            candidates = self._candidates(image, scales, embedding, channels, colour_log_odds)
         score = presence
         if score is None:
             score = candidates[0].score if candidates else 0.0
         return Segmentation(
-            candidates=tuple(candidates), probability=cells, score=score, presence_probability=presence
+            candidates=tuple(candidates), probability=scales.cells, score=score, presence_probability=presence
         )
 
     def segment_tiled(
@@ -181,31 +183,59 @@ class Segmenter:
         letterbox = image.small.letterbox
         whole = letterbox.enlarge(first.probability, image.frame.size_px)
         for tile in tiles:
-            found, _ = self._probability_map(tile.image, embedding)
+            channels = object_channels(tile.image.small, embedding.colours, embedding.diameter_m)
+            found, _ = self._probability_map(tile.image, embedding, channels)
             merge_max(whole, tile.image.small.letterbox.enlarge(found, tile.image.frame.size_px), tile.window)
             yield "segment tile"
-        small = letterbox.shrink(whole)
-        cells = halved(small)
-        candidates = self._candidates(image, whole, small, embedding.diameter_m, colour_log_odds)
-        return replace(first, candidates=tuple(candidates), probability=cells)
-
-    def _probability_map(self, image: ImageFeatures, embedding: TemplateEmbedding) -> tuple[Float32, float | None]:
+        scales = _Scales.of(image, whole)
         channels = object_channels(image.small, embedding.colours, embedding.diameter_m)
+        candidates = self._candidates(image, scales, embedding, channels, colour_log_odds)
+        return replace(first, candidates=tuple(candidates), probability=scales.cells)
+
+    def _probability_map(
+        self, image: ImageFeatures, embedding: TemplateEmbedding, channels: Float32
+    ) -> tuple[Float32, float | None]:
         return self._maps.probability_map(image.frame, image.small, image.maps, embedding.tensors, channels)
 
     def _candidates(
         self,
         image: ImageFeatures,
-        whole: Float32,
-        small: Float32,
-        diameter_m: float,
+        scales: _Scales,
+        embedding: TemplateEmbedding,
+        channels: Float32,
         colour_log_odds: Float32 | None,
     ) -> list[Candidate]:
-        """Candidates in a map at image size and the same at the working size, with learned colours if there are."""
+        """Candidates in a map, with learned colours if there are."""
+        config = self.config
         if colour_log_odds is not None:
-            whole = add_colour_log_odds(whole, image.frame, colour_log_odds, self.config.learned_colours)
-            small = image.small.letterbox.shrink(whole)
-        candidates = propose_candidates(image, whole, small, diameter_m, self.config.proposals)
+            whole = add_colour_log_odds(scales.whole, image.frame, colour_log_odds, config.learned_colours)
+            scales = _Scales.of(image, whole)
+        diameter_m = embedding.diameter_m
+        if self._maps.has_marks:
+            cells = cells_of(image.small, scales.cells, channels)
+            radius_m = config.proposals.seed_radius_diameters * diameter_m
+            marks = best_marks(cells, embedding.colours.own_bits, radius_m, config.marks)
+            candidates = candidates_of_marks(image, scales.whole, marks, diameter_m, config.proposals)
+        else:
+            candidates = propose_candidates(image, scales.whole, scales.small, diameter_m, config.proposals)
         if self._sharpener is None:
             return candidates
         return [self._sharpener.sharpen(image.frame, candidate) for candidate in candidates]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scales:
+    """A map of probabilities at three sizes."""
+
+    whole: Float32
+    """At image size ``(H, W)``."""
+    small: Float32
+    """At the working size ``(120, 160)``."""
+    cells: Float32
+    """Over its cells ``(60, 80)``."""
+
+    @staticmethod
+    def of(image: ImageFeatures, whole: Float32) -> _Scales:
+        """Of a map at image size."""
+        small = image.small.letterbox.shrink(whole)
+        return _Scales(whole=whole, small=small, cells=halved(small))
