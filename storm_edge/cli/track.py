@@ -185,7 +185,7 @@ def command(
         for name in never_found(run):
             say(
                 f"{name}: the scene ended, at {rate:g} frames per second, before a search for it did; a search takes"
-                " 1 to 5 s of one free core. Without --rate frames wait for it"
+                " up to 2 s of a free core. Without --rate frames wait for it"
             )
 
 
