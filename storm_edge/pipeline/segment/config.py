@@ -154,6 +154,10 @@ class MarkConfig(Config):
     """Added to a share before its logarithm is taken."""
     weights: MarkWeights = field(default_factory=MarkWeights)
     """What tells the overlap."""
+    near_best: float = tuned(0.95, unit="1", low=0.0, high=1.0)
+    """Of a sphere's marks that promise this share of what the best does, the one of the highest threshold is taken:
+    what lies beside the object misleads a registration more than what is left out. The mug of `cup`, whose sides
+    look alike, is registered backwards from the best mask and rightly from this one."""
     min_overlap: float = tuned(0.08, unit="1", low=0.0, high=1.0)
     """Marks that promise less are dropped; without any the object is not found."""
     least_of_best: float = tuned(0.25, unit="1", low=0.0, high=1.0)

@@ -52,7 +52,8 @@ def best_marks(cells: Cells, own_bits: float, radius_m: float, config: MarkConfi
         config: Thresholds, counts and weights.
     """
     spheres = (marks_around(cells, own_bits, centre, radius_m, config) for centre in centres(cells, radius_m, config))
-    ordered = sorted((max(marks, key=_overlap) for marks in spheres if marks), key=_overlap, reverse=True)
+    chosen = (_chosen(marks, config.near_best) for marks in spheres if marks)
+    ordered = sorted(chosen, key=lambda mark: mark.overlap, reverse=True)
     kept: list[Mark] = []
     best = ordered[0].overlap if ordered else 0.0
     least = max(config.min_overlap, config.least_of_best * best)
@@ -132,8 +133,10 @@ def marks_around(cells: Cells, own_bits: float, centre_m: Float64, radius_m: flo
     ]
 
 
-def _overlap(mark: Mark) -> float:
-    return mark.overlap
+def _chosen(marks: list[Mark], near_best: float) -> Mark:
+    """Of the marks of a sphere that promise nearly as much as the best, the one of the highest threshold."""
+    least = near_best * max(mark.overlap for mark in marks)
+    return max((mark for mark in marks if mark.overlap >= least), key=lambda mark: mark.threshold)
 
 
 def _repeated(mark: Mark, other: Mark) -> float:

@@ -140,3 +140,14 @@ def test_candidates_of_the_nano_segmenter_are_ordered_by_the_overlap_that_they_p
     overlap = (found.best.mask & truth).sum() / (found.best.mask | truth).sum()
     assert overlap > 0.6
     assert found.best.score == pytest.approx(overlap, abs=0.25)
+
+
+def test_of_nearly_equal_marks_the_tighter_one_is_taken() -> None:
+    """A sure disk with a ring of 0.45 one cell wide: with the ring it promises as much, within a few hundredths."""
+    core, ring = _disk(30, 40, 5.0), _disk(30, 40, 6.0)
+    cells = _cells(np.where(core, 0.95, np.where(ring, 0.45, 0.005)))
+    [tight] = best_marks(cells, OWN_BITS, RADIUS_M, replace(CONFIG, near_best=0.7))
+    np.testing.assert_array_equal(np.sort(tight.cells), np.flatnonzero(core))
+    [best] = best_marks(cells, OWN_BITS, RADIUS_M, replace(CONFIG, near_best=1.0))
+    assert best.overlap >= tight.overlap >= 0.7 * best.overlap
+    np.testing.assert_array_equal(np.sort(best.cells), np.flatnonzero(ring))
