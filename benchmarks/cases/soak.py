@@ -83,6 +83,7 @@ class _Run:
         self._systemd = Systemd(stage.folder / "notify", WATCHDOG_S)
         self._good, self._troubled = GoodListener(stage, log.with_name("reports.jsonl")), TroubledListener(stage)
         self._memory: list[tuple[float, float]] = []
+        self._blocks: list[int] = []
         self._threads: dict[str, tuple[float, float]] = {}
         self._began_s, self._sampled_s = time.monotonic(), -_SAMPLE_EVERY_S
         self._rows: list[dict[str, Any]] = []
@@ -157,6 +158,8 @@ class _Run:
         again_s = judged.last_tracking_at_s
         is_recovered = again_s > ended_s
         self._pass(1.0)  # in which counts are told
+        if is_recovered and self._is_alive():
+            self._blocks.append(self._faults.python_blocks())
         row = {
             "fault": fault.name,
             "recovered": is_recovered,
@@ -193,6 +196,7 @@ class _Run:
             "wrong": judged.wrong[:8],
             "by_fault": self._by_fault(),
             **memory_figures(self._memory),
+            "python_blocks": self._blocks,
             **self._core_figures(),
         }
 

@@ -79,6 +79,10 @@ class Faults:
         """What the service says of itself."""
         return self._ask("status")
 
+    def python_blocks(self) -> int:
+        """Pieces of memory that the service's Python objects have."""
+        return int(self._ask("soak")["python_blocks"])
+
     def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         return ask(self._stage.state / "control.sock", command, arguments)
 

@@ -6,6 +6,7 @@ are not a number.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Mapping
@@ -81,7 +82,9 @@ def main(folder: Path) -> None:
 
     def soak(arguments: Mapping[str, Any]) -> dict[str, Any]:
         FAILING.is_on = bool(arguments.get("nan", FAILING.is_on))
-        return {"camera_process": source.process_id, "nan": FAILING.is_on}
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        return {"camera_process": source.process_id, "nan": FAILING.is_on, "python_blocks": blocks}
 
     with Watchdog(end_now, profile.machine.config.watchdog) as watchdog:
         service = build.open_service(
