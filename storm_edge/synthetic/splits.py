@@ -96,8 +96,8 @@ SEARCHES_DEV = _seeds(
     Split.DEV,
     0,
     10_000,
-    "images of benchmark `search`: 0 to 84 and 400 to 459 looked at, 1000 to 1399, 2000 to 2169 (marks) and 5000 to "
-    "5028 fitted to",
+    "images of benchmark `search`: 0 to 84, 400 to 459 and 1222 to 1254 looked at; 1000 to 1075, 1200 to 1221, 2000 "
+    "to 2169 (marks) and 5000 to 5028 fitted to",
 )
 SEARCHES_VAL = _seeds(
     Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` once, the first 50"
