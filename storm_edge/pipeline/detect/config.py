@@ -216,9 +216,9 @@ class PresenceConfig(Config):
     """Weight of the segmenter network's presence probability beside the features, both as logits."""
     min_network_probability: float = tuned(0.05, unit="1", low=0.000001, high=0.5)
     """The network's presence probability is limited to this and one minus this."""
-    learned_colour_weight: float = tuned(3.0, unit="1", low=0.0, high=100.0)
+    learned_colour_weight: float = tuned(4.0, unit="1", low=0.0, high=100.0)
     """Weight of the mean log odds of colours that tracking learned, where it speaks against the object: a place whose
-    colours are wholly foreign is out, whatever else fits. All else comes to a logit of 8 at most."""
+    colours are wholly foreign is out, whatever else fits. All else comes to a logit of 11 at most."""
     max_log_odds: float = tuned(3.0, unit="logit", low=0.0, high=30.0)
     """The log odds of a single pixel count no more than this."""
     min_visible_share: float = tuned(0.15, unit="1", low=0.0, high=1.0)
