@@ -100,7 +100,7 @@ SEARCHES_DEV = _seeds(
     "to 2169 (marks) and 5000 to 5028 fitted to",
 )
 SEARCHES_VAL = _seeds(
-    Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` once, the first 50"
+    Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` twice, the first 50"
 )
 SEARCHES_TEST = _seeds(Split.TEST, 10_000, 10_000, "cluttered images: none looked at")
 
