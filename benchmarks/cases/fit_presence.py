@@ -48,7 +48,7 @@ REAL_WEIGHT = 3.0
 """What a right search of a recording counts: few objects are recorded, and none is as clean as a made-up one."""
 FOLDS = 20
 """Images and recordings are left out in so many parts."""
-MARGIN_LOGIT = 0.25
+MARGIN_LOGIT = 0.5
 """By how much more than even odds all must say, before it counts as a half."""
 BOUNDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 """Presence probabilities at which the left-out searches are counted."""
