@@ -88,8 +88,15 @@ SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmark
 SEQUENCES_VAL_GATE = _seeds(Split.VAL, 60_000, 10_000, "sequences of the tracking gate of an export")
 SCENES_CALIBRATION = _seeds(Split.TRAIN, 500_000, 10_000, "recordings that INT8 is calibrated on")
 SCENES_VAL_GATE = _seeds(Split.VAL, 700_000, 10_000, "single images of the registration gate of an export")
-SCENES_TEST = _seeds(Split.TEST, 1_000_000, 10_000, "single images: none looked at")
-SEQUENCES_TEST = _seeds(Split.TEST, 1_010_000, 10_000, "sequences: none looked at")
+SCENES_TEST = _seeds(
+    Split.TEST, 1_000_000, 10_000, "single images of benchmark `accuracy` at a release: the first 60, once"
+)
+SEQUENCES_TEST = _seeds(
+    Split.TEST,
+    1_010_000,
+    10_000,
+    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 12, once",
+)
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
 SEARCHES_DEV = _seeds(
@@ -102,7 +109,12 @@ SEARCHES_DEV = _seeds(
 SEARCHES_VAL = _seeds(
     Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` twice, the first 50"
 )
-SEARCHES_TEST = _seeds(Split.TEST, 10_000, 10_000, "cluttered images: none looked at")
+SEARCHES_TEST = _seeds(
+    Split.TEST,
+    10_000,
+    10_000,
+    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60",
+)
 
 SCENE_RANGES = (
     SCENES_DEV,
