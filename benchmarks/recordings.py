@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def recovery_scene(sets: Path, number: int) -> Path:
 def onboarded(path: Path) -> ObjectBundle:
     """The object of a scene; its bundle is kept for the next run."""
     model = next(iter(sorted((path / "models").glob("obj_*.ply"))))
-    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / f"{path.parent.name}-{path.name}" / model.stem
+    content = hashlib.sha256(model.read_bytes()).hexdigest()[:16]  # folders of two sets may have one name
+    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / content / model.stem
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         onboard(model, "mm").save(kept)

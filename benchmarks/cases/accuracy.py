@@ -30,6 +30,7 @@ from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.errors import StormEdgeError
 from storm_edge.evaluate.metrics import RECALL_SHARE
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
@@ -49,6 +50,8 @@ class SceneRun:
     """By frame."""
     ambiguous: frozenset[int]
     """Frames in which something of the turn was told as ambiguous."""
+    refused: str | None = None
+    """The line with which the scene was refused: all its labels count as missed."""
 
 
 def run_scene(task: tuple[Path, str, str, str]) -> SceneRun:
@@ -58,13 +61,17 @@ def run_scene(task: tuple[Path, str, str, str]) -> SceneRun:
     bundle = onboarded(path)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        run = track_scene(
-            scene,
-            [bundle],
-            None if networks == "none" else NetworkBundle.load(networks),
-            out,
-            TrackSceneOptions(init=Init(init), pictures=False),
-        )
+        try:
+            run = track_scene(
+                scene,
+                [bundle],
+                None if networks == "none" else NetworkBundle.load(networks),
+                out,
+                TrackSceneOptions(init=Init(init), pictures=False),
+            )
+        except StormEdgeError as error:
+            missed = evaluate_scene(scene, [], [bundle], answered=False)
+            return SceneRun(judged=missed, states=[], ambiguous=frozenset(), refused=f"{path.name}: {error}")
         judged = evaluate_scene(scene, read_predictions(out / POSES), [bundle])
     told = frozenset(t.frame for t in run.tracks if t.ambiguous is not None)
     return SceneRun(judged=judged, states=[t.state.value for t in run.tracks], ambiguous=told)
@@ -89,6 +96,7 @@ def summary(name: str, runs: Sequence[SceneRun]) -> dict[str, Any]:
         "scenes": len(runs),
         "states": {state: states.count(state) for state in sorted(set(states))},
         "sides": sides(runs),
+        "refused": [run.refused for run in runs if run.refused is not None],
         "worst_scenes_add_s_over_diameter": {str(i): round(float(e), 4) for e, i in worst[:5]},
     }
 

@@ -134,7 +134,7 @@ class SideCheck:
     def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
         """The side of a pose ``(4, 4)`` that was found in an image, from looks at this image alone.
 
-        All of them count as one: only a gain of more than ``lead`` turns the pose, the rest is left to tracking.
+        All of them count as one: a gain of more than ``settle_gain`` turns the pose, the rest is left to tracking.
         """
         self.forget()
         T = T_cam_centre
@@ -142,7 +142,7 @@ class SideCheck:
             if not self.has_questions:
                 break
             learned = self._judge.appearance_at(buffers, T)
-            answer = self.look(frame, buffers, T, learned, least_gain=self._config.lead)
+            answer = self.look(frame, buffers, T, learned, least_gain=self._config.settle_gain)
             T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
             if not self.is_hearing and self._part.stop >= len(self._fan.motions):
                 break

@@ -138,6 +138,8 @@ class SideConfig(Config):
     settle_looks: int = tuned(24, unit="looks", low=0, high=1000)
     """Most looks at the image in which a pose was found: a right one needs one to three, 5 to 20 ms. 0 asks nothing
     there."""
+    settle_gain: float = tuned(0.3, unit="logit", low=0.0)
+    """Mean gain from which a pose is turned in the image in which it was found, when all turns were heard there."""
     residual_slack: float = tuned(0.05, unit="1", low=0.0, high=1.0)
     """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned."""
     tie: float = tuned(0.2, unit="logit", low=0.0)
