@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from storm_edge.pipeline.detect.config import MaskTrimmingConfig
 from storm_edge.pipeline.detect.detection import Detection
 from storm_edge.pipeline.detect.mask_trimming import trim_mask
-from storm_edge.pipeline.detect.pose_features import CandidateFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate
+from tests.pipeline.detect.neutral import NEUTRAL
 
 CONFIG = MaskTrimmingConfig()
 
@@ -17,18 +19,7 @@ def marked(model: tuple[int, int], mask: tuple[int, int]) -> Detection:
     """A model and a mask in the same rows, each from a first to a last column."""
     seen, found = np.zeros((2, 60, 200), dtype=bool)
     seen[20:40, model[0] : model[1]], found[20:40, mask[0] : mask[1]] = True, True
-    features = CandidateFeatures(
-        visible=0.5,
-        pattern=0.0,
-        occluded=0.0,
-        colour=0.0,
-        imbalance=0.0,
-        residual=0.0,
-        contour=0.0,
-        depth=0.0,
-        coarse_pattern=0.0,
-        coarse_residual=0.0,
-    )
+    features = replace(NEUTRAL, visible=0.5)
     candidate = Candidate(mask=found, grown=found, score=1.0, box=(mask[0], 20, mask[1], 40))
     return Detection(
         mask=seen, candidate=candidate, T_cam_centre=np.eye(4), presence_probability=0.5, features=features

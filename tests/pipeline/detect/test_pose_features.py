@@ -8,23 +8,12 @@ import numpy as np
 import pytest
 
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
-from storm_edge.pipeline.detect.pose_features import CandidateFeatures, compare_colours, presence_probability
+from storm_edge.pipeline.detect.pose_features import compare_colours, presence_probability
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
+from tests.pipeline.detect.neutral import NEUTRAL
 
 GAIN_FLOOR = PoseFeatureConfig().gain_floor
 PRESENCE = PresenceConfig()
-NEUTRAL = CandidateFeatures(
-    visible=0.0,
-    pattern=0.0,
-    occluded=0.0,
-    colour=0.0,
-    imbalance=0.0,
-    residual=0.0,
-    contour=0.0,
-    depth=0.0,
-    coarse_pattern=0.0,
-    coarse_residual=0.0,
-)
 
 
 def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
