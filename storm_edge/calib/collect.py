@@ -8,7 +8,7 @@ have is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from storm_edge.bop.scene import BopScene
 from storm_edge.calib.capture import Recorder, RecordingBundle
 from storm_edge.calib.sets import CalibrationSet, RowSource, write_set
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.scorers import scorer_of
 from storm_edge.errors import InputError, MaskError, SceneError, UnitError, mismatch
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
@@ -129,6 +130,8 @@ class _ObjectRun:
         self._bundle, self._segmenter, self._sharpener = bundle, segmenter, sharpener
         self._on_device = on_device = ObjectOnDevice(item)
         schedule = _REGISTER if bundle.tier == "nano" else _REGISTER_FULL
+        if not scorer_of(bundle.networks):
+            schedule = replace(schedule, network_weight=0.0)
         self._registrar = Registrar(on_device, bundle, config=schedule)
         refiner = PoseRefiner(on_device, bundle, batch=2)
         config = StepwiseTrackConfig(ask_network="always")

@@ -15,6 +15,7 @@ from storm_edge.choices import Schedule, TrackerKind
 from storm_edge.config.tree import differences
 from storm_edge.engines.bundle import NetworkBundle, find_manifest
 from storm_edge.engines.manifest import Tier
+from storm_edge.engines.scorers import SPLIT, scorer_of
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.live.config import StormConfig
 from storm_edge.live.parity import with_parity
@@ -30,7 +31,6 @@ from storm_edge.pipeline.segment.config import Source
 CHANGED = ", changed"
 """What a report adds to the name of a schedule some of whose values are others."""
 _REFINE = frozenset({"refine"})
-_SCORERS = (frozenset({"score"}), frozenset({"score_features", "score_attention"}))
 _SOM = frozenset({"som_reference", "som_query", "som_head"})
 _TOM = frozenset({"tom_encode", "tom_compare"})
 _SIMILARITY = frozenset({"similarity"})
@@ -131,7 +131,7 @@ def default_schedule(tier: Tier, networks: Collection[str]) -> Schedule:
     given = frozenset(networks)
     if tier == "full" and not given >= _REFINE:
         return Schedule.GEOMETRY
-    if tier == "full" and any(given >= scorer for scorer in _SCORERS):
+    if tier == "full" and scorer_of(given):
         return Schedule.HYBRID
     return Schedule.GEOMETRY_FIRST
 
@@ -176,18 +176,19 @@ def check_schedule(
     is_followed = tracks and is_meant and _tracks_by_network(config, device)
     if not given >= _REFINE and (_registers_by_network(config) or is_followed):
         lacking |= _REFINE
-    if _scores_by_network(config) and not any(given >= scorer for scorer in _SCORERS):
-        lacking |= _SCORERS[1]
+    if _scores_by_network(config) and not scorer_of(given):
+        lacking |= set(SPLIT)
+    if lacking:
+        name = "none" if networks is None else networks.name
+        what, lacks = f"schedule {schedule_name(config)} with bundle {name}", f"no {', '.join(sorted(lacking))}"
+        works = Schedule.GEOMETRY_FIRST if given >= _REFINE else Schedule.GEOMETRY
+        remedy = f"give a bundle that has them, or --schedule {works.value}"
+        raise EngineError(mismatch(what, lacks, "the networks that it asks", remedy))
     if config.as_upstream and networks is not None and networks.preset != "parity":
         what = f"schedule {schedule_name(config)} with bundle {networks.name}"
         remedy = "give a bundle of the official weights, or --schedule foundationpose"
         expected = "networks that take upstream's pictures"
         raise EngineError(mismatch(what, f"preset {networks.preset}", expected, remedy))
-    if lacking:
-        name = "none" if networks is None else networks.name
-        what, lacks = f"schedule {schedule_name(config)} with bundle {name}", f"no {', '.join(sorted(lacking))}"
-        remedy = "give a bundle that has them, or --schedule geometry"
-        raise EngineError(mismatch(what, lacks, "the networks that it asks", remedy))
 
 
 def asked_networks(config: StormConfig, networks: NetworkBundle, *, device: str = "cpu") -> frozenset[str]:
@@ -197,7 +198,7 @@ def asked_networks(config: StormConfig, networks: NetworkBundle, *, device: str 
     if _registers_by_network(config) or _tracks_by_network(config, device):
         asked |= _REFINE
     if _scores_by_network(config):
-        asked |= next((scorer for scorer in _SCORERS if given >= scorer), frozenset())
+        asked |= scorer_of(given)
     if config.segment.source is not Source.COLOUR:
         asked |= _SOM
     asked |= _TOM if given >= _TOM else _SIMILARITY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_a_set_tells_of_every_row_where_it_came_from(
     rows = found.rows("refine", networks.networks["refine"].sha256, most=10)
     assert rows["rendered"].shape[1:] == (6, 32, 32)
     assert not np.array_equal(rows["rendered"], rows["observed"])
+
+
+def test_a_bundle_without_scorenet_is_calibrated_without(
+    networks: NetworkBundle, scene: Path, box: ObjectBundle, tmp_path: Path
+) -> None:
+    """As the bundle that ships: what it does not have is left out."""
+    files = {name: file for name, file in networks.networks.items() if name == "refine"}
+    recording = CalibrationRecording(scene=BopScene(scene), objects=[box], name="scene")
+    found = collect([recording], replace(networks, networks=files), tmp_path / "set", most=10)
+    assert set(found.onnx_sha256) == {"refine"}
+    assert {source.state for source in found.row_sources["refine"]} == {"register", "track"}
 
 
 def test_nothing_registered_is_refused(networks: NetworkBundle, box: ObjectBundle, tmp_path: Path) -> None:

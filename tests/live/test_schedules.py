@@ -70,9 +70,10 @@ def test_networks_that_are_asked_must_be_there(full: NetworkBundle) -> None:
     check_schedule(foundationpose, full)
     check_schedule(StormConfig(), without)
     check_schedule(StormConfig(), None)
-    with pytest.raises(
-        EngineError, match=r"schedule foundationpose with bundle full: got no score_attention, score_features"
-    ):
+    lacks = (
+        r"schedule foundationpose with bundle full: got no score_attention, score_features.*--schedule geometry-first"
+    )
+    with pytest.raises(EngineError, match=lacks):
         check_schedule(foundationpose, without)
     with pytest.raises(EngineError, match=r"hybrid with bundle none: got no refine, score.*--schedule geometry"):
         check_schedule(with_schedule(StormConfig(), Schedule.HYBRID), None)

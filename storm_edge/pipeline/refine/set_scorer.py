@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import Engine, EngineOptions
+from storm_edge.engines.scorers import SPLIT, scorer_of
 from storm_edge.errors import EngineError, mismatch
 
 Float32 = NDArray[np.float32]
@@ -44,9 +45,12 @@ def open_scorer(bundle: NetworkBundle, *, capacity: int, options: EngineOptions 
         EngineError: The bundle has no complete ScoreNet.
         BackendError: The device is not available.
     """
+    if not scorer_of(bundle.networks):
+        remedy = "take a schedule that asks none, such as geometry-first, or a bundle that has it"
+        bundle.require(SPLIT, what="ScoreNet", remedy=remedy)
     if "score" in bundle.networks:
         return JointScorer(bundle.open("score", options), capacity=capacity)
-    features, attention = bundle.open("score_features", options), bundle.open("score_attention", options)
+    features, attention = (bundle.open(graph, options) for graph in SPLIT)
     return SplitScorer(features, attention, capacity=capacity)
 
 

@@ -1,0 +1,20 @@
+"""Which graphs of a bundle are its ScoreNet."""
+
+from __future__ import annotations
+
+import pytest
+
+from storm_edge.engines.scorers import scorer_of
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ([], set()),
+        (["refine", "score_features"], set()),
+        (["refine", "score_features", "score_attention"], {"score_features", "score_attention"}),
+        (["score", "refine"], {"score"}),
+    ],
+)
+def test_a_scorenet_is_complete_or_none(networks: list[str], expected: set[str]) -> None:
+    assert scorer_of(networks) == expected
