@@ -99,9 +99,11 @@ def write_recipes(out: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for network in Network:
-        recipe: dict[str, Any] = yaml.safe_load((_RECIPES / f"nano-{network.value}.yaml").read_text(encoding="utf-8"))
+        name = f"nano-{network.value}.yaml"
+        own = next(path for path in (_RECIPES / name, _RECIPES / "variants" / name) if path.is_file())
+        recipe: dict[str, Any] = yaml.safe_load(own.read_text(encoding="utf-8"))
         recipe["source"] = {"checkpoint": str((out / "networks" / network.value / "checkpoint.pt").resolve())}
-        paths.append(folder / f"nano-{network.value}.yaml")
+        paths.append(folder / name)
         write_atomically(paths[-1], yaml.safe_dump(recipe, sort_keys=False).encode())
     return paths
 

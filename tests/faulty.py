@@ -45,7 +45,10 @@ class FaultyBundle(NetworkBundle):
 
     @classmethod
     def nano(cls) -> FaultyBundle:
-        bundle = NetworkBundle.load("nano")
+        return cls.of(NetworkBundle.load("nano"))
+
+    @classmethod
+    def of(cls, bundle: NetworkBundle) -> FaultyBundle:
         return cls(**vars(bundle), plan=Plan())
 
     def open(self, network: str, options: EngineOptions | None = None) -> Engine:

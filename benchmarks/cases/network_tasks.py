@@ -7,8 +7,8 @@
 * own axis: the true pose turned about the axis that the shape is roundest about, by 5 to 30 degrees; what is left of
   the turn after RefineNet alone.
 * side: a right pose, and one turned by half about an axis of the shape; how often the right one wins: by ScoreNet,
-  where the bundle has one, and by what the product asks, the judge of sides (`pipeline.side`), which refines both,
-  each by the colours that it teaches. It is given the wrong pose as the one to be contradicted.
+  where the bundle has one (``nano`` has none), and by what the product asks, the judge of sides (`pipeline.side`),
+  which refines both, each by the colours that it teaches. It is given the wrong pose as the one to be contradicted.
 * turned: TOM compares a crop with crops of other frames, of the side that its pose claims; area under the ROC curve
   of right poses against poses that claim a side turned by 60 degrees or more. Made-up ones are groups of the
   generator.
@@ -38,6 +38,7 @@ from benchmarks.registry import NetworkOptions, Outcome, case
 from storm_edge.bop.models import read_models_info
 from storm_edge.bop.scene import BopScene
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.scorers import scorer_of
 from storm_edge.errors import ConfigError, mismatch
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.evaluate.recovery import auroc
@@ -220,12 +221,11 @@ class Judge:
     def _open(self, bundle: ObjectBundle) -> Asked:
         if self._asked is None or self._asked.bundle is not bundle:
             item, networks = ObjectOnDevice(bundle), self._networks
-            has_scorer = any(given <= set(networks.networks) for given in ({"score"}, {"score_features"}))
             self._asked = Asked(
                 bundle=bundle,
                 item=item,
                 refine=PoseRefiner(item, networks, batch=2 * len(TURNS_DEG)),
-                score=PoseScorer(item, networks, batch=2, capacity=2) if has_scorer else None,
+                score=PoseScorer(item, networks, batch=2, capacity=2) if scorer_of(networks.networks) else None,
                 crops=open_encoder(item, networks, config=VerifyConfig()),
                 side=SideJudge(item, SideConfig(), None),
             )
@@ -388,6 +388,9 @@ def network_tasks(options: TaskOptions) -> Outcome:
             mismatch("--split", options.split.value, expected, "networks are judged on what is held out")
         )
     networks = NetworkBundle.load(options.bundle)
+    lacks = [] if scorer_of(networks.networks) else ["ScoreNet"]
+    if lacks:
+        print(f"bundle {networks.name} has no ScoreNet: the side is asked of the judge of sides alone")
     samples = list(track(synthetic_samples(_RANGES[options.split], options.scenes), total=options.scenes))
     if options.real is not None:
         samples += list(real_samples(options.real, options.every))
@@ -416,7 +419,7 @@ def network_tasks(options: TaskOptions) -> Outcome:
     }
     rounded = {name: {k: round(v, 4) for k, v in values.items()} for name, values in (figures | by_scene).items()}
     return Outcome(
-        summary={"bundle": options.bundle, "split": options.split.value, "figures": rounded},
+        summary={"bundle": options.bundle, "lacks": lacks, "split": options.split.value, "figures": rounded},
         rows=rows,
         record=f"network_tasks-{options.split.value}",
     )

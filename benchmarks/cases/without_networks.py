@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,8 +33,8 @@ from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.recovery import report_recovery
 
 NETWORKS = ("som", "score", "tom")
-"""Left out one by one; graphs of a network begin with its name. A bundle without RefineNet is refused, since tracking
-asks it where geometry is in doubt: what it brings is in ``all``."""
+"""Left out one by one where the bundle has them; graphs of a network begin with its name. A bundle without RefineNet
+is refused, since tracking asks it where geometry is in doubt: what it brings is in ``all``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +56,23 @@ def lacking(bundle: Path, networks: Sequence[str], out: Path) -> Path:
     return out
 
 
+def held_of(graphs: Iterable[str]) -> list[str]:
+    """Which of the networks are there, of the graphs of a bundle."""
+    held = {graph.split("_")[0] for graph in graphs}
+    return [network for network in NETWORKS if network in held]
+
+
 @case(record="without_networks")
 def without_networks(options: WithoutNetworksOptions) -> Outcome:
     """Leave out one network after the other, and run the same recordings."""
-    whole = NetworkBundle.load(options.bundle).folder
+    bundle = NetworkBundle.load(options.bundle)
+    whole, held = bundle.folder, held_of(bundle.networks)
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for left_out in ("nothing", *NETWORKS, "all"):
-            gone = {"nothing": (), "all": (*NETWORKS, "refine")}.get(left_out, (left_out,))
-            bundle = "none" if left_out == "all" else str(lacking(whole, gone, Path(folder) / left_out))
-            figures[left_out] = judged(options, bundle, segmenter="som" not in gone)
+        for left_out in ("nothing", *held, "all"):
+            gone = {"nothing": (), "all": (*held, "refine")}.get(left_out, (left_out,))
+            rest = "none" if left_out == "all" else str(lacking(whole, gone, Path(folder) / left_out))
+            figures[left_out] = judged(options, rest, segmenter="som" not in gone)
             print(left_out, {name: round(value, 4) for name, value in figures[left_out].items()}, flush=True)
     table = Table("figure", *figures)
     for name in figures["nothing"]:

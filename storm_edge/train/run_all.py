@@ -22,6 +22,7 @@ from storm_edge.train.processes import Process, joined
 from storm_edge.train.run import Company, check, train_beside
 from storm_edge.train.shares import Plan, TimeShares, open_plan
 from storm_edge.train.sources import SourceFactory
+from storm_edge.train.start import holds, is_bundle
 
 SourceOf = Callable[[Network], SourceFactory]
 
@@ -37,7 +38,8 @@ def train_all(
 
     Args:
         template: What all four share; its ``network`` is left out of account, ``out`` is the folder of all, and
-            ``start_from`` a bundle that holds all. ScoreNet begins with RefineNet's trunk if there is no bundle.
+            ``start_from`` a bundle. ScoreNet begins with the trunk of this run's RefineNet if there is no bundle or
+            the bundle has no ScoreNet.
         shares: Of the time.
         source_of: Makes the items of each network; the synthetic ones unless a test brings its own.
         report: Is told how far each network is.
@@ -91,7 +93,7 @@ def _of_network(template: TrainConfig, network: Network, plan: Plan, process: Pr
     out = template.out / network.value
     goes_on = template.resume and (out / CHECKPOINT).exists()
     start = template.start_from
-    if start is None and network is Network.SCORE:
+    if network is Network.SCORE and (start is None or (is_bundle(start) and not holds(start, network))):
         start = template.out / Network.REFINE.value / CHECKPOINT
     if process.count > 1:
         dist.barrier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,8 @@ from storm_edge.train.processes import Process
 from storm_edge.train.run_state import RunState
 from storm_edge.train.sources import SourceFactory
 from storm_edge.train.start import is_bundle, start_from
+
+_LOG = logging.getLogger(__name__)
 
 
 class TrainState(RunState):
@@ -47,7 +50,9 @@ class TrainState(RunState):
         self.objective = make_objective(config)
         fresh = not config.resume
         if config.start_from is not None and fresh:
-            start_from(self.objective, config.network, config.start_from)
+            told = start_from(self.objective, config.network, config.start_from)
+            if told is not None and process.first:
+                _LOG.warning("%s", told)
         self.objective.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.objective, config.ema_decay)
         self.optimizer = _optimizer(self.objective, config)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import ConfigError
 from storm_edge.export.recipe import GRAPHS, read_recipe
 
@@ -17,10 +18,17 @@ GOOD = "network: refine\ntier: nano\nsource: {bundle: nano}\ngraphs: {refine: {}
 def test_every_network_of_both_tiers_has_a_recipe() -> None:
     read = [read_recipe(path) for path in SHIPPED]
     assert {(r.tier, r.network) for r in read} == {
-        *(("nano", n) for n in ("refine", "score", "som", "tom")),
+        *(("nano", n) for n in ("refine", "som", "tom")),
         *(("full", n) for n in GRAPHS if n != "similarity"),
     }
     assert all(r.gates.keys() == {"fp16", "int8"} for r in read)
+
+
+def test_the_nano_recipes_are_those_of_the_bundle_that_ships() -> None:
+    """So that its command exports all of it, byte for byte, and nothing that it does not hold."""
+    read = [read_recipe(path) for path in SHIPPED if path.stem.startswith("nano-")]
+    assert {graph for recipe in read for graph in recipe.graphs} == NetworkBundle.load("nano").networks.keys()
+    assert {recipe.source.bundle for recipe in read} == {"nano"}
 
 
 def test_variants_take_the_place_of_a_recipe() -> None:
@@ -29,6 +37,8 @@ def test_variants_take_the_place_of_a_recipe() -> None:
     assert {r.variant for r in read.values() if r.network == "sam2"} == {"2.0-tiny", "2.0-small", "2.1-small"}
     assert read["som-language"].context == 512
     assert read["nvidia-score"].graphs.keys() == {"score"}
+    own = read["nano-score"]
+    assert (own.tier, own.source.checkpoint) == ("nano", SHIPPED[0].parents[1] / "runs" / "score" / "checkpoint.pt")
 
 
 @pytest.mark.parametrize(

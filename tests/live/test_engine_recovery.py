@@ -33,8 +33,9 @@ from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
 from tests.engines import tiny
-from tests.faulty import FaultyBundle, Plan
+from tests.faulty import FaultyBundle
 from tests.live.test_non_finite import Player
+from tests.nano_with_score import write_nano_with_score
 from tests.staged import Staged
 from tests.tiny_scene import MODEL, write_tiny_scene
 
@@ -168,8 +169,8 @@ def test_on_a_lane_the_second_fault_ends_the_run_where_frames_are_tracked(staged
     assert networks.plan.opened.count("som_query") == 2
 
 
-def test_a_set_of_scores_that_was_given_up_leaves_nothing_behind(staged: Staged) -> None:
-    networks = FaultyBundle.nano()
+def test_a_set_of_scores_that_was_given_up_leaves_nothing_behind(staged: Staged, tmp_path: Path) -> None:
+    networks = FaultyBundle.of(NetworkBundle.load(write_nano_with_score(tmp_path / "mine")))
     config = replace(REFINE_FIRST, stages=REFINE_FIRST.stages[:1], chunk=64)
     registrar = Registrar(staged.item, networks, config=config)
     buffers, mask = staged.buffers(), staged.mask()
@@ -187,7 +188,7 @@ def tiny_networks(tmp_path: Path) -> FaultyBundle:
     folder.mkdir()
     tiny.refine(folder / "refine.onnx", size_px=32)
     write_manifest(folder, name="tiny", size_px=32, preset="default", networks={"refine": "refine.onnx"})
-    return FaultyBundle(**vars(NetworkBundle.load(folder)), plan=Plan())
+    return FaultyBundle.of(NetworkBundle.load(folder))
 
 
 def test_a_run_that_ends_so_leaves_what_it_wrote_with_the_reason(tiny_networks: FaultyBundle, tmp_path: Path) -> None:

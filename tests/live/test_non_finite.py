@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_session
@@ -20,6 +21,7 @@ from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.track.config import StepwiseTrackConfig
 from storm_edge.pipeline.verify.verifier import open_verifier
 from tests.faulty import FaultyBundle
+from tests.nano_with_score import write_nano_with_score
 from tests.staged import Staged
 
 BAD = [float("nan"), float("inf"), float("-inf")]
@@ -51,6 +53,11 @@ class Player:
         assert track.T_cam_obj is not None
         T = track.T_cam_obj @ self._staged.bundle.T_obj_centre
         return float(np.linalg.norm(T[:3, 3] - self._staged.T_cam_centre[:3, 3]))
+
+
+@pytest.fixture(scope="module")
+def with_score(tmp_path_factory: pytest.TempPathFactory) -> NetworkBundle:
+    return NetworkBundle.load(write_nano_with_score(tmp_path_factory.mktemp("networks") / "mine"))
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -112,9 +119,9 @@ def test_a_verification_without_tom_is_the_renderers(staged: Staged) -> None:
     ("network", "value"), [("refine", BAD[0]), ("score_attention", BAD[0]), ("score_attention", BAD[1])]
 )
 def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
-    staged: Staged, network: str, value: float
+    staged: Staged, with_score: NetworkBundle, network: str, value: float
 ) -> None:
-    networks = FaultyBundle.nano()
+    networks = FaultyBundle.of(with_score)
     networks.plan.answers[network] = value
     loop = make_object_session(staged.item, networks, config=StormConfig(register=QUICK_REGISTER))
     frame = staged.frame()
@@ -126,9 +133,9 @@ def test_a_registration_goes_on_without_the_network_and_its_frame_is_suspect(
     assert loop.non_finite_count["refine" if network == "refine" else "score"] > 0
 
 
-def test_scores_without_numbers_do_not_decide(staged: Staged) -> None:
+def test_scores_without_numbers_do_not_decide(staged: Staged, with_score: NetworkBundle) -> None:
     """ScoreNet gives all hypotheses infinity: none is better than another for it, and the judge's order stands."""
-    networks = FaultyBundle.nano()
+    networks = FaultyBundle.of(with_score)
     networks.plan.answers["score_attention"] = float("inf")
     config = replace(QUICK_REGISTER, network_weight=100.0)
     found = Registrar(staged.item, networks, config=config).register(staged.buffers(), staged.mask())

@@ -21,6 +21,7 @@ import torch
 
 from storm_edge.choices import Network
 from storm_edge.errors import CheckpointError, ConfigError, OutputError
+from storm_edge.networks.nano import NanoConfig
 from storm_edge.train.config import TrainConfig
 from storm_edge.train.run_all import train_all
 from storm_edge.train.run_log import read_log
@@ -171,3 +172,18 @@ def test_each_network_has_its_folder_and_score_starts_from_the_trunk_of_refine(t
     score = json.loads((tmp_path / "run" / "score" / "result.json").read_text())
     assert score["start_from"] == str(tmp_path / "run" / "refine" / "checkpoint.pt")
     assert list(dict.fromkeys(told)) == [network.value for network in Network]
+
+
+def test_score_starts_from_this_runs_refine_where_the_bundle_has_no_scorenet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That RefineNet began with the bundle's, and has learnt since."""
+    config = replace(template(tmp_path / "run", 1.0), steps=1, nano=NanoConfig(), start_from=Path("nano"))
+    train_all(config, source_of=toy_source_of)
+    starts = {
+        network: json.loads((tmp_path / "run" / network.value / "result.json").read_text())["start_from"]
+        for network in Network
+    }
+    assert starts.pop(Network.SCORE) == str(tmp_path / "run" / "refine" / "checkpoint.pt")
+    assert set(starts.values()) == {"nano"}
+    assert caplog.records == []

@@ -12,27 +12,36 @@ from torch import nn
 
 from storm_edge.choices import Network
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.manifest import write_manifest
 from storm_edge.errors import CheckpointError, EngineError
 from storm_edge.networks.nano import NanoConfig
 from storm_edge.train.config import TrainConfig
-from storm_edge.train.objective import Objective, make_objective
+from storm_edge.train.objective import Objective, RefineObjective, ScoreObjective, make_objective
 from storm_edge.train.run import train
 from storm_edge.train.start import is_bundle, start_from
-from tests.train.toy import ToySource, toy_source_of
+from tests.engines import tiny
+from tests.nano_with_score import random_scorenet, write_nano_with_score
+from tests.train.toy import SETS_OF_FOUR, ToySets, ToySource, toy_source_of
 
 CPU = torch.device("cpu")
 BUNDLE = Path("nano")
 
 
-def started(network: Network) -> Objective:
+@pytest.fixture(scope="module")
+def with_score(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped networks and a ScoreNet."""
+    return write_nano_with_score(tmp_path_factory.mktemp("networks") / "mine", random_scorenet)
+
+
+def started(network: Network, place: Path = BUNDLE) -> Objective:
     objective = make_objective(TrainConfig(network=network, out=Path()))
-    start_from(objective, network, BUNDLE)
+    assert start_from(objective, network, place) is None
     return objective.eval()
 
 
-def by_onnx(network: Network) -> dict[str, np.ndarray]:
-    """What the shipped files say of the toy items, by name."""
-    bundle, batch = NetworkBundle.load("nano"), toy_source_of(network)(3, CPU).batch(2)
+def by_onnx(network: Network, place: Path) -> dict[str, np.ndarray]:
+    """What the files of a bundle say of the toy items, by name."""
+    bundle, batch = NetworkBundle.load(place), toy_source_of(network)(3, CPU).batch(2)
     arrays = {key: value.numpy() for key, value in batch.items()}
     if network is Network.REFINE:
         return bundle.open("refine").run({key: arrays[key] for key in ("rendered", "observed")})
@@ -67,9 +76,9 @@ def by_torch(network: Network, net: nn.Module) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("network", list(Network))
-def test_the_torch_network_equals_the_shipped_onnx(network: Network) -> None:
+def test_the_torch_network_equals_the_onnx_of_a_bundle(network: Network, with_score: Path) -> None:
     """Largest difference seen: 5e-7 of the largest value."""
-    objective, wanted = started(network), by_onnx(network)
+    objective, wanted = started(network, with_score), by_onnx(network, with_score)
     batch = toy_source_of(network)(3, CPU).batch(2)
     for found in (by_torch(network, objective.net), _after_setting(objective, network, batch)):
         assert found.keys() == wanted.keys()
@@ -83,6 +92,41 @@ def _after_setting(objective: Objective, network: Network, batch: dict[str, torc
 
     set_batchnorms(objective, lambda: objective(batch))
     return by_torch(network, objective.net)
+
+
+def test_score_starts_with_the_trunk_of_a_bundle_that_has_none(tmp_path: Path) -> None:
+    """The trunk says of the cells what RefineNet's says in the bundle; the rest is as drawn."""
+    objective = make_objective(TrainConfig(network=Network.SCORE, out=Path()))
+    assert isinstance(objective, ScoreObjective)
+    drawn = {name: value.clone() for name, value in objective.state_dict().items() if "trunk." not in name}
+    told = start_from(objective, Network.SCORE, BUNDLE)
+    assert told == "bundle nano has no ScoreNet: it starts with the trunk of RefineNet"
+    refine = started(Network.REFINE)
+    assert isinstance(refine, RefineObjective)
+    pairs = ToySource(3, CPU).batch(2)
+    cells = [
+        trunk.eval()(pairs["rendered"], pairs["observed"])
+        for trunk in (objective.net.features.trunk, refine.net.trunk)
+    ]
+    assert torch.equal(*cells)
+    assert all(torch.equal(value, objective.state_dict()[name]) for name, value in drawn.items())
+    tiny.refine(tmp_path / "net.onnx", size_px=80)
+    write_manifest(tmp_path, name="odd", size_px=80, preset="default", networks={"tom_compare": "net.onnx"})
+    with pytest.raises(EngineError, match=r"bundle odd: got no ScoreNet and no RefineNet, .*leave --start-from out"):
+        start_from(objective, Network.SCORE, tmp_path)
+    with pytest.raises(EngineError, match=r"bundle odd: got no som, .*leave --start-from out"):
+        start_from(make_objective(TrainConfig(network=Network.SOM, out=Path())), Network.SOM, tmp_path)
+
+
+def test_a_run_says_that_score_starts_with_a_trunk_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = TrainConfig(
+        network=Network.SCORE, out=tmp_path / "a", steps=1, batch=8, threads=1, workers=0, chunk=8, pool=8, fill=8,
+        held_out=8, generator=SETS_OF_FOUR, start_from=BUNDLE,
+    )  # fmt: skip
+    train(config, source=ToySets, held_out=ToySets)
+    assert [record.getMessage() for record in caplog.records] == [
+        "bundle nano has no ScoreNet: it starts with the trunk of RefineNet"
+    ]
 
 
 def test_set_batchnorms_compute_in_training_what_they_do_in_evaluation() -> None:

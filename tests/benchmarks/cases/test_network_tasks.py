@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from benchmarks.cases.network_tasks import Judge, Sample, summary
 from storm_edge.engines.bundle import NetworkBundle
+from tests.nano_with_score import write_nano_with_score
 from tests.pipeline.side.sides import bundle_of, marked_box, mug, picture, pose
 
 
@@ -26,9 +29,16 @@ def _sample(T_cam_centre: np.ndarray) -> Sample:
 def test_the_judge_of_sides_prefers_the_drawn_side_of_a_marked_box() -> None:
     """Seen from its mark; two of the three turns by half hide the mark, one leaves it upside down."""
     told = list(Judge(NetworkBundle.load("nano")).side(_sample(pose(80.0)), np.random.default_rng(0)))
-    judged = [row for row in told if row["task"] == "side, judged"]
-    assert len(judged) == 3
-    assert all(row["is_right"] and not row["is_tied"] for row in judged)
+    assert [row["task"] for row in told] == ["side, judged"] * 3
+    assert all(row["is_right"] and not row["is_tied"] for row in told)
+
+
+def test_a_scorenet_is_asked_for_the_side_where_the_bundle_has_one(tmp_path: Path) -> None:
+    networks = NetworkBundle.load(write_nano_with_score(tmp_path / "mine"))
+    told = list(Judge(networks).side(_sample(pose(80.0)), np.random.default_rng(0)))
+    assert [row["task"] for row in told] == ["side", "side, judged"] * 3
+    launches = networks.launch_counts.by_network()
+    assert (launches["score_features"], launches["score_attention"]) == (3, 3)
 
 
 def test_a_candidate_on_another_thing_is_not_on_the_object() -> None:

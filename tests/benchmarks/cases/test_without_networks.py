@@ -1,0 +1,17 @@
+"""What is left out is what the bundle has, and a copy without it is a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.cases.without_networks import held_of, lacking
+from storm_edge.engines.bundle import NetworkBundle
+from tests.nano_with_score import write_nano_with_score
+
+
+def test_networks_that_a_bundle_lacks_are_not_left_out_of_it(tmp_path: Path) -> None:
+    assert held_of(NetworkBundle.load("nano").networks) == ["som", "tom"]
+    own = NetworkBundle.load(write_nano_with_score(tmp_path / "own"))
+    assert held_of(own.networks) == ["som", "score", "tom"]
+    without = NetworkBundle.load(lacking(own.folder, ["score"], tmp_path / "without"))
+    assert without.networks.keys() == NetworkBundle.load("nano").networks.keys()
