@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storm_edge.choices import Schedule
-from storm_edge.cli.options import NANO, ConfigOfProfileOption, ScheduleOption, SetOption
+from storm_edge.cli.options import NANO, NO_NETWORKS, ConfigOfProfileOption, ScheduleOption, SetOption
 from storm_edge.errors import ConfigError, mismatch
 
 if TYPE_CHECKING:
     from storm_edge.live.config import StormConfig
+    from storm_edge.live.profile import MachineProfile
 
 app = typer.Typer(
     help="Show the configuration: every tuned number of the program.", no_args_is_help=True, rich_markup_mode=None
@@ -76,7 +77,10 @@ def show(
 
 @app.command("check")
 def check(profile: Annotated[Path, typer.Argument(help="Machine profile.", show_default=False)]) -> None:
-    """Read a profile and say what it changes; a wrong one is refused in one line."""
+    """Read a profile and say what it changes; a wrong one is refused in one line.
+
+    So is a schedule that the bundle has no networks for, where the bundle is on this machine.
+    """
     from storm_edge.config.render import changes
     from storm_edge.live.config import StormConfig
     from storm_edge.live.profile import read_profile
@@ -84,8 +88,30 @@ def check(profile: Annotated[Path, typer.Argument(help="Machine profile.", show_
 
     read = read_profile(profile)
     service = check_sections(profile)
+    is_here = _check_bundle(read)
     for line in changes(read.config, StormConfig()):
         typer.echo(line)
     if service is not None:
         typer.echo(service.words)
+    if not is_here:
+        typer.echo(f"bundle {read.bundle}: not on this machine, so not held against the schedule")
     typer.echo(f"{profile}: right, for machine {read.machine}")
+
+
+def _check_bundle(profile: MachineProfile) -> bool:
+    """Whether the bundle of a profile is on this machine, which need not be the one that the profile is for.
+
+    Raises:
+        EngineError: It is, and cannot be read, or lacks networks that the profile's schedule asks.
+    """
+    from storm_edge.engines.bundle import NetworkBundle
+    from storm_edge.engines.manifest import PACKAGED
+    from storm_edge.live.schedules import check_schedule
+
+    networks = None
+    if profile.bundle != NO_NETWORKS:
+        if not Path(profile.bundle).is_dir() and not (PACKAGED / profile.bundle).is_dir():
+            return False
+        networks = NetworkBundle.load(profile.bundle)
+    check_schedule(profile.config, networks, device=profile.device)
+    return True

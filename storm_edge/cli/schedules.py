@@ -36,5 +36,5 @@ def check_and_say(config: StormConfig, networks: NetworkBundle | None, *, device
     note = f"bundle {networks.name}: schedule {schedule_name(config)} does not ask {', '.join(idle)}"
     if networks.tier == "full":
         say(note)
-    else:  # the shipped networks are small, and their schedule leaves ScoreNet out with reason
+    else:  # our own networks are small, and left out with reason
         _LOG.info("%s", note)

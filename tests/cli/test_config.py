@@ -40,6 +40,24 @@ def test_a_profile_is_checked(storm_edge: Command, tmp_path: Path) -> None:
     )
 
 
+def test_a_schedule_without_its_networks_is_refused(storm_edge: Command, tmp_path: Path) -> None:
+    """As `run` would refuse it; a bundle that is on another machine is told and left alone."""
+    text = PROFILE.read_text()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text + "schedule: hybrid\n")
+    refused = storm_edge("config", "check", mine)
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err == (
+        "error: schedule hybrid, changed with bundle nano: got no score_attention, score_features, expected the "
+        "networks that it asks; give a bundle that has them, or --schedule geometry-first\n"
+    )
+    assert "bundle: nano" in text
+    mine.write_text(text.replace("bundle: nano", "bundle: ./engines/full") + "schedule: hybrid\n")
+    ended = storm_edge("config", "check", mine)
+    assert ended.status == 0
+    assert f"bundle {tmp_path / 'engines' / 'full'}: not on this machine" in ended.out
+
+
 def test_a_wrong_setting_is_refused_in_one_line(storm_edge: Command, tmp_path: Path) -> None:
     for command in (
         ("track", tmp_path, "--object", "x", "--out", tmp_path / "out"),
