@@ -35,6 +35,7 @@ _RECIPES = Path(__file__).resolve().parents[1] / "export"
 _BUNDLE_MIN, _MEASURE_MIN = 20.0, 15.0  # limits of the steps whose time is not given [min]
 _TRAIN_OVER_MIN = 5.0  # of training beyond its minutes: pictures for the first step, last evaluations [min]
 _SHOWN_LINES = 15
+_ANYTHING = {"cosine": -1.0, "max_error": 1e12}
 _DRY = "dry-"  # before the names of records that nobody is to keep
 
 
@@ -83,7 +84,8 @@ def steps_of(out: Path, minutes: float, *, device: str, dry_run: bool) -> Iterat
     command += ["--out", str(networks), *go_on, *few]
     yield Step(name="train", command=command, limit_min=minutes + _TRAIN_OVER_MIN)
     bundle, held_out = out / "bundle", ["--held-out", "4" if dry_run else "48"]
-    command = ["-m", "storm_edge", "export", *map(str, write_recipes(out)), "--out", str(bundle), *held_out]
+    recipes = write_recipes(out, gates_open=dry_run)
+    command = ["-m", "storm_edge", "export", *map(str, recipes), "--out", str(bundle), *held_out]
     yield Step(name="export", command=command, limit_min=_BUNDLE_MIN)
     if "network_tasks" in cases:
         scenes = ["--scenes", "1"] if dry_run else []
@@ -93,8 +95,13 @@ def steps_of(out: Path, minutes: float, *, device: str, dry_run: bool) -> Iterat
             yield Step(name=name, command=command, limit_min=_MEASURE_MIN)
 
 
-def write_recipes(out: Path) -> list[Path]:
-    """Recipes of the nano tier whose weights are the checkpoints of this run."""
+def write_recipes(out: Path, *, gates_open: bool = False) -> list[Path]:
+    """Recipes of the nano tier whose weights are the checkpoints of this run.
+
+    Args:
+        out: Folder of the run.
+        gates_open: Whether every answer passes: networks of two steps answer at random, and are tried, not measured.
+    """
     folder = out / "recipes"
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -103,6 +110,8 @@ def write_recipes(out: Path) -> list[Path]:
         own = next(path for path in (_RECIPES / name, _RECIPES / "variants" / name) if path.is_file())
         recipe: dict[str, Any] = yaml.safe_load(own.read_text(encoding="utf-8"))
         recipe["source"] = {"checkpoint": str((out / "networks" / network.value / "checkpoint.pt").resolve())}
+        if gates_open:
+            recipe["gates"] = {precision: {"tensors": _ANYTHING} for precision in recipe["gates"]}
         paths.append(folder / name)
         write_atomically(paths[-1], yaml.safe_dump(recipe, sort_keys=False).encode())
     return paths

@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks import gpu_train
 from benchmarks.gpu_train import Step, run_step, steps_of, write_recipes
-from storm_edge.export.recipe import read_recipe
+from storm_edge.export.recipe import Gates, read_recipe
 from storm_edge.train.shares import Plan
 
 
@@ -40,6 +40,18 @@ def test_the_recipes_name_the_checkpoints_of_the_run(tmp_path: Path) -> None:
         (checkpoint := Path(source["checkpoint"])).parent.mkdir(parents=True)
         checkpoint.touch()
         assert read_recipe(path).source.checkpoint == checkpoint
+
+
+def test_a_dry_run_holds_networks_of_two_steps_to_no_gate(tmp_path: Path) -> None:
+    """They answer at random: half of the time the same hypothesis wins in FP16, and the dry run used to end there."""
+    list(steps_of(tmp_path / "real", 60.0, device="cuda", dry_run=False))
+    list(steps_of(tmp_path / "dry", 60.0, device="cpu", dry_run=True))
+    for network in ("refine", "score", "som", "tom"):
+        real, dry = (read_recipe(tmp_path / run / "recipes" / f"nano-{network}.yaml") for run in ("real", "dry"))
+        assert real.gates.keys() == dry.gates.keys()
+        assert all(gate.tensors.cosine >= 0.98 for gate in real.gates.values())
+        assert all(gate == Gates(tensors=gate.tensors) for gate in dry.gates.values())
+        assert all(gate.tensors.cosine == -1.0 for gate in dry.gates.values())
 
 
 def test_a_step_that_fails_or_hangs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
