@@ -39,7 +39,7 @@ class SideCheckedTrack(WrappedTrack):
         self._check, self._config = check, config
         self._last: Float64 | None = None
         self._asked_at: Float64 | None = None
-        self._is_near_due = False
+        self._is_near_due = self._has_fallen = self._has_fallen_far = False
         self._usual_confidence: float | None = None
         self._step_count = self._hasty_until = self._asked = self._seen = 0
 
@@ -65,22 +65,32 @@ class SideCheckedTrack(WrappedTrack):
         if _turned_deg(self._last, step) > config.fast_deg:
             self._hasty_until = self._step_count + config.hasty_frames
             check.interrupt()
-        self._is_near_due = self._is_lively(step) or self._is_near_due
+        self._compare_with_usual(step)
+        self._is_near_due = self._has_fallen or self._is_lively(step) or self._is_near_due
         self._last = step.T_cam_centre
         if step.is_non_finite or step.confidence < config.least_confidence or not check.has_questions:
             return step
         is_whole = self._is_time_for_all(step)
         if check.is_hearing or is_whole or self._is_time_for_near():
             self._seen, self._is_near_due = self._step_count, False
-            if is_whole and not check.is_hearing:
-                self._asked, self._asked_at = self._step_count, step.T_cam_centre
-            answer = check.look(frame, buffers, step.T_cam_centre, self.appearance, near_only=not is_whole)
+            answer = self._look(frame, buffers, step, is_whole)
             step = self._answered(step, answer)
             if step.T_cam_centre is not self._last:
                 self._tracker.restart(frame, buffers, step.T_cam_centre)
                 self._last, self._asked_at = step.T_cam_centre, None
                 self._hasty_until = self._step_count + config.hasty_frames
         return replace(step, ambiguous=check.ambiguity)
+
+    def _look(self, frame: Frame, buffers: FrameBuffers, step: TrackStep, is_whole: bool) -> SideAnswer:
+        """Hear rivals where some wait, otherwise compare turns: the whole fan, or the nearest alone."""
+        hear_nearest = False
+        if not self._check.is_hearing:
+            hear_nearest, self._has_fallen = self._has_fallen, False
+            if is_whole:
+                self._asked, self._asked_at = self._step_count, step.T_cam_centre
+        return self._check.look(
+            frame, buffers, step.T_cam_centre, self.appearance, near_only=not is_whole, hear_nearest=hear_nearest
+        )
 
     def _is_time_for_all(self, step: TrackStep) -> bool:
         """Whether to compare the whole fan in this frame."""
@@ -90,25 +100,26 @@ class SideCheckedTrack(WrappedTrack):
         return self._check.is_new or since >= (config.every if is_calm else config.hasty_every)
 
     def _is_time_for_near(self) -> bool:
-        """Whether to compare the nearest turns alone: the track was lively since the last look."""
+        """Whether to compare the nearest turns alone: the track was lively or less sure since the last look."""
         is_due = self._is_near_due and self._check.has_near_turns
-        return is_due and self._step_count - self._seen >= self._config.near_every
+        return is_due and (self._has_fallen_far or self._step_count - self._seen >= self._config.near_every)
 
     def _is_lively(self, step: TrackStep) -> bool:
-        """Whether the track went far in this step, or is less sure of itself than it usually is."""
-        has_fallen = self._has_fallen(step)
-        if self._last is None or has_fallen:
-            return has_fallen
+        """Whether the track went far in this step."""
+        if self._last is None:
+            return False
         T, config = step.T_cam_centre, self._config
         moved_m = float(np.linalg.norm(T[:3, 3] - self._last[:3, 3]))
         return _turned_deg(self._last, step) > config.lively_deg or moved_m > config.lively_share * float(T[2, 3])
 
-    def _has_fallen(self, step: TrackStep) -> bool:
-        """Whether the confidence of a step is less than usual, of which it becomes a part."""
+    def _compare_with_usual(self, step: TrackStep) -> None:
+        """Note whether the confidence of a step is less than usual, of which it becomes a part."""
         usual, config = self._usual_confidence, self._config
         newest_weight = 1.0 if usual is None else config.usual_weight
         self._usual_confidence = newest_weight * step.confidence + (1.0 - newest_weight) * (usual or 0.0)
-        return usual is not None and step.confidence < config.fallen_share * usual
+        share = 1.0 if usual is None else step.confidence / max(usual, config.least_confidence)
+        self._has_fallen = self._has_fallen or share < config.fallen_share
+        self._has_fallen_far = share < config.far_fallen_share
 
     def _answered(self, step: TrackStep, answer: SideAnswer) -> TrackStep:
         """A step after what a look said."""

@@ -99,20 +99,24 @@ class Steps:
 
 
 class Looks:
-    """A check that finds nothing; `near` are the steps in which the nearest turns alone were looked at."""
+    """A check that finds nothing; `near` are the steps in which the nearest turns alone were looked at, and
+    `nearest_heard` those in which they were to become rivals whatever they cost."""
 
     has_questions, has_near_turns, is_hearing, ambiguity = True, True, False, None
 
     def __init__(self) -> None:
         self.is_new = True
         self.near: list[int] = []
+        self.nearest_heard: list[int] = []
         self.step = 0
 
     def forget(self) -> None:
         pass
 
-    def look(self, *_: object, near_only: bool) -> SideAnswer:
+    def look(self, *_: object, near_only: bool, hear_nearest: bool) -> SideAnswer:
         self.is_new = False
+        if hear_nearest:
+            self.nearest_heard.append(self.step)
         if near_only:
             self.near.append(self.step)
         return SideAnswer()
@@ -121,14 +125,19 @@ class Looks:
 POSE = pose(RIGHT_DEG, point_m=AXIS)
 
 
-def near_looks(confidences: Sequence[float], config: SideConfig) -> list[int]:
-    """The steps in which the nearest turns were compared, of a track with these confidences."""
+def asked(confidences: Sequence[float], config: SideConfig) -> Looks:
+    """The looks at a track with these confidences."""
     looks = Looks()
     track = SideCheckedTrack(cast(Any, Steps(confidences)), cast(Any, looks), config)
     track.start(cast(Any, None), POSE)
     for looks.step in range(len(confidences)):
         track.update(cast(Any, None), cast(Any, None))
-    return looks.near
+    return looks
+
+
+def near_looks(confidences: Sequence[float], config: SideConfig) -> list[int]:
+    """The steps in which the nearest turns were compared, of a track with these confidences."""
+    return asked(confidences, config).near
 
 
 def test_a_track_that_is_less_sure_than_usual_is_asked_about_small_turns() -> None:
@@ -142,3 +151,15 @@ def test_a_track_that_is_less_sure_than_usual_is_asked_about_small_turns() -> No
     held = near_looks([*[0.9] * 20, *[0.7] * 40], config)
     assert held[0] == 20
     assert max(held) < 45
+
+
+def test_the_nearest_turns_are_heard_of_a_track_that_is_less_sure_than_usual() -> None:
+    """From a pose that stayed behind, the right one may look worse until it is refined."""
+    config = SideConfig()
+    assert asked([*[0.9] * 20, 0.8, *[0.9] * 9], config).nearest_heard == [20]
+    assert asked([0.9] * 70, config).nearest_heard == []
+
+
+def test_a_track_that_fell_far_is_asked_in_every_image() -> None:
+    config = SideConfig()
+    assert near_looks([*[0.9] * 20, 0.6, 0.6, 0.6, *[0.9] * 4], config)[:3] == [20, 21, 22]

@@ -108,6 +108,7 @@ class SideCheck:
         appearance: AppearanceModel,
         *,
         near_only: bool = False,
+        hear_nearest: bool = False,
         least_gain: float = 0.0,
     ) -> SideAnswer:
         """Ask once.
@@ -119,6 +120,8 @@ class SideCheck:
             appearance: What the track learned of the object's colours.
             near_only: Where no rival waits, compare the nearest turns alone: much cheaper, and a track that stays
                 behind an object that turns fast is behind by one of them.
+            hear_nearest: Where no rival waits, let the nearest turns become rivals, whatever they seem to cost and
+                whenever they were heard: something says that the pose is wrong by a little.
             least_gain: Mean gain that a rival needs beside its proof [logit].
         """
         answer = SideAnswer()
@@ -127,6 +130,8 @@ class SideCheck:
         else:
             turns = self._near if near_only else self._next_part(T_cam_centre)
             self._glance(frame, buffers, T_cam_centre, appearance, turns)
+            if hear_nearest:
+                self._queue_nearest()
         excess = np.where(np.isnan(self._heard), self._glanced, self._heard)
         self.ambiguity = self._fan.ambiguity(excess < self._config.tie)
         return answer
@@ -193,6 +198,13 @@ class SideCheck:
                 if not any(rival.turn == turn for rival in rivals):
                     self._add(int(turn))
 
+    def _queue_nearest(self) -> None:
+        """The nearest turns become rivals."""
+        waiting = {rival.turn for rival in self._rivals}
+        for turn in self._near:
+            if turn not in waiting:
+                self._add(int(turn))
+
     def _add(self, turn: int) -> None:
         """Let a turn of the fan wait to be heard."""
         self._rivals.add(Rival(motion=self._fan.motions[turn], turn=turn))
@@ -205,8 +217,15 @@ class SideCheck:
         config, asked = self._config, self._rivals.next()
         starts = np.stack([T, *(T @ rival.motion for rival in asked)])
         poses, costs, residuals = self._judge.refined(frame, buffers, starts, appearance)
-        for rival, pose, cost in zip(asked, poses[1:], costs[1:], strict=True):
-            if turn_deg(pose, T) < config.same_turn_deg:  # it came to the same pose
+        apart_deg = [min(turn_deg(pose, T), turn_deg(pose, poses[0])) for pose in poses]
+        is_same = np.array(apart_deg) < config.same_turn_deg
+        end = int(np.argmin(np.where(is_same, costs, np.inf)))
+        is_best = costs[end] <= costs.min() and len(asked) == len(self._rivals)
+        if is_best and self._is_behind(frame, buffers, T, poses[end], float(costs[end])):
+            self.forget()
+            return SideAnswer(T_cam_centre_better=poses[end])
+        for rival, pose, cost, has_returned in zip(asked, poses[1:], costs[1:], is_same[1:], strict=True):
+            if has_returned:  # it came to the same pose
                 self._note(rival, np.inf)
                 self._rivals.drop([rival])
                 continue
@@ -229,6 +248,13 @@ class SideCheck:
         is_doubted = self._rivals.is_strong(best)
         self._rivals.drop([rival for rival in self._rivals if not self._rivals.is_open(rival)])
         return SideAnswer(is_doubted=is_doubted)
+
+    def _is_behind(self, frame: Frame, buffers: FrameBuffers, T: Float64, T_end: Float64, end_cost: float) -> bool:
+        """Whether a pose is several degrees from where a refinement near it ended, and costs clearly more."""
+        if turn_deg(T, T_end) <= self._config.behind_deg:
+            return False
+        own_cost = self._judge.costs(frame, buffers, T[None], self._judge.appearance_at(buffers, T))[0]
+        return bool(own_cost - end_cost > self._config.behind_gain)
 
     def _hear_all_turns(self) -> None:
         """Let all turns of the part wait to be heard: any might gain as much as the best so far."""

@@ -88,6 +88,42 @@ def test_a_look_at_the_nearest_turns_finds_a_track_that_stayed_behind(turn_deg: 
     assert check.is_hearing is is_found
 
 
+@pytest.mark.parametrize("behind_deg", [8.0, 14.0, 20.0, -14.0])
+def test_a_track_that_is_a_little_behind_goes_on_from_where_the_refinement_ends(behind_deg: float) -> None:
+    right, T = pose(40.0, point_m=AXIS), pose(40.0 + behind_deg, point_m=AXIS)
+    item = ObjectOnDevice(bundle_of(mug()))
+    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
+    frame = picture(mug(), right)
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    tracker.update_appearance(buffers, right, forget=True)
+    check.look(frame, buffers, T, tracker.appearance, near_only=True, hear_nearest=True)
+    assert check.is_hearing
+    answer = check.look(frame, buffers, T, tracker.appearance, near_only=True)
+    assert answer.T_cam_centre_better is not None
+    assert apart_deg(answer.T_cam_centre_better, right) < 3.0
+    assert not answer.is_doubted
+    assert not check.is_hearing
+
+
+def test_the_nearest_turns_are_heard_again_where_asked_for() -> None:
+    """At a right pose they lose; that is remembered, unless something says that the pose is wrong."""
+    right = pose(40.0, point_m=AXIS)
+    item = ObjectOnDevice(bundle_of(mug()))
+    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
+    frame = picture(mug(), right)
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    tracker.update_appearance(buffers, right, forget=True)
+    for _ in range(2):
+        check.look(frame, buffers, right, tracker.appearance, near_only=True, hear_nearest=True)
+        assert check.is_hearing
+        answer = check.look(frame, buffers, right, tracker.appearance, near_only=True)
+        assert answer.T_cam_centre_better is None
+        assert not answer.is_doubted
+        assert not check.is_hearing
+
+
 def test_a_jump_interrupts_what_is_heard() -> None:
     right = pose(80.0)
     _, _, check = follow(marked_box(), right, right, looks=4)
