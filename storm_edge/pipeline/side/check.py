@@ -96,10 +96,6 @@ class SideCheck:
         """The pose jumped: who knows whether the object turned, or the track about it. No rival is heard further."""
         self._rivals.clear()
 
-    def propose(self, motion: Float64) -> None:
-        """Ask about a pose ``T_cam_centre @ motion`` first, such as the runner-up of a registration."""
-        self._rivals.add(Rival(motion=motion, turn=None), first=True)
-
     def look(
         self,
         frame: Frame,

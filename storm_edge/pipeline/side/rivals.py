@@ -68,9 +68,9 @@ class Rivals:
         """Whether each had a look: before, the best of them is not known."""
         return all(rival.gains for rival in self._all)
 
-    def add(self, rival: Rival, *, first: bool = False) -> None:
-        """One more; before all others where ``first``."""
-        self._all.insert(0 if first else len(self._all), rival)
+    def add(self, rival: Rival) -> None:
+        """One more."""
+        self._all.append(rival)
 
     def clear(self) -> None:
         """None is left."""
