@@ -167,7 +167,7 @@ def fuse_sums(n: int, sums: wp.array2d(dtype=wp.float32), colours_known: bool, t
     variance_o = wp.max(wp.float64(sums[n, IMAGE_SQUARE]) / count - mean_o * mean_o, zero)
     covariance = wp.float64(sums[n, PRODUCT]) / count - mean_m * mean_o
     correlation = covariance / wp.sqrt(wp.max(variance_m * variance_o, wp.float64(1.0e-12)))
-    colour = wp.min(one - correlation, one)
+    colour = wp.clamp(one - correlation, zero, one)  # rounding may take a plain object's beyond
 
     # A term that rests on few points says little.
     half = wp.float64(wp.static(HALF_WEIGHT_COUNT))

@@ -71,7 +71,7 @@ def fuse_terms(sums: Float64, *, colours_known: bool) -> AlignmentTerms:
     variance_m = np.maximum(square_m - mean_m**2, 0.0)
     variance_o = np.maximum(square_o - mean_o**2, 0.0)
     correlation = (product - mean_m * mean_o) / np.sqrt(np.maximum(variance_m * variance_o, 1e-12))
-    colour = np.minimum(1.0 - correlation, 1.0)
+    colour = np.clip(1.0 - correlation, 0.0, 1.0)  # rounding may take a plain object's beyond
 
     # A term that rests on few points says little.
     half = ev.HALF_WEIGHT_COUNT
