@@ -22,6 +22,7 @@ from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.side.ambiguity import Ambiguity
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.side.fan import fan_of
+from storm_edge.pipeline.side.fan_memory import FanMemory, Turns
 from storm_edge.pipeline.side.judge import NetworkWord, SideJudge
 from storm_edge.pipeline.side.rivals import Rival, Rivals, turn_deg
 
@@ -53,22 +54,15 @@ class SideCheck:
 
     def __init__(self, item: ObjectOnDevice, config: SideConfig, network: NetworkWord | None = None) -> None:
         self._config = config
-        self._fan = fan_of(item.bundle.near_symmetries, item.bundle.symmetries, config)
+        self._memory = FanMemory(fan_of(item.bundle.near_symmetries, item.bundle.symmetries, config), config)
         self._judge = SideJudge(item, config, network)
         self._rivals = Rivals(config)
-        turns = len(self._fan.motions)
-        self._glanced, self._heard, self._glanced_then = (np.full(turns, fill) for fill in (np.inf, np.nan, np.inf))
-        size_deg = np.abs(self._fan.angle_deg)
-        is_near = (size_deg <= config.near_deg) & (size_deg <= size_deg.min(initial=np.inf))
-        self._near = np.flatnonzero(is_near)[: config.fan]
-        self._heard_at = np.eye(4)
-        self._part, self._fan_looks = slice(0, 0), 0
         self.ambiguity: Ambiguity | None = None
 
     @property
     def has_questions(self) -> bool:
         """Whether there is any turn to ask about."""
-        return len(self._fan.motions) > 0 or bool(self._rivals)
+        return len(self._memory.fan.motions) > 0 or bool(self._rivals)
 
     @property
     def is_hearing(self) -> bool:
@@ -78,19 +72,18 @@ class SideCheck:
     @property
     def is_new(self) -> bool:
         """Whether nobody looked at the fan of this track yet."""
-        return self._part.stop == 0
+        return self._memory.is_new
 
     @property
     def has_near_turns(self) -> bool:
         """Whether a look at the nearest turns alone says something."""
-        return len(self._near) > 0
+        return len(self._memory.near) > 0
 
     def forget(self) -> None:
         """The track begins anew."""
         self._rivals.clear()
-        self._part, self.ambiguity = slice(0, 0), None
-        self._glanced[:] = np.inf
-        self._forget_heard(np.eye(4))
+        self._memory.forget()
+        self.ambiguity = None
 
     def interrupt(self) -> None:
         """The pose jumped: who knows whether the object turned, or the track about it. No rival is heard further."""
@@ -124,12 +117,11 @@ class SideCheck:
         if self._rivals:
             answer = self._hear(frame, buffers, T_cam_centre, appearance, least_gain)
         else:
-            turns = self._near if near_only else self._next_part(T_cam_centre)
+            turns = self._memory.near if near_only else self._memory.next_part(T_cam_centre)
             self._glance(frame, buffers, T_cam_centre, appearance, turns)
             if hear_nearest:
-                self._queue_nearest()
-        excess = np.where(np.isnan(self._heard), self._glanced, self._heard)
-        self.ambiguity = self._fan.ambiguity(excess < self._config.tie)
+                self._add_missing(self._memory.near)
+        self.ambiguity = self._memory.ambiguity()
         return answer
 
     def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
@@ -145,19 +137,9 @@ class SideCheck:
             learned = self._judge.appearance_at(buffers, T)
             answer = self.look(frame, buffers, T, learned, least_gain=self._config.settle_gain)
             T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
-            if not self.is_hearing and self._part.stop >= len(self._fan.motions):
+            if not self.is_hearing and self._memory.is_through:
                 break
         return T
-
-    def _next_part(self, T: Float64) -> NDArray[np.int64]:
-        """The turns of the fan whose turn it is; what was heard is forgotten where the view changed."""
-        config, count = self._config, len(self._fan.motions)
-        if turn_deg(T, self._heard_at) > config.other_view_deg or self._fan_looks >= config.remembered_looks:
-            self._forget_heard(T)
-        first = self._part.stop if self._part.stop < count else 0
-        self._part = slice(first, first + config.fan)
-        self._fan_looks += first == 0
-        return np.arange(count)[self._part]
 
     def _glance(
         self,
@@ -165,46 +147,40 @@ class SideCheck:
         buffers: FrameBuffers,
         T: Float64,
         appearance: AppearanceModel,
-        turns: NDArray[np.int64],
+        turns: Turns,
     ) -> None:
         """Compare turns of the fan; the best of them become rivals where they may win."""
         if not len(turns):
             return
-        poses = np.concatenate([T[None], T @ self._fan.motions[turns]])
+        poses = np.concatenate([T[None], T @ self._memory.fan.motions[turns]])
         costs = self._judge.costs(frame, buffers, poses, appearance)
-        excess = costs[1:] - costs[0]
-        self._glanced[turns] = excess
-        self._queue(turns[np.argsort(excess, kind="stable")], self._config.fan_slack)
+        self._memory.note_glance(turns, costs[1:] - costs[0])
+        self._queue(turns)
 
-    def _queue(self, turns: NDArray[np.int64], slack: float) -> None:
-        """Turns that may win become rivals, in this order; with them the nearest, whatever they seem to cost.
+    def _queue(self, turns: Turns) -> None:
+        """Turns that may win become rivals; with them the nearest, whatever they seem to cost.
 
         A track slips by small turns most often, and by little until it is stopped by a pose from which the right one
         seems worse than a far one.
         """
-        config, rivals, motions = self._config, self._rivals, self._fan.motions
-        size_deg = np.abs(self._fan.angle_deg)
-        nearest = turns[size_deg[turns] == size_deg[turns].min()]
-        is_new = np.isnan(self._heard) | (self._glanced < self._glanced_then - slack)
-        for turn in turns[is_new[turns] & (self._glanced[turns] <= slack)]:
+        config, rivals, motions = self._config, self._rivals, self._memory.fan.motions
+        for turn in self._memory.promising(turns):
             if not rivals.has_near(motions[turn], config.rivals_apart_deg) and len(rivals) < config.queue:
                 self._add(int(turn))
         if rivals:
-            for turn in nearest[is_new[nearest]]:
-                if not any(rival.turn == turn for rival in rivals):
-                    self._add(int(turn))
+            self._add_missing(self._memory.nearest(turns))
 
-    def _queue_nearest(self) -> None:
-        """The nearest turns become rivals."""
+    def _add_missing(self, turns: Turns) -> None:
+        """Let turns wait to be heard that do not yet."""
         waiting = {rival.turn for rival in self._rivals}
-        for turn in self._near:
+        for turn in turns:
             if turn not in waiting:
                 self._add(int(turn))
 
     def _add(self, turn: int) -> None:
         """Let a turn of the fan wait to be heard."""
-        self._rivals.add(Rival(motion=self._fan.motions[turn], turn=turn))
-        self._glanced_then[turn] = self._glanced[turn]
+        self._rivals.add(Rival(motion=self._memory.fan.motions[turn], turn=turn))
+        self._memory.note_waiting(turn)
 
     def _hear(
         self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel, least_gain: float
@@ -222,19 +198,19 @@ class SideCheck:
             return SideAnswer(T_cam_centre_better=poses[end])
         for rival, pose, cost, has_returned in zip(asked, poses[1:], costs[1:], is_same[1:], strict=True):
             if has_returned:  # it came to the same pose
-                self._note(rival, np.inf)
+                self._memory.note_heard(rival.turn, np.inf)
                 self._rivals.drop([rival])
                 continue
             rival.motion = invert(T) @ pose
             rival.gains.append(float(costs[0] - cost))
-            self._note(rival, -rival.mean_gain)
+            self._memory.note_heard(rival.turn, -rival.mean_gain)
         self._rivals.join(config.same_turn_deg)
         best = self._rivals.best()
         if best is None:
             return SideAnswer()
         index = next((i for i, rival in enumerate(asked) if rival is best), -1)
         if config.bias < best.mean_gain < config.lead and self._rivals.are_heard:
-            self._hear_all_turns()
+            self._add_missing(self._memory.unheard_of_part())  # any might gain as much as the best so far
         is_sure = index >= 0 and self._rivals.is_sure(best) and best.mean_gain > least_gain
         if is_sure and residuals[1 + index] <= residuals[0] + config.residual_slack:
             left = Rival(motion=invert(best.motion), turn=None, gains=[-best.mean_gain])
@@ -251,20 +227,3 @@ class SideCheck:
             return False
         own_cost = self._judge.costs(frame, buffers, T[None], self._judge.appearance_at(buffers, T))[0]
         return bool(own_cost - end_cost > self._config.behind_gain)
-
-    def _hear_all_turns(self) -> None:
-        """Let all turns of the part wait to be heard: any might gain as much as the best so far."""
-        part, waiting = self._part, {rival.turn for rival in self._rivals}
-        for turn in part.start + np.flatnonzero(np.isnan(self._heard[part])):
-            if turn not in waiting:
-                self._add(int(turn))
-
-    def _note(self, rival: Rival, excess: float) -> None:
-        """Keep what a rival costs more than the pose, for the turn that it began as."""
-        if rival.turn is not None:
-            self._heard[rival.turn] = excess
-
-    def _forget_heard(self, T: Float64) -> None:
-        """Turns may be heard again, from the pose ``(4, 4)`` on."""
-        self._heard[:], self._glanced_then[:] = np.nan, np.inf
-        self._heard_at, self._fan_looks = T, 0
