@@ -5,8 +5,9 @@ all where the model should hide the background and does not (a handle over a tab
 it does where there is a surface at the object's depth that has the object's colours: that should have been covered.
 The terms are the same for all poses, so that their difference tells which pose is right.
 
-Colours are compared after a gain and an offset per channel, which light and camera may change; so brightness counts
-beside hue: a dark red part is told from a bright red one of the same object.
+Colours are compared after a gain per channel, which light and camera may change, and after the shading that a light
+from a side makes (`pipeline.side.shading`). So brightness counts beside hue, and a dark red part is told from a
+bright red one of the same object, but a face that is turned from the light is not taken for a dark one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import Renderer
 from storm_edge.pipeline.side.config import SideEvidenceConfig
+from storm_edge.pipeline.side.shading import colour_distances, rendered_normals
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -77,7 +79,7 @@ class SideTerms:
     outside: Float64
     """Surface of the object's colours and at its depth beyond the outline."""
     texture: Float64
-    """Colours there that are not those of this part of the model, after a gain and an offset."""
+    """Colours there that are not those of this part of the model, after gain and shading."""
     hidden: Float64
     """Parts of the model that something nearer hides."""
 
@@ -151,7 +153,9 @@ def pixel_terms(
     agrees = silhouette & ~hidden & ~through
     likely = np.full(z.shape, np.float32(0.5)) if colour_log_odds is None else _likely(window.rgb, colour_log_odds)
     near = read & (np.abs(z - z_m) < 0.5 * diameter_m)  # fixed: within the bounding sphere
-    alike = np.minimum(colour_distances(window.rgb, model_rgb, agrees, config) / config.colour_deviation, 1.0) ** 2
+    normals = rendered_normals(model_m, window.K)
+    distances = colour_distances(window.rgb, model_rgb, normals, agrees, config)
+    unlike = np.minimum(distances / config.colour_deviation, 1.0) ** 2
     area = max(float(silhouette.sum()) / len(model_m), 1.0)
 
     def share(cost: NDArray[Any]) -> Float64:
@@ -161,7 +165,7 @@ def pixel_terms(
         through=share(through * (1.0 - likely)),
         veiled=share(through * likely),
         outside=share(~silhouette * np.where(near, likely, 0.0)),
-        texture=share(agrees * alike),
+        texture=share(agrees * unlike),
         hidden=share(hidden),
     )
 
@@ -170,32 +174,3 @@ def _likely(rgb: Float32, colour_log_odds: Float32) -> Float32:
     """Probability that colours ``(S, S, 3)`` are the object's, ``(S, S)``, or ``(N, S, S)`` with odds per pose."""
     odds = colour_log_odds[..., colour_bins((rgb * 255.0).astype(np.uint8))]
     return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float32)
-
-
-def colour_distances(seen: Float32, model: Float32, where: Bool, config: SideEvidenceConfig) -> Float32:
-    """Root mean square over the channels of what gain and offset leave, ``(N, S, S)``.
-
-    Args:
-        seen: Colours of the window ``(S, S, 3)``.
-        model: Colours of the model at N poses ``(N, S, S, 3)``.
-        where: Pixels of each pose that count ``(N, S, S)``.
-        config: Limits of the gain.
-    """
-    count = len(where)
-    # Channels first, so that sums over pixels are matrix products.
-    s = np.ascontiguousarray(seen.reshape(-1, 3).T)
-    m = np.ascontiguousarray(model.reshape(count, -1, 3).transpose(0, 2, 1))
-    counted = where.reshape(count, -1).astype(np.float32)
-    m_m, m_s, s_t = m * m, m * s, s.T
-    weight, distance = counted, counted
-    for _ in range(2):  # fixed: once for all pixels, once more without those that fit badly
-        total = np.maximum(weight.sum(axis=1), 1e-6)[:, None]
-        mean_m, square, product = (np.matmul(x, weight[:, :, None])[:, :, 0] / total for x in (m, m_m, m_s))
-        mean_s = weight @ s_t / total
-        ridge = config.gain_ridge
-        gain = (product - mean_m * mean_s + ridge) / (np.maximum(square - mean_m * mean_m, 0.0) + ridge)
-        gain = np.clip(gain, *config.gains)
-        left = (s - mean_s[:, :, None]) - gain[:, :, None] * (m - mean_m[:, :, None])
-        distance = np.sqrt((left * left).mean(axis=1))
-        weight = counted / (1.0 + (distance / np.float32(config.colour_deviation)) ** 2)
-    return np.asarray(distance.reshape(where.shape), dtype=np.float32)

@@ -1,0 +1,87 @@
+"""Colours of a model against those of an image that light and camera changed: what gain and shading do not explain.
+
+A light from a side makes a face brighter by the cosine between its direction and the face's (Lambert), by the same
+share in every channel. So the first two orders of the light, an even part and one from a side (Basri and Jacobs,
+"Lambertian reflectance and linear subspaces", 2003), are fitted to each pose beside a gain per channel. What they
+leave tells another colour: a shaded green face is no grey one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.pipeline.side.config import SideEvidenceConfig
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+def rendered_normals(model_m: Float32, K: Float32) -> Float32:
+    """Which way rendered surfaces face, from how their depth changes: unit vectors ``(N, 3, S, S)``.
+
+    The ray through a pixel counts as parallel to the others: a tenth of a radian is nothing to a shading.
+
+    Args:
+        model_m: Depth of N poses [m] ``(N, S, S)``, 0 where the model is not.
+        K: Intrinsics of the window [px] ``(3, 3)``.
+    """
+    normals = np.ones((len(model_m), 3, *model_m.shape[1:]), dtype=np.float32)
+    depth = np.maximum(model_m, np.float32(1e-6))
+    for channel, axis in ((0, 2), (1, 1)):
+        step = -np.diff(model_m, axis=axis) * K[channel, channel]
+        edge = np.full_like(model_m.take([0], axis), np.inf)
+        before, after = np.concatenate([edge, step], axis), np.concatenate([step, edge], axis)
+        # Of both neighbours the one that is on the same surface.
+        normals[:, channel] = np.where(np.abs(before) < np.abs(after), before, after) / depth
+    return np.asarray(normals / np.sqrt((normals * normals).sum(axis=1, keepdims=True)))
+
+
+def colour_distances(
+    seen: Float32, model: Float32, normals: Float32, where: Bool, config: SideEvidenceConfig
+) -> Float32:
+    """Root mean square over the channels of what gain and shading leave, ``(N, S, S)``; 0 where no pose counts.
+
+    Args:
+        seen: Colours of the window in [0, 1] ``(S, S, 3)``.
+        model: Colours of the model at N poses in [0, 1] ``(N, S, S, 3)``.
+        normals: Of its surface ``(N, 3, S, S)``.
+        where: Pixels of each pose that count ``(N, S, S)``.
+        config: Limits of gain and shading.
+    """
+    counted_anywhere = where.any(axis=0)
+    # Channels first, so that sums over pixels are matrix products.
+    s = np.ascontiguousarray(seen[counted_anywhere].T)
+    lit = np.ascontiguousarray(model[:, counted_anywhere].transpose(0, 2, 1))
+    n = np.ascontiguousarray(normals[:, :, counted_anywhere])
+    counted = where[:, counted_anywhere].astype(np.float32)
+    weight, left = counted, counted
+    for is_last in (False, False, True):  # fixed: each fit without what fitted badly before, and with its shading
+        gained = _gains(s, lit, weight, config) * lit
+        difference = s - gained
+        left = np.sqrt((difference * difference).mean(axis=1))
+        if not is_last:
+            weight = counted / (1.0 + (left / np.float32(config.colour_deviation)) ** 2)
+            lit = lit * _shading(gained, difference, n, weight, config)[:, None]
+    distances = np.zeros(where.shape, dtype=np.float32)
+    distances[:, counted_anywhere] = left
+    return distances
+
+
+def _gains(s: Float32, lit: Float32, weight: Float32, config: SideEvidenceConfig) -> Float32:
+    """The gain per channel ``(N, 3, 1)`` by which colours ``lit (N, 3, P)`` are nearest to those of the image."""
+    square, product = (np.matmul(x, weight[:, :, None]) for x in (lit * lit, lit * s))
+    ridge = np.float32(config.gain_ridge) * np.maximum(weight.sum(axis=1), 1.0)[:, None, None]
+    return np.asarray(np.clip((product + ridge) / (square + ridge), *config.gains), dtype=np.float32)
+
+
+def _shading(gained: Float32, left: Float32, n: Float32, weight: Float32, config: SideEvidenceConfig) -> Float32:
+    """By what a light from a side changes the brightness, on average by nothing, ``(N, P)``."""
+    total = np.maximum(weight.sum(axis=1), 1e-6)[:, None, None]
+    centred = n - np.matmul(n, weight[:, :, None]) / total
+    power = (gained * gained).sum(axis=1) * weight
+    known = np.matmul(centred * power[:, None], centred.transpose(0, 2, 1)).astype(np.float64)
+    known += np.eye(3) * (config.shading_ridge * np.maximum(power.sum(axis=1), 1e-6))[:, None, None]
+    wanted = np.matmul(centred, ((gained * left).sum(axis=1) * weight)[:, :, None]).astype(np.float64)
+    light = np.linalg.solve(known, wanted)[:, :, 0].astype(np.float32)
+    return np.asarray(np.clip(1.0 + np.matmul(light[:, None], centred)[:, 0], *config.shadings))
