@@ -91,6 +91,8 @@ class PosePropagated:
     """The geometric score there over that where a search of the image found the pose; None where none did."""
     is_non_finite: bool = False
     """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
+    is_side_doubted: bool = False
+    """Whether another side of the object fits better where it was found: the frame is suspect."""
     is_unverified: bool = False
     """Whether it was the verifier network that gave none; it may have crops to compare with."""
 
@@ -118,6 +120,8 @@ class PoseGiven:
     """The geometric score of it, 0 to 1."""
     is_non_finite: bool = False
     """Whether a network gave no finite number there: the score is without it, and the frame is suspect anyway."""
+    is_side_doubted: bool = False
+    """Whether another side of the object fits better there: the frame is suspect."""
 
     def __post_init__(self) -> None:
         _check_score(self.score)

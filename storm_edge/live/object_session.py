@@ -152,8 +152,10 @@ class ObjectSession:
         started = time.perf_counter()
         with launching_on(self._search_threads):
             found = self._engine_recovery.run(Lane.LOCATE, lambda: self._parts.registrar.register(buffers, mask))
+        settled = self._tracker.settle(frame, buffers, found.T_cam_centre)
         given = PoseGiven(frame=frame.index, score=0.0, is_non_finite=found.is_non_finite)
-        self._start_at(frame, buffers, self._tracker.settle(frame, buffers, found.T_cam_centre), given)
+        given = replace(given, is_side_doubted=settled.is_side_doubted)
+        self._start_at(frame, buffers, settled.T_cam_centre, given)
         return self.report(frame, {"register": _ms_since(started)})
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:

@@ -85,6 +85,7 @@ class RecoveryTask:
         self._frames = KeptFrames(config.session.kept_frames)
         self._buffers: FrameBuffers | None = None
         self._step: TrackStep | None = None  # of the catch-up tracker
+        self._is_side_doubted = False  # of the pose that it began at
         self._catch_up_index: int | None = None  # the frame that it has come to
         self._candidates: tuple[ImageFeatures, Segmentation] | None = None
         # What led to what was found, and what is seen of it, which the shape proposes next.
@@ -164,7 +165,8 @@ class RecoveryTask:
         tracker = self._tracker.catch_up_tracker
         buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
-            self._step = tracker.start(buffers, self._tracker.settle(frame, buffers, T))
+            settled = self._tracker.settle(frame, buffers, T)
+            self._step, self._is_side_doubted = tracker.start(buffers, settled.T_cam_centre), settled.is_side_doubted
             self._found_score = None if self._found_by is None else self._step.confidence
         count = 0
         while (newer := self._frames.next_after(frame)) is not None:
@@ -190,6 +192,7 @@ class RecoveryTask:
             score=score,
             network_score=None if verified is None or verified.is_non_finite else verified.score,
             kept_share=self._kept_share(step.confidence),
+            is_side_doubted=self._is_side_doubted,
             is_unverified=verified is not None and verified.is_non_finite,
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )

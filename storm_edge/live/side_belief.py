@@ -19,7 +19,7 @@ from storm_edge.live.wrapped_track import WrappedTrack
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.side.check import SideAnswer, SideCheck
 from storm_edge.pipeline.side.config import SideConfig
-from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.contract import SettledPose, TrackStep
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -130,7 +130,7 @@ class SideCheckedTrack(WrappedTrack):
             step = replace(step, confidence=confidence, is_side_doubted=True)
         return step
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> Float64:
+    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
         """The pose turned to the side that the evidence of this frame is for."""
         return self._check.settle(frame, buffers, T_cam_centre)
 

@@ -17,6 +17,7 @@ SEARCHING, whole image      NothingFound                                      SE
 REGISTERING                 PoseFound, score high enough                      REGISTERING, Propagate
 REGISTERING                 PosePropagated, accepted, of the newest frames    TRACKING, StartTrack, ForgetCrops,
                                                                               RememberCrop
+REGISTERING                 the same, of a side that is doubted               SUSPECT, StartTrack, ForgetCrops
 REGISTERING                 PosePropagated, accepted, of an older frame       REGISTERING, Propagate from there
 REGISTERING                 low score, NothingFound; after a local search     SEARCHING, SearchImage
 REGISTERING                 low score, NothingFound; after a search           SEARCHING, the next wait is longer
@@ -32,8 +33,8 @@ SUSPECT                     PoseScored, every source's average is high again  TR
 TRACKING, SUSPECT           `lost_after` low or missing scores in a row       LOST, DropTrack
 LOST                        FrameArrived                                      SEARCHING, as above; no wait if the
                                                                               track had settled
-any                         PoseGiven, high score / low or not finite         TRACKING / SUSPECT, StartTrack,
-                                                                              ForgetCrops
+any                         PoseGiven, high score / low, not finite, or of    TRACKING / SUSPECT, StartTrack,
+                            a side that is doubted                            ForgetCrops
 ==========================  ================================================  =====================================
 
 Everything else changes nothing: answers of attempts that are over, scores of frames before the track began or older
@@ -259,7 +260,7 @@ def _start_track(
     state: ObjectState, pose: PoseGiven | PosePropagated, network_score: float | None, config: StateMachineConfig
 ) -> Transition:
     """A new track. The verifier forgets its crops: they may be what led the old track astray."""
-    is_certain = not pose.is_non_finite and state.pause_doubt is None
+    is_certain = not (pose.is_non_finite or pose.is_side_doubted) and state.pause_doubt is None
     is_trusted = pose.score >= config.geometry.trust_above and is_certain
     is_low = pose.score < config.geometry.suspect_below
     scores = [(ScoreSource.GEOMETRY, pose.score)]

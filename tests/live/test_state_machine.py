@@ -324,6 +324,19 @@ def test_a_track_started_without_finite_network_output_is_not_remembered() -> No
     assert loop.follow([0.9]) == [TrackState.TRACKING]
 
 
+def test_a_pose_of_a_doubted_side_begins_suspect_until_tracking_confirms_it() -> None:
+    loop = Loop()
+    loop.tick()
+    loop.send(MaskFound(attempt=1, frame=0))
+    loop.send(PoseFound(attempt=1, frame=0, score=0.8))
+    actions = loop.send(PosePropagated(attempt=1, frame=0, score=0.9, is_side_doubted=True))
+    assert actions == (StartTrack(frame=0), ForgetCrops())
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.send(PoseGiven(frame=0, score=0.9, is_side_doubted=True)) == (StartTrack(frame=0), ForgetCrops())
+    assert loop.state.track_state is TrackState.SUSPECT
+    assert loop.follow([0.9]) == [TrackState.TRACKING]
+
+
 def test_a_late_score_counts_for_its_own_frame() -> None:
     loop = Loop()
     loop.tick(20)

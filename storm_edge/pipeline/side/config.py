@@ -153,9 +153,17 @@ class SideConfig(Config):
     """Most looks at the image in which a pose was found: a right one needs one to three, 5 to 20 ms. 0 asks nothing
     there."""
     settle_gain: float = tuned(0.3, unit="logit", low=0.0)
-    """Mean gain from which a pose is turned in the image in which it was found, when all turns were heard there."""
+    """Mean gain from which a pose is turned in the image in which it was found, when all turns were heard there,
+    ..."""
+    settle_share: float = tuned(0.1, unit="1", low=0.0, high=1.0)
+    """... and share of what the pose costs that this must be: what is wrong with all poses alike, such as a depth
+    that is coarse at this size, makes small gains by chance. Of 300 images of dev, gains of 0.06 to 0.07 of the cost
+    turned three poses wrong, those of 0.19 and more turned four right and one wrong."""
     residual_slack: float = tuned(0.05, unit="1", low=0.0, high=1.0)
-    """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned."""
+    """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned,
+    ..."""
+    clear_gain: float = tuned(2.0, unit="logit", low=0.0)
+    """... unless it gains more than this: the residual knows nothing of what a pose leaves uncovered."""
     tie: float = tuned(0.2, unit="logit", low=0.0)
     """Turns that cost no more than this beside the pose cannot be told from it."""
     doubted_confidence: float = tuned(0.45, unit="1", low=0.0, high=1.0)

@@ -39,6 +39,16 @@ class TrackStep:
     """What the image cannot tell of the turn; None where nothing is, or nobody asked."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SettledPose:
+    """A pose that was found, on the side that its image is for."""
+
+    T_cam_centre: Float64
+    """Pose of the centred mesh, ``(4, 4)``."""
+    is_side_doubted: bool = False
+    """Whether another side still fits better there, but not by enough to turn to it."""
+
+
 class Tracker(Protocol[FrameT]):
     """Follows one object."""
 
