@@ -88,9 +88,18 @@ class RealSenseSource:
         return None if self._process is None else self._process.pid
 
     def open(self) -> None:
-        """Start the camera process."""
+        """Start the camera process.
+
+        Raises:
+            RunFault: The system does not start one.
+        """
         self._ladder = RecoveryLadder(self._config, self._now())
-        self._start()
+        try:
+            self._start()
+        except OSError as error:
+            self._stop(0.0)
+            remedy = "see to the memory, processes and open files that the service may have"
+            raise RunFault(mismatch("camera process", f"no start ({error})", "a new process", remedy)) from error
 
     def poll(self, timeout_s: float) -> Frame | SkipReason | None:
         """The newest frame; see `LiveSource.poll`.
@@ -220,9 +229,19 @@ class RealSenseSource:
         self._counts[{Rung.SENSORS: "sensor_restarts", Rung.RESET: "resets"}.get(rung, "process_restarts")] += 1
         if rung is Rung.PROCESS:
             self._stop(0.0)
-            self._start()
+            self._start_anew()
         elif self._link is not None:
             self._link.send(do="restart" if rung is Rung.SENSORS else "reset")
+
+    def _start_anew(self) -> None:
+        """Start a camera process; where the system gives none now, it may at the ladder's next step."""
+        try:
+            self._start()
+        except OSError as error:  # no memory, processes or open files are left
+            self._stop(0.0)
+            _log.warning("camera: its process does not start: %s", error)
+            with self._lock:
+                self._error = f"its process does not start: {error}"
 
     def _start(self) -> None:
         config = self._config

@@ -13,7 +13,7 @@ import pytest
 
 from storm_edge.errors import BackendError, RunFault
 from storm_edge.frame import Frame
-from storm_edge.live.sources import SourceState
+from storm_edge.live.sources import SourceState, realsense
 from storm_edge.live.sources.config import CameraConfig
 from storm_edge.live.sources.realsense import RealSenseOptions, RealSenseSource
 from storm_edge.live.sources.realsense_device import claim
@@ -162,6 +162,36 @@ def test_a_process_that_is_stopped_is_replaced(fake: Callable[..., RealSenseSour
         source.poll(0.02)
     frames(source, 3)
     assert source.status.counts["process_restarts"] >= 1
+
+
+def no_process(*_: object, **__: object) -> None:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def test_a_system_that_starts_no_process_for_a_while_is_waited_for(
+    fake: Callable[..., RealSenseSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = fake(Script(journal=str(tmp_path / "tried"), silent_after=10**9))
+    frames(source, 3)
+    assert source.process_id is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(realsense.subprocess, "Popen", no_process)
+        os.kill(source.process_id, signal.SIGKILL)
+        until_s = time.monotonic() + LONG_S
+        while source.status.counts.get("process_restarts", 0) < 2:
+            assert time.monotonic() < until_s
+            source.poll(0.02)
+        assert "its process does not start: [Errno 11]" in source.status.detail
+        assert source.process_id is None
+    frames(source, 3)
+
+
+def test_a_system_that_starts_no_process_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realsense.subprocess, "Popen", no_process)
+    source = RealSenseSource(RealSenseOptions(size_px=fake_camera.SIZE_PX, rate_hz=30.0), QUICK)
+    with pytest.raises(RunFault, match=r"camera process: got no start \(\[Errno 11\].*expected a new process"):
+        source.open()
+    assert source.process_id is None
 
 
 def test_a_camera_that_is_gone_for_a_while_is_waited_for(
