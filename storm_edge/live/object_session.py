@@ -40,6 +40,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
+from storm_edge.pipeline.track.contract import SettledPose
 from storm_edge.thread_limit import usable_threads
 
 Float64 = NDArray[np.float64]
@@ -155,7 +156,7 @@ class ObjectSession:
         settled = self._tracker.settle(frame, buffers, found.T_cam_centre)
         given = PoseGiven(frame=frame.index, score=0.0, is_non_finite=found.is_non_finite)
         given = replace(given, is_side_doubted=settled.is_side_doubted)
-        self._start_at(frame, buffers, settled.T_cam_centre, given)
+        self._start_at(frame, buffers, settled, given)
         return self.report(frame, {"register": _ms_since(started)})
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
@@ -169,7 +170,7 @@ class ObjectSession:
         T_cam_obj = check_pose(T_cam_obj)
         check_apparent_size(self.bundle.diameter_m, T_cam_obj, frame, self._config)
         given = PoseGiven(frame=frame.index, score=0.0)
-        self._start_at(frame, buffers, T_cam_obj @ self.bundle.T_obj_centre, given)
+        self._start_at(frame, buffers, SettledPose(T_cam_centre=T_cam_obj @ self.bundle.T_obj_centre), given)
         return self.report(frame, {"start": _ms_since(started)})
 
     def wait(self, frame: Frame) -> Track:
@@ -294,12 +295,12 @@ class ObjectSession:
         for action in actions:
             self._executor.execute(action, self._state)
 
-    def _start_at(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64, given: PoseGiven) -> None:
+    def _start_at(self, frame: Frame, buffers: FrameBuffers, pose: SettledPose, given: PoseGiven) -> None:
         self._frame_arrived(frame)
         self._lane.cancel()  # it may be using the catch-up tracker
         self._settle_verifier()
         # Every track begins with the catch-up tracker; `StartTrack` hands over from it.
-        step = self._engine_recovery.run(Lane.TRACK, lambda: self._task.start_at(frame, buffers, T_cam_centre))
+        step = self._engine_recovery.run(Lane.TRACK, lambda: self._task.start_at(frame, buffers, pose))
         self._handle(replace(given, score=step.confidence))
         self._parts.places.put(self.bundle.object_id, frame.index, step.T_cam_centre)
 

@@ -9,7 +9,7 @@ kept since.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
-from storm_edge.pipeline.track.contract import TrackStep
+from storm_edge.pipeline.track.contract import SettledPose, TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
 Float64 = NDArray[np.float64]
@@ -85,7 +85,7 @@ class RecoveryTask:
         self._frames = KeptFrames(config.session.kept_frames)
         self._buffers: FrameBuffers | None = None
         self._step: TrackStep | None = None  # of the catch-up tracker
-        self._is_side_doubted = False  # of the pose that it began at
+        self._settled: SettledPose | None = None  # the pose that it began at
         self._catch_up_index: int | None = None  # the frame that it has come to
         self._candidates: tuple[ImageFeatures, Segmentation] | None = None
         # What led to what was found, and what is seen of it, which the shape proposes next.
@@ -96,10 +96,11 @@ class RecoveryTask:
         """One more frame without a pose."""
         self._frames.add(frame)
 
-    def start_at(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> TrackStep:
-        """How well a pose ``(4, 4)`` fits that was given from outside."""
-        self._step = self._tracker.catch_up_tracker.start(buffers, T_cam_centre)
-        self.found = frame, T_cam_centre
+    def start_at(self, frame: Frame, buffers: FrameBuffers, pose: SettledPose) -> TrackStep:
+        """How well a pose fits that was given from outside."""
+        step = self._tracker.catch_up_tracker.start(buffers, pose.T_cam_centre)
+        self._step = replace(step, ambiguous=pose.ambiguous)
+        self.found = frame, pose.T_cam_centre
         if self._belief is not None:
             self._belief.given()
         self.propagated = TrackedPose(frame=frame, buffers=buffers, step=self._step)
@@ -165,8 +166,8 @@ class RecoveryTask:
         tracker = self._tracker.catch_up_tracker
         buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
-            settled = self._tracker.settle(frame, buffers, T)
-            self._step, self._is_side_doubted = tracker.start(buffers, settled.T_cam_centre), settled.is_side_doubted
+            self._settled = self._tracker.settle(frame, buffers, T)
+            self._step = tracker.start(buffers, self._settled.T_cam_centre)
             self._found_score = None if self._found_by is None else self._step.confidence
         count = 0
         while (newer := self._frames.next_after(frame)) is not None:
@@ -176,8 +177,9 @@ class RecoveryTask:
             count += 1
             if count % self._frames_per_chunk == 0:
                 yield "frames"
-        step = self._step
-        assert step is not None
+        assert self._step is not None
+        assert self._settled is not None
+        step = replace(self._step, ambiguous=self._settled.ambiguous)
         if any(is_same_place(step.T_cam_centre, other, self._least_extent_m) for other in self._taken(frame)):
             return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, step.T_cam_centre), frame.index
@@ -192,7 +194,7 @@ class RecoveryTask:
             score=score,
             network_score=None if verified is None or verified.is_non_finite else verified.score,
             kept_share=self._kept_share(step.confidence),
-            is_side_doubted=self._is_side_doubted,
+            is_side_doubted=self._settled.is_side_doubted,
             is_unverified=verified is not None and verified.is_non_finite,
             is_non_finite=step.is_non_finite or (verified is not None and verified.is_non_finite),
         )

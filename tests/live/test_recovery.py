@@ -20,6 +20,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.track.contract import SettledPose
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from tests.staged import Staged
 
@@ -45,7 +46,7 @@ def recovery_of(staged: Staged, detector: Detector | None, belief: ShapeBelief |
 
 def known_to(staged: Staged, task: RecoveryTask) -> TrackPrior:
     """What tracking knows after a frame."""
-    task.start_at(staged.frame(), staged.buffers(), staged.T_cam_centre)
+    task.start_at(staged.frame(), staged.buffers(), SettledPose(T_cam_centre=staged.T_cam_centre))
     odds = task._tracker.catch_up_tracker.colour_log_odds()
     return TrackPrior(T_cam_centre=staged.T_cam_centre, colour_log_odds=odds, rejected_regions=task.rejected_regions)
 
@@ -130,7 +131,7 @@ def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
     belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
     for given, expected in ((None, False), (belief, True)):
         task = recovery_of(staged, detector, given)
-        task.start_at(staged.frame(), staged.buffers(), staged.T_cam_centre)
+        task.start_at(staged.frame(), staged.buffers(), SettledPose(T_cam_centre=staged.T_cam_centre))
         task.keep(at(staged.frame(), 1))
         said = run_to_completion(task.propagate(1))
         assert isinstance(said, PosePropagated)

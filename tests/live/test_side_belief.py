@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from storm_edge.choices import TrackerKind
 from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import make_mesh
 from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.live.config import StormConfig
 from storm_edge.live.factory import make_object_sessions
@@ -23,7 +24,8 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.side.check import SideAnswer
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.track.contract import TrackStep
-from tests.pipeline.side.sides import BODY_X_M, bundle_of, mug, picture, pose
+from storm_edge.synthetic.primitives import revolve
+from tests.pipeline.side.sides import BODY_X_M, WALL_M, bundle_of, mug, picture, pose
 
 Float64 = NDArray[np.float64]
 
@@ -163,3 +165,16 @@ def test_the_nearest_turns_are_heard_of_a_track_that_is_less_sure_than_usual() -
 def test_a_track_that_fell_far_is_asked_in_every_image() -> None:
     config = SideConfig()
     assert near_looks([*[0.9] * 20, 0.6, 0.6, 0.6, *[0.9] * 4], config)[:3] == [20, 21, 22]
+
+
+def test_what_the_first_image_cannot_tell_is_told_with_the_first_pose() -> None:
+    """A can of one colour whose symmetry nobody declared, registered from its mask."""
+    vertices, faces = revolve(np.array([[0.03, -0.05], [0.03, 0.05]]), 0.008)
+    can = make_mesh(vertices, faces, colours=np.full((len(vertices), 3), (0.2, 0.6, 0.3)))
+    frame = picture(can, pose())
+    mask = frame.depth_m < WALL_M - 0.05
+    with Session(make_object_sessions([bundle_of(can)], None), config=StormConfig()) as session:
+        (found,) = session.step(frame, initialize=lambda item, first, held: item.register(first, held, mask)).tracks
+    assert found.T_cam_obj is not None
+    assert found.ambiguous is not None
+    assert abs(found.ambiguous.axis[2]) > 0.99

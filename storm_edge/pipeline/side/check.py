@@ -142,7 +142,7 @@ class SideCheck:
             T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
             if not self.is_hearing and self._memory.is_through:
                 break
-        return SettledPose(T_cam_centre=T, is_side_doubted=is_doubted)
+        return SettledPose(T_cam_centre=T, is_side_doubted=is_doubted, ambiguous=self.ambiguity)
 
     def _glance(
         self,

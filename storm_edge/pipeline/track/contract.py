@@ -47,6 +47,8 @@ class SettledPose:
     """Pose of the centred mesh, ``(4, 4)``."""
     is_side_doubted: bool = False
     """Whether another side still fits better there, but not by enough to turn to it."""
+    ambiguous: Ambiguity | None = None
+    """What the image cannot tell of the turn; None where nothing is, or nobody asked."""
 
 
 class Tracker(Protocol[FrameT]):
