@@ -78,7 +78,7 @@ STREAMS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "training batches of net
 STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a training run; gates of an export")
 STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `network_tasks` at a release")
 
-SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 99 looked at")
+SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 339 looked at")
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
 RECOVERIES_DEV = _seeds(
     Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
@@ -92,7 +92,7 @@ SCENES_TEST = _seeds(
     Split.TEST,
     1_000_000,
     10_000,
-    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again",
+    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 119, once",
 )
 SEQUENCES_TEST = _seeds(
     Split.TEST,

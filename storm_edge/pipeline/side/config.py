@@ -41,7 +41,7 @@ class SideWeights(Config):
     on 583 pairs of a right and a turned pose of eight real recordings and ten synthetic ones (val), both refined and
     each judged by the colours that it teaches, each recording by the others; less for what hides, since a hand says
     nothing of the side. The weight of the texture was raised when shading was taken out of it: of 2916 pairs of dev,
-    val and real recordings the turned pose then costs less by 0.3 in 9, before in 24."""
+    val and real recordings the turned pose then costs less by 0.3 in 10, before in 24."""
 
     through: float = tuned(4.5, unit="logit", low=0.0)
     """Of `SideTerms.through`."""
