@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from storm_edge.live.sources.camera_link import CameraImage
+
+if TYPE_CHECKING:
+    from storm_edge.live.sources.camera_process import Camera
 
 OPENER = f"{__name__}:open_pictures"
 RATE_HZ, SIZE_PX = 30.0, (480, 640)
@@ -18,6 +21,7 @@ class PictureCamera:
     """Grey pictures at a rate."""
 
     has_ended = False
+    serial, lock = "pictures", None
     words, readings, counts = "pictures", dict[str, float](), dict[str, int]()
 
     def __init__(self) -> None:
@@ -42,6 +46,6 @@ class PictureCamera:
         )
 
 
-def open_pictures(options: Mapping[str, Any]) -> PictureCamera:
+def open_pictures(options: Mapping[str, Any]) -> Camera:
     """What the camera process opens."""
     return PictureCamera()
