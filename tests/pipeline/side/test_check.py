@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
 from storm_edge.pipeline.side.check import SideCheck
 from storm_edge.pipeline.side.config import SideConfig
@@ -34,6 +36,16 @@ def follow(mesh: Mesh, right: np.ndarray, start: np.ndarray, looks: int = 8) -> 
         is_doubted = is_doubted or answer.is_doubted
         T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
     return T, is_doubted, check
+
+
+def seen_mug(right: np.ndarray) -> tuple[SideCheck, Frame, FrameBuffers, AppearanceModel]:
+    """A check of the mug, a picture of it, and the colours that the right pose teaches."""
+    item = ObjectOnDevice(bundle_of(mug()))
+    tracker, frame = GeometricRefiner(item.viewpoints), picture(mug(), right)
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    tracker.update_appearance(buffers, right, forget=True)
+    return SideCheck(item, SideConfig()), frame, buffers, tracker.appearance
 
 
 def apart_deg(T_a: np.ndarray, T_b: np.ndarray) -> float:
@@ -77,29 +89,19 @@ def test_a_right_pose_is_never_doubted(mesh: Mesh) -> None:
 def test_a_look_at_the_nearest_turns_finds_a_track_that_stayed_behind(turn_deg: float, is_found: bool) -> None:
     """The colours are known from before: the track learned nothing at a pose that fits badly."""
     right, T = pose(40.0, point_m=AXIS), pose(40.0 + turn_deg, point_m=AXIS)
-    item = ObjectOnDevice(bundle_of(mug()))
-    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
-    frame = picture(mug(), right)
-    buffers = FrameBuffers(*frame.size_px)
-    buffers.upload(frame)
-    tracker.update_appearance(buffers, right, forget=True)
+    check, frame, buffers, appearance = seen_mug(right)
     assert check.has_near_turns
-    check.look(frame, buffers, T, tracker.appearance, near_only=True)
+    check.look(frame, buffers, T, appearance, near_only=True)
     assert check.is_hearing is is_found
 
 
 @pytest.mark.parametrize("behind_deg", [8.0, 14.0, 20.0, -14.0])
 def test_a_track_that_is_a_little_behind_goes_on_from_where_the_refinement_ends(behind_deg: float) -> None:
     right, T = pose(40.0, point_m=AXIS), pose(40.0 + behind_deg, point_m=AXIS)
-    item = ObjectOnDevice(bundle_of(mug()))
-    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
-    frame = picture(mug(), right)
-    buffers = FrameBuffers(*frame.size_px)
-    buffers.upload(frame)
-    tracker.update_appearance(buffers, right, forget=True)
-    check.look(frame, buffers, T, tracker.appearance, near_only=True, hear_nearest=True)
+    check, frame, buffers, appearance = seen_mug(right)
+    check.look(frame, buffers, T, appearance, near_only=True, hear_nearest=True)
     assert check.is_hearing
-    answer = check.look(frame, buffers, T, tracker.appearance, near_only=True)
+    answer = check.look(frame, buffers, T, appearance, near_only=True)
     assert answer.T_cam_centre_better is not None
     assert apart_deg(answer.T_cam_centre_better, right) < 3.0
     assert not answer.is_doubted
@@ -109,16 +111,11 @@ def test_a_track_that_is_a_little_behind_goes_on_from_where_the_refinement_ends(
 def test_the_nearest_turns_are_heard_again_where_asked_for() -> None:
     """At a right pose they lose; that is remembered, unless something says that the pose is wrong."""
     right = pose(40.0, point_m=AXIS)
-    item = ObjectOnDevice(bundle_of(mug()))
-    check, tracker = SideCheck(item, SideConfig()), GeometricRefiner(item.viewpoints)
-    frame = picture(mug(), right)
-    buffers = FrameBuffers(*frame.size_px)
-    buffers.upload(frame)
-    tracker.update_appearance(buffers, right, forget=True)
+    check, frame, buffers, appearance = seen_mug(right)
     for _ in range(2):
-        check.look(frame, buffers, right, tracker.appearance, near_only=True, hear_nearest=True)
+        check.look(frame, buffers, right, appearance, near_only=True, hear_nearest=True)
         assert check.is_hearing
-        answer = check.look(frame, buffers, right, tracker.appearance, near_only=True)
+        answer = check.look(frame, buffers, right, appearance, near_only=True)
         assert answer.T_cam_centre_better is None
         assert not answer.is_doubted
         assert not check.is_hearing
