@@ -80,8 +80,8 @@ def log_so3(R: ArrayLike) -> Float64:
 def rotation_angle(R_a: ArrayLike, R_b: ArrayLike) -> Float64:
     """Angle [rad] between rotations ``(..., 3, 3)``; accurate for tiny angles (uses the chord, not arccos)."""
     difference = np.asarray(R_a, dtype=np.float64) - np.asarray(R_b, dtype=np.float64)
-    chord = np.sqrt(np.sum(difference**2, axis=(-2, -1)) / 8.0)
-    return np.asarray(2.0 * np.arcsin(np.clip(chord, 0.0, 1.0)))
+    chord = np.sqrt((difference * difference).sum(axis=(-2, -1)) / 8.0)
+    return np.asarray(2.0 * np.arcsin(np.minimum(chord, 1.0)))
 
 
 def random_rotation(rng: np.random.Generator) -> Float64:

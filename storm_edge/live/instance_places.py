@@ -34,8 +34,10 @@ class InstancePlaces:
         if T_cam_centre is None:
             self._poses.pop(name, None)
             return
-        poses = {**self._poses.get(name, {}), frame: T_cam_centre}
-        self._poses[name] = dict(sorted(poses.items())[-self._kept_frames :])
+        poses = {**self._poses.get(name, {}), frame: T_cam_centre}  # another thread may be reading the old one
+        while len(poses) > self._kept_frames:
+            del poses[min(poses)]
+        self._poses[name] = poses
 
     def others(self, name: str, frame: int) -> Sequence[Float64]:
         """Poses of the other instances, of each that in the frame nearest to this one."""

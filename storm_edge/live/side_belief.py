@@ -7,18 +7,19 @@ contradicts without a better pose is doubted. What it cannot tell is reported.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.live.object_tracker import ObjectTracker
 from storm_edge.live.wrapped_track import WrappedTrack
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.side.check import SideAnswer, SideCheck
 from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.side.rivals import turn_deg
 from storm_edge.pipeline.track.contract import SettledPose, TrackStep
 
 Float32 = NDArray[np.float32]
@@ -62,11 +63,13 @@ class SideCheckedTrack(WrappedTrack):
         step = self._tracker.update(frame, buffers)
         self._step_count += 1
         config, check = self._config, self._check
-        if _turned_deg(self._last, step) > config.fast_deg:
+        turned_deg = _turned_deg(self._last, step)
+        if turned_deg > config.fast_deg:
             self._hasty_until = self._step_count + config.hasty_frames
             check.interrupt()
         self._compare_with_usual(step)
-        self._is_near_due = self._has_fallen or self._is_lively(step) or self._is_near_due
+        is_lively = turned_deg > config.lively_deg or self._has_gone_far(step)
+        self._is_near_due = self._has_fallen or is_lively or self._is_near_due
         self._last = step.T_cam_centre
         if step.is_non_finite or step.confidence < config.least_confidence or not check.has_questions:
             return step
@@ -104,13 +107,12 @@ class SideCheckedTrack(WrappedTrack):
         is_due = self._is_near_due and self._check.has_near_turns
         return is_due and (self._has_fallen_far or self._step_count - self._seen >= self._config.near_every)
 
-    def _is_lively(self, step: TrackStep) -> bool:
-        """Whether the track went far in this step."""
+    def _has_gone_far(self, step: TrackStep) -> bool:
+        """Whether the track went far in this step, beside its turn."""
         if self._last is None:
             return False
-        T, config = step.T_cam_centre, self._config
-        moved_m = float(np.linalg.norm(T[:3, 3] - self._last[:3, 3]))
-        return _turned_deg(self._last, step) > config.lively_deg or moved_m > config.lively_share * float(T[2, 3])
+        now_m = step.T_cam_centre[:3, 3].tolist()
+        return math.dist(now_m, self._last[:3, 3].tolist()) > self._config.lively_share * float(now_m[2])
 
     def _compare_with_usual(self, step: TrackStep) -> None:
         """Note whether the confidence of a step is less than usual, of which it becomes a part."""
@@ -137,6 +139,4 @@ class SideCheckedTrack(WrappedTrack):
 
 def _turned_deg(T_cam_centre: Float64 | None, step: TrackStep) -> float:
     """By how much a step is turned against a pose ``(4, 4)`` [deg]; 0 where there is none."""
-    if T_cam_centre is None:
-        return 0.0
-    return float(np.rad2deg(rotation_angle(step.T_cam_centre[:3, :3], T_cam_centre[:3, :3])))
+    return 0.0 if T_cam_centre is None else turn_deg(step.T_cam_centre, T_cam_centre)

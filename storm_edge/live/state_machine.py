@@ -125,9 +125,10 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
     if event.frame < state.frame or not state.time_s <= event.time_s < math.inf:  # NaN too
         was = f"frame {state.frame} at {state.time_s:g} s"
         raise ValueError(f"frame {event.frame} at {event.time_s:g} s after {was}: time does not go back")
-    state = replace(state, frame=event.frame, time_s=event.time_s)
+    doubt = state.pause_doubt
     if event.is_after_pause:
-        state = replace(state, pause_doubt=doubt_again(state.pause_doubt, state.frame, state.usual_score))
+        doubt = doubt_again(doubt, event.frame, state.usual_score)
+    state = replace(state, frame=event.frame, time_s=event.time_s, pause_doubt=doubt)
     if state.has_pose:
         state, actions = _expire_scores(state, config)
         if event.is_after_pause and state.has_pose:
@@ -150,7 +151,8 @@ def _on_frame(state: ObjectState, event: FrameArrived, config: StateMachineConfi
 def _expire_scores(state: ObjectState, config: StateMachineConfig) -> Transition:
     """Forget scores that are too old; having had none for a while counts like a low one."""
     recent = tuple(h for h in state.score_histories if state.time_s - h.scored_s < config.silence_s)
-    state = replace(state, score_histories=recent)
+    if len(recent) < len(state.score_histories):
+        state = replace(state, score_histories=recent)
     if state.time_s - state.scored_s < config.silence_s:
         return state, ()
     return _settle(replace(state, unscored_count=state.unscored_count + 1, scored_s=state.time_s), config)
@@ -199,25 +201,37 @@ def _on_score(state: ObjectState, event: PoseScored, config: StateMachineConfig)
         scored_s=state.time_s,
     )
     others = tuple(h for h in state.score_histories if h.source is not event.source)
-    state = replace(state, score_histories=(*others, history), unscored_count=0, scored_s=state.time_s)
-    if event.is_non_finite:
-        state = replace(state, non_finite_frame=state.frame)
-    if event.is_side_doubted:
-        state = replace(state, side_doubted_frame=state.frame)
-    state = replace(state, pause_doubt=_after_score(state, event, config))
+    state = replace(
+        state,
+        score_histories=(*others, history),
+        unscored_count=0,
+        scored_s=state.time_s,
+        non_finite_frame=state.frame if event.is_non_finite else state.non_finite_frame,
+        side_doubted_frame=state.frame if event.is_side_doubted else state.side_doubted_frame,
+    )
+    if state.pause_doubt is not None:
+        state = replace(state, pause_doubt=_after_score(state, event, config))
     state, actions = _settle(state, config)
     is_trusted = state.track_state is TrackState.TRACKING and _all_trust(state, config)
     if not is_trusted or event.score < thresholds.trust_above:
         return state, actions
-    if state.trusted_frame is None or event.frame > state.trusted_frame:
-        state = replace(state, trusted_frame=event.frame, trusted_s=state.time_s)
-    if event.source is ScoreSource.GEOMETRY:
-        state = replace(state, usual_score=usual)
+    state, more = _note_trust(state, event, usual, config)
+    return state, (*actions, *more)
+
+
+def _note_trust(state: ObjectState, event: PoseScored, usual: float, config: StateMachineConfig) -> Transition:
+    """A pose was scored that every source trusts; ``usual`` is what its source usually scores."""
+    is_newer = state.trusted_frame is None or event.frame > state.trusted_frame
     # Only the newest frame is still there; one whose score comes late is made up for by the next.
-    if event.frame == state.frame and event.frame >= state.remembered_frame + config.remember_every:
-        state = replace(state, remembered_frame=event.frame)
-        actions = (*actions, RememberCrop(frame=event.frame))
-    return state, actions
+    is_remembered = event.frame == state.frame and event.frame >= state.remembered_frame + config.remember_every
+    state = replace(
+        state,
+        trusted_frame=event.frame if is_newer else state.trusted_frame,
+        trusted_s=state.time_s if is_newer else state.trusted_s,
+        usual_score=usual if event.source is ScoreSource.GEOMETRY else state.usual_score,
+        remembered_frame=event.frame if is_remembered else state.remembered_frame,
+    )
+    return state, (RememberCrop(frame=event.frame),) if is_remembered else ()
 
 
 def _thresholds_of(config: StateMachineConfig, source: ScoreSource) -> ScoreThresholds:
@@ -243,11 +257,12 @@ def _settle(state: ObjectState, config: StateMachineConfig) -> Transition:
             search_from_s=state.time_s + retry_wait_s(config, failure_count),
         )
         return lost, (DropTrack(),)
+    now = state.track_state  # between the thresholds nothing changes
     if low_score_count or _is_odd(state) or _is_unlike(state, config) or state.pause_doubt is not None:
-        return replace(state, track_state=TrackState.SUSPECT), ()
-    if _all_trust(state, config):
-        return replace(state, track_state=TrackState.TRACKING), ()
-    return state, ()  # between the thresholds nothing changes
+        now = TrackState.SUSPECT
+    elif _all_trust(state, config):
+        now = TrackState.TRACKING
+    return state if now is state.track_state else replace(state, track_state=now), ()
 
 
 def _on_given_pose(state: ObjectState, event: PoseGiven, config: StateMachineConfig) -> Transition:

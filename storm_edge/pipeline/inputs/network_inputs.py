@@ -3,7 +3,7 @@
 `PairInputs` writes the tensors ``rendered`` and ``observed`` of a batch of poses by the rules of an `InputPreset`.
 Each tensor is ``(N, 6, S, S)`` float32: RGB in [0, 1], then the camera-frame point of the pixel minus the pose's
 translation, in half diameters. RefineNet is given a pair to correct its pose, ScoreNet to judge it, and TOM's
-encoder is given ``observed`` alone. The networks themselves are behind `engines`.
+encoder is given ``observed`` alone, for which nothing is rendered. The networks themselves are behind `engines`.
 """
 
 from __future__ import annotations
@@ -99,6 +99,25 @@ class PairInputs:
         Raises:
             InputError: More poses than ``batch``.
         """
+        count = self._place(frame, T_cam_centre, count)
+        self._visibility.launch(self.poses, self.K_crop, self._lights, count)
+        rule = self._input_rule
+        self._launch_cache.launch(
+            write_rendered,
+            (count, self.size_px, -(-self.size_px // rule.span)),
+            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, self.mesh.arrays]
+            + [rule, self.rendered],
+        )
+        self._observe(frame, count)
+
+    def fill_observed(
+        self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating] | WpArray, count: int | None = None
+    ) -> None:
+        """`fill` without the model: ``rendered`` keeps what it had."""
+        self._observe(frame, self._place(frame, T_cam_centre, count))
+
+    def _place(self, frame: FrameBuffers, T_cam_centre: NDArray[np.floating] | WpArray, count: int | None) -> int:
+        """Take the poses and make their windows; returns how many."""
         count = len(T_cam_centre) if count is None else count
         if not 0 < count <= self.batch:
             raise InputError(mismatch("pose count", count, f"1..{self.batch}", "make the batch of the inputs larger"))
@@ -106,7 +125,6 @@ class PairInputs:
             self._poses_host.write(T_cam_centre[:count])
         else:
             wp.copy(self.poses, T_cam_centre, count=count)
-        preset, rule = self.preset, self._input_rule
         crop_window.launch_windows(
             self.poses,
             frame.K_device,
@@ -116,21 +134,18 @@ class PairInputs:
             count=count,
             launch_cache=self._launch_cache,
         )
-        self._visibility.launch(self.poses, self.K_crop, self._lights, count)
-        dim = (count, self.size_px, -(-self.size_px // rule.span))
-        self._launch_cache.launch(
-            write_rendered,
-            dim,
-            [self._visibility.keys, self.poses, self.K_crop, self._visibility.screen, self.mesh.arrays]
-            + [rule, self.rendered],
-        )
+        return count
+
+    def _observe(self, frame: FrameBuffers, count: int) -> None:
+        """Write the observed crops of poses whose windows are there."""
+        preset, rule = self.preset, self._input_rule
         depth = frame.depth
         if preset.depth_filter is not None:
             window = None if frame.is_filtered(preset.depth_filter) else self._covered_window(frame, count)
             depth = frame.filtered_depth(preset.depth_filter, window)
         self._launch_cache.launch(
             write_observed,
-            dim,
+            (count, self.size_px, -(-self.size_px // rule.span)),
             [frame.rgb, depth, frame.K_device, self.windows, self.poses, rule, self.observed],
             changing=(0, 1),
         )

@@ -7,21 +7,24 @@ more often than by large ones, and a wrong correction by a large one does more h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.pipeline.side.config import SideConfig
 
 Float64 = NDArray[np.float64]
 
 
 def turn_deg(T_a: Float64, T_b: Float64) -> float:
-    """By how much two poses ``(4, 4)`` are turned against each other [deg]."""
-    return float(np.rad2deg(rotation_angle(T_a[:3, :3], T_b[:3, :3])))
+    """By how much two poses ``(4, 4)`` are turned against each other [deg]: `se3.rotation_angle` in plain numbers,
+    for single poses, several of which are asked about in every frame."""
+    difference = T_a[:3, :3] - T_b[:3, :3]
+    chord = math.sqrt(float(np.vdot(difference, difference)) / 8.0)  # fixed: of a rotation's nine entries
+    return math.degrees(2.0 * math.asin(min(chord, 1.0)))
 
 
 @dataclass

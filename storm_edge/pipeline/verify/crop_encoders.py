@@ -111,7 +111,7 @@ class NanoCropEncoder:
 
     def encode(self, frame: FrameBuffers, T_cam_centre: Float64) -> EncodedCrop:
         """See `CropEncoder.encode`; there is always something to cut."""
-        self._inputs.fill(frame, T_cam_centre[None])
+        self._inputs.fill_observed(frame, T_cam_centre[None])
         out = self._encoder.run({"crop": self._crop.read(1)})
         return EncodedCrop(current=out["current"][0], memory=out["memory"][0])
 

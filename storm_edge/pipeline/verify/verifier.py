@@ -161,11 +161,12 @@ class Verifier:
 
     def _remembered_near(self, R_cam_centre: Float64) -> list[Float32]:
         """Crops whose pose was turned no more than `VerifyConfig.near_deg` from a rotation ``(3, 3)``."""
-        near_rad = math.radians(self._config.near_deg)
-        if near_rad >= math.pi:
-            return [kept.crop for kept in self._memory]
-        alike = R_cam_centre @ self._symmetries
-        return [kept.crop for kept in self._memory if rotation_angle(alike, kept.R_cam_centre).min() <= near_rad]
+        near_rad, memory = math.radians(self._config.near_deg), self._memory
+        if near_rad >= math.pi or not memory:
+            return [kept.crop for kept in memory]
+        alike, kept_R = R_cam_centre @ self._symmetries, np.stack([kept.R_cam_centre for kept in memory])
+        is_near = rotation_angle(alike, kept_R[:, None]).min(axis=1) <= near_rad
+        return [kept.crop for kept, near in zip(memory, is_near, strict=True) if near]
 
     def _encoded(self, frame: FrameBuffers, T_cam_centre: Float64) -> EncodedCrop | None:
         """The crop at a pose; None where there is none, or the network gave no numbers."""

@@ -192,6 +192,19 @@ def test_poses_on_the_device_do_as_poses_on_the_host(scene):
     np.testing.assert_array_equal(pair.observed.numpy(), first[1])
 
 
+def test_the_image_alone_is_cut_as_beside_the_model(scene):
+    mesh, frame, T = scene
+    pair = PairInputs(MeshBuffers.from_mesh(mesh), diameter_m=DIAMETER_M, batch=3, size_px=32)
+    image = uploaded(frame)
+    pair.fill(image, T)
+    observed = pair.observed.numpy().copy()
+    for part in (pair.rendered, pair.observed):
+        part.zero_()
+    pair.fill_observed(image, T)
+    np.testing.assert_array_equal(pair.observed.numpy(), observed)
+    assert not pair.rendered.numpy().any()
+
+
 def test_more_poses_than_the_batch_are_refused_in_one_line(scene):
     mesh, frame, T = scene
     pair = PairInputs(MeshBuffers.from_mesh(mesh), diameter_m=DIAMETER_M, batch=2, size_px=32)

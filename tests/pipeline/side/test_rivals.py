@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from storm_edge.geometry.se3 import exp_so3, make_T
+from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.pipeline.side.config import SideConfig
-from storm_edge.pipeline.side.rivals import Rival, Rivals
+from storm_edge.pipeline.side.rivals import Rival, Rivals, turn_deg
 
 CONFIG = SideConfig()
 
@@ -22,6 +22,14 @@ def rivals(*all_of_them: Rival) -> Rivals:
     for one in all_of_them:
         found.add(one)
     return found
+
+
+@pytest.mark.parametrize("angle_deg", [0.0, 1e-5, 0.5, 44.0, 179.999, 180.0])
+def test_single_poses_are_told_apart_as_many_are(angle_deg: float) -> None:
+    base = make_T(exp_so3([0.4, -1.1, 0.2]), [0.1, 0.2, 0.9])
+    turned = base @ make_T(exp_so3(np.deg2rad([angle_deg, 0.0, 0.0])), [0.3, 0.0, 0.0])
+    assert turn_deg(base, turned) == pytest.approx(angle_deg, abs=1e-4)
+    np.testing.assert_allclose(turn_deg(base, turned), np.rad2deg(rotation_angle(base[:3, :3], turned[:3, :3])))
 
 
 def test_a_far_turn_needs_more_looks_than_a_near_one() -> None:
