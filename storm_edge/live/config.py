@@ -214,7 +214,7 @@ class SessionConfig(Config):
     """After a loss every so manieth attempt in a row has the full search budget; the others the small one."""
     verify_every: int = tuned(3, unit="frames", low=1, high=10_000)
     """Frames between questions to the verifier while the track is not suspect; a suspect one is verified on every
-    frame."""
+    frame. A question waits for a frame in which the side is not asked about, but for no more frames than these."""
     shape_probation: int = tuned(5, unit="frames", low=0, high=10_000)
     """For so many frames a model without colours that a search found is asked every time, and for as much as a search
     asks: what looks right by luck in one frame seldom does for long."""

@@ -40,7 +40,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.contract import SettledPose
+from storm_edge.pipeline.track.contract import SettledPose, TrackStep
 from storm_edge.thread_limit import usable_threads
 
 Float64 = NDArray[np.float64]
@@ -101,7 +101,7 @@ class ObjectSession:
         unlimited = replace(config.state_machine, local_search_attempts=None)
         self._machine_config = unlimited if parts.detector is None else config.state_machine
         self._doubting_config = doubting(self._machine_config)
-        self.is_camera_doubted = self.is_after_pause = False
+        self.is_camera_doubted = self.is_after_pause = self._is_verification_late = False
         self.set_verification_turn(0, 1)
 
     @property
@@ -321,8 +321,7 @@ class ObjectSession:
                 is_side_doubted=step.is_side_doubted,
             )
         )
-        is_turn = frame.index % self._verify_every == self._verify_place
-        if (is_turn or self._state.track_state is TrackState.SUSPECT) and self._state.has_pose:
+        if self._state.has_pose and self._is_time_to_verify(frame, step):
             self._handle_verification(
                 self._engine_recovery.run(
                     Lane.VERIFY, lambda: self._verification.request(frame, buffers, step.T_cam_centre)
@@ -330,6 +329,17 @@ class ObjectSession:
             )
         if self._state.trusted_frame == frame.index != self._state.non_finite_frame:
             track.T_cam_centre_trusted = step.T_cam_centre
+
+    def _is_time_to_verify(self, frame: Frame, step: TrackStep) -> bool:
+        """Whether to ask the verifier about a step: in turn, and always where the track is suspect.
+
+        A turn waits where the side was asked about, since both together would make the slowest frames, but no longer
+        than until the next turn.
+        """
+        is_turn, is_late = frame.index % self._verify_every == self._verify_place, self._is_verification_late
+        is_suspect = self._state.track_state is TrackState.SUSPECT
+        self._is_verification_late = step.is_side_asked and is_turn != is_late and not is_suspect
+        return is_suspect or ((is_turn or is_late) and not self._is_verification_late)
 
     def _collect_verifications(self) -> None:
         """What the lane came to since the last frame, about a frame before this one."""

@@ -77,7 +77,7 @@ class SideCheckedTrack(WrappedTrack):
         if check.is_hearing or is_whole or self._is_time_for_near():
             self._seen, self._is_near_due = self._step_count, False
             answer = self._look(frame, buffers, step, is_whole)
-            step = self._answered(step, answer)
+            step = replace(self._answered(step, answer), is_side_asked=True)
             if step.T_cam_centre is not self._last:
                 self._tracker.restart(frame, buffers, step.T_cam_centre)
                 self._last, self._asked_at = step.T_cam_centre, None

@@ -25,6 +25,7 @@ from storm_edge.live.factory import SharedParts, make_batched_group, make_object
 from storm_edge.live.frame_gate import SkipReason
 from storm_edge.live.lanes.background import BackgroundLane
 from storm_edge.live.object_session import ObjectSession
+from storm_edge.live.object_tracker import StepwiseTrack
 from storm_edge.live.session import Session
 from storm_edge.live.track_report import FrameResult, Track, TrackState
 from storm_edge.pipeline.detect.detection import TrackPrior
@@ -32,6 +33,7 @@ from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
+from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 from storm_edge.thread_limit import usable_threads
 from tests.staged import K, Staged
@@ -142,6 +144,39 @@ def test_verifying_goes_round(staged: Staged, names: str, expected: str) -> None
         session.step(at(frame, index), initialize=first)
         by_frame.append("".join(asked) or " ")
     assert "".join(by_frame[3:]) == expected[0:9]
+
+
+@pytest.mark.parametrize(
+    ("busy", "expected"),
+    [
+        ([], [1, 4, 7, 10, 13]),
+        ([4], [1, 5, 7, 10, 13]),
+        ([4, 5], [1, 6, 7, 10, 13]),
+        ([5, 6, 8], [1, 4, 7, 10, 13]),
+        (list(range(1, 15)), [4, 10]),
+    ],
+)
+def test_verifying_waits_for_a_frame_in_which_the_side_is_not_asked(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, busy: list[int], expected: list[int]
+) -> None:
+    """Both in one frame made the slowest frames. A track that is asked in every frame is verified all the same."""
+    update = StepwiseTrack.update
+
+    def updated(track: StepwiseTrack, frame: Frame, buffers: FrameBuffers) -> TrackStep:
+        return replace(update(track, frame, buffers), is_side_asked=frame.index in busy)
+
+    monkeypatch.setattr(StepwiseTrack, "update", updated)
+    config = StormConfig()
+    config = replace(config, side=replace(config.side, enabled=False))
+    asked: list[str] = []
+    item = make_object_session(named(staged, "a").item, None, config=config, verifier=CountingVerifier("a", asked))
+    session, first = Session([item], config=config), Starting(staged, a=staged.T_cam_centre)
+    frame, when = staged.frame(), []
+    for index in range(15):
+        asked.clear()
+        session.step(at(frame, index), initialize=first)
+        when += [index] * len(asked)
+    assert when == expected
 
 
 class SlowDetector(Detector):

@@ -33,6 +33,8 @@ class TrackStep:
     """Whether RefineNet ran on this frame."""
     is_non_finite: bool = False
     """Whether something gave no number where it should have: the pose is then without its help."""
+    is_side_asked: bool = False
+    """Whether its side was asked about in this frame, which may take longer than all else."""
     is_side_doubted: bool = False
     """Whether another side of the object fits better, see `pipeline.side`."""
     ambiguous: Ambiguity | None = None
