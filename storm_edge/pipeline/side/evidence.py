@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.kernels.contour_region import colour_bins
 from storm_edge.kernels.depth_noise import depth_limits
+from storm_edge.kernels.device import HostSide
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import Renderer
 from storm_edge.pipeline.side.config import SideEvidenceConfig
@@ -95,11 +96,12 @@ class SideEvidence:
     """
 
     def __init__(self, mesh: MeshBuffers, diameter_m: float, config: SideEvidenceConfig, batch: int) -> None:
-        self._config, self._batch = config, batch
-        self._diameter_m = diameter_m
+        self._config, self._diameter_m = config, diameter_m
         self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
         self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
         self._K = wp.zeros(batch, dtype=wp.mat33f, device=mesh.device)
+        self._T_host, self._K_host = HostSide(self._T), HostSide(self._K)
+        self._depth_host, self._colour_host = HostSide(self._renderer.depth), HostSide(self._renderer.colour)
 
     def terms(self, frame: Frame, T_cam_centre: Float64, colour_log_odds: Float32 | None) -> SideTerms:
         """What a frame costs poses ``(N, 4, 4)``, of which the first is in the middle of the window.
@@ -113,12 +115,10 @@ class SideEvidence:
         config, count = self._config, len(T_cam_centre)
         reach_m = 0.5 * self._diameter_m * config.window_diameters
         window = SideWindow.around(frame, T_cam_centre[0], reach_m, config.size_px)
-        T = np.zeros((self._batch, 4, 4), dtype=np.float32)
-        T[:count] = T_cam_centre
-        self._T.assign(T)
-        self._K.assign(np.broadcast_to(window.K, (self._batch, *window.K.shape)))
+        self._T_host.write(T_cam_centre)
+        self._K_host.write(np.broadcast_to(window.K, (count, *window.K.shape)))
         self._renderer.launch(self._T, self._K, count)
-        depth, colour = self._renderer.depth.numpy()[:count], self._renderer.colour.numpy()[:count]
+        depth, colour = self._depth_host.read(count), self._colour_host.read(count)
         z_m = float(T_cam_centre[0, 2, 3])
         return pixel_terms(window, depth, colour, z_m, self._diameter_m, colour_log_odds, config)
 

@@ -10,7 +10,7 @@ pretrained encoder.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -105,6 +105,8 @@ class NanoCropEncoder:
     def __init__(
         self, item: ObjectOnDevice, networks: NetworkBundle, *, options: EngineOptions | None = None
     ) -> None:
+        # So small that a second thread spends more on being woken than it saves.
+        options = replace(options or EngineOptions(), threads=1)
         self._encoder, self._pair = (networks.open(name, options) for name in _PAIR)
         self._inputs = PairInputs(item.mesh_lod, diameter_m=item.diameter_m, batch=1, size_px=networks.size_px)
         self._crop = HostSide(self._inputs.observed)

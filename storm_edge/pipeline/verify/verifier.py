@@ -144,7 +144,7 @@ class Verifier:
         geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
         non_finite_count = self.non_finite_count
         fused = fuse_scores(geometry, self._appearance(frame, T_cam_centre), self._config)
-        return replace(fused, is_non_finite=self.non_finite_count > non_finite_count)
+        return replace(fused, is_non_finite=True) if self.non_finite_count > non_finite_count else fused
 
     def _appearance(self, frame: FrameBuffers, T_cam_centre: Float64) -> float | None:
         """Mean logit of the most similar crops of that side; None where none is remembered, cut, or no numbers."""
