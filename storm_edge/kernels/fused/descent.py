@@ -11,11 +11,10 @@ forty launches a frame, and, where another thread wants the interpreter, as many
 import warp as wp
 
 from storm_edge.kernels import evidence as ev
-from storm_edge.kernels import gauss_newton as gn
 from storm_edge.kernels.contour_region import BIN_COUNT, count_colours, region_row, update_colour
 from storm_edge.kernels.descent_structs import ColourUpdate, PoseBuffers, PoseResults, SparseObject, StepNumbers
 from storm_edge.kernels.evidence import contour_evidence, fuse_sums, surface_evidence
-from storm_edge.kernels.gauss_newton import closest_view, sum_rows, take_step
+from storm_edge.kernels.gauss_newton import closest_view, sum_all_rows, take_step
 from storm_edge.kernels.image_descriptor import RgbdImage
 from storm_edge.kernels.photometric import photometric_row, update_exposure
 from storm_edge.kernels.point_to_plane import point_to_plane_row
@@ -88,8 +87,7 @@ def descend_kernel(
             for p in range(used):
                 photometric_row(n, p, image, surface, step, row_count, buffers)
             row_count += used
-        for a in range(wp.static(gn.ROW_LENGTH)):
-            sum_rows(n, a, buffers.rows, row_count, results.sums)
+        sum_all_rows(n, buffers.rows, row_count, results.sums)
         take_step(
             n,
             results.sums,
