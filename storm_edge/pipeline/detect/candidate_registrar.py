@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
 from storm_edge.errors import MaskError, UnitError
+from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.config import DetectConfig
@@ -74,10 +75,17 @@ class CandidateRegistrar:
         """Register a candidate's mask with the fast schedule; None if that is impossible.
 
         The mask of a candidate by shape is what agrees with its first pose, and speaks for that pose's side. All that
-        stands out there does not.
+        stands out there does not. What the segmenter speaks for is registered from both where its own mask does not
+        convince: that may lack a part of the object, or take in a hand.
         """
-        mask = candidate.grown if candidate.is_by_shape else candidate.mask
-        return (yield from self._detection(search, self._fast, candidate, mask, candidate.starts))
+        if candidate.is_by_shape:
+            return (yield from self._detection(search, self._fast, candidate, candidate.grown, candidate.starts))
+        best = yield from self._detection(search, self._fast, candidate, candidate.mask)
+        if scoring.is_worth_all_that_stands_out(best, candidate, self._config):
+            other = yield from self._detection(search, self._fast, candidate, candidate.grown)
+            if other is not None and (best is None or scoring.is_better(other, best, self._config)):
+                best = other
+        return best
 
     def refine(self, search: SearchState, first: Detection) -> Generator[str, None, Detection]:
         """The same place again with the refined schedule: which side the object shows is decided here.
@@ -90,6 +98,7 @@ class CandidateRegistrar:
         if self._config.chosen_by == "ranking":
             ranked = yield from self._detection(search, self._refined, candidate, candidate.mask)
             return first if ranked is None else ranked
+        best = around = yield from self._from_around(search, best)
         masks = (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]
         for number, mask in enumerate(masks):
             if number and not scoring.is_worth_another_mask(best, search.budget):
@@ -99,6 +108,22 @@ class CandidateRegistrar:
             other = yield from self._detection(search, self._refined, candidate, best.mask if mask is None else mask)
             if other is not None and scoring.is_better(other, best, self._config):
                 best = other
+        if best is not around and best.presence_probability < self._config.stop_above:
+            best = yield from self._from_around(search, best)
+        return best
+
+    def _from_around(self, search: SearchState, best: Detection) -> Generator[str, None, Detection]:
+        """A pose registered once more from itself and its neighbours, with what of the model is seen there as mask.
+
+        A mask that takes in a hand, or lacks a part, leaves a nearly right pose beside the right one; the model's own
+        at this pose does not. Each step towards the right one makes that mask better.
+        """
+        for _ in range(self._config.around_rounds):
+            starts = neighbours(best.T_cam_centre, np.deg2rad(self._config.around_deg))
+            other = yield from self._detection(search, self._refined, best.candidate, best.mask, starts)
+            if other is None or not scoring.is_better(other, best, self._config):
+                break
+            best = other
         return best
 
     def _detection(
@@ -162,3 +187,14 @@ class CandidateRegistrar:
         if is_mostly_hidden(features, config):
             return 0.0
         return found_probability(evidence, learned_logit, self._config.shape)
+
+
+def neighbours(T: Float64, angle: float) -> Float64:
+    """A pose ``(4, 4)`` and those turned about the axes of the camera, both ways, in place ``(7, 4, 4)``.
+
+    Args:
+        T: The pose.
+        angle: By how much [rad].
+    """
+    turns = np.concatenate([np.zeros((1, 3)), angle * np.eye(3), -angle * np.eye(3)])
+    return make_T(np.stack([exp_so3(turn) for turn in turns]) @ T[:3, :3], T[:3, 3])

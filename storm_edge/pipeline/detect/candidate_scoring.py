@@ -12,6 +12,8 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.pipeline.detect.config import DetectConfig, PresenceConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+from storm_edge.pipeline.detect.merged_candidates import mask_overlap
+from storm_edge.pipeline.segment.segmentation import Candidate
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -137,6 +139,16 @@ def is_well_marked(detection: Detection, budget: SearchBudget) -> bool:
 def is_worth_another_mask(refined: Detection, budget: SearchBudget) -> bool:
     """Whether another mask is tried for a place that one was refined from."""
     return refined.presence_probability >= budget.min_retry_probability or is_well_marked(refined, budget)
+
+
+def is_worth_all_that_stands_out(detection: Detection | None, candidate: Candidate, config: DetectConfig) -> bool:
+    """Whether a candidate of the segmenter is registered fast from all that stands out there, too."""
+    probability = 0.0 if detection is None else detection.presence_probability
+    return (
+        probability < config.stop_above
+        and candidate.score >= config.grown_above_score
+        and mask_overlap(candidate.mask, candidate.grown) < config.grown_below_iou
+    )
 
 
 def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectConfig) -> bool:

@@ -33,14 +33,15 @@ def without_repeated(candidates: Sequence[Candidate], before: Sequence[Candidate
     masks = [candidate.mask for candidate in before]
     kept = []
     for candidate in candidates:
-        if any(_iou(candidate.mask, mask) > max_iou for mask in masks):
+        if any(mask_overlap(candidate.mask, mask) > max_iou for mask in masks):
             continue
         masks.append(candidate.mask)
         kept.append(candidate)
     return kept
 
 
-def _iou(mask: Bool, other: Bool) -> float:
+def mask_overlap(mask: Bool, other: Bool) -> float:
+    """Intersection over union of two masks ``(H, W)``, by every third row and column."""
     step = (slice(None, None, 3), slice(None, None, 3))  # fixed: how alike masks are shows there too
     mask, other = mask[step], other[step]
     return float(np.count_nonzero(mask & other)) / max(int(np.count_nonzero(mask | other)), 1)

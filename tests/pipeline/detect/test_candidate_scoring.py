@@ -74,6 +74,18 @@ def test_a_place_that_nothing_speaks_for_is_refined_from_one_mask() -> None:
     assert not scoring.is_worth_another_mask(detection(0.01, 0.9, by_shape=True), FULL)
 
 
+def test_a_well_marked_place_is_registered_from_all_that_stands_out_where_its_mask_does_not_convince() -> None:
+    whole = np.ones((6, 6), dtype=bool)
+    half = np.tri(6, dtype=bool)
+    marked = Candidate(mask=half, grown=whole, score=CONFIG.grown_above_score + 0.1, box=(0, 0, 6, 6))
+    asked = scoring.is_worth_all_that_stands_out
+    assert asked(detection(0.01), marked, CONFIG)
+    assert asked(None, marked, CONFIG), "its own mask could not be registered"
+    assert not asked(detection(CONFIG.stop_above), marked, CONFIG), "it is found already"
+    assert not asked(detection(0.01), replace(marked, grown=half), CONFIG), "there is no more"
+    assert not asked(detection(0.01), replace(marked, score=CONFIG.grown_above_score - 0.1), CONFIG)
+
+
 def test_the_network_counts_a_part_of_its_logit_and_no_more_than_about_three_either_way() -> None:
     presence = CONFIG.presence
     part = presence.network_weight

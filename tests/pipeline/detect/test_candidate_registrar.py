@@ -1,0 +1,57 @@
+"""A nearly right pose of the staged mug is registered once more from itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar, neighbours
+from storm_edge.pipeline.detect.config import FULL, DetectConfig
+from storm_edge.pipeline.detect.detection import SearchState
+from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from tests.staged import Staged
+
+
+def test_neighbours_are_the_pose_and_six_turned_in_place() -> None:
+    T = make_T(exp_so3([0.3, -0.2, 0.9]), [0.1, 0.2, 0.7])
+    poses = neighbours(T, 0.25)
+    np.testing.assert_allclose(poses[0], T)
+    np.testing.assert_allclose(poses[:, :3, 3], np.tile(T[:3, 3], (7, 1)))
+    angles = [rotation_angle(T[:3, :3], pose[:3, :3]) for pose in poses[1:]]
+    assert angles == pytest.approx([0.25] * 6)
+    apart = [rotation_angle(poses[i, :3, :3], poses[k, :3, :3]) for i in range(7) for k in range(i)]
+    assert min(apart) > 0.24
+
+
+def test_a_pose_beside_the_right_one_is_brought_there_whatever_the_candidates_mask(
+    staged: Staged, colour_segmenter: Segmenter
+) -> None:
+    """The candidate's mask is of the left half of the mug and of what is above it, as where a hand holds it."""
+    frame, T = staged.frame(), staged.T_cam_centre
+    config = DetectConfig()
+    registrar = CandidateRegistrar(
+        staged.item, None, colour_segmenter.encode_object(staged.item), config, geometry=None, options=None
+    )
+    image, mask = colour_segmenter.encode_image(frame), staged.mask()
+    search = SearchState(
+        image=image,
+        buffers=staged.buffers(frame),
+        track_prior=None,
+        budget=replace(FULL, max_masks=0),
+        prior_logit=0.0,
+    )
+    x0, y0, x1, y1 = bounding_box(mask)
+    poor = np.zeros_like(mask)
+    poor[max(y0 - (y1 - y0) // 2, 0) : y1, x0 : (x0 + x1) // 2] = True
+    candidate = Candidate(mask=poor, grown=poor, score=0.5, box=bounding_box(poor))
+    aside = make_T(exp_so3([0.0, 0.12, 0.1]) @ T[:3, :3], T[:3, 3] + np.array([0.006, -0.005, 0.008]))
+    first = registrar._scored(search, candidate, aside)
+    refined = run_to_completion(registrar.refine(search, first))
+    assert refined.presence_probability > first.presence_probability
+    off_m, before_m = (np.linalg.norm(at.T_cam_centre[:3, 3] - T[:3, 3]) for at in (refined, first))
+    assert off_m < 0.3 * before_m
