@@ -108,17 +108,17 @@ class CandidateRegistrar:
             other = yield from self._detection(search, self._refined, candidate, best.mask if mask is None else mask)
             if other is not None and scoring.is_better(other, best, self._config):
                 best = other
-        if best is not around and best.presence_probability < self._config.stop_above:
-            best = yield from self._from_around(search, best)
-        return best
+        return best if best is around else (yield from self._from_around(search, best))
 
     def _from_around(self, search: SearchState, best: Detection) -> Generator[str, None, Detection]:
-        """A pose registered once more from itself and its neighbours, with what of the model is seen there as mask.
+        """A doubtful pose registered once more from itself and its neighbours, with what is seen of it as mask.
 
         A mask that takes in a hand, or lacks a part, leaves a nearly right pose beside the right one; the model's own
         at this pose does not. Each step towards the right one makes that mask better.
         """
         for _ in range(self._config.around_rounds):
+            if best.presence_probability >= self._config.stop_above:
+                break
             starts = neighbours(best.T_cam_centre, np.deg2rad(self._config.around_deg))
             other = yield from self._detection(search, self._refined, best.candidate, best.mask, starts)
             if other is None or not scoring.is_better(other, best, self._config):

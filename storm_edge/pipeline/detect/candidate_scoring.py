@@ -102,9 +102,11 @@ def joined(detection: Detection, before: Detection, config: DetectConfig) -> Det
 
 def is_one_place(detection: Detection, before: Detection, diameter_m: float, config: DetectConfig) -> bool:
     """Whether the segmenter and the shape led to one place: only one object can be there."""
+    mine, other = detection.candidate, before.candidate
+    if mine.mark is other or other.mark is mine:
+        return True
     apart_m = float(np.linalg.norm(detection.T_cam_centre[:3, 3] - before.T_cam_centre[:3, 3]))
-    differ = detection.candidate.is_by_shape != before.candidate.is_by_shape
-    return differ and apart_m < config.one_place_diameters * diameter_m
+    return mine.is_by_shape != other.is_by_shape and apart_m < config.one_place_diameters * diameter_m
 
 
 def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget, refine_margin: float) -> list[int]:

@@ -360,8 +360,8 @@ class DetectConfig(Config):
     """So many candidates are registered before one ends the search: the best of either kind."""
     grown_above_score: float = tuned(0.25, unit="1", low=0.0, high=1.0)
     """Score of a candidate of the segmenter from which it is registered fast from all that stands out there as well,
-    where its mask came to less than ``stop_above``: of 100 objects in dev pictures 97 have one, of 100 that are not
-    there 28."""
+    where its mask came to less than ``stop_above``, and from what its shape suggests there: of 100 objects in dev
+    pictures 97 have one, of 100 that are not there 28."""
     grown_below_iou: float = tuned(0.9, unit="1", low=0.0, high=1.0)
     """Intersection over union of the two masks from which they are one."""
     stop_above: float = tuned(0.85, unit="1", low=0.0, high=1.0)
@@ -389,7 +389,7 @@ class DetectConfig(Config):
     alignment residual decides below. Of 30 pairs of a right and a turned pose in development recordings the
     probability prefers 27 right ones, the residual 13."""
     around_deg: float = tuned(15.0, unit="deg", low=0.0, high=180.0)
-    """A pose is refined from itself and from those turned by so much about each axis."""
+    """A pose of less than ``stop_above`` is refined from itself and from those turned by so much about each axis."""
     around_rounds: int = tuned(3, unit="rounds", low=0, high=100)
     """How often at most, while it gets better."""
     same_pose_deg: float = tuned(8.0, unit="deg", low=0.0, high=180.0)

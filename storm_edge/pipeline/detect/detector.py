@@ -185,7 +185,7 @@ class Detector:
         search.proposed = marked[:1]
         yield from self._register_fast(search, search.proposed)
         if not self._is_certain(search):
-            by_shape = yield from self._by_shape(search)
+            by_shape = yield from self._by_shape(search, marked)
             more = interleaved(by_shape, marked[1:], self._config.max_iou)
             search.proposed += more
             yield from self._register_fast(search, more)
@@ -200,14 +200,16 @@ class Detector:
         yield from self._refine_best(search)
         return self._result(search, segmentation)
 
-    def _by_shape(self, search: SearchState) -> Generator[str, None, list[Candidate]]:
-        """Candidates by shape that are to be registered."""
+    def _by_shape(self, search: SearchState, marked: Sequence[Candidate]) -> Generator[str, None, list[Candidate]]:
+        """Candidates by shape that are to be registered: where the segmenter speaks for a place, and the best."""
         budget = search.budget
         count = budget.max_plain_shape_proposals if self._is_colourless else budget.max_shape_proposals
         if not count:
             return []
-        found = yield from self._shape_search.chunks(search.image)
-        return search.open_candidates(found)[:count]
+        least = self._config.grown_above_score
+        spoken_for = [one for one in marked if one.score >= least and not self._is_colourless]
+        at_marks, anywhere = yield from self._shape_search.chunks(search.image, spoken_for)
+        return [*search.open_candidates(at_marks), *search.open_candidates(anywhere)[:count]]
 
     def _marked(self, search: SearchState, segmentation: Segmentation) -> list[Candidate]:
         """The segmenter's candidates that are to be registered; none where its network says that there is nothing."""

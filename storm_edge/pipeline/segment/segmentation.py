@@ -34,6 +34,9 @@ class Candidate:
     """Poses of the centred mesh [m] from which a registration may begin, ``(N, 4, 4)``, best first; None where all
     turns must be tried."""
 
+    mark: Candidate | None = None
+    """The segmenter's candidate at whose place the object's shape was looked for; None where it was everywhere."""
+
     @property
     def is_by_shape(self) -> bool:
         """Whether it comes of the object's shape, and not of its colours."""

@@ -36,6 +36,8 @@ class MatchedImage:
     """What is on one ``(H, W)``."""
     edges: NDArray[np.uint8]
     """Bit k is set where an edge across direction k of `EDGE_BINS` is near ``(H, W)``."""
+    rgb: Float32
+    """Mean colours in [0, 1] ``(H, W, 3)``."""
     K: Float64
     """Intrinsics of the thinned image [px] ``(3, 3)``."""
 
@@ -86,6 +88,7 @@ def matched_image(image: ImageFeatures, diameter_m: float, config: MatchConfig) 
     nearest_m = cv2.erode(small.plane_distance_m, np.ones((3, 3), np.uint8))
     distance_m = small.letterbox.enlarge(np.asarray(nearest_m, np.float32), frame.size_px)[thin]
     least_m = np.float32(config.plane_distance_diameters * diameter_m)
+    mean = np.ascontiguousarray(cv2.blur(frame.rgb, (step, step))[thin], dtype=np.uint8)
     no_plane = bool((small.plane_distance_m < 0.0).all())
     stands_out = (z > 0.0) & (no_plane | (distance_m > least_m))
     return MatchedImage(
@@ -93,7 +96,8 @@ def matched_image(image: ImageFeatures, diameter_m: float, config: MatchConfig) 
         normals=surface_normals(_smoothed(z, config), K),
         stands_out=stands_out,
         on_plane=(z > 0.0) & ~stands_out,
-        edges=_edges(np.ascontiguousarray(cv2.blur(frame.rgb, (step, step))[thin]), config),
+        edges=_edges(mean, config),
+        rgb=mean.astype(np.float32) / 255.0,
         K=K,
     )
 

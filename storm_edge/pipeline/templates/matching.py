@@ -18,11 +18,13 @@ from storm_edge.kernels.device import Device
 from storm_edge.kernels.launch_cache import launch_rows
 from storm_edge.kernels.template_match import MatchRules, MatchScene, MatchTemplates, score_placements
 from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.templates.colours import colour_worths
 from storm_edge.pipeline.templates.config import MatchConfig
 from storm_edge.pipeline.templates.matched_image import MatchedImage, direction_bins
 from storm_edge.pipeline.templates.views import ShapeTemplates
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 _LEAST_ROWS = 1000  # fixed: some 0.4 ms, of which a thread of the host is worth its hand-over
@@ -38,7 +40,15 @@ class Placements:
     centre: Float32
     """Where the object's centre is in the camera's frame [m], ``(N, 3)``."""
     score: Float32
-    """How well it fits, at most 1, ``(N,)``."""
+    """How well its shape fits, at most 1, ``(N,)``."""
+
+    def among(self, index: NDArray[np.generic] | slice) -> Placements:
+        """Those of a mask, a slice, or of indices in their order."""
+        return Placements(view=self.view[index], centre=self.centre[index], score=self.score[index])
+
+    def by_score(self) -> Placements:
+        """The same, best first."""
+        return self.among(np.argsort(-self.score, kind="stable"))
 
 
 class TemplateMatcher:
@@ -49,10 +59,20 @@ class TemplateMatcher:
         diameter_m: Its diameter [m].
         device: Where scores are computed.
         config: How they are.
+        has_colours: Whether the model says what colour it has.
     """
 
-    def __init__(self, templates: ShapeTemplates, diameter_m: float, device: Device, config: MatchConfig) -> None:
+    def __init__(
+        self,
+        templates: ShapeTemplates,
+        diameter_m: float,
+        device: Device,
+        config: MatchConfig,
+        *,
+        has_colours: bool = False,
+    ) -> None:
         self._templates, self._diameter_m, self._device, self._config = templates, diameter_m, device, config
+        self._has_colours = has_colours
         uploaded = self._uploaded = MatchTemplates()
         for name in ("surface", "normals", "beside", "outline"):
             setattr(uploaded, name, wp.array(getattr(templates, name), dtype=wp.vec3, device=device))
@@ -66,16 +86,25 @@ class TemplateMatcher:
         self._rules.gate_m = max(config.gate_diameters * diameter_m, config.min_gate_m)
 
     def match(self, image: MatchedImage) -> Placements:
-        """Exhaust `chunks`."""
-        return run_to_completion(self.chunks(image))
+        """Exhaust `chunks` without a point around which to look."""
+        return run_to_completion(self.chunks(image, np.zeros((0, 3))))[0]
 
-    def chunks(self, image: MatchedImage) -> Generator[str, None, Placements]:
-        """The placements that fit best, by their whole score, in bounded chunks of work."""
+    def chunks(self, image: MatchedImage, around: Float64) -> Generator[str, None, list[Placements]]:
+        """The placements that fit best, in bounded chunks of work.
+
+        Args:
+            image: The frame.
+            around: Points near which the object's centre may be [m] ``(N, 3)``.
+
+        Returns:
+            Those of the whole frame by their whole score, and those around each of the points, which a model's
+            colours help to rank.
+        """
         config = self._config
         points, normals = image.points(self._diameter_m, config)
         point, view, centre = self._placed(points, normals)
         if not len(view):
-            return Placements(view=view, centre=centre, score=np.zeros(0, np.float32))
+            return [Placements(view=view, centre=centre, score=np.zeros(0, np.float32))] * (1 + len(around))
         scene = self._scene(image)
         yield "templates"
         coarse = np.empty(len(view), dtype=np.float32)
@@ -87,15 +116,35 @@ class TemplateMatcher:
             yield "templates"
         kept = _best_of_each(point, coarse, config.turns_per_point, config.coarse_kept)
         view, centre = view[kept], centre[kept]
-        score = self._whole_scores(scene, view, centre)
+        placed = Placements(view=view, centre=centre, score=self._whole_scores(scene, view, centre)).by_score()
         yield "templates"
-        best = np.argsort(-score, kind="stable")[: config.shifted_count]
-        view, centre, score = view[best], centre[best], score[best]
-        for step_m in self._diameter_m * np.array(config.shift_diameters, dtype=np.float32):
-            centre, score = self._shifted(scene, view, centre, score, step_m)
+        best = yield from self._best_shifted(scene, placed.among(slice(config.shifted_count)))
+        found = [best.by_score()]
+        for middle in around:
+            reach_m = config.around_diameters * self._diameter_m
+            near = placed.among(((placed.centre - middle) ** 2).sum(axis=1) < reach_m**2)
+            near = yield from self._by_colours(image, near)
+            best = yield from self._best_shifted(scene, near.among(slice(config.shifted_around_count)))
+            found.append((yield from self._by_colours(image, best)))
+        return found
+
+    def _by_colours(self, image: MatchedImage, placed: Placements) -> Generator[str, None, Placements]:
+        """Placements by their scores and what colours add to them."""
+        if not self._has_colours:
+            return placed.by_score()
+        view, centre, config = placed.view, placed.centre, self._config
+        worth = yield from colour_worths(self._templates, view, centre, image, self._rules.gate_m, config)
+        return placed.among(np.argsort(-(placed.score + worth), kind="stable"))
+
+    def _best_shifted(self, scene: MatchScene, placed: Placements) -> Generator[str, None, Placements]:
+        """Each placement where it fits best."""
+        centre, score = placed.centre, placed.score
+        if not len(score):
+            return placed
+        for step_m in self._diameter_m * np.array(self._config.shift_diameters, dtype=np.float32):
+            centre, score = self._shifted(scene, placed.view, centre, score, step_m)
             yield "templates"
-        order = np.argsort(-score, kind="stable")
-        return Placements(view=view[order], centre=centre[order], score=score[order])
+        return Placements(view=placed.view, centre=centre, score=score)
 
     def _placed(self, points: Float32, normals: Float32) -> tuple[Int64, Int64, Float32]:
         """Points, views ``(M,)`` and centres ``(M, 3)`` for which an anchor's normal is that of the point."""

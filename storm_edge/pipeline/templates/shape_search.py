@@ -1,12 +1,14 @@
 """Find places by shape: candidates that need neither colours nor a network, each with poses to begin from.
 
+Colours help to rank those around what the segmenter marks.
+
 Made once per object and shared by its searches; templates are made at the first of them.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +23,9 @@ from storm_edge.pipeline.segment.config import ProposalConfig
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.proposals import candidate_at_seed
 from storm_edge.pipeline.segment.segmentation import Candidate
-from storm_edge.pipeline.templates.config import ShapeSearchConfig
+from storm_edge.pipeline.templates.config import PlaceConfig, ShapeSearchConfig
 from storm_edge.pipeline.templates.matched_image import matched_image
-from storm_edge.pipeline.templates.matching import TemplateMatcher
+from storm_edge.pipeline.templates.matching import Placements, TemplateMatcher
 from storm_edge.pipeline.templates.places import ShapePlace, places_of
 from storm_edge.pipeline.templates.views import ShapeTemplates, build_templates
 
@@ -45,17 +47,40 @@ class ShapeSearch:
         self._item, self._config, self._proposals = item, config, proposals
 
     def candidates(self, image: ImageFeatures) -> list[Candidate]:
-        """Exhaust `chunks`."""
-        return run_to_completion(self.chunks(image))
+        """Exhaust `chunks`, whatever the segmenter marks."""
+        _, places = run_to_completion(self.chunks(image))
+        return places
 
-    def chunks(self, image: ImageFeatures) -> Generator[str, None, list[Candidate]]:
-        """Places in a frame as candidates with ``starts``, best first, in bounded chunks of work."""
+    def chunks(
+        self, image: ImageFeatures, marked: Sequence[Candidate] = ()
+    ) -> Generator[str, None, tuple[list[Candidate], list[Candidate]]]:
+        """Places in a frame as candidates with ``starts``, in bounded chunks of work.
+
+        Args:
+            image: The frame.
+            marked: Candidates of the segmenter.
+
+        Returns:
+            The best places where each of ``marked`` is, and those of the whole frame, best first.
+        """
         stands_out = image.stands_out(self._proposals.min_plane_distance_diameters * self._item.diameter_m)
         diameter_m, config = self._item.diameter_m, self._config
-        placements = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match))
-        places = places_of(placements, self._templates, diameter_m, config.places)
-        made = [self._candidate(image.frame, stands_out, place) for place in places]
+        middles = np.array([_middle(image.frame, one.mask) for one in marked]).reshape(-1, 3)
+        whole, *around = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match), middles)
+        there = [
+            replace(candidate, mark=mark)
+            for mark, placements in zip(marked, around, strict=True)
+            for candidate in self._candidates(image.frame, stands_out, placements, config.places_at_mark)
+        ]
+        anywhere = self._candidates(image.frame, stands_out, whole, config.places)
         yield "templates"
+        return there, anywhere
+
+    def _candidates(
+        self, frame: Frame, stands_out: Bool, placements: Placements, config: PlaceConfig
+    ) -> list[Candidate]:
+        places = places_of(placements, self._templates, self._item.diameter_m, config)
+        made = [self._candidate(frame, stands_out, place) for place in places]
         return [candidate for candidate in made if candidate is not None]
 
     @functools.cached_property
@@ -65,7 +90,11 @@ class ShapeSearch:
 
     @functools.cached_property
     def _matcher(self) -> TemplateMatcher:
-        return TemplateMatcher(self._templates, self._item.diameter_m, self._item.device, self._config.match)
+        item = self._item
+        has_colours = not item.bundle.is_colourless
+        return TemplateMatcher(
+            self._templates, item.diameter_m, item.device, self._config.match, has_colours=has_colours
+        )
 
     def _candidate(self, frame: Frame, stands_out: Bool, place: ShapePlace) -> Candidate | None:
         """What is measured where the model would be at the best pose; None where that is nothing.
@@ -96,3 +125,11 @@ class ShapeSearch:
     def _grown(self, frame: Frame, marked: Float32, stands_out: Bool, middle: Float64) -> Candidate | None:
         """A mask with what stands out and touches it in a sphere of the object's size around a point [m] ``(3,)``."""
         return candidate_at_seed(frame, marked, stands_out, middle, self._item.diameter_m, self._proposals)
+
+
+def _middle(frame: Frame, mask: Bool) -> Float64:
+    """The middle of what a mask shows [m] ``(3,)``: far from all where it has no depth."""
+    v, u = np.nonzero(mask & (frame.depth_m > 0.0))
+    if not len(v):
+        return np.full(3, np.inf)
+    return np.asarray(np.median(back_project(frame.K, np.stack([u, v], axis=1), frame.depth_m[v, u]), axis=0))

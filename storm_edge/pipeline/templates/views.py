@@ -18,11 +18,14 @@ from storm_edge.geometry.viewsphere import icosphere, look_at_origin, reduce_by_
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs.surface_normals import surface_normals
+from storm_edge.kernels.shading import Lighting
 from storm_edge.pipeline.templates.config import TemplateConfig
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+
+_UNLIT = Lighting(ambient=1.0, diffuse=0.0)  # fixed: colours as the model has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class ShapeTemplates:
     """Points of the surface, ``(V, S, 3)``; any first few of them are spread over it."""
     normals: Float32
     """Their unit normals towards the camera, ``(V, S, 3)``."""
+    colours: Float32
+    """Their colours without light, RGB in [0, 1] ``(V, S, 3)``."""
     anchors: NDArray[np.int64]
     """Which of them a view is placed by, ``(V, A)``."""
     beside: Float32
@@ -83,6 +88,7 @@ def build_templates(
         rotations=grid[kept],
         surface=turned("surface"),
         normals=turned("normals"),
+        colours=np.stack([upright[n]["colours"] for n in number]),
         anchors=np.stack([upright[n]["anchors"] for n in number]),
         beside=turned("beside"),
         outline=turned("outline"),
@@ -103,8 +109,8 @@ def _upright_views(
     views: list[dict[str, NDArray[np.generic]] | None] = []
     for start in range(0, len(rotations), config.chunk):
         part = rotations[start : start + config.chunk]
-        depths = render(mesh, make_T(part, t), K, config.size_px).depth
-        views += [_view(depth, K, t, config) for depth in depths]
+        images = render(mesh, make_T(part, t), K, config.size_px, lighting=_UNLIT)
+        views += [_view(*of, K, t, config) for of in zip(images.depth, images.colour, strict=True)]
     return views
 
 
@@ -116,6 +122,7 @@ def _no_templates(config: TemplateConfig) -> ShapeTemplates:
         rotations=np.zeros((0, 3, 3)),
         surface=surface,
         normals=surface,
+        colours=surface,
         anchors=np.zeros((0, config.anchor_count), dtype=np.int64),
         beside=outline,
         outline=outline,
@@ -123,8 +130,10 @@ def _no_templates(config: TemplateConfig) -> ShapeTemplates:
     )
 
 
-def _view(depth: Float32, K: Float64, t: Float64, config: TemplateConfig) -> dict[str, NDArray[np.generic]] | None:
-    """The arrays of one view from its depth ``(N, N)``; None where too little is seen."""
+def _view(
+    depth: Float32, colour: Float32, K: Float64, t: Float64, config: TemplateConfig
+) -> dict[str, NDArray[np.generic]] | None:
+    """The arrays of one view from its depth ``(N, N)`` and colours ``(N, N, 3)``; None where too little is seen."""
     mask = depth > 0.0
     normals = surface_normals(depth, K)
     v, u = np.nonzero((normals**2).sum(axis=2) > 0.5)  # fixed: a unit vector, or none
@@ -140,6 +149,7 @@ def _view(depth: Float32, K: Float64, t: Float64, config: TemplateConfig) -> dic
     return {
         "surface": surface.astype(np.float32),
         "normals": normals[v, u],
+        "colours": colour[v, u],
         "anchors": _anchors(surface, steep, config.anchor_count),
         "beside": (outline[:, 1] - t).astype(np.float32),
         "outline": (outline[:, 0] - t).astype(np.float32),

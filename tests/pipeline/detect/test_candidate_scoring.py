@@ -74,6 +74,18 @@ def test_a_place_that_nothing_speaks_for_is_refined_from_one_mask() -> None:
     assert not scoring.is_worth_another_mask(detection(0.01, 0.9, by_shape=True), FULL)
 
 
+def test_what_was_looked_for_at_a_mark_is_at_its_place_wherever_the_pose_went() -> None:
+    """A turned mug's centre is a third of its diameter aside; the mark's mask is what mends that."""
+    marked, far = detection(0.5, 0.6), detection(0.6, x_m=0.5 * DIAMETER_M, by_shape=True)
+    assert not scoring.is_one_place(far, marked, DIAMETER_M, CONFIG)
+    looked_for = replace(far, candidate=replace(far.candidate, mark=marked.candidate))
+    assert scoring.is_one_place(looked_for, marked, DIAMETER_M, CONFIG)
+    assert scoring.is_one_place(marked, looked_for, DIAMETER_M, CONFIG)
+    both = scoring.joined(looked_for, marked, CONFIG)
+    assert both.candidate is marked.candidate
+    assert both.presence_probability == looked_for.presence_probability
+
+
 def test_a_well_marked_place_is_registered_from_all_that_stands_out_where_its_mask_does_not_convince() -> None:
     whole = np.ones((6, 6), dtype=bool)
     half = np.tri(6, dtype=bool)

@@ -1,4 +1,4 @@
-"""Places by shape: the staged mug in one grey, where no colour can help."""
+"""Places by shape: the staged mug, mostly in one grey, where no colour can help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.segment.config import ProposalConfig
+from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.templates.config import ShapeSearchConfig
 from storm_edge.pipeline.templates.shape_search import ShapeSearch
@@ -107,3 +109,39 @@ def test_points_of_a_template_lie_on_the_model(staged: Staged) -> None:
     vertices = staged.bundle.mesh_lod.vertices
     nearest_m = np.linalg.norm(points[:, None] - vertices[None], axis=2).min(axis=1)
     assert np.quantile(nearest_m, 0.99) < 0.06 * d
+
+
+def test_a_mark_has_places_of_its_own(staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter) -> None:
+    """The place of a mark comes first, though a larger surface elsewhere may fit as well."""
+    T = moved(staged, 0.03, -0.02, 0.65)
+    mask = staged.mask(T)
+    marked = Candidate(mask=mask, grown=mask, score=0.5, box=bounding_box(mask))
+    image = colour_segmenter.encode_image(staged.frame(T))
+    there, anywhere = run_to_completion(search.chunks(image, [marked]))
+    d, most = staged.bundle.diameter_m, ShapeSearchConfig().places_at_mark.max_places
+    assert 0 < len(there) <= most
+    assert anywhere
+    for candidate in there:
+        assert candidate.mark is marked
+        assert candidate.starts is not None
+        assert np.linalg.norm(candidate.starts[0, :3, 3] - T[:3, 3]) < 0.8 * d
+    assert run_to_completion(search.chunks(image))[0] == []
+
+
+def test_a_mark_without_depth_has_none(staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter) -> None:
+    frame = staged.frame()
+    mask = staged.mask()
+    marked = Candidate(mask=mask, grown=mask, score=0.5, box=bounding_box(mask))
+    blind = replace(frame, depth_m=np.where(mask, 0.0, frame.depth_m).astype(np.float32))
+    there, _ = run_to_completion(search.chunks(colour_segmenter.encode_image(blind), [marked]))
+    assert there == []
+
+
+def test_a_mark_where_nothing_fits_has_none(staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter) -> None:
+    """A corner of the table, which is flat."""
+    mask = np.zeros_like(staged.mask())
+    mask[-40:, -40:] = True
+    marked = Candidate(mask=mask, grown=mask, score=0.5, box=bounding_box(mask))
+    there, anywhere = run_to_completion(search.chunks(colour_segmenter.encode_image(staged.frame()), [marked]))
+    assert there == []
+    assert anywhere
