@@ -81,7 +81,7 @@ class CandidateRegistrar:
         if candidate.is_by_shape:
             return (yield from self._detection(search, self._fast, candidate, candidate.grown, candidate.starts))
         best = yield from self._detection(search, self._fast, candidate, candidate.mask)
-        if scoring.is_worth_all_that_stands_out(best, candidate, self._config):
+        if search.budget.both_masks and scoring.is_worth_all_that_stands_out(best, candidate, self._config):
             other = yield from self._detection(search, self._fast, candidate, candidate.grown)
             if other is not None and (best is None or scoring.is_better(other, best, self._config)):
                 best = other
@@ -116,7 +116,7 @@ class CandidateRegistrar:
         A mask that takes in a hand, or lacks a part, leaves a nearly right pose beside the right one; the model's own
         at this pose does not. Each step towards the right one makes that mask better.
         """
-        for _ in range(self._config.around_rounds):
+        for _ in range(search.budget.around_rounds):
             if best.presence_probability >= self._config.stop_above:
                 break
             starts = neighbours(best.T_cam_centre, np.deg2rad(self._config.around_deg))

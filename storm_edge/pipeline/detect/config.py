@@ -35,6 +35,10 @@ class SearchBudget(Config):
     """Presence probability after the first mask below which no other mask is tried."""
     max_masks: int = tuned(unit="masks", low=0, high=3)
     """Masks from which a detection is refined."""
+    both_masks: bool = tuned(unit="")
+    """Whether candidates are registered fast from all that stands out there, too (``grown_above_score``)."""
+    around_rounds: int = tuned(unit="rounds", low=0, high=100)
+    """How often at most a doubtful pose is refined from itself and its neighbours, while it gets better."""
     retry_rejected: bool = tuned(unit="")
     """Whether regions that were rejected before are registered again (`pipeline.reacquire.rejected_regions`)."""
     accept_fast: bool = tuned(unit="")
@@ -54,6 +58,8 @@ FULL = SearchBudget(
     min_refine_probability=0.05,
     min_retry_probability=0.15,
     max_masks=3,
+    both_masks=True,
+    around_rounds=3,
     retry_rejected=True,
     accept_fast=True,
     refine_above_score=0.7,
@@ -75,6 +81,8 @@ REACQUIRE = SearchBudget(
     min_refine_probability=0.25,
     min_retry_probability=0.25,
     max_masks=1,
+    both_masks=False,
+    around_rounds=0,
     retry_rejected=False,
     accept_fast=True,
     refine_above_score=1.0,
@@ -390,8 +398,6 @@ class DetectConfig(Config):
     probability prefers 27 right ones, the residual 13."""
     around_deg: float = tuned(15.0, unit="deg", low=0.0, high=180.0)
     """A pose of less than ``stop_above`` is refined from itself and from those turned by so much about each axis."""
-    around_rounds: int = tuned(3, unit="rounds", low=0, high=100)
-    """How often at most, while it gets better."""
     same_pose_deg: float = tuned(8.0, unit="deg", low=0.0, high=180.0)
     """Poses are one where they differ by less than this angle and ..."""
     same_pose_diameters: float = tuned(0.03, unit="diameters", low=0.0, high=10.0)
