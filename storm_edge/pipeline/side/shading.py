@@ -26,15 +26,23 @@ def rendered_normals(model_m: Float32, K: Float32) -> Float32:
         model_m: Depth of N poses [m] ``(N, S, S)``, 0 where the model is not.
         K: Intrinsics of the window [px] ``(3, 3)``.
     """
-    normals = np.ones((len(model_m), 3, *model_m.shape[1:]), dtype=np.float32)
+    count, height, width = model_m.shape
+    normals = np.ones((count, 3, height, width), dtype=np.float32)
     depth = np.maximum(model_m, np.float32(1e-6))
-    for channel, axis in ((0, 2), (1, 1)):
-        step = -np.diff(model_m, axis=axis) * K[channel, channel]
-        edge = np.full_like(model_m.take([0], axis), np.inf)
-        before, after = np.concatenate([edge, step], axis), np.concatenate([step, edge], axis)
+    rows, columns = np.full((2, count, height + 1, width + 1), np.float32(np.inf))  # no neighbour beyond the window
+    np.subtract(model_m[:, :-1], model_m[:, 1:], out=rows[:, 1:-1, :-1])
+    np.subtract(model_m[:, :, :-1], model_m[:, :, 1:], out=columns[:, :-1, 1:-1])
+    for channel, before, after in (
+        (0, columns[:, :-1, :-1], columns[:, :-1, 1:]),
+        (1, rows[:, :-1, :-1], rows[:, 1:, :-1]),
+    ):
         # Of both neighbours the one that is on the same surface.
-        normals[:, channel] = np.where(np.abs(before) < np.abs(after), before, after) / depth
-    return np.asarray(normals / np.sqrt((normals * normals).sum(axis=1, keepdims=True)))
+        step = np.where(np.abs(before) < np.abs(after), before, after)
+        step *= K[channel, channel]
+        np.divide(step, depth, out=normals[:, channel])
+    across, along = normals[:, 0], normals[:, 1]
+    normals /= np.sqrt(across * across + along * along + np.float32(1.0))[:, None]
+    return normals
 
 
 def colour_distances(
