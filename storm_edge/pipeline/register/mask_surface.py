@@ -48,6 +48,33 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px
     return back_project(frame.K, np.stack([u, v], axis=1), depth[v, u])
 
 
+def mask_middle(surface: Float64, mask: NDArray[np.bool_], K: Float64, reach_m: float) -> Float64:
+    """The point in the middle of a mask on the plane that its surface comes nearest to, ``(3,)`` [m].
+
+    Depth is often missing on one part of an object, at thin and far parts most of all; the middle of what has depth
+    lies beside the object's then. In an image a plane's inverse depth changes linearly.
+
+    Args:
+        surface: Measured points under the mask [m], ``(N, 3)``.
+        mask: Object pixels ``(H, W)``.
+        K: Intrinsics [px], ``(3, 3)``.
+        reach_m: Points this far from the median depth are stray, and the middle is no farther from it.
+    """
+    rows, columns = np.nonzero(mask)
+    middle_px = np.array([columns.mean(), rows.mean()])
+    median_m = float(np.median(surface[:, 2]))
+    is_near = np.abs(surface[:, 2] - median_m) < reach_m
+    near = surface[is_near] if is_near.any() else surface
+    seen_px = near[:, :2] / near[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
+    inverse = 1.0 / near[:, 2]
+    spread_px = seen_px - seen_px.mean(axis=0)
+    # Along a direction in which the points hardly differ the least squares of smallest norm has no slope.
+    slope = np.linalg.lstsq(spread_px, inverse - inverse.mean(), rcond=0.05)[0]  # fixed: a line is no plane
+    there = float(inverse.mean() + (middle_px - seen_px.mean(axis=0)) @ slope)
+    z_m = np.clip(1.0 / max(there, 1e-6), median_m - reach_m, median_m + reach_m)
+    return np.array([*(middle_px - K[:2, 2]) / K[[0, 1], [0, 1]] * z_m, z_m])
+
+
 def check_scale(surface: Float64, diameter_m: float, *, max_factor: float, stray_percent: float) -> None:
     """Refuse a model whose size and the depth under the mask cannot be in the same unit.
 

@@ -16,6 +16,7 @@ from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.pipeline.register.config import PlacementConfig
+from storm_edge.pipeline.register.mask_surface import mask_middle
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -39,6 +40,7 @@ class Placement:
         self, mesh: MeshBuffers, rotations: Float64, diameter_m: float, config: PlacementConfig | None = None
     ) -> None:
         self._config = config = config or PlacementConfig()
+        self._diameter_m = diameter_m
         size_px, every = config.size_px, config.every_px
         distance_m = config.distance_diameters * diameter_m
         f = size_px * distance_m / (config.view_diameters * diameter_m)
@@ -69,7 +71,7 @@ class Placement:
             mask: The object's pixels ``(H, W)``.
             K: Intrinsics of the image [px], ``(3, 3)``.
         """
-        middle = np.median(surface, axis=0)
+        middle = mask_middle(surface, mask, K, 0.5 * self._diameter_m)  # fixed: within the bounding sphere
         t = middle - self.centres
         if is_cut_off(mask, self._config.edge_px):
             for _ in range(self._config.rounds):
