@@ -30,7 +30,7 @@ from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.track.batched import BatchedReport, BatchedTracker, make_object
 from storm_edge.pipeline.track.batched_object import BatchedObject
 from storm_edge.pipeline.track.config import BatchedTrackConfig, StepwiseTrackConfig
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float64 = NDArray[np.float64]
@@ -235,9 +235,9 @@ class BatchedTrack:
     def doubt(self) -> None:
         """Nothing is to be done: a step begins at the last pose in any case."""
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
         """As it is: nobody knows sides here."""
-        return SettledPose(T_cam_centre=T_cam_centre)
+        return SettledPose(T_cam_centre=found.T_cam_centre)
 
     def drop(self) -> None:
         """The object is lost. The colours are read now: a search on another thread must not ask the device."""

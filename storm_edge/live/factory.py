@@ -40,6 +40,7 @@ from storm_edge.pipeline.segment.config import SegmentConfig, Source
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_cache import load_template_embedding
 from storm_edge.pipeline.side.check import SideCheck
+from storm_edge.pipeline.side.settling import Settling
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 from storm_edge.pipeline.verify.verifier import Verifier, open_verifier
 
@@ -155,7 +156,7 @@ def make_object_session(
 
     tracker = _make_tracker(item, network, config, shared)
     if config.side.enabled:
-        tracker = SideCheckedTrack(tracker, SideCheck(item, config.side), config.side)
+        tracker = SideCheckedTrack(tracker, SideCheck(item, config.side), Settling(item, config.side), config.side)
     belief = None
     if item.bundle.is_colourless:
         belief = ShapeBelief(item, config.detect.shape, config.session)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,13 @@ from storm_edge.live.state_machine import advance
 from storm_edge.live.track_report import Track, TrackState
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.detection import TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.networks import PoseRefiner
 from storm_edge.pipeline.register.registrar import Registrar
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 from storm_edge.thread_limit import usable_threads
 
 Float64 = NDArray[np.float64]
@@ -153,11 +155,19 @@ class ObjectSession:
         started = time.perf_counter()
         with launching_on(self._search_threads):
             found = self._engine_recovery.run(Lane.LOCATE, lambda: self._parts.registrar.register(buffers, mask))
-        settled = self._tracker.settle(frame, buffers, found.T_cam_centre)
+        others = partial(self._other_poses, buffers, mask)
+        known = FoundPose(T_cam_centre=found.T_cam_centre, others=found.ranked[1:], mask=mask, more=others)
+        settled = self._tracker.settle(frame, buffers, known)
         given = PoseGiven(frame=frame.index, score=0.0, is_non_finite=found.is_non_finite)
         given = replace(given, is_side_doubted=settled.is_side_doubted)
         self._start_at(frame, buffers, settled, given)
         return self.report(frame, {"register": _ms_since(started)})
+
+    def _other_poses(self, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
+        """Poses ``(N, 4, 4)`` that a longer registration of a mask ends with."""
+        registrar = self._parts.registrar
+        with launching_on(self._search_threads):
+            return run_to_completion(registrar.chunks(buffers, mask, stages=registrar.config.long_stages)).ranked
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
         """Start tracking at a pose ``(4, 4)`` [m] that is known from outside.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.appearance import AppearanceModel
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 Float32 = NDArray[np.float32]
@@ -70,8 +70,8 @@ class ObjectTracker(Protocol):
     def doubt(self) -> None:
         """Frames are missing before the next one: the object may be anywhere near."""
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
-        """A pose ``(4, 4)`` that was found in this frame, turned to its right side; nothing is tracked meanwhile."""
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
+        """What was found in this frame, on its right side; nothing is tracked meanwhile."""
 
     def drop(self) -> None:
         """The object is lost."""
@@ -134,9 +134,9 @@ class StepwiseTrack:
     def doubt(self) -> None:
         """Nothing is to be done: it begins at the last pose in any case."""
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
         """As it is: nobody knows sides here."""
-        return SettledPose(T_cam_centre=T_cam_centre)
+        return SettledPose(T_cam_centre=found.T_cam_centre)
 
     def drop(self) -> None:
         """Nothing is to be done: the colours are kept where they are."""

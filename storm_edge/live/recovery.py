@@ -33,7 +33,7 @@ from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
 from storm_edge.pipeline.register.registrar import Registrar
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 from storm_edge.pipeline.verify.verifier import Verification
 
 Float64 = NDArray[np.float64]
@@ -166,7 +166,7 @@ class RecoveryTask:
         tracker = self._tracker.catch_up_tracker
         buffers = self._upload(frame)
         if self._catch_up_index != frame.index:
-            self._settled = self._tracker.settle(frame, buffers, T)
+            self._settled = self._tracker.settle(frame, buffers, FoundPose(T_cam_centre=T))
             self._step = tracker.start(buffers, self._settled.T_cam_centre)
             self._found_score = None if self._found_by is None else self._step.confidence
         count = 0

@@ -20,7 +20,8 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.side.check import SideAnswer, SideCheck
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.side.rivals import turn_deg
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.side.settling import Settling
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -32,12 +33,13 @@ class SideCheckedTrack(WrappedTrack):
     Args:
         tracker: Follows the object.
         check: Of the same object.
+        settling: Of the same object.
         config: When the side is asked for.
     """
 
-    def __init__(self, tracker: ObjectTracker, check: SideCheck, config: SideConfig) -> None:
+    def __init__(self, tracker: ObjectTracker, check: SideCheck, settling: Settling, config: SideConfig) -> None:
         super().__init__(tracker)
-        self._check, self._config = check, config
+        self._check, self._settling, self._config = check, settling, config
         self._last: Float64 | None = None
         self._asked_at: Float64 | None = None
         self._is_near_due = self._has_fallen = self._has_fallen_far = False
@@ -132,9 +134,9 @@ class SideCheckedTrack(WrappedTrack):
             step = replace(step, confidence=confidence, is_side_doubted=True)
         return step
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
-        """The pose turned to the side that the evidence of this frame is for."""
-        return self._check.settle(frame, buffers, T_cam_centre)
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
+        """The side that the evidence of this frame is for."""
+        return self._settling.settle(frame, buffers, found)
 
 
 def _turned_deg(T_cam_centre: Float64 | None, step: TrackStep) -> float:

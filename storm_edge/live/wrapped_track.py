@@ -9,7 +9,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.object_tracker import ObjectTracker
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.appearance import AppearanceModel
-from storm_edge.pipeline.track.contract import SettledPose, TrackStep
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose, TrackStep
 from storm_edge.pipeline.track.stepwise import StepwiseTracker
 
 
@@ -59,9 +59,9 @@ class WrappedTrack:
         """As the tracker's."""
         self._tracker.doubt()
 
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: NDArray[np.float64]) -> SettledPose:
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
         """As the tracker's."""
-        return self._tracker.settle(frame, buffers, T_cam_centre)
+        return self._tracker.settle(frame, buffers, found)
 
     def drop(self) -> None:
         """As the tracker's."""

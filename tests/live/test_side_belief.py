@@ -130,7 +130,7 @@ POSE = pose(RIGHT_DEG, point_m=AXIS)
 def asked(confidences: Sequence[float], config: SideConfig) -> Looks:
     """The looks at a track with these confidences."""
     looks = Looks()
-    track = SideCheckedTrack(cast(Any, Steps(confidences)), cast(Any, looks), config)
+    track = SideCheckedTrack(cast(Any, Steps(confidences)), cast(Any, looks), cast(Any, None), config)
     track.start(cast(Any, None), POSE)
     for looks.step in range(len(confidences)):
         track.update(cast(Any, None), cast(Any, None))

@@ -134,6 +134,15 @@ class RegisterConfig(Config):
         )
     )
     """What happens to the hypotheses, in order."""
+    long_stages: tuple[RegistrationStage, ...] = field(
+        default_factory=lambda: (
+            RegistrationStage(geometry=4, keep=96),
+            RegistrationStage(geometry=6, keep=48),
+            RegistrationStage(geometry=8, keep=24),
+            RegistrationStage(geometry=6),
+        )
+    )
+    """The same where the best of them fits badly: fewer hypotheses are dropped early."""
     chunk: int = tuned(42, unit="hypotheses", low=1, high=10_000)
     """Hypotheses per chunk."""
     last_batch: int = tuned(16, unit="hypotheses", low=1, high=10_000)

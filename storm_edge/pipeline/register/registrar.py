@@ -117,6 +117,11 @@ class Registrar:
             self._placement = Placement(mesh, self._rotations, d, config.placement)
 
     @property
+    def config(self) -> RegisterConfig:
+        """The schedule."""
+        return self._config
+
+    @property
     def non_finite_count(self) -> dict[str, int]:
         """Answers so far that were no numbers, by network."""
         return {

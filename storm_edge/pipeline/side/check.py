@@ -25,7 +25,6 @@ from storm_edge.pipeline.side.fan import fan_of
 from storm_edge.pipeline.side.fan_memory import FanMemory, Turns
 from storm_edge.pipeline.side.judge import NetworkWord, SideJudge
 from storm_edge.pipeline.side.rivals import Rival, Rivals, turn_deg
-from storm_edge.pipeline.track.contract import SettledPose
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -99,7 +98,6 @@ class SideCheck:
         *,
         near_only: bool = False,
         hear_nearest: bool = False,
-        is_settling: bool = False,
     ) -> SideAnswer:
         """Ask once.
 
@@ -112,11 +110,10 @@ class SideCheck:
                 behind an object that turns fast is behind by one of them.
             hear_nearest: Where no rival waits, let the nearest turns become rivals, whatever they seem to cost and
                 whenever they were heard: something says that the pose is wrong by a little.
-            is_settling: All looks are at one image, so that a rival needs more gain.
         """
         answer = SideAnswer()
         if self._rivals:
-            answer = self._hear(frame, buffers, T_cam_centre, appearance, is_settling)
+            answer = self._hear(frame, buffers, T_cam_centre, appearance)
         else:
             turns = self._memory.near if near_only else self._memory.next_part(T_cam_centre)
             self._glance(frame, buffers, T_cam_centre, appearance, turns)
@@ -124,25 +121,6 @@ class SideCheck:
                 self._add_missing(self._memory.near)
         self.ambiguity = self._memory.ambiguity()
         return answer
-
-    def settle(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> SettledPose:
-        """The side of a pose ``(4, 4)`` that was found in an image, from looks at this image alone.
-
-        All of them count as one: only a gain beyond ``settle_gain`` and ``settle_share`` turns the pose; a lesser one
-        leaves a doubt.
-        """
-        self.forget()
-        T, is_doubted = T_cam_centre, False
-        for _ in range(self._config.settle_looks):
-            if not self.has_questions:
-                break
-            learned = self._judge.appearance_at(buffers, T)
-            answer = self.look(frame, buffers, T, learned, is_settling=True)
-            is_doubted = answer.is_doubted and answer.T_cam_centre_better is None
-            T = T if answer.T_cam_centre_better is None else answer.T_cam_centre_better
-            if not self.is_hearing and self._memory.is_through:
-                break
-        return SettledPose(T_cam_centre=T, is_side_doubted=is_doubted, ambiguous=self.ambiguity)
 
     def _glance(
         self,
@@ -185,9 +163,7 @@ class SideCheck:
         self._rivals.add(Rival(motion=self._memory.fan.motions[turn], turn=turn))
         self._memory.note_waiting(turn)
 
-    def _hear(
-        self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel, is_settling: bool
-    ) -> SideAnswer:
+    def _hear(self, frame: Frame, buffers: FrameBuffers, T: Float64, appearance: AppearanceModel) -> SideAnswer:
         """Refine some rivals and compare them; the track is turned to the best of all, or none."""
         config, asked = self._config, self._rivals.next()
         starts = np.stack([T, *(T @ rival.motion for rival in asked)])
@@ -215,8 +191,6 @@ class SideCheck:
         if config.bias < best.mean_gain < config.lead and self._rivals.are_heard:
             self._add_missing(self._memory.unheard_of_part())  # any might gain as much as the best so far
         is_sure = index >= 0 and self._rivals.is_sure(best)
-        if is_settling:
-            is_sure = is_sure and best.mean_gain > max(config.settle_gain, config.settle_share * float(costs[0]))
         slack = np.inf if best.mean_gain > config.clear_gain else config.residual_slack
         if is_sure and residuals[1 + index] <= residuals[0] + slack:
             left = Rival(motion=invert(best.motion), turn=None, gains=[-best.mean_gain])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from numpy.typing import NDArray
 
 from storm_edge.config import Config, tuned
 from storm_edge.pipeline.refine.config import DEPTH_NOISE_PER_M, GeometricConfig
@@ -62,6 +65,88 @@ class SideWeights(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoundEvidenceConfig(Config):
+    """How the window around poses that were found is measured."""
+
+    window: SideEvidenceConfig = field(default_factory=lambda: SideEvidenceConfig(size_px=96))
+    """The window, its limits, gain and shading."""
+    slow_share: float = tuned(0.042, unit="windows", low=0.001, high=1.0)
+    """Standard deviation of the blur that tells what varies slowly."""
+    veil: float = tuned(0.67, unit="1", low=0.0, high=1.0)
+    """By how much less a part of the model counts that is measured farther, but has the object's colours: as in a
+    track's looks, where `SideWeights.veiled` is a third of `SideWeights.through`."""
+    contrast_floor: float = tuned(0.03, unit="1", low=0.001, high=1.0)
+    """Difference of colours, RGB counted from 0 to 1, that is no detail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettleWeights(Config):
+    """What the terms cost a pose that was found, in the logit of another one being right."""
+
+    texture: float = tuned(40.0, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.texture`."""
+    detail: float = tuned(13.0, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.detail`."""
+    depth: float = tuned(6.5, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.depth`."""
+    hidden: float = tuned(12.5, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.hidden`."""
+    spill: float = tuned(8.0, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.spill`."""
+    uncovered: float = tuned(34.0, unit="logit", low=0.0, record="fit_settling")
+    """Of `FoundTerms.uncovered`."""
+    residual: float = tuned(12.5, unit="logit", low=0.0, record="fit_settling")
+    """Of the geometric residual, see `pipeline.refine.alignment`."""
+    look: float = tuned(0.0, unit="1", low=0.0, record="fit_settling")
+    """Of what a track's looks hold against it (`SideWeights`), where there is no mask: they know colours beyond the
+    outline."""
+
+    def array(self) -> NDArray[np.float64]:
+        """In the order of `FoundTerms`, then residual and look ``(T,)``."""
+        return np.array([getattr(self, field.name) for field in fields(self)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettleConfig(Config):
+    """When a pose that was found is turned in its own image."""
+
+    enabled: bool = tuned(True, unit="")
+    """Whether it is compared with others."""
+    evidence: FoundEvidenceConfig = field(default_factory=FoundEvidenceConfig)
+    """How they are compared."""
+    weights: SettleWeights = field(default_factory=SettleWeights)
+    """What the evidence costs where the object's mask is known, ..."""
+    weights_without_mask: SettleWeights = field(
+        default_factory=lambda: SettleWeights(
+            texture=12.0, detail=10.0, depth=0.0, hidden=0.0, spill=0.0, uncovered=0.0, residual=13.0, look=2.0
+        )
+    )
+    """... and where it is not."""
+    fan_slack: float = tuned(4.0, unit="logit", low=0.0)
+    """A turn that is not refined may cost so much more than the best, by the weights of a track's looks, and still be
+    refined."""
+    same_deg: float = tuned(4.0, unit="deg", low=0.0, high=90.0)
+    """Poses that are turned against each other by less, ..."""
+    same_shift: float = tuned(0.02, unit="diameters", low=0.0, high=1.0)
+    """... and nearer to each other than this, are one."""
+    least_gain: float = tuned(0.3, unit="logit", low=0.0)
+    """A pose that costs less than the one that was found by no more than this does not take its place: so much is
+    chance. Of 480 pictures of dev as many are right with 0.05 as with 0.4."""
+    tie: float = tuned(0.2, unit="logit", low=0.0)
+    """Turns that cost no more than this beside the best cannot be told from it."""
+    doubt: float = tuned(0.4, unit="logit", low=0.0)
+    """A pose on another side that costs no more than this beside the best leaves a doubt."""
+    poor_cost: float = tuned(14.0, unit="logit", low=0.0)
+    """Where the best costs more, more is searched for."""
+    small_turn_deg: float = tuned(5.0, unit="deg", low=1.0, high=90.0)
+    """Between two of the small turns that are tried then."""
+    small_turns: int = tuned(3, unit="poses", low=1, high=360)
+    """Of those about each axis so many are refined, ..."""
+    ways_up: int = tuned(2, unit="poses", low=1, high=16)
+    """... from each of so many poses that no turn about the axis makes the same: a can either way up."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SideConfig(Config):
     """When the side is asked for, and when the answer counts."""
 
@@ -71,6 +156,8 @@ class SideConfig(Config):
     """How the window around a pose is measured."""
     weights: SideWeights = field(default_factory=SideWeights)
     """What its terms cost."""
+    settle: SettleConfig = field(default_factory=SettleConfig)
+    """How a pose that was found is compared with others in its own image."""
     geometry: GeometricConfig = field(default_factory=GeometricConfig)
     """Its ``narrow`` steps refine a rival before it is compared."""
     kept_surface: float = tuned(0.45, unit="1", low=0.0, high=1.0)
@@ -149,16 +236,6 @@ class SideConfig(Config):
     right one may look worse than others."""
     most_looks: int = tuned(8, unit="looks", low=1, high=100)
     """After so many the rival is let go undecided."""
-    settle_looks: int = tuned(24, unit="looks", low=0, high=1000)
-    """Most looks at the image in which a pose was found: a right one needs one to three, 5 to 20 ms. 0 asks nothing
-    there."""
-    settle_gain: float = tuned(0.3, unit="logit", low=0.0)
-    """Mean gain from which a pose is turned in the image in which it was found, when all turns were heard there,
-    ..."""
-    settle_share: float = tuned(0.1, unit="1", low=0.0, high=1.0)
-    """... and share of what the pose costs that this must be: what is wrong with all poses alike, such as a depth
-    that is coarse at this size, makes small gains by chance. Of 300 images of dev, gains of 0.06 to 0.07 of the cost
-    turned three poses wrong, those of 0.19 and more turned four right and one wrong."""
     residual_slack: float = tuned(0.05, unit="1", low=0.0, high=1.0)
     """By how much more the geometric residual of a rival may be: its own noise. Beyond, it is doubted, not turned,
     ..."""

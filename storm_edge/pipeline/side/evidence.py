@@ -15,57 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import warp as wp
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.kernels.contour_region import colour_bins
 from storm_edge.kernels.depth_noise import depth_limits
-from storm_edge.kernels.device import HostSide
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.kernels.renderer import Renderer
 from storm_edge.pipeline.side.config import SideEvidenceConfig
 from storm_edge.pipeline.side.shading import colour_distances, rendered_normals
+from storm_edge.pipeline.side.window import SideWindow, WindowRenderer
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SideWindow:
-    """What the camera saw around a pose, S pixels square."""
-
-    K: Float32
-    """Intrinsics of the window [px] ``(3, 3)``."""
-    depth_m: Float32
-    """Measured depth [m] ``(S, S)``, 0 without a reading and outside the image."""
-    rgb: Float32
-    """Colours in [0, 1], averaged over what a pixel covers ``(S, S, 3)``."""
-    in_image: Bool
-    """Pixels within the image ``(S, S)``."""
-
-    @staticmethod
-    def around(frame: Frame, T_cam_centre: Float64, reach_m: float, size_px: int) -> SideWindow:
-        """The window around a pose ``(4, 4)`` that reaches ``reach_m`` to either side at its distance."""
-        x, y, z = T_cam_centre[:3, 3]
-        fx, fy, cx, cy = frame.K[0, 0], frame.K[1, 1], frame.K[0, 2], frame.K[1, 2]
-        half_px = max(fx, fy) * reach_m / z
-        step = 2.0 * half_px / size_px
-        left, top = fx * x / z + cx - half_px + 0.5 * step, fy * y / z + cy - half_px + 0.5 * step
-        columns, rows = (np.rint(start + step * np.arange(size_px)).astype(np.int64) for start in (left, top))
-        height, width = frame.size_px
-        inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
-        rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-        y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        patch, side = frame.rgb[y0:y1, x0:x1], max(round(step), 1)
-        smooth = cv2.blur(patch, (side, side)) if side > 1 else patch
-        rgb = smooth[(rows - y0)[:, None], columns - x0].astype(np.float32) / 255.0
-        K = [[fx / step, 0.0, (cx - left) / step], [0.0, fy / step, (cy - top) / step], [0.0, 0.0, 1.0]]
-        depth = np.where(inside, frame.depth_m[rows[:, None], columns], 0.0).astype(np.float32)
-        return SideWindow(K=np.asarray(K, dtype=np.float32), depth_m=depth, rgb=rgb, in_image=inside)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +60,7 @@ class SideEvidence:
 
     def __init__(self, mesh: MeshBuffers, diameter_m: float, config: SideEvidenceConfig, batch: int) -> None:
         self._config, self._diameter_m = config, diameter_m
-        self._renderer = Renderer(mesh, batch=batch, size_px=config.size_px)
-        self._T = wp.zeros(batch, dtype=wp.mat44f, device=mesh.device)
-        self._K = wp.zeros(batch, dtype=wp.mat33f, device=mesh.device)
-        self._T_host, self._K_host = HostSide(self._T), HostSide(self._K)
-        self._depth_host, self._colour_host = HostSide(self._renderer.depth), HostSide(self._renderer.colour)
+        self._renderer = WindowRenderer(mesh, diameter_m, config, batch)
 
     def terms(self, frame: Frame, T_cam_centre: Float64, colour_log_odds: Float32 | None) -> SideTerms:
         """What a frame costs poses ``(N, 4, 4)``, of which the first is in the middle of the window.
@@ -112,15 +71,10 @@ class SideEvidence:
             colour_log_odds: What is learned of the object's colours, `AppearanceModel.log_odds`; without it a surface
                 outside the outline counts half. One for all ``(BIN_COUNT,)`` or one per pose ``(N, BIN_COUNT)``.
         """
-        config, count = self._config, len(T_cam_centre)
-        reach_m = 0.5 * self._diameter_m * config.window_diameters
-        window = SideWindow.around(frame, T_cam_centre[0], reach_m, config.size_px)
-        self._T_host.write(T_cam_centre)
-        self._K_host.write(np.broadcast_to(window.K, (count, *window.K.shape)))
-        self._renderer.launch(self._T, self._K, count)
-        depth, colour = self._depth_host.read(count), self._colour_host.read(count)
+        window = self._renderer.window(frame, T_cam_centre[0])
+        depth, colour = self._renderer.render(window, T_cam_centre)
         z_m = float(T_cam_centre[0, 2, 3])
-        return pixel_terms(window, depth, colour, z_m, self._diameter_m, colour_log_odds, config)
+        return pixel_terms(window, depth, colour, z_m, self._diameter_m, colour_log_odds, self._config)
 
 
 def pixel_terms(
@@ -151,7 +105,11 @@ def pixel_terms(
     apart = np.where(silhouette & read, z - model_m, 0.0) / limit_m
     hidden, through = apart < -1.0, apart > 1.0
     agrees = silhouette & ~hidden & ~through
-    likely = np.full(z.shape, np.float32(0.5)) if colour_log_odds is None else _likely(window.rgb, colour_log_odds)
+    likely = (
+        np.full(z.shape, np.float32(0.5))
+        if colour_log_odds is None
+        else colour_likelihood(window.rgb, colour_log_odds)
+    )
     near = read & (np.abs(z - z_m) < 0.5 * diameter_m)  # fixed: within the bounding sphere
     normals = rendered_normals(model_m, window.K)
     distances = colour_distances(window.rgb, model_rgb, normals, agrees, config)
@@ -170,7 +128,7 @@ def pixel_terms(
     )
 
 
-def _likely(rgb: Float32, colour_log_odds: Float32) -> Float32:
+def colour_likelihood(rgb: Float32, colour_log_odds: Float32) -> Float32:
     """Probability that colours ``(S, S, 3)`` are the object's, ``(S, S)``, or ``(N, S, S)`` with odds per pose."""
     odds = colour_log_odds[..., colour_bins((rgb * 255.0).astype(np.uint8))]
     return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float32)

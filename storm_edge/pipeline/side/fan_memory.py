@@ -42,11 +42,6 @@ class FanMemory:
         """Whether nobody looked at the fan yet."""
         return self._part.stop == 0
 
-    @property
-    def is_through(self) -> bool:
-        """Whether every turn was looked at since the last beginning."""
-        return self._part.stop >= len(self.fan.motions)
-
     def ambiguity(self) -> Ambiguity | None:
         """What cannot be told from the pose, by what is known."""
         excess = np.where(np.isnan(self._heard), self._glanced, self._heard)

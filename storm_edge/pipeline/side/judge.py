@@ -6,7 +6,8 @@ teach itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,26 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.alignment import AlignmentTerms
 from storm_edge.pipeline.refine.appearance import AppearanceModel
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
+from storm_edge.pipeline.refine.schedule import Schedule
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.side.evidence import SideEvidence, SideTerms
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 NetworkWord = Callable[[FrameBuffers, Float64], Float64]
 """What a network holds against poses ``(N, 4, 4)`` in a frame, 0..1 ``(N,)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refined:
+    """A pose that was refined, with the colours that it teaches itself."""
+
+    T_cam_centre: Float64
+    """Pose of the centred mesh, ``(4, 4)``."""
+    alignment: AlignmentTerms
+    """How it agrees with the image by them."""
+    log_odds: Float32
+    """Those colours, nothing where too little was seen to learn from ``(BIN_COUNT,)``."""
 
 
 class SideJudge:
@@ -67,22 +82,46 @@ class SideJudge:
             starts: Where they begin; the first is in the middle, and was refined before.
             appearance: What the track learned of the object's colours.
         """
-        geometry, poses, odds, found = self._geometry, starts.copy(), [], []
-        geometry.descents.set_frame(buffers)
-        for index, start in enumerate(starts):
-            geometry.appearance.copy_from(appearance)  # where too little is seen to learn from
-            geometry.descents.update_appearance_at(start, 1.0)
-            steps = self._narrow if index else self._small
-            refined = geometry.descents.descend(start, steps).poses[0]
-            if _is_pose(refined):
-                poses[index] = refined
-                geometry.descents.update_appearance_at(refined, 1.0)
-            found.append(geometry.terms_at(buffers, poses[index]))
-            known = geometry.appearance.log_odds()
-            odds.append(np.zeros(BIN_COUNT, dtype=np.float32) if known is None else known)
-        alignment = AlignmentTerms.concatenate(found)
-        terms = self._evidence.terms(frame, poses, np.stack(odds))
-        return poses, self._sum(terms, alignment, buffers, poses), alignment.residual
+        self._geometry.descents.set_frame(buffers)
+        steps = (self._small, *[self._narrow] * (len(starts) - 1))
+        found = [self._descended(buffers, start, appearance, s) for start, s in zip(starts, steps, strict=True)]
+        residuals = np.array([refined.alignment.residual[0] for refined in found])
+        return np.stack([refined.T_cam_centre for refined in found]), self.costs_of(frame, buffers, found), residuals
+
+    def refine(self, buffers: FrameBuffers, start: Float64, appearance: AppearanceModel) -> Refined:
+        """A pose ``(4, 4)`` refined by itself.
+
+        Args:
+            buffers: The image, uploaded.
+            start: Where it begins.
+            appearance: Colours for where too little is seen to learn from.
+        """
+        self._geometry.descents.set_frame(buffers)
+        return self._descended(buffers, start, appearance, self._narrow)
+
+    def costs_of(self, frame: Frame, buffers: FrameBuffers, found: Sequence[Refined]) -> Float64:
+        """What speaks against refined poses [logit] ``(N,)``, by the colours that each teaches; the first is in the
+        middle, and there are at most as many as a fan has turns, and one."""
+        poses, odds = (
+            np.stack([getattr(refined, name) for refined in found]) for name in ("T_cam_centre", "log_odds")
+        )
+        alignment = AlignmentTerms.concatenate([refined.alignment for refined in found])
+        return self._sum(self._evidence.terms(frame, poses, odds), alignment, buffers, poses)
+
+    def _descended(
+        self, buffers: FrameBuffers, start: Float64, appearance: AppearanceModel, steps: Schedule
+    ) -> Refined:
+        """A pose after steps from ``start``, and what is known of it there."""
+        geometry, pose = self._geometry, start
+        geometry.appearance.copy_from(appearance)
+        geometry.descents.update_appearance_at(start, 1.0)
+        refined = geometry.descents.descend(start, steps).poses[0]
+        if _is_pose(refined):
+            pose = np.asarray(refined, dtype=np.float64)
+            geometry.descents.update_appearance_at(pose, 1.0)
+        alignment, known = geometry.terms_at(buffers, pose), geometry.appearance.log_odds()
+        odds = np.zeros(BIN_COUNT, dtype=np.float32) if known is None else known
+        return Refined(T_cam_centre=pose, alignment=alignment, log_odds=odds)
 
     def _sum(self, terms: SideTerms, alignment: AlignmentTerms, buffers: FrameBuffers, poses: Float64) -> Float64:
         """What speaks against poses ``(N, 4, 4)`` [logit] ``(N,)``."""

@@ -8,6 +8,8 @@ leave tells another colour: a shaded green face is no grey one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,10 +47,32 @@ def rendered_normals(model_m: Float32, K: Float32) -> Float32:
     return normals
 
 
-def colour_distances(
+@dataclass(frozen=True, kw_only=True)
+class FittedColours:
+    """Colours of a window and of a model at N poses, after gain and shading, at the P pixels where a pose counts."""
+
+    seen: Float32
+    """Of the image in [0, 1] ``(3, P)``."""
+    model: Float32
+    """Of the model ``(N, 3, P)``."""
+    distance: Float32
+    """Root mean square over the channels of their difference ``(N, P)``; 0 where the pose does not count."""
+    counted: Float32
+    """1 at the pixels of each pose that count, else 0 ``(N, P)``."""
+    where: Bool
+    """Which pixels of the window these are ``(S, S)``."""
+
+    def in_window(self, values: Float32) -> Float32:
+        """Values of the pixels ``(..., P)`` where they are in the window, 0 elsewhere ``(..., S, S)``."""
+        window = np.zeros((*values.shape[:-1], *self.where.shape), dtype=np.float32)
+        window[..., self.where] = values
+        return window
+
+
+def fitted_colours(
     seen: Float32, model: Float32, normals: Float32, where: Bool, config: SideEvidenceConfig
-) -> Float32:
-    """Root mean square over the channels of what gain and shading leave, ``(N, S, S)``; 0 where no pose counts.
+) -> FittedColours:
+    """The model's colours with the gain and shading by which they are nearest to the image.
 
     Args:
         seen: Colours of the window in [0, 1] ``(S, S, 3)``.
@@ -63,7 +87,7 @@ def colour_distances(
     lit = np.ascontiguousarray(model[:, counted_anywhere].transpose(0, 2, 1))
     n = np.ascontiguousarray(normals[:, :, counted_anywhere])
     counted = where[:, counted_anywhere].astype(np.float32)
-    weight, left = counted, counted
+    weight, left, gained = counted, counted, lit
     for is_last in (False, False, True):  # fixed: each fit without what fitted badly before, and with its shading
         gained = _gains(s, lit, weight, config) * lit
         difference = s - gained
@@ -71,9 +95,24 @@ def colour_distances(
         if not is_last:
             weight = counted / (1.0 + (left / np.float32(config.colour_deviation)) ** 2)
             lit = lit * _shading(gained, difference, n, weight, config)[:, None]
-    distances = np.zeros(where.shape, dtype=np.float32)
-    distances[:, counted_anywhere] = left
-    return distances
+    where_any = np.asarray(counted_anywhere)
+    return FittedColours(seen=s, model=gained, distance=left * counted, counted=counted, where=where_any)
+
+
+def colour_distances(
+    seen: Float32, model: Float32, normals: Float32, where: Bool, config: SideEvidenceConfig
+) -> Float32:
+    """Root mean square over the channels of what gain and shading leave, ``(N, S, S)``; 0 where no pose counts.
+
+    Args:
+        seen: As for `fitted_colours`; so are the others.
+        model: See there.
+        normals: See there.
+        where: See there.
+        config: See there.
+    """
+    fitted = fitted_colours(seen, model, normals, where, config)
+    return fitted.in_window(fitted.distance)
 
 
 def _gains(s: Float32, lit: Float32, weight: Float32, config: SideEvidenceConfig) -> Float32:

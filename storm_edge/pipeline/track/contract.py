@@ -6,6 +6,7 @@ frames they take (uploaded already, or still on the host) and in who else is fol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -39,6 +40,21 @@ class TrackStep:
     """Whether another side of the object fits better, see `pipeline.side`."""
     ambiguous: Ambiguity | None = None
     """What the image cannot tell of the turn; None where nothing is, or nobody asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundPose:
+    """A pose that was found in an image, and what was found beside it."""
+
+    T_cam_centre: Float64
+    """Pose of the centred mesh, ``(4, 4)``."""
+    others: Float64 | None = None
+    """Others that the same mask led to, ``(N, 4, 4)``."""
+    mask: NDArray[np.bool_] | None = None
+    """The object's pixels ``(H, W)``; None where they are not known by something beside the pose."""
+    more: Callable[[], Float64] | None = None
+    """Finds still others ``(N, 4, 4)``, which takes long: asked where all so far fit badly, and none where time
+    presses."""
 
 
 @dataclass(frozen=True, kw_only=True)

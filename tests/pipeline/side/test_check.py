@@ -153,28 +153,3 @@ def test_a_declared_symmetry_is_no_question() -> None:
     )
     bundle = bundle_of(can, symmetries)
     assert not len(fan_of(bundle.near_symmetries, symmetries, SideConfig()).motions)
-
-
-@pytest.mark.parametrize("turn_deg", [0.0, 120.0, 180.0])
-def test_a_pose_that_was_found_is_settled_in_its_own_image(turn_deg: float) -> None:
-    right = pose(40.0, point_m=AXIS)
-    found = pose(40.0 + turn_deg, point_m=AXIS)
-    frame = picture(mug(), right)
-    buffers = FrameBuffers(*frame.size_px)
-    buffers.upload(frame)
-    settled = SideCheck(ObjectOnDevice(bundle_of(mug())), SideConfig()).settle(frame, buffers, found)
-    assert apart_deg(settled.T_cam_centre, right) < 8.0
-    assert not settled.is_side_doubted
-    if turn_deg == 0.0:
-        np.testing.assert_array_equal(settled.T_cam_centre, found)
-
-
-def test_a_found_pose_keeps_a_doubt_that_is_too_small_to_turn_it() -> None:
-    right, found = pose(40.0, point_m=AXIS), pose(160.0, point_m=AXIS)
-    frame = picture(mug(), right)
-    buffers = FrameBuffers(*frame.size_px)
-    buffers.upload(frame)
-    check = SideCheck(ObjectOnDevice(bundle_of(mug())), SideConfig(settle_share=1.0))
-    settled = check.settle(frame, buffers, found)
-    np.testing.assert_array_equal(settled.T_cam_centre, found)
-    assert settled.is_side_doubted

@@ -1,0 +1,158 @@
+"""What speaks against each of several poses that were found in one image, pixel by pixel, finer than `side.evidence`.
+
+Here time does not press, and nothing is known but this image: the window has more pixels, the whole mesh is rendered,
+and the object's mask has a say where there is one. Colours are compared twice after gain and shading: as they are,
+and without what varies slowly, so that small print tells sides apart that differ by little else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.depth_noise import depth_limits
+from storm_edge.kernels.mesh_buffers import MeshBuffers
+from storm_edge.pipeline.side.config import FoundEvidenceConfig
+from storm_edge.pipeline.side.evidence import colour_likelihood
+from storm_edge.pipeline.side.shading import FittedColours, fitted_colours, rendered_normals
+from storm_edge.pipeline.side.window import SideWindow, WindowRenderer
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+_BATCH = 16  # fixed: what it comes to is the same
+"""Poses rendered at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundTerms:
+    """What the window says of each of N poses, ``(N,)`` each; less is better.
+
+    All but ``detail`` are shares of the first pose's silhouette.
+    """
+
+    texture: Float64
+    """Colours that are not those of this part of the model, after gain and shading."""
+    detail: Float64
+    """The same without what varies slowly, over what both have of it: -0.5 where the model has it as it is seen, 0
+    where it has none, 1 where it alone has it."""
+    depth: Float64
+    """Squared differences of the depth over what is allowed, each at most 1; what hides does not count. Parts of the
+    model before a surface that is measured farther count less where the object's colours are seen: a camera smooths
+    the depth of thin parts away."""
+    hidden: Float64
+    """Parts of the model that something nearer hides."""
+    spill: Float64
+    """Parts of the model beyond the mask that nothing hides; 0 without a mask."""
+    uncovered: Float64
+    """Parts of the mask that the model does not cover; 0 without a mask."""
+
+    def array(self) -> Float64:
+        """The terms in the order of the fields ``(N, T)``."""
+        return np.stack([getattr(self, field.name) for field in fields(self)], axis=1)
+
+
+class FoundEvidence:
+    """Measures what speaks for poses of one object; buffers are made here.
+
+    Args:
+        mesh: The object in its centred frame.
+        diameter_m: Its diameter [m].
+        config: How the window is measured.
+    """
+
+    def __init__(self, mesh: MeshBuffers, diameter_m: float, config: FoundEvidenceConfig) -> None:
+        self._config, self._diameter_m = config, diameter_m
+        self._renderer = WindowRenderer(mesh, diameter_m, config.window, _BATCH)
+
+    def terms(self, frame: Frame, T_cam_centre: Float64, mask: Bool | None, log_odds: Float32) -> FoundTerms:
+        """What a frame says of poses ``(N, 4, 4)``, any N, of which the first is in the middle of the window.
+
+        Args:
+            frame: The image.
+            T_cam_centre: Poses of the centred mesh [m].
+            mask: The object's pixels ``(H, W)``, or None.
+            log_odds: What is learned of the object's colours, by all poses ``(BIN_COUNT,)`` or each
+                ``(N, BIN_COUNT)``.
+        """
+        window = self._renderer.window(frame, T_cam_centre[0])
+        depth, colour = self._renderer.render(window, T_cam_centre)
+        marked = None if mask is None else window.of_mask(mask)
+        likely = colour_likelihood(window.rgb, log_odds)
+        z_m = float(T_cam_centre[0, 2, 3])
+        return found_terms(window, depth, colour, (marked, likely), (z_m, self._diameter_m), self._config)
+
+
+def found_terms(
+    window: SideWindow,
+    model_m: Float32,
+    model_rgb: Float32,
+    known: tuple[Bool | None, Float32],
+    size_m: tuple[float, float],
+    config: FoundEvidenceConfig,
+) -> FoundTerms:
+    """Terms of N rendered poses.
+
+    Args:
+        window: What was seen.
+        model_m: Depth of the model at each pose [m] ``(N, S, S)``, 0 where it is not.
+        model_rgb: Its colours in [0, 1] ``(N, S, S, 3)``.
+        known: The object's pixels in the window ``(S, S)``, or None; and the probability that a pixel's colours are
+            the object's ``(S, S)`` or ``(N, S, S)``.
+        size_m: Distance and diameter of the object [m].
+        config: How they are measured.
+    """
+    rule, z, (z_m, diameter_m) = config.window, window.depth_m, size_m
+    silhouette = (model_m > 0.0) & window.in_image
+    is_read = silhouette & (z > 0.0)
+    gate_m = max(rule.depth_gate * diameter_m, rule.min_depth_gate_m)
+    apart = np.where(is_read, z - model_m, 0.0) / depth_limits(gate_m, rule.depth_noise_per_m, z_m)
+    is_hidden = apart < -1.0
+    agrees = silhouette & (np.abs(apart) <= 1.0)
+    fitted = fitted_colours(window.rgb, model_rgb, rendered_normals(model_m, window.K), agrees, rule)
+    unlike = np.minimum(fitted.distance / rule.colour_deviation, 1.0) ** 2
+    area = max(float(silhouette[0].sum()), 1.0)
+
+    def share(cost: NDArray[Any]) -> Float64:
+        return np.asarray(cost.sum(axis=tuple(range(1, cost.ndim)), dtype=np.float64) / area)
+
+    mask, likely = known
+    marked = silhouette if mask is None else mask
+    return FoundTerms(
+        texture=share(unlike),
+        detail=_detail(fitted, config),
+        depth=share(agrees * apart**2 + (apart > 1.0) * (1.0 - config.veil * likely)),
+        hidden=share(is_hidden),
+        spill=share(silhouette & ~marked & ~is_hidden),
+        uncovered=share(marked & ~silhouette),
+    )
+
+
+def _detail(fitted: FittedColours, config: FoundEvidenceConfig) -> Float64:
+    """`FoundTerms.detail`: from both images what a wide blur leaves is taken away. By how much the squared difference
+    of the rest is larger than with a model that has none, over the sum of both squares."""
+    sigma_px = config.window.size_px * config.slow_share
+    seen = fitted.in_window(fitted.seen).transpose(1, 2, 0)
+    found = []
+    for model, counted in zip(fitted.in_window(fitted.model), fitted.in_window(fitted.counted), strict=True):
+        weight = np.maximum(_blurred(counted, sigma_px), np.float32(1e-3))[..., None]
+
+        def fast(image: Float32, counted: Float32 = counted, weight: Float32 = weight) -> Float32:
+            image = image * counted[..., None]
+            return np.asarray((image - _blurred(image, sigma_px) / weight) * counted[..., None])
+
+        s, m = fast(seen), fast(model.transpose(1, 2, 0))
+        floor = config.contrast_floor**2 * max(float(counted.sum()), 1.0)
+        own, common = float((m * m).sum()), float((s * m).sum())
+        found.append((own - 2.0 * common) / (float((s * s).sum()) + own + floor))
+    return np.array(found)
+
+
+def _blurred(image: Float32, sigma_px: float) -> Float32:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), dtype=np.float32)

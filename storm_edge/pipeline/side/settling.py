@@ -1,0 +1,248 @@
+"""Settles which side of an object an image shows, when a pose was found in it and nothing else is known.
+
+All that may be right is refined and compared by finer evidence than a track's looks have (`side.found_evidence`): the
+pose, what the registration found beside it, and the turns about the object's near-symmetries. The best wins. What
+costs hardly more is told: as ambiguous where it is such a turn, and as a doubt where not. Where even the best costs
+more than right poses do, more is searched for: by the registration, and by small turns, since a fine texture fits
+nowhere but at its place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storm_edge.frame import Frame
+from storm_edge.kernels.contour_region import BIN_COUNT
+from storm_edge.objects.near_symmetry import turns_about
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.side.fan import Fan, fan_of
+from storm_edge.pipeline.side.found_evidence import FoundEvidence
+from storm_edge.pipeline.side.judge import Refined, SideJudge
+from storm_edge.pipeline.side.rivals import turn_deg
+from storm_edge.pipeline.track.contract import FoundPose, SettledPose
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class Settling:
+    """Settles poses of one object; buffers are made here.
+
+    Args:
+        item: The object.
+        config: What is compared, and what it costs.
+    """
+
+    def __init__(self, item: ObjectOnDevice, config: SideConfig) -> None:
+        self._config, self._rule = config, config.settle
+        self._fan: Fan = fan_of(item.bundle.near_symmetries, item.bundle.symmetries, config)
+        self._near, self._diameter_m = item.bundle.near_symmetries, item.bundle.diameter_m
+        self._judge = SideJudge(item, config, None)
+        self._evidence = FoundEvidence(item.mesh, item.bundle.diameter_m, config.settle.evidence)
+
+    def settle(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> SettledPose:
+        """The best of what may be right, from one image alone.
+
+        Args:
+            frame: The image.
+            buffers: The same, uploaded.
+            found: What was found in it.
+        """
+        if not self._rule.enabled:
+            return SettledPose(T_cam_centre=found.T_cam_centre)
+        return self._settled(self.compared(frame, buffers, found))
+
+    def compared(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> Candidates:
+        """What may be right, and what speaks against it.
+
+        Args:
+            frame: As for `settle`; so are the others.
+            buffers: See there.
+            found: See there.
+        """
+        candidates = Candidates(self._judge, self._evidence, self._diameter_m, self._config, (frame, buffers, found))
+        candidates.add(found.T_cam_centre[None])
+        if found.others is not None:
+            candidates.add(found.others)
+        self._add_turns(candidates)
+        if candidates.least_cost > self._rule.poor_cost and found.more is not None:
+            candidates.add(found.more())
+            self._add_small_turns(candidates)
+            self._add_turns(candidates)
+        return candidates
+
+    def _add_turns(self, candidates: Candidates) -> None:
+        """The turns of the best that may win, and of what wins then."""
+        if not len(self._fan.motions):
+            return
+        for _ in range(2):  # fixed: what turned about one axis may be turned about another
+            best = candidates.best
+            candidates.add(candidates.promising(best @ self._fan.motions, self._rule.fan_slack))
+            if candidates.best is best:
+                return
+
+    def _add_small_turns(self, candidates: Candidates) -> None:
+        """Of small turns of the best, either way up, those that fit best as they are."""
+        rule, near = self._rule, self._near
+        count = round(360.0 / rule.small_turn_deg)
+        stride = count / near.surface.shape[1]
+        kept = np.minimum(np.arange(count) // stride, near.surface.shape[1] - 1).astype(np.int64)
+        for axis, direction in enumerate(near.directions):
+            motions = turns_about(direction, near.points_m[axis], count)
+            motions = motions[near.surface[axis, kept] >= self._config.kept_surface]
+            for T in candidates.ways_up(direction, rule.ways_up):
+                candidates.add(candidates.likely(T @ motions, rule.small_turns))
+
+    def _settled(self, candidates: Candidates) -> SettledPose:
+        """The best, and what cannot be told from it: what is no turn of the fan can only be doubted.
+
+        A found pose that stays is left as it is: its registration refined it, with what the mask told of the colours.
+        """
+        rule, same_deg, best = self._rule, self._config.same_turn_deg, candidates.best
+        settled = candidates.found if best is candidates.poses[0] else best
+        turns, is_doubted = best @ self._fan.motions, False
+        is_tied = np.zeros(len(turns), dtype=bool)
+        for T, cost in zip(candidates.poses, candidates.costs, strict=True):
+            excess = cost - candidates.least_cost
+            if excess >= rule.doubt or turn_deg(T, best) < same_deg:
+                continue
+            is_of_turn = np.array([turn_deg(turn, T) < same_deg for turn in turns], dtype=bool)
+            is_told = excess < rule.tie and bool(is_of_turn.any())
+            is_tied |= is_of_turn & is_told
+            is_doubted = is_doubted or not is_told
+        return SettledPose(T_cam_centre=settled, is_side_doubted=is_doubted, ambiguous=self._fan.ambiguity(is_tied))
+
+
+class Candidates:
+    """Poses that may be right in one image, refined, and what speaks against each.
+
+    Args:
+        judge: Refines.
+        evidence: Compares.
+        diameter_m: Of the object [m].
+        config: What it costs, and when two are one.
+        image: The image, the same uploaded, and what was found in it.
+
+    Attributes:
+        poses: Of the centred mesh ``(4, 4)`` each.
+        costs: What speaks against each [logit] ``(N,)``.
+        terms: What that is made of, see `SettleWeights` ``(N, T)``.
+    """
+
+    def __init__(
+        self,
+        judge: SideJudge,
+        evidence: FoundEvidence,
+        diameter_m: float,
+        config: SideConfig,
+        image: tuple[Frame, FrameBuffers, FoundPose],
+    ) -> None:
+        self._judge, self._evidence, self._config = judge, evidence, config
+        self._apart_m = config.settle.same_shift * diameter_m
+        self._frame, self._buffers, self._found = image
+        self._appearance = judge.appearance_at(self._buffers, self._found.T_cam_centre)
+        rule = config.settle
+        self._weights = (rule.weights_without_mask if self._found.mask is None else rule.weights).array()
+        self._middle: Refined | None = None
+        self.poses: list[Float64] = []
+        self.terms: Float64 = np.zeros((0, len(self._weights)))
+        self.costs: Float64 = np.zeros(0)
+
+    @property
+    def best(self) -> Float64:
+        """The pose with the least cost; the one that was found first where others gain hardly more."""
+        return self.poses[self._best]
+
+    @property
+    def found(self) -> Float64:
+        """The pose that was found, as it was found."""
+        return self._found.T_cam_centre
+
+    @property
+    def least_cost(self) -> float:
+        """Its cost [logit]."""
+        return float(self.costs[self._best])
+
+    @property
+    def _best(self) -> int:
+        best = int(np.argmin(self.costs))
+        return best if self.costs[best] < self.costs[0] - self._config.settle.least_gain else 0
+
+    def add(self, starts: Float64) -> None:
+        """Refine starts ``(N, 4, 4)`` and compare what they come to, if nothing is there yet."""
+        new: list[Refined] = []
+        for start in starts:
+            refined = self._judge.refine(self._buffers, start, self._appearance)
+            others = (*self.poses, *(other.T_cam_centre for other in new))
+            if not any(self._is_same(refined.T_cam_centre, other) for other in others):
+                new.append(refined)
+        if not new:
+            return
+        self._middle = self._middle or new[0]
+        poses = np.stack([refined.T_cam_centre for refined in new])
+        terms = self._terms(poses, np.stack([refined.log_odds for refined in new]))
+        residuals = [float(refined.alignment.residual[0]) for refined in new]
+        self.terms = np.concatenate([self.terms, np.column_stack([terms, residuals, self._look_costs(new)])])
+        self.costs = self.terms @ self._weights
+        self.poses.extend(poses)
+
+    def _look_costs(self, new: list[Refined]) -> Float64:
+        """What a track's looks hold against poses ``(N,)``; nothing where the mask says more."""
+        costs, size = np.zeros(len(new)), self._config.fan
+        if self._found.mask is None and self._middle is not None:
+            for start in range(0, len(new), size):
+                part = new[start : start + size]
+                costs[start : start + size] = self._judge.costs_of(self._frame, self._buffers, [self._middle, *part])[
+                    1:
+                ]
+        return costs
+
+    def ways_up(self, direction: Float64, count: int) -> list[Float64]:
+        """The best poses, no two of which differ by a turn about an axis of the object alone.
+
+        Args:
+            direction: Of that axis, in the centre frame ``(3,)``.
+            count: Most of them.
+        """
+        found: list[Float64] = []
+        for index in np.argsort(self.costs, kind="stable"):
+            T = self.poses[index]
+            if all(_apart_deg(T, other, direction) >= self._config.same_turn_deg for other in found):
+                found.append(T)
+        return found[:count]
+
+    def promising(self, poses: Float64, slack: float) -> Float64:
+        """Of poses ``(N, 4, 4)``, as they are, those that cost at most so much more than the best by a quick look."""
+        costs: list[float] = []
+        for start in range(0, len(poses), self._config.fan):
+            part = np.concatenate([self.best[None], poses[start : start + self._config.fan]])
+            found = self._judge.costs(self._frame, self._buffers, part, self._appearance)
+            costs.extend(found[1:] - found[0])
+        return poses[np.array(costs) <= slack]
+
+    def likely(self, poses: Float64, count: int) -> Float64:
+        """Of poses ``(N, 4, 4)``, as they are, the ``count`` with the best colours."""
+        odds = self._appearance.log_odds()
+        odds = np.zeros(BIN_COUNT, dtype=np.float32) if odds is None else odds
+        terms = self._terms(poses, np.broadcast_to(odds, (len(poses), BIN_COUNT)))
+        costs = terms @ self._weights[: terms.shape[1]]
+        return poses[np.argsort(costs, kind="stable")[:count]]
+
+    def _terms(self, poses: Float64, log_odds: Float32) -> Float64:
+        """`FoundTerms`, with the colours that each pose teaches ``(N, T - 2)``."""
+        with_middle = np.concatenate([self._found.T_cam_centre[None], poses])
+        odds = np.concatenate([log_odds[:1], log_odds])
+        return self._evidence.terms(self._frame, with_middle, self._found.mask, odds).array()[1:]
+
+    def _is_same(self, T: Float64, other: Float64) -> bool:
+        is_near = float(np.linalg.norm(T[:3, 3] - other[:3, 3])) < self._apart_m
+        return is_near and turn_deg(T, other) < self._config.settle.same_deg
+
+
+def _apart_deg(T: Float64, other: Float64, direction: Float64) -> float:
+    """Between an axis of the object at one pose ``(4, 4)`` and at another [deg]."""
+    cosine = float(np.dot(T[:3, :3] @ direction, other[:3, :3] @ direction))
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
