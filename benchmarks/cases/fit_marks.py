@@ -115,7 +115,7 @@ def real_questions(data: Path) -> Iterator[Question]:
     samples = list(real_samples(data, EVERY))
     bundles = {sample.scene: sample.bundle for sample in samples}
     for number, sample in enumerate(samples):
-        mask = _at_pose(sample) if sample.mask is None else sample.mask
+        mask = mask_at_pose(sample) if sample.mask is None else sample.mask
         yield Question(scene=sample.scene, bundle=sample.bundle, frame=sample.frame, mask=mask)
         others = [name for name in bundles if _kind(name) != _kind(sample.scene)]
         if others:
@@ -127,7 +127,7 @@ def _kind(scene: str) -> str:
     return scene.split("_")[0]
 
 
-def _at_pose(sample: Sample) -> Bool:
+def mask_at_pose(sample: Sample) -> Bool:
     """What is seen of the model at the labelled pose ``(H, W)``."""
     judge, T = JudgeConfig(), sample.T_cam_centre
     assert T is not None, "a sample has a mask or a pose"
