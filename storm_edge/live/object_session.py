@@ -333,9 +333,7 @@ class ObjectSession:
         )
         if self._state.has_pose and self._is_time_to_verify(frame, step):
             self._handle_verification(
-                self._engine_recovery.run(
-                    Lane.VERIFY, lambda: self._verification.request(frame, buffers, step.T_cam_centre)
-                )
+                self._engine_recovery.run(Lane.VERIFY, lambda: self._verification.request(frame, buffers, step))
             )
         if self._state.trusted_frame == frame.index != self._state.non_finite_frame:
             track.T_cam_centre_trusted = step.T_cam_centre

@@ -128,7 +128,7 @@ class SideCheckedTrack(WrappedTrack):
     def _answered(self, step: TrackStep, answer: SideAnswer) -> TrackStep:
         """A step after what a look said."""
         if answer.T_cam_centre_better is not None:
-            step = replace(step, T_cam_centre=answer.T_cam_centre_better)
+            step = replace(step, T_cam_centre=answer.T_cam_centre_better, visible=None)
         if answer.is_doubted:
             confidence = min(step.confidence, self._config.doubted_confidence)
             step = replace(step, confidence=confidence, is_side_doubted=True)

@@ -125,7 +125,7 @@ class CountingVerifier:
     def remember(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> None:
         pass
 
-    def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> Verification:
+    def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray, visible: float | None) -> Verification:
         self._asked.append(self._name)
         return Verification(score=0.9, appearance=1.0, geometry=0.9)
 

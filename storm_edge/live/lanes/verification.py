@@ -19,6 +19,7 @@ from storm_edge.frame import Frame
 from storm_edge.live.lanes.background import BackgroundLane, LaneFuture
 from storm_edge.live.lanes.scheduler import Lane
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.track.contract import TrackStep
 from storm_edge.pipeline.verify.verifier import Verification, Verifier
 
 Float64 = NDArray[np.float64]
@@ -54,19 +55,22 @@ class VerificationLane:
         """Answers of the network so far that were not finite."""
         return 0 if self._verifier is None else self._verifier.non_finite_count
 
-    def verify(self, buffers: FrameBuffers, T_cam_centre: Float64) -> Verification | None:
-        """The scores of a pose, at once; None without a verifier or anything to compare with."""
+    def verify(
+        self, buffers: FrameBuffers, T_cam_centre: Float64, visible: float | None = None
+    ) -> Verification | None:
+        """The scores of a pose, at once; None without a verifier or anything to compare with. Arguments as
+        `Verifier.verify`."""
         if self._verifier is None or not len(self._verifier):
             return None
-        return self._verifier.verify(buffers, T_cam_centre)
+        return self._verifier.verify(buffers, T_cam_centre, visible)
 
-    def request(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> VerificationResult | None:
-        """Score a tracked pose ``(4, 4)``; with a lane the result is None here, and `collect` returns it later."""
+    def request(self, frame: Frame, buffers: FrameBuffers, step: TrackStep) -> VerificationResult | None:
+        """Score the pose of a step; with a lane the result is None here, and `collect` returns it later."""
         if self._lane is None:
-            found = self.verify(buffers, T_cam_centre)
+            found = self.verify(buffers, step.T_cam_centre, step.visible)
             return None if found is None else VerificationResult(frame=frame.index, verification=found)
         if self._verifier is not None and self._scoring is None:
-            self._scoring = self._submit(self._verify(frame, T_cam_centre), "verify")
+            self._scoring = self._submit(self._verify(frame, step), "verify")
         return None
 
     def remember(self, frame: Frame, buffers: FrameBuffers, T_cam_centre: Float64) -> None:
@@ -126,8 +130,8 @@ class VerificationLane:
         self._futures.append(future)
         return future
 
-    def _verify(self, frame: Frame, T_cam_centre: Float64) -> Generator[str, None, VerificationResult | None]:
-        found = self.verify(self._upload(frame), T_cam_centre)
+    def _verify(self, frame: Frame, step: TrackStep) -> Generator[str, None, VerificationResult | None]:
+        found = self.verify(self._upload(frame), step.T_cam_centre, step.visible)
         return None if found is None else VerificationResult(frame=frame.index, verification=found)
         yield  # one chunk
 

@@ -331,6 +331,7 @@ def _track_step(
         confidence=float(confidence[0]),
         residual=residual,
         network_used=False,
+        visible=float(judged.visible[0]),
         is_non_finite=False,
     )
 

@@ -32,6 +32,8 @@ class TrackStep:
     """Geometric residual, 0 (agrees) to 1, see `pipeline.refine.alignment`."""
     network_used: bool
     """Whether RefineNet ran on this frame."""
+    visible: float | None = None
+    """Agreeing share of what should be seen at the pose, `judge.PoseScores`; None where nobody judged it."""
     is_non_finite: bool = False
     """Whether something gave no number where it should have: the pose is then without its help."""
     is_side_asked: bool = False

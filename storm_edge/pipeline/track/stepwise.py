@@ -141,5 +141,6 @@ class StepwiseTracker:
             confidence=float(confidence),
             residual=residual,
             network_used=network_used,
+            visible=float(judged.visible[0]),
             is_non_finite=is_non_finite,
         )

@@ -45,4 +45,5 @@ class VerifyConfig(Config):
     full_near_m: float = tuned(0.01, unit="m", low=0.0, high=10.0)
     """The full tier cuts no crop where the object's box reaches nearer to the camera than this."""
     judge: JudgeConfig = field(default_factory=lambda: JudgeConfig(colour_weight=0.0))
-    """How the geometric score is made: without colour, which the network sees, and which a plain object has not."""
+    """How the geometric score is made of a pose that no tracker judged: without colour, which the network sees, and
+    which a plain object has not."""

@@ -134,14 +134,17 @@ class Verifier:
         if encoded is not None:
             self._memory.append(_Remembered(encoded.memory.copy(), np.array(T_cam_centre[:3, :3])))
 
-    def verify(self, frame: FrameBuffers, T_cam_centre: Float64) -> Verification:
+    def verify(self, frame: FrameBuffers, T_cam_centre: Float64, visible: float | None = None) -> Verification:
         """Score a pose.
 
         Args:
             frame: The image, uploaded.
             T_cam_centre: The pose of the centred mesh [m] ``(4, 4)``.
+            visible: Its geometric score where a tracker judged it already, which renders the same for its confidence.
         """
-        geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
+        geometry = visible
+        if geometry is None:
+            geometry = float(self._judge.judge(frame, T_cam_centre[None], mask=None).visible[0])
         non_finite_count = self.non_finite_count
         fused = fuse_scores(geometry, self._appearance(frame, T_cam_centre), self._config)
         return replace(fused, is_non_finite=True) if self.non_finite_count > non_finite_count else fused

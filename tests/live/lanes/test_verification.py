@@ -61,7 +61,7 @@ class Verifier:
     def remember(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> None:
         self.remembered.append(number_of(frame))
 
-    def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray) -> Verification:
+    def verify(self, frame: FrameBuffers, T_cam_centre: np.ndarray, visible: float | None) -> Verification:
         self.threads.add(threading.current_thread().name)
         self.asked.append(number_of(frame))
         score = self.score

@@ -40,6 +40,7 @@ def test_the_right_box_is_confirmed_and_the_wrong_one_is_not(boxes: Boxes, tmp_p
     assert verifier is not None
     buffers = uploaded(boxes)
     blind = verifier.verify(buffers, boxes.T_orange)
+    assert verifier.verify(buffers, boxes.T_orange, 0.25).geometry == 0.25  # as its tracker judged it
     assert blind.appearance is None
     assert blind.score > 0.9
     for _ in range(MEMORY_COUNT + 2):
