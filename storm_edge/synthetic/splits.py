@@ -78,7 +78,7 @@ STREAMS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "training batches of net
 STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a training run; gates of an export")
 STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `network_tasks` at a release")
 
-SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 339 looked at")
+SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 479 looked at, and fitted to")
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
 RECOVERIES_DEV = _seeds(
     Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
@@ -92,13 +92,13 @@ SCENES_TEST = _seeds(
     Split.TEST,
     1_000_000,
     10_000,
-    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 119, once",
+    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 219, once",
 )
 SEQUENCES_TEST = _seeds(
     Split.TEST,
     1_010_000,
     10_000,
-    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 12, once",
+    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 12 and the next 12, once each",
 )
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
@@ -116,7 +116,7 @@ SEARCHES_TEST = _seeds(
     Split.TEST,
     10_000,
     10_000,
-    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60",
+    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60; of `search` 60 to 109",
 )
 
 SCENE_RANGES = (
