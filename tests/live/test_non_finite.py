@@ -89,10 +89,10 @@ def test_the_verifier_without_numbers_makes_the_frame_suspect_and_is_not_remembe
     tracks = player.play(9)
     states = {track.frame: track.state for track in tracks}
     assert [frame for frame, state in states.items() if state is TrackState.SUSPECT] == [
-        4,
-        7,
+        5,
+        8,
         10,
-    ]  # where it was asked
+    ]  # where it was asked, and the side was not
     assert player.loop.state.remembered_frame == 10
     assert len(verifier) == 1, "a crop without numbers is in the memory"
     networks.plan.answers.clear()

@@ -148,9 +148,9 @@ def test_without_a_lane_scores_are_of_the_frame_in_which_they_arrive(staged: Sta
     verifier = Verifier()
     player = Player(staged, verifier, None)
     player.play(10)
-    # In frame 1 the side of the new track is asked.
-    assert [(when, scored.frame) for when, scored in player.received] == [(2, 2), (4, 4), (7, 7)]
-    assert verifier.asked == [2, 4, 7]
+    # In frames 1, 4 and 7 the side of the new track is asked.
+    assert [(when, scored.frame) for when, scored in player.received] == [(2, 2), (5, 5), (8, 8)]
+    assert verifier.asked == [2, 5, 8]
     assert verifier.threads == {threading.current_thread().name}
 
 
