@@ -90,7 +90,6 @@ def ask(sets: Path, number: int, networks: NetworkBundle) -> list[dict[str, Any]
             continue  # neither right nor lost
         for kind, pose in questions(rng, T, bundle.diameter_m, share == 0.0):
             said = verifier.verify(buffers, pose)
-            assert said.appearance is not None
             rows.append(
                 {
                     "recording": seed,
@@ -103,8 +102,23 @@ def ask(sets: Path, number: int, networks: NetworkBundle) -> list[dict[str, Any]
     return rows
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Area under the ROC curve by kind of loss and score."""
+SOURCES = ("geometry", "appearance", "score")
+
+
+def area(right: list[dict[str, Any]], lost: list[dict[str, Any]], source: str) -> float | None:
+    """Area under the ROC curve of one source over the poses that it judged; None where it judged none of a kind.
+
+    The network has no say where no crop of the side that a pose claims is remembered.
+    """
+    judged = [(row[source], is_right) for part, is_right in ((right, True), (lost, False)) for row in part]
+    judged = [(value, is_right) for value, is_right in judged if value is not None]
+    if len({is_right for _, is_right in judged}) < 2:  # fixed: right and lost
+        return None
+    return auroc([value for value, _ in judged], [is_right for _, is_right in judged])
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Area under the ROC curve by kind of loss and score; how many lost poses there are, and the network judged."""
     right = [row for row in rows if row["kind"] == "right"]
     kinds = sorted({row["kind"] for row in rows} - {"right"})
     groups = {kind: [row for row in rows if row["kind"] == kind] for kind in kinds}
@@ -112,10 +126,10 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     groups["all"] = [row for row in rows if row["kind"] != "right"]
     return {
         name: {
-            source: auroc([row[source] for row in right + lost], [True] * len(right) + [False] * len(lost))
-            for source in ("geometry", "appearance", "score")
+            **{source: area(right, lost, source) for source in SOURCES},
+            "count": len(lost),
+            "judged_by_network": sum(row["appearance"] is not None for row in lost),
         }
-        | {"count": len(lost)}
         for name, lost in groups.items()
     }
 
@@ -131,13 +145,14 @@ def verify(options: RecordingOptions) -> Outcome:
         "lost by", "questions", "renderer", "network", "both", title="area under the ROC curve, right against lost"
     )
     for name, row in figures.items():
-        cells = [f"{row[source]:.4f}" for source in ("geometry", "appearance", "score")]
-        table.add_row(name, str(int(row["count"])), *cells)
+        cells = ["-" if row[source] is None else f"{row[source]:.4f}" for source in SOURCES]
+        table.add_row(name, str(row["count"]), *cells)
     Console().print(table)
     spread = {
         kind: {
-            source: percentiles([row[source] for row in rows if row["kind"] == kind], BOTH_TAILS, digits=4)
-            for source in ("geometry", "appearance", "score")
+            source: percentiles(values, BOTH_TAILS, digits=4)
+            for source in SOURCES
+            if (values := [row[source] for row in rows if row["kind"] == kind and row[source] is not None])
         }
         for kind in sorted({row["kind"] for row in rows})
     }
