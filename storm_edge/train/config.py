@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(ABC):
     """What every training run is asked; it ends at ``steps`` or ``minutes``, whichever comes first."""
 
     network: Network
@@ -89,9 +90,9 @@ class RunConfig:
     """Go on from ``checkpoint.pt`` in ``out``."""
 
     @property
+    @abstractmethod
     def items_per_step(self) -> int:
         """Items of a batch of one process."""
-        raise NotImplementedError
 
     @property
     def thread_count(self) -> int:

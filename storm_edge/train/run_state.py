@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import torch
@@ -37,7 +38,7 @@ class Average(Protocol):
         ...
 
 
-class RunState:
+class RunState(ABC):
     """The counters of a run, and what its loop calls.
 
     Args:
@@ -61,6 +62,7 @@ class RunState:
         self.best: dict[str, float] = {}
         self.checkpoint = config.out / CHECKPOINT
 
+    @abstractmethod
     def save(self, drawn: int, skipped: int) -> None:
         """Write the checkpoint.
 
@@ -71,11 +73,10 @@ class RunState:
         Raises:
             OutputError: It cannot be written; the old one is as it was.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self) -> dict[str, float]:
         """Held-out figures; the best are kept beside the last."""
-        raise NotImplementedError
 
     def keep_best(self) -> bool:
         """Keep the last figures as the best ones where they are; whether they are."""
