@@ -9,11 +9,15 @@ nowhere but at its place.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
+from storm_edge.geometry.symmetry import nearest_symmetric
 from storm_edge.kernels.contour_region import BIN_COUNT
+from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.near_symmetry import turns_about
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -39,7 +43,7 @@ class Settling:
     def __init__(self, item: ObjectOnDevice, config: SideConfig) -> None:
         self._config, self._rule = config, config.settle
         self._fan: Fan = fan_of(item.bundle.near_symmetries, item.bundle.symmetries, config)
-        self._near, self._diameter_m = item.bundle.near_symmetries, item.bundle.diameter_m
+        self._bundle = item.bundle
         self._judge = SideJudge(item, config, None)
         self._evidence = FoundEvidence(item.mesh, item.bundle.diameter_m, config.settle.evidence)
 
@@ -63,7 +67,7 @@ class Settling:
             buffers: See there.
             found: See there.
         """
-        candidates = Candidates(self._judge, self._evidence, self._diameter_m, self._config, (frame, buffers, found))
+        candidates = Candidates(self._judge, self._evidence, self._bundle, self._config, (frame, buffers, found))
         candidates.add(found.T_cam_centre[None])
         if found.others is not None:
             candidates.add(found.others)
@@ -86,7 +90,7 @@ class Settling:
 
     def _add_small_turns(self, candidates: Candidates) -> None:
         """Of small turns of the best, either way up, those that fit best as they are."""
-        rule, near = self._rule, self._near
+        rule, near = self._rule, self._bundle.near_symmetries
         count = round(360.0 / rule.small_turn_deg)
         stride = count / near.surface.shape[1]
         kept = np.minimum(np.arange(count) // stride, near.surface.shape[1] - 1).astype(np.int64)
@@ -122,7 +126,7 @@ class Candidates:
     Args:
         judge: Refines.
         evidence: Compares.
-        diameter_m: Of the object [m].
+        bundle: The object.
         config: What it costs, and when two are one.
         image: The image, the same uploaded, and what was found in it.
 
@@ -136,12 +140,12 @@ class Candidates:
         self,
         judge: SideJudge,
         evidence: FoundEvidence,
-        diameter_m: float,
+        bundle: ObjectBundle,
         config: SideConfig,
         image: tuple[Frame, FrameBuffers, FoundPose],
     ) -> None:
         self._judge, self._evidence, self._config = judge, evidence, config
-        self._apart_m = config.settle.same_shift * diameter_m
+        self._apart_m, self._symmetries = config.settle.same_shift * bundle.diameter_m, bundle.symmetries
         self._frame, self._buffers, self._found = image
         self._appearance = judge.appearance_at(self._buffers, self._found.T_cam_centre)
         rule = config.settle
@@ -176,8 +180,11 @@ class Candidates:
         new: list[Refined] = []
         for start in starts:
             refined = self._judge.refine(self._buffers, start, self._appearance)
+            # Of poses that a declared symmetry makes equal one, or the same pose would be its own rival.
+            T = nearest_symmetric(refined.T_cam_centre, self.found, self._symmetries)
+            refined = replace(refined, T_cam_centre=T)
             others = (*self.poses, *(other.T_cam_centre for other in new))
-            if not any(self._is_same(refined.T_cam_centre, other) for other in others):
+            if not any(self._is_same(T, other) for other in others):
                 new.append(refined)
         if not new:
             return
@@ -195,9 +202,8 @@ class Candidates:
         if self._found.mask is None and self._middle is not None:
             for start in range(0, len(new), size):
                 part = new[start : start + size]
-                costs[start : start + size] = self._judge.costs_of(self._frame, self._buffers, [self._middle, *part])[
-                    1:
-                ]
+                found = self._judge.costs_of(self._frame, self._buffers, [self._middle, *part])
+                costs[start : start + size] = found[1:]
         return costs
 
     def ways_up(self, direction: Float64, count: int) -> list[Float64]:

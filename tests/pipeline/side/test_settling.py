@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from storm_edge.geometry.mesh import Mesh, make_mesh
-from storm_edge.geometry.se3 import rotation_angle
+from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
+from storm_edge.geometry.symmetry import ContinuousSymmetry, symmetry_transforms
 from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -21,11 +22,17 @@ from tests.pipeline.side.sides import BODY_X_M, K, bundle_of, marked_box, mug, p
 AXIS = (BODY_X_M, 0.0, 0.0)
 
 
-def settled(mesh: Mesh, right: np.ndarray, found: FoundPose, config: SideConfig | None = None) -> SettledPose:
+def settled(
+    mesh: Mesh,
+    right: np.ndarray,
+    found: FoundPose,
+    config: SideConfig | None = None,
+    symmetries: np.ndarray | None = None,
+) -> SettledPose:
     frame = picture(mesh, right)
     buffers = FrameBuffers(*frame.size_px)
     buffers.upload(frame)
-    return Settling(ObjectOnDevice(bundle_of(mesh)), config or SideConfig()).settle(frame, buffers, found)
+    return Settling(ObjectOnDevice(bundle_of(mesh, symmetries)), config or SideConfig()).settle(frame, buffers, found)
 
 
 def mask_of(mesh: Mesh, T_cam_centre: np.ndarray) -> np.ndarray:
@@ -76,6 +83,19 @@ def test_a_plain_can_is_ambiguous_all_around() -> None:
     answer = settled(can, pose(), FoundPose(T_cam_centre=pose()))
     assert answer.ambiguous is not None
     assert answer.ambiguous.range_deg >= 330.0
+
+
+def test_what_a_declared_symmetry_makes_is_the_same_pose() -> None:
+    """Other turns of a can, and the can upside down, are neither told nor doubted."""
+    vertices, faces = revolve(np.array([[0.03, -0.05], [0.03, 0.05]]), 0.008)
+    can = make_mesh(vertices, faces, colours=np.full((len(vertices), 3), (0.2, 0.6, 0.3)))
+    flip = make_T(exp_so3([np.pi, 0.0, 0.0]), np.zeros(3))
+    symmetries = symmetry_transforms([flip], [ContinuousSymmetry(axis=(0.0, 0.0, 1.0))])
+    others = np.stack([pose(77.0), pose(200.0), pose(33.0) @ flip])
+    found = FoundPose(T_cam_centre=pose(), others=others, mask=mask_of(can, pose()))
+    answer = settled(can, pose(), found, symmetries=symmetries)
+    assert answer.ambiguous is None
+    assert not answer.is_side_doubted
 
 
 NO_TURNS = SideConfig(kept_surface=1.0)
