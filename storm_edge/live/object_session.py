@@ -166,8 +166,9 @@ class ObjectSession:
     def _other_poses(self, buffers: FrameBuffers, mask: NDArray[np.bool_]) -> Float64:
         """Poses ``(N, 4, 4)`` that a longer registration of a mask ends with."""
         registrar = self._parts.registrar
+        work = partial(registrar.chunks, buffers, mask, stages=registrar.config.long_stages)
         with launching_on(self._search_threads):
-            return run_to_completion(registrar.chunks(buffers, mask, stages=registrar.config.long_stages)).ranked
+            return self._engine_recovery.run(Lane.LOCATE, lambda: run_to_completion(work())).ranked
 
     def start(self, frame: Frame, buffers: FrameBuffers, T_cam_obj: Float64) -> Track:
         """Start tracking at a pose ``(4, 4)`` [m] that is known from outside.
