@@ -126,6 +126,20 @@ class CandidateRegistrar:
             best = other
         return best
 
+    def scored(self, search: SearchState, candidate: Candidate, T: Float64) -> Detection:
+        """A pose ``(4, 4)`` that a candidate led to, with all that speaks for and against it."""
+        visible = self._feature_extractor.visible_model(search.frame, T)
+        features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
+        evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
+        return Detection(
+            mask=visible.mask,
+            candidate=candidate,
+            T_cam_centre=T,
+            presence_probability=self._probability(search, features, evidence, visible.mask),
+            features=features,
+            evidence=evidence,
+        )
+
     def _detection(
         self,
         search: SearchState,
@@ -140,37 +154,27 @@ class CandidateRegistrar:
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
         best: Detection | None = None
-        for T in self._sides(registrar, registration):
-            detection = self._scored(search, candidate, T)
+        for T in self._sides(registrar, registration, candidate):
+            detection = self.scored(search, candidate, T)
             yield "judge"
             search.tried.append(detection)
             if best is None or scoring.is_better(detection, best, self._config):
                 best = detection
         return best
 
-    def _sides(self, registrar: Registrar, registration: Registration) -> list[Float64]:
-        """The poses that a registration is scored at: its best, or each side that its last ranking has."""
-        if registrar is not self._refined or self._config.chosen_by != "alignment":
+    def _sides(self, registrar: Registrar, registration: Registration, candidate: Candidate) -> list[Float64]:
+        """The poses that a registration is scored at: its best, or each side that its last ranking has.
+
+        Of the many places that only a shape suggests the best side must do.
+        """
+        is_quick = registrar is not self._refined and not scoring.is_spoken_for(candidate, self._config)
+        if is_quick or self._config.chosen_by != "alignment":
             return [registration.T_cam_centre]
         apart: list[Float64] = []
         for T in registration.ranked:
             if not any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
                 apart.append(T)
         return apart
-
-    def _scored(self, search: SearchState, candidate: Candidate, T: Float64) -> Detection:
-        """A pose ``(4, 4)`` that a candidate led to, with all that speaks for and against it."""
-        visible = self._feature_extractor.visible_model(search.frame, T)
-        features = self._feature_extractor.extract(search.image, search.buffers, T, visible)
-        evidence = self._shape.measure(search.frame, T, PlaneMap.of_small(search.image.small))
-        return Detection(
-            mask=visible.mask,
-            candidate=candidate,
-            T_cam_centre=T,
-            presence_probability=self._probability(search, features, evidence, visible.mask),
-            features=features,
-            evidence=evidence,
-        )
 
     def _probability(
         self,

@@ -138,6 +138,12 @@ def is_well_marked(detection: Detection, budget: SearchBudget) -> bool:
     return not detection.candidate.is_by_shape and detection.candidate.score >= budget.refine_above_score
 
 
+def is_spoken_for(candidate: Candidate, config: DetectConfig) -> bool:
+    """Whether the segmenter speaks for a candidate's place, by its own mask or by one beside it."""
+    own = candidate if not candidate.is_by_shape else candidate.mark
+    return own is not None and own.score >= config.grown_above_score
+
+
 def is_worth_another_mask(refined: Detection, budget: SearchBudget) -> bool:
     """Whether another mask is tried for a place that one was refined from."""
     return refined.presence_probability >= budget.min_retry_probability or is_well_marked(refined, budget)

@@ -50,8 +50,38 @@ def test_a_pose_beside_the_right_one_is_brought_there_whatever_the_candidates_ma
     poor[max(y0 - (y1 - y0) // 2, 0) : y1, x0 : (x0 + x1) // 2] = True
     candidate = Candidate(mask=poor, grown=poor, score=0.5, box=bounding_box(poor))
     aside = make_T(exp_so3([0.0, 0.12, 0.1]) @ T[:3, :3], T[:3, 3] + np.array([0.006, -0.005, 0.008]))
-    first = registrar._scored(search, candidate, aside)
+    first = registrar.scored(search, candidate, aside)
     refined = run_to_completion(registrar.refine(search, first))
     assert refined.presence_probability > first.presence_probability
     off_m, before_m = (np.linalg.norm(at.T_cam_centre[:3, 3] - T[:3, 3]) for at in (refined, first))
     assert off_m < 0.3 * before_m
+
+
+def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
+    staged: Staged, colour_segmenter: Segmenter
+) -> None:
+    """A mask of the mug's middle says little of its side: a quick registration ends on several."""
+    frame, mask = staged.frame(), staged.mask()
+    registrar = CandidateRegistrar(
+        staged.item, None, colour_segmenter.encode_object(staged.item), DetectConfig(), geometry=None, options=None
+    )
+    x0, y0, x1, y1 = bounding_box(mask)
+    middle = np.zeros_like(mask)
+    middle[(2 * y0 + y1) // 3 : (y0 + 2 * y1) // 3, (2 * x0 + x1) // 3 : (x0 + 2 * x1) // 3] = True
+    middle &= mask
+    tried = {}
+    for score in (0.1, 0.5):
+        search = SearchState(
+            image=colour_segmenter.encode_image(frame),
+            buffers=staged.buffers(frame),
+            track_prior=None,
+            budget=replace(FULL, both_masks=False),
+            prior_logit=0.0,
+        )
+        candidate = Candidate(mask=middle, grown=middle, score=score, box=bounding_box(middle))
+        best = run_to_completion(registrar.register_fast(search, candidate))
+        assert best is not None
+        assert best.presence_probability == max(one.presence_probability for one in search.tried)
+        tried[score] = len(search.tried)
+    assert tried[0.1] == 1
+    assert tried[0.5] > 1

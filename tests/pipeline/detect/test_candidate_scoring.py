@@ -165,3 +165,13 @@ def test_the_shape_and_the_segmenter_at_one_place_make_one_detection() -> None:
     for one in (scoring.joined(marked, better, CONFIG), scoring.joined(better, marked, CONFIG)):
         assert one.T_cam_centre[0, 3] == 0.02
         assert one.candidate is marked.candidate
+
+
+def test_the_segmenter_speaks_for_what_it_marks_and_for_what_the_shape_suggests_there() -> None:
+    marked, faint = detection(0.5, 0.4).candidate, detection(0.5, 0.1).candidate
+    by_shape = detection(0.5, 0.9, by_shape=True).candidate
+    assert scoring.is_spoken_for(marked, CONFIG)
+    assert not scoring.is_spoken_for(faint, CONFIG)
+    assert not scoring.is_spoken_for(by_shape, CONFIG)
+    assert scoring.is_spoken_for(replace(by_shape, mark=marked), CONFIG)
+    assert not scoring.is_spoken_for(replace(by_shape, mark=faint), CONFIG)
