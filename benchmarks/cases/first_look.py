@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,9 +32,13 @@ from storm_edge.frame import Frame
 from storm_edge.geometry.camera import back_project
 from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.detection import Detection
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.segment.segmenter import Segmenter
+
+Float64 = NDArray[np.float64]
 
 RIGHT_BELOW, WRONG_FROM, PLACE_WITHIN = 0.1, 0.25, 0.25
 """ADD-S of a right pose and of a wrong one, and distance between two middles, over the diameter."""
@@ -89,8 +93,10 @@ def searched(path: Path, segmenter: Segmenter, every: int) -> Iterator[dict[str,
         }
 
 
-def poses_of_recordings(data: Path, networks: str, every: int = 16) -> list[dict[str, Any]]:
-    """What searches of real recordings score, for `fit_presence`: each object in its own, and in one where it is not.
+def poses_of_recordings(
+    data: Path, networks: str, every: int = 16, config: DetectConfig | None = None
+) -> list[dict[str, Any]]:
+    """What searches of real recordings score, for fits: each object in its own, and in one where it is not.
 
     Recordings whose names begin alike may show each other's objects. ``iou`` is 1 of a right pose, 0 of a wrong one,
     and between where neither can be said.
@@ -99,6 +105,7 @@ def poses_of_recordings(data: Path, networks: str, every: int = 16) -> list[dict
         data: Folder of real scenes.
         networks: The network bundle.
         every: Every so manieth frame.
+        config: How they are searched; as shipped when None.
     """
     segmenter = Segmenter(NetworkBundle.load(networks))
     paths = sorted(p for p in data.iterdir() if (p / "scene_camera.json").is_file())
@@ -111,7 +118,7 @@ def poses_of_recordings(data: Path, networks: str, every: int = 16) -> list[dict
             if bundle.is_colourless:
                 continue
             model = ModelPoints(bundle.mesh_lod.vertices, bundle.symmetries)
-            detector = Detector(ObjectOnDevice(bundle), segmenter)
+            detector = Detector(ObjectOnDevice(bundle), segmenter, config=config)
             scene = _labelled(path)
             for frame_id in scene.frame_ids[::every]:
                 frame, labels = scene.frame(frame_id), scene.ground_truth(frame_id)
@@ -122,14 +129,22 @@ def poses_of_recordings(data: Path, networks: str, every: int = 16) -> list[dict
                 search = detector.detect(frame, buffers)
                 T = labels[0].T_cam_obj @ bundle.T_obj_centre if asked is path else None
                 known = {"real": True, "there": T is not None}
-                found = []
-                for one in search.tried:
-                    off = np.inf if T is None else model.add_s(T, one.T_cam_centre) / bundle.diameter_m
-                    found.append(
-                        {"iou": 1.0 if off < RIGHT_BELOW else 0.5 * (off < WRONG_FROM), **scored(one, search)}
-                    )
-                rows.append({"scene": -1 - number, **known, "scored": found})
+                found = [
+                    {**_rightness(model, bundle.diameter_m, T, one), **scored(one, search)} for one in search.tried
+                ]
+                looked = [
+                    {**_rightness(model, bundle.diameter_m, T, one), **asdict(one.look)}
+                    for one in search.detections
+                    if one.look is not None
+                ]
+                rows.append({"scene": -1 - number, **known, "scored": found, "looked": looked})
     return rows
+
+
+def _rightness(model: ModelPoints, diameter_m: float, T: Float64 | None, one: Detection) -> dict[str, float]:
+    """``iou`` of a detection, see `poses_of_recordings`; ``T`` is the true pose ``(4, 4)``, or None."""
+    off = np.inf if T is None else model.add_s(T, one.T_cam_centre) / diameter_m
+    return {"iou": 1.0 if off < RIGHT_BELOW else 0.5 * (off < WRONG_FROM)}
 
 
 def _labelled(path: Path) -> BopScene:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any
@@ -100,6 +100,7 @@ class Task:
     threads: int
     there: int = 1
     absent: int = 1
+    config: DetectConfig = field(default_factory=DetectConfig)
 
 
 def search_scene(task: Task) -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ def search_scene(task: Task) -> list[dict[str, Any]]:
     for item, k in asked:
         truth = None if k is None else clutter.masks_visib[k]
         T_true = None if k is None else clutter.T_cam_obj[k]
-        detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter)
+        detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter, config=task.config)
         started = time.process_time()
         segmentation = segmenter.segment(segmenter.encode_image(clutter.frame), detector.embedding)
         segment_s = time.process_time() - started
@@ -162,6 +163,15 @@ def search_scene(task: Task) -> list[dict[str, Any]]:
                 }
                 for one in search.tried
             ],
+            "looked": [
+                {
+                    "iou": 0.0 if truth is None else mask_iou(one.mask, truth),
+                    "side": int(T_true is None or shows_its_side(item, T_true, one.T_cam_centre)),
+                    **asdict(one.look),
+                }
+                for one in search.detections
+                if one.look is not None
+            ],
         }
         if truth is not None:
             ious = [mask_iou(c.mask, truth) for c in search.segmentation.candidates]
@@ -187,7 +197,7 @@ def shows_its_side(item: PooledObject, T_true: np.ndarray, T_cam_obj: np.ndarray
 
 def scored(detection: Detection, search: DetectionResult) -> dict[str, float]:
     """All that a pose's presence probability is made of; the network's word as a logit."""
-    evidence = {field.name: 0.0 for field in fields(ShapeEvidence)}
+    evidence = {known.name: 0.0 for known in fields(ShapeEvidence)}
     if detection.evidence is not None:
         evidence = asdict(detection.evidence)
     once = replace(DetectConfig().presence, network_weight=1.0)
@@ -266,8 +276,8 @@ def search(options: SearchOptions) -> Outcome:
     )
 
 
-def search_all(options: SearchOptions) -> list[dict[str, Any]]:
-    """Rows of all pictures."""
+def search_all(options: SearchOptions, config: DetectConfig | None = None) -> list[dict[str, Any]]:
+    """Rows of all pictures, searched as shipped or by another configuration."""
     tasks = [
         Task(
             seed=_RANGES[options.split].seed(options.first + i),
@@ -275,6 +285,7 @@ def search_all(options: SearchOptions) -> list[dict[str, Any]]:
             threads=options.threads,
             there=options.there,
             absent=options.absent,
+            config=config or DetectConfig(),
         )
         for i in range(options.scenes)
     ]

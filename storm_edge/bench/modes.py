@@ -246,6 +246,7 @@ def _make_detector(setup: Setup) -> Detector:
             segmenter,
             networks=networks,
             config=config.detect,
+            side=config.side,
             geometry=config.refine,
             options=options,
         )

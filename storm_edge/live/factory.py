@@ -279,6 +279,7 @@ class ObjectFactory:
                 self._segmenter,
                 networks=own,
                 config=self._config.detect,
+                side=self._config.side,
                 geometry=self._config.refine,
                 embedding=embedding,
                 options=self._options,

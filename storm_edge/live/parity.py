@@ -24,6 +24,7 @@ _BUDGET: Mapping[str, Any] = {  # fixed: STORM's, which searches once
     "retry_rejected": True,
     "accept_fast": False,
     "refine_above_score": 0.0,
+    "closer_look": False,
 }
 """STORM registers what SOM marks, and takes the object for there."""
 _KEYS: Mapping[str, Any] = {  # fixed: STORM's

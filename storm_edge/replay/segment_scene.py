@@ -264,6 +264,7 @@ def _make_searches(
                 segmenter,
                 networks=networks,
                 config=options.config.detect,
+                side=options.config.side,
                 geometry=options.config.refine,
                 embedding=embedding,
                 options=EngineOptions(device=options.device),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.kernels.contour_region import log_odds_of
-from storm_edge.pipeline.detect.config import DetectConfig, PresenceConfig, SearchBudget
+from storm_edge.pipeline.detect.config import CloserLookConfig, DetectConfig, PresenceConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, TrackPrior
 from storm_edge.pipeline.detect.merged_candidates import mask_overlap
 from storm_edge.pipeline.segment.segmentation import Candidate
@@ -83,7 +83,7 @@ def is_object(detection: Detection, track_prior: TrackPrior | None, config: Dete
 
 def is_better(other: Detection, before: Detection, config: DetectConfig) -> bool:
     """Whether another pose at the same place is preferred: by its probability, in a close call by its alignment."""
-    gain = _logit(other.presence_probability) - _logit(before.presence_probability)
+    gain = logit_of(other.presence_probability) - logit_of(before.presence_probability)
     if abs(gain) > config.clear_gain:
         return gain > 0.0
     return other.features.alignment_residual < before.features.alignment_residual
@@ -138,6 +138,11 @@ def is_well_marked(detection: Detection, budget: SearchBudget) -> bool:
     return not detection.candidate.is_by_shape and detection.candidate.score >= budget.refine_above_score
 
 
+def is_doubtful(detection: Detection, config: CloserLookConfig) -> bool:
+    """Whether a detection is worth a closer look."""
+    return config.least <= detection.presence_probability < config.below
+
+
 def is_spoken_for(candidate: Candidate, config: DetectConfig) -> bool:
     """Whether the segmenter speaks for a candidate's place, by its own mask or by one beside it."""
     own = candidate if not candidate.is_by_shape else candidate.mark
@@ -159,6 +164,12 @@ def is_worth_all_that_stands_out(detection: Detection | None, candidate: Candida
     )
 
 
+def logit_of(probability: float) -> float:
+    """The logit of a probability, limited where that is 0 or 1."""
+    limited = float(np.clip(probability, 1e-12, 1.0 - 1e-12))  # fixed: of 0 and 1 it has none
+    return float(np.log(limited / (1.0 - limited)))
+
+
 def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectConfig) -> bool:
     """Whether two poses ``(4, 4)`` are nearly one."""
     turn = np.arccos(np.clip((np.trace(T[:3, :3].T @ other[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))
@@ -169,8 +180,3 @@ def is_same_pose(T: Float64, other: Float64, diameter_m: float, config: DetectCo
 def _is_same_place(detection: Detection, last_T_cam_centre: Float64, diameter_m: float, config: DetectConfig) -> bool:
     gap_m = float(np.linalg.norm(detection.T_cam_centre[:3, 3] - last_T_cam_centre[:3, 3]))
     return gap_m < config.same_place_diameters * diameter_m
-
-
-def _logit(probability: float) -> float:
-    limited = float(np.clip(probability, 1e-12, 1.0 - 1e-12))  # fixed: of 0 and 1 it has none
-    return float(np.log(limited / (1.0 - limited)))

@@ -35,6 +35,16 @@ class TrackPrior:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a closer look at a doubtful place went by (`pipeline.detect.closer_look`)."""
+
+    first_probability: float
+    """Presence probability of the pose before it, 0..1."""
+    detail: float
+    """What small print says against it: `side.found_evidence.FoundTerms.detail`, -0.5 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Detection:
     """A pose of the object in one image, and how probable it makes the object there."""
 
@@ -50,6 +60,8 @@ class Detection:
     """What that was made of."""
     evidence: ShapeEvidence | None = None
     """And what its shape says; None where too little depth was read."""
+    look: Look | None = None
+    """What a closer look went by; None where there was none."""
 
 
 @dataclass(frozen=True, kw_only=True)

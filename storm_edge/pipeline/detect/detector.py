@@ -12,6 +12,7 @@ which order; `pipeline.detect.candidate_registrar` makes detections, and decisio
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar
+from storm_edge.pipeline.detect.closer_look import CloserLook
 from storm_edge.pipeline.detect.config import DetectConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, DetectionResult, SearchState, TrackPrior
 from storm_edge.pipeline.detect.merged_candidates import interleaved, without_repeated
@@ -42,6 +44,7 @@ from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
+from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.templates.shape_search import ShapeSearch
 
 _log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Detector:
         segmenter: Shared by all objects.
         networks: For registration, if its schedules ask networks.
         config: What is tried, and when an object counts as found.
+        side: How a doubtful pose is settled.
         geometry: The geometric refinement of its registrations.
         embedding: The segmenter's embedding of the object if it was stored; it is made anew otherwise.
         options: Where and how the engines run.
@@ -73,6 +77,7 @@ class Detector:
         *,
         networks: NetworkBundle | None = None,
         config: DetectConfig | None = None,
+        side: SideConfig | None = None,
         geometry: GeometricConfig | None = None,
         embedding: TemplateEmbedding | None = None,
         options: EngineOptions | None = None,
@@ -86,10 +91,16 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
+        self._item, self._side = item, side or SideConfig()
         self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
             item, networks, self.embedding, self._config, geometry=geometry, options=options
         )
+
+    @functools.cached_property
+    def _closer_look(self) -> CloserLook:
+        """Made at the first doubt."""
+        return CloserLook(self._item, self._side, self._config.closer)
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -198,6 +209,7 @@ class Detector:
             search.proposed += more
             yield from self._register_fast(search, more)
         yield from self._refine_best(search)
+        yield from self._look_closer(search)
         return self._result(search, segmentation)
 
     def _by_shape(self, search: SearchState, marked: Sequence[Candidate]) -> Generator[str, None, list[Candidate]]:
@@ -248,6 +260,23 @@ class Detector:
             detections[index] = detections[index] if self._is_taken(search, refined) else refined
             if self._ends(search, detections[index]):
                 break
+        self._sort(search)
+
+    def _look_closer(self, search: SearchState) -> Generator[str, None, None]:
+        """Look closer at the best detections where they are doubtful.
+
+        Without colours there is no small print. After a loss the object may be hidden, and more is asked for.
+        """
+        detections, config = search.detections, self._config.closer
+        if self._is_colourless or search.colour_log_odds is not None or not search.budget.closer_look:
+            return
+        for index in range(min(config.count, len(detections))):
+            first = detections[index]
+            if not scoring.is_doubtful(first, config):
+                break
+            scored = functools.partial(self._registrar.scored, search, first.candidate)
+            looked = yield from self._closer_look.chunks(search, first, scored)
+            detections[index] = first if self._is_taken(search, looked) else looked
         self._sort(search)
 
     def _is_taken(self, search: SearchState, detection: Detection) -> bool:

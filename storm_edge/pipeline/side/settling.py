@@ -9,7 +9,8 @@ nowhere but at its place.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Generator
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,9 @@ from storm_edge.kernels.contour_region import BIN_COUNT
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.near_symmetry import turns_about
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
-from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.side.config import SettleWeights, SideConfig
 from storm_edge.pipeline.side.fan import Fan, fan_of
 from storm_edge.pipeline.side.found_evidence import FoundEvidence
 from storm_edge.pipeline.side.judge import Refined, SideJudge
@@ -30,6 +32,8 @@ from storm_edge.pipeline.track.contract import FoundPose, SettledPose
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+
+_TERMS = tuple(field.name for field in fields(SettleWeights))
 
 
 class Settling:
@@ -60,31 +64,39 @@ class Settling:
         return self._settled(self.compared(frame, buffers, found))
 
     def compared(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> Candidates:
-        """What may be right, and what speaks against it.
+        """Exhaust `chunks`."""
+        return run_to_completion(self.chunks(frame, buffers, found))
+
+    def chunks(self, frame: Frame, buffers: FrameBuffers, found: FoundPose) -> Generator[str, None, Candidates]:
+        """What may be right, and what speaks against it, in bounded chunks of work.
 
         Args:
             frame: As for `settle`; so are the others.
-            buffers: See there.
+            buffers: See there; must stay as it is until the generator ends.
             found: See there.
         """
         candidates = Candidates(self._judge, self._evidence, self._bundle, self._config, (frame, buffers, found))
         candidates.add(found.T_cam_centre[None])
         if found.others is not None:
             candidates.add(found.others)
-        self._add_turns(candidates)
+        yield "settle"
+        yield from self._add_turns(candidates)
         if candidates.least_cost > self._rule.poor_cost and found.more is not None:
             candidates.add(found.more())
+            yield "settle"
             self._add_small_turns(candidates)
-            self._add_turns(candidates)
+            yield "settle"
+            yield from self._add_turns(candidates)
         return candidates
 
-    def _add_turns(self, candidates: Candidates) -> None:
+    def _add_turns(self, candidates: Candidates) -> Generator[str, None, None]:
         """The turns of the best that may win, and of what wins then."""
         if not len(self._fan.motions):
             return
         for _ in range(2):  # fixed: what turned about one axis may be turned about another
             best = candidates.best
             candidates.add(candidates.promising(best @ self._fan.motions, self._rule.fan_slack))
+            yield "settle"
             if candidates.best is best:
                 return
 
@@ -174,6 +186,10 @@ class Candidates:
     def _best(self) -> int:
         best = int(np.argmin(self.costs))
         return best if self.costs[best] < self.costs[0] - self._config.settle.least_gain else 0
+
+    def term(self, name: str) -> Float64:
+        """One of the terms, by its name in `SettleWeights` ``(N,)``."""
+        return np.asarray(self.terms[:, _TERMS.index(name)])
 
     def add(self, starts: Float64) -> None:
         """Refine starts ``(N, 4, 4)`` and compare what they come to, if nothing is there yet."""

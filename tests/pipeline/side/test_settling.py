@@ -17,7 +17,7 @@ from storm_edge.pipeline.side.config import SettleConfig, SideConfig
 from storm_edge.pipeline.side.settling import Settling
 from storm_edge.pipeline.track.contract import FoundPose, SettledPose
 from storm_edge.synthetic.primitives import revolve
-from tests.pipeline.side.sides import BODY_X_M, K, bundle_of, marked_box, mug, picture, pose
+from tests.pipeline.side.sides import BODY_X_M, K, bundle_of, marked_box, mug, picture, pose, speckled_can
 
 AXIS = (BODY_X_M, 0.0, 0.0)
 
@@ -132,16 +132,6 @@ def test_more_is_searched_for_where_nothing_fits() -> None:
     asked.clear()
     settled(banded_mug(), right, FoundPose(T_cam_centre=right, mask=mask, more=more), config)
     assert not asked
-
-
-def speckled_can() -> Mesh:
-    """A can with black and white speckles of 5 mm: turned by 15 degrees nothing of its print fits."""
-    vertices, faces = revolve(np.array([[0.03, -0.05], [0.03, 0.05]]), 0.0025)
-    turn = np.floor(np.arctan2(vertices[:, 1], vertices[:, 0]) / 0.2).astype(np.int64)
-    height = np.floor(vertices[:, 2] / 0.006).astype(np.int64)
-    is_black = np.random.default_rng(3).random((64, 64))[turn % 64, height % 64] < 0.5
-    colours = np.repeat(np.where(is_black, 0.05, 0.95)[:, None], 3, axis=1)
-    return make_mesh(vertices, faces, colours=colours)
 
 
 def test_small_print_is_found_between_the_turns_of_the_fan() -> None:

@@ -1,0 +1,69 @@
+"""A closer look at a place where a search is in doubt: the pose is settled there, and small print has a say.
+
+A search tries many poses and looks at each but coarsely. Where the best of them is neither clearly the object nor
+clearly not, what else may be right at that place is refined and compared as for a pose that was found
+(`pipeline.side.settling`). So a right place is not missed because its pose is turned; and what is like the object in
+size, shape and colours is told from it by what varies fast on its surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.candidate_scoring import logit_of
+from storm_edge.pipeline.detect.config import CloserLookConfig
+from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
+from storm_edge.pipeline.side.config import SideConfig
+from storm_edge.pipeline.side.settling import Settling
+from storm_edge.pipeline.track.contract import FoundPose
+
+Float64 = NDArray[np.float64]
+
+
+class CloserLook:
+    """Looks closer at places where one object may be; buffers are made here.
+
+    Args:
+        item: The object.
+        side: How poses are settled.
+        config: What is doubtful, and what the closer look is worth.
+    """
+
+    def __init__(self, item: ObjectOnDevice, side: SideConfig, config: CloserLookConfig) -> None:
+        self._settling, self._config = Settling(item, side), config
+
+    def chunks(
+        self, search: SearchState, first: Detection, scored: Callable[[Float64], Detection]
+    ) -> Generator[str, None, Detection]:
+        """Settle a detection's pose in bounded chunks of work.
+
+        Args:
+            search: The search under way.
+            first: The detection.
+            scored: Makes one of another pose ``(4, 4)`` at its place.
+
+        Returns:
+            The better of both poses, with the probability that all this gives it.
+        """
+        known = FoundPose(T_cam_centre=first.T_cam_centre)
+        candidates = yield from self._settling.chunks(search.frame, search.buffers, known)
+        best = int(np.argmin(candidates.costs))
+        settled = scored(candidates.poses[best])
+        yield "judge"
+        search.tried.append(settled)
+        is_better = settled.presence_probability > first.presence_probability
+        chosen, row = (settled, best) if is_better else (first, 0)
+        look = Look(first_probability=chosen.presence_probability, detail=float(candidates.term("detail")[row]))
+        return replace(chosen, presence_probability=presence_after(look, self._config), look=look)
+
+
+def presence_after(look: Look, config: CloserLookConfig) -> float:
+    """Presence probability after a closer look, 0..1."""
+    logit = config.first * logit_of(look.first_probability) + config.detail * look.detail + config.constant
+    return float(expit(logit))

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.cases import fit_closer_look as case
+from benchmarks.cases.fit_closer_look import CloserLookOptions, look_rows, told
+from benchmarks.cases.fit_presence import RIDGE, fit
+from benchmarks.record import RECORDS
+from storm_edge.errors import InputError
+from storm_edge.pipeline.detect.candidate_scoring import logit_of
+from storm_edge.pipeline.detect.config import DetectConfig
+
+
+def look(iou: float, probability: float = 0.5, detail: float = 0.1, side: int = 1) -> dict[str, float]:
+    return {"iou": iou, "side": side, "first_probability": probability, "detail": detail}
+
+
+def test_the_recorded_looks_give_the_shipped_weights() -> None:
+    results = json.loads((RECORDS / "fit_closer_look.json").read_text(encoding="utf-8"))["results"]
+    rows = np.array([[float(value) for value in row.split()] for line in results["rows"] for row in line.split("; ")])
+    weights, constant = fit(rows[:, 3:], rows[:, 2] > 0.0, RIDGE)
+    shipped = DetectConfig()
+    assert weights == pytest.approx([shipped.closer.first, shipped.closer.detail], abs=0.005)
+    assert constant + logit_of(shipped.min_probability) == pytest.approx(shipped.closer.constant, abs=0.005)
+
+
+def test_rows_leave_out_what_is_neither_right_nor_wrong() -> None:
+    searches = [
+        {"scene": 7, "looked": [look(0.9), look(0.45), look(0.1, 0.25, 0.3)]},
+        {"scene": -1, "real": True, "looked": [look(1.0)]},
+        {"scene": 8, "looked": [look(0.9, side=0)]},
+    ]
+    rows = look_rows(searches)
+    assert rows[0] == [7, 0, 1, 0.0, 0.1]
+    assert rows[1] == [7, 0, 0, pytest.approx(np.log(0.25 / 0.75), abs=0.01), 0.3]
+    assert rows[2][:3] == [-1, 1, 1]
+    assert len(rows) == 3
+
+
+def test_what_print_tells_apart_is_told_by_it_alone(rng: np.random.Generator) -> None:
+    is_right = np.arange(80) % 2 == 0
+    detail = np.where(is_right, -0.3, 0.5) + 0.05 * rng.standard_normal(80)
+    first = rng.standard_normal(80)
+    rows = np.column_stack([np.arange(80) // 4, np.arange(80) % 3 == 0, is_right, first, detail])
+    assert set(told(rows, slice(3, 5)).values()) == {1.0}
+    assert min(told(rows, slice(3, 4)).values()) < 0.9
+
+
+def test_searches_without_a_doubt_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(case, "search_all", lambda options, config: [{"scene": 1, "looked": [look(0.9)]}])
+    with pytest.raises(InputError, match="search more images"):
+        case.fit_closer_look(CloserLookOptions())

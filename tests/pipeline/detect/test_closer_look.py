@@ -1,0 +1,112 @@
+"""A doubtful place is looked at closely: its pose is put right, and print that is not its own speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import Mesh
+from storm_edge.geometry.se3 import rotation_angle
+from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.closer_look import CloserLook, presence_after
+from storm_edge.pipeline.detect.config import FULL, CloserLookConfig, DetectConfig
+from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
+from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.segment.segmentation import Candidate
+from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.side.config import SideConfig
+from tests.pipeline.detect.neutral import NEUTRAL
+from tests.pipeline.side.sides import bundle_of, marked_box, picture, pose, speckled_can
+from tests.staged import Staged
+
+DOUBTFUL = 0.6
+
+
+def detection(T_cam_centre: np.ndarray, probability: float = DOUBTFUL) -> Detection:
+    nothing = np.zeros((240, 320), dtype=bool)
+    candidate = Candidate(mask=nothing, grown=nothing, score=0.5, box=(0, 0, 1, 1))
+    return Detection(
+        mask=nothing,
+        candidate=candidate,
+        T_cam_centre=T_cam_centre,
+        presence_probability=probability,
+        features=NEUTRAL,
+    )
+
+
+def search_of(frame: Frame, segmenter: Segmenter) -> SearchState:
+    buffers = FrameBuffers(*frame.size_px)
+    buffers.upload(frame)
+    image = segmenter.encode_image(frame)
+    return SearchState(image=image, buffers=buffers, track_prior=None, budget=FULL, prior_logit=0.0)
+
+
+def look_at(mesh: Mesh) -> CloserLook:
+    return CloserLook(ObjectOnDevice(bundle_of(mesh)), SideConfig(), CloserLookConfig())
+
+
+def looked(look: CloserLook, search: SearchState, first: Detection, settled: float = 0.61) -> Detection:
+    """What the closer look makes of a detection; what it settles on is scored with a given probability."""
+    return run_to_completion(look.chunks(search, first, lambda T: detection(T, settled)))
+
+
+@pytest.fixture(scope="module")
+def at_box() -> CloserLook:
+    return look_at(marked_box())
+
+
+def test_a_turned_pose_is_put_right(at_box: CloserLook, colour_segmenter: Segmenter) -> None:
+    search = search_of(picture(marked_box(), pose(70.0)), colour_segmenter)
+    found = looked(at_box, search, detection(pose(250.0)))
+    assert np.rad2deg(rotation_angle(found.T_cam_centre[:3, :3], pose(70.0)[:3, :3])) < 5.0
+    assert found.look is not None
+    assert found.look.first_probability == 0.61
+
+
+def test_the_first_pose_stays_where_the_settled_one_is_less_probable(
+    at_box: CloserLook, colour_segmenter: Segmenter
+) -> None:
+    search, first = search_of(picture(marked_box(), pose(70.0)), colour_segmenter), detection(pose(70.0))
+    found = looked(at_box, search, first, settled=0.1)
+    np.testing.assert_array_equal(found.T_cam_centre, first.T_cam_centre)
+    assert found.look is not None
+    assert found.look.first_probability == DOUBTFUL
+
+
+def test_small_print_speaks_for_the_object_and_against_another_of_its_kind(colour_segmenter: Segmenter) -> None:
+    can = speckled_can()
+    look = look_at(can)
+    own, another = (
+        looked(look, search_of(picture(seen, pose()), colour_segmenter), detection(pose()))
+        for seen in (can, speckled_can(seed=4))
+    )
+    assert own.presence_probability > DOUBTFUL > another.presence_probability
+    assert own.look is not None
+    assert own.look.detail < -0.4  # the print is seen as the model has it: -0.5 at best
+
+
+def test_presence_after_a_look_is_a_logistic_regression() -> None:
+    config = CloserLookConfig(first=0.5, detail=-2.0, constant=1.0)
+    probability = presence_after(Look(first_probability=0.9, detail=0.25), config)
+    assert np.log(probability / (1.0 - probability)) == pytest.approx(0.5 * np.log(9.0) - 0.5 + 1.0)
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_search_looks_closer_at_what_it_doubts_alone(
+    staged: Staged, colour_segmenter: Segmenter, is_asked: bool
+) -> None:
+    """All is doubtful here; and nothing is where the budget has no closer look."""
+    doubtful = replace(DetectConfig(), closer=CloserLookConfig(least=0.0, below=1.0))
+    detector = Detector(staged.item, colour_segmenter, config=doubtful)
+    frame = staged.frame()
+    search = detector.detect(frame, staged.buffers(frame), budget=replace(FULL, closer_look=is_asked))
+    assert any(one.look is not None for one in search.detections) is is_asked
+    certain = Detector(staged.item, colour_segmenter).detect(frame, staged.buffers(frame))
+    assert all(one.look is None for one in certain.detections)
+    assert search.found is not None
+    assert certain.found is not None
