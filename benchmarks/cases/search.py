@@ -32,6 +32,7 @@ from storm_edge.evaluate.metrics import ModelPoints, mask_iou
 from storm_edge.geometry.viewsphere import reduce_by_symmetry, rotation_grid
 from storm_edge.kernels.host_threads import launching_on
 from storm_edge.objects.bundle import ModelSource, ObjectBundle
+from storm_edge.objects.near_symmetry import near_symmetries
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.percentiles import percentiles
@@ -87,6 +88,7 @@ def bundle_of(item: PooledObject) -> ObjectBundle:
         symmetries=truth.symmetries,
         rotation_grid=full_grid() if lone else reduce_by_symmetry(rotation_grid(), truth.symmetries),
         viewpoints=build_viewpoints(truth.mesh, subdivisions=1),
+        stored_near_symmetries=near_symmetries(truth.mesh),
         source=ModelSource(name=f"seed {truth.seed}", sha256=f"{truth.seed:064x}", unit="m"),
     )
 

@@ -78,7 +78,9 @@ STREAMS_TRAIN = _seeds(Split.TRAIN, 0, EVALUATION_FROM, "training batches of net
 STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a training run; gates of an export")
 STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `network_tasks` at a release")
 
-SCENES_DEV = _seeds(Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 479 looked at, and fitted to")
+SCENES_DEV = _seeds(
+    Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 640 looked at, 0 to 479 fitted to"
+)
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
 RECOVERIES_DEV = _seeds(
     Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
@@ -111,13 +113,16 @@ SEARCHES_DEV = _seeds(
     "5028 and 5100 to 5159 (closer looks) fitted to",
 )
 SEARCHES_VAL = _seeds(
-    Split.VAL, 20_000, 10_000, "cluttered images of benchmark `network_tasks`; of `search` three times, the first 50"
+    Split.VAL,
+    20_000,
+    10_000,
+    "cluttered images of benchmark `network_tasks`; of `search` the first 50 three times, 50 to 109 once",
 )
 SEARCHES_TEST = _seeds(
     Split.TEST,
     10_000,
     10_000,
-    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60; of `search` 60 to 109",
+    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60; of `search` 60 to 209, once",
 )
 
 SCENE_RANGES = (

@@ -160,12 +160,15 @@ class CandidateRegistrar:
             search.tried.append(detection)
             if best is None or scoring.is_better(detection, best, self._config):
                 best = detection
+            if registrar is self._fast and best.presence_probability >= self._config.stop_above:
+                break
         return best
 
     def _sides(self, registrar: Registrar, registration: Registration, candidate: Candidate) -> list[Float64]:
         """The poses that a registration is scored at: its best, or each side that its last ranking has.
 
-        Of the many places that only a shape suggests the best side must do.
+        Of the many places that only a shape suggests the best side must do. None is scored after one from which
+        nothing else is tried.
         """
         is_quick = registrar is not self._refined and not scoring.is_spoken_for(candidate, self._config)
         if is_quick or self._config.chosen_by != "alignment":

@@ -332,8 +332,8 @@ class CloserLookConfig(Config):
 
     least: float = tuned(0.05, unit="1", low=0.0, high=1.0)
     """Presence probability from which a place is looked at, ..."""
-    below: float = tuned(0.9, unit="1", low=0.0, high=1.0)
-    """... and from which it is not."""
+    below: float = tuned(0.85, unit="1", low=0.0, high=1.0)
+    """... and from which it is not, as ``stop_above``."""
     count: int = tuned(2, unit="detections", low=1, high=64)
     """So many of the best detections are."""
     first: float = tuned(0.9, unit="1", low=0.0, high=100.0, record="fit_closer_look")
