@@ -327,7 +327,7 @@ class CloserLookConfig(Config):
 
     The weights were fitted to 228 looks, 37 of them in recordings. Of 225 objects in other dev pictures 213 instead
     of 209 are found with it, and 2 instead of 3 of 256 absent ones are believed; of 54 absent ones in frames of
-    recordings none instead of 3, two of them a cup where a mug is.
+    recordings none instead of 3, two of them a cup where a mug is (no record kept).
     """
 
     least: float = tuned(0.05, unit="1", low=0.0, high=1.0)
