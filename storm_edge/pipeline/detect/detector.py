@@ -91,16 +91,14 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
-        self._item, self._side = item, side or SideConfig()
+        # Made here, not at the first doubt: a search is beside the loop. Without colours there is no small print.
+        self._closer_look: CloserLook | None = None
+        if not self._is_colourless and (self._config.full.closer_look or self._config.reacquire.closer_look):
+            self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer)
         self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
             item, networks, self.embedding, self._config, geometry=geometry, options=options
         )
-
-    @functools.cached_property
-    def _closer_look(self) -> CloserLook:
-        """Made at the first doubt."""
-        return CloserLook(self._item, self._side, self._config.closer)
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -218,8 +216,7 @@ class Detector:
         count = budget.max_plain_shape_proposals if self._is_colourless else budget.max_shape_proposals
         if not count:
             return []
-        least = self._config.grown_above_score
-        spoken_for = [one for one in marked if one.score >= least and not self._is_colourless]
+        spoken_for = [one for one in marked if not self._is_colourless and scoring.is_spoken_for(one, self._config)]
         at_marks, anywhere = yield from self._shape_search.chunks(search.image, spoken_for)
         return [*search.open_candidates(at_marks), *search.open_candidates(anywhere)[:count]]
 
@@ -265,17 +262,17 @@ class Detector:
     def _look_closer(self, search: SearchState) -> Generator[str, None, None]:
         """Look closer at the best detections where they are doubtful.
 
-        Without colours there is no small print. After a loss the object may be hidden, and more is asked for.
+        After a loss the object may be hidden, and more is asked for.
         """
-        detections, config = search.detections, self._config.closer
-        if self._is_colourless or search.colour_log_odds is not None or not search.budget.closer_look:
+        detections, config, closer_look = search.detections, self._config.closer, self._closer_look
+        if closer_look is None or search.colour_log_odds is not None or not search.budget.closer_look:
             return
         for index in range(min(config.count, len(detections))):
             first = detections[index]
             if not scoring.is_doubtful(first, config):
                 break
             scored = functools.partial(self._registrar.scored, search, first.candidate)
-            looked = yield from self._closer_look.chunks(search, first, scored)
+            looked = yield from closer_look.chunks(search, first, scored)
             detections[index] = first if self._is_taken(search, looked) else looked
         self._sort(search)
 
