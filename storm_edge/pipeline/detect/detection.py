@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -139,13 +139,11 @@ class SearchState:
         """The largest presence probability so far, 0 without detections."""
         return max((detection.presence_probability for detection in self.detections), default=0.0)
 
-    def open_candidates(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+    def open_candidates(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
         """Those that are neither in a rejected region nor where another instance of the model is."""
-        return [
-            candidate
-            for candidate in candidates
-            if not self._is_taken(candidate) and not self.is_rejected(candidate.mask)
-        ]
+        for candidate in candidates:
+            if not self._is_taken(candidate) and not self.is_rejected(candidate.mask):
+                yield candidate
 
     def is_rejected(self, mask: NDArray[np.bool_]) -> bool:
         """Whether what a mask ``(H, W)`` marks was rejected: a pose may lead back to where a candidate did not."""

@@ -13,6 +13,7 @@ which order; `pipeline.detect.candidate_registrar` makes detections, and decisio
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -218,14 +219,18 @@ class Detector:
             return []
         spoken_for = [one for one in marked if not self._is_colourless and scoring.is_spoken_for(one, self._config)]
         at_marks, anywhere = yield from self._shape_search.chunks(search.image, spoken_for)
-        return [*search.open_candidates(at_marks), *search.open_candidates(anywhere)[:count]]
+        places = list(search.open_candidates(at_marks))
+        for place in itertools.islice(search.open_candidates(anywhere), count):
+            places.append(place)
+            yield "templates"
+        return places
 
     def _marked(self, search: SearchState, segmentation: Segmentation) -> list[Candidate]:
         """The segmenter's candidates that are to be registered; none where its network says that there is nothing."""
         presence = segmentation.presence_probability
         if presence is not None and presence < search.budget.min_presence_probability:
             return []
-        return search.open_candidates(segmentation.candidates)[: search.budget.max_candidates]
+        return list(itertools.islice(search.open_candidates(segmentation.candidates), search.budget.max_candidates))
 
     def _register_fast(self, search: SearchState, candidates: Sequence[Candidate]) -> Generator[str, None, None]:
         """Register candidates with the fast schedule until one ends the search."""

@@ -202,11 +202,13 @@ def _limited(residual_m: Float64, scale_m: Float64) -> Float64:
 
 def _fit_misfit(terms: Float64, z: Float64, scale_m: Float64, config: ShapeConfig) -> float:
     """Mean limited square of what a robust fit of ``terms (N, C)`` to depths ``(N,)`` leaves (Cauchy's weights)."""
+    columns = terms.T
     weight = np.ones(len(z))
     residual = z
     for _ in range(config.fit_iterations):
-        root = np.sqrt(weight)
-        solution = np.linalg.lstsq(terms * root[:, None], z * root, rcond=None)[0]
+        weighted = columns * weight
+        # By the normal equations, which are few; their rank may be less where the points are on a line.
+        solution = np.linalg.lstsq(weighted @ terms, weighted @ z, rcond=None)[0]
         residual = z - terms @ solution
         weight = 1.0 / (1.0 + (residual / scale_m) ** 2)
     return float(_limited(residual, scale_m).mean())

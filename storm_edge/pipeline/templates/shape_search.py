@@ -2,13 +2,12 @@
 
 Colours help to rank those around what the segmenter marks.
 
-Made once per object and shared by its searches; templates are made at the first of them.
+Made once per object, with its templates, and shared by its searches.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +26,7 @@ from storm_edge.pipeline.templates.config import PlaceConfig, ShapeSearchConfig
 from storm_edge.pipeline.templates.matched_image import matched_image
 from storm_edge.pipeline.templates.matching import Placements, TemplateMatcher
 from storm_edge.pipeline.templates.places import ShapePlace, places_of
-from storm_edge.pipeline.templates.views import ShapeTemplates, build_templates
+from storm_edge.pipeline.templates.views import build_templates
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -45,15 +44,20 @@ class ShapeSearch:
 
     def __init__(self, item: ObjectOnDevice, config: ShapeSearchConfig, proposals: ProposalConfig) -> None:
         self._item, self._config, self._proposals = item, config, proposals
+        self._templates = build_templates(item.mesh_lod, item.bundle.symmetries, item.diameter_m, config.templates)
+        has_colours = not item.bundle.is_colourless
+        self._matcher = TemplateMatcher(
+            self._templates, item.diameter_m, item.device, config.match, has_colours=has_colours
+        )
 
     def candidates(self, image: ImageFeatures) -> list[Candidate]:
         """Exhaust `chunks`, whatever the segmenter marks."""
         _, places = run_to_completion(self.chunks(image))
-        return places
+        return list(places)
 
     def chunks(
         self, image: ImageFeatures, marked: Sequence[Candidate] = ()
-    ) -> Generator[str, None, tuple[list[Candidate], list[Candidate]]]:
+    ) -> Generator[str, None, tuple[list[Candidate], Iterator[Candidate]]]:
         """Places in a frame as candidates with ``starts``, in bounded chunks of work.
 
         Args:
@@ -61,40 +65,27 @@ class ShapeSearch:
             marked: Candidates of the segmenter.
 
         Returns:
-            The best places where each of ``marked`` is, and those of the whole frame, best first.
+            The best places where each of ``marked`` is, and those of the whole frame, best first; each of these is
+            made when it is asked for, in some milliseconds.
         """
         stands_out = image.stands_out(self._proposals.min_plane_distance_diameters * self._item.diameter_m)
         diameter_m, config = self._item.diameter_m, self._config
         middles = np.array([_middle(image.frame, one.mask) for one in marked]).reshape(-1, 3)
         whole, *around = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match), middles)
-        there = [
-            replace(candidate, mark=mark)
-            for mark, placements in zip(marked, around, strict=True)
-            for candidate in self._candidates(image.frame, stands_out, placements, config.places_at_mark)
-        ]
-        anywhere = self._candidates(image.frame, stands_out, whole, config.places)
-        yield "templates"
-        return there, anywhere
+        there: list[Candidate] = []
+        for mark, placements in zip(marked, around, strict=True):
+            made = self._candidates(image.frame, stands_out, placements, config.places_at_mark)
+            there += [replace(candidate, mark=mark) for candidate in made]
+            yield "templates"
+        return there, self._candidates(image.frame, stands_out, whole, config.places)
 
     def _candidates(
         self, frame: Frame, stands_out: Bool, placements: Placements, config: PlaceConfig
-    ) -> list[Candidate]:
-        places = places_of(placements, self._templates, self._item.diameter_m, config)
-        made = [self._candidate(frame, stands_out, place) for place in places]
-        return [candidate for candidate in made if candidate is not None]
-
-    @functools.cached_property
-    def _templates(self) -> ShapeTemplates:
-        item = self._item
-        return build_templates(item.mesh_lod, item.bundle.symmetries, item.diameter_m, self._config.templates)
-
-    @functools.cached_property
-    def _matcher(self) -> TemplateMatcher:
-        item = self._item
-        has_colours = not item.bundle.is_colourless
-        return TemplateMatcher(
-            self._templates, item.diameter_m, item.device, self._config.match, has_colours=has_colours
-        )
+    ) -> Iterator[Candidate]:
+        for place in places_of(placements, self._templates, self._item.diameter_m, config):
+            candidate = self._candidate(frame, stands_out, place)
+            if candidate is not None:
+                yield candidate
 
     def _candidate(self, frame: Frame, stands_out: Bool, place: ShapePlace) -> Candidate | None:
         """What is measured where the model would be at the best pose; None where that is nothing.

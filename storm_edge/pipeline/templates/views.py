@@ -1,6 +1,6 @@
 """Templates of an object: per view a few points of its surface with normals, and points beside its outline.
 
-Made of the mesh at the first search, in some tenths of a second; nothing in them is random. They are metric, so that
+Made of the mesh in a tenth of a second; nothing in them is random. They are metric, so that
 the depth of the place where one is put gives its size in the image: no scales are tried. The idea of comparing
 surface normals and outlines at few points of many views is LINE-MOD's (Hinterstoisser et al., PAMI 2012).
 """
@@ -189,12 +189,16 @@ def _points(u: NDArray[np.generic], v: NDArray[np.generic], z: Float32, K: Float
 
 def _spread(points: Float64, count: int) -> NDArray[np.int64]:
     """Indices ``(count,)`` of points far apart, the one nearest to the middle first; repeated if there are few."""
-    first = int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmin())
-    chosen = [first]
-    distance = np.linalg.norm(points - points[first], axis=1)
+    x, y = np.ascontiguousarray(points.T)
+
+    def square_from(u: float, v: float) -> Float64:
+        return np.asarray((x - u) ** 2 + (y - v) ** 2)
+
+    chosen = [int(square_from(x.mean(), y.mean()).argmin())]
+    square = square_from(x[chosen[0]], y[chosen[0]])
     while len(chosen) < min(count, len(points)):
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(square.argmax()))
+        np.minimum(square, square_from(x[chosen[-1]], y[chosen[-1]]), out=square)
     return np.resize(np.array(chosen, dtype=np.int64), count)
 
 
