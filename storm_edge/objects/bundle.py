@@ -38,7 +38,7 @@ from storm_edge.objects.bundle_files import (
     described,
     embedding_file,
 )
-from storm_edge.objects.colour_values import is_colourless
+from storm_edge.objects.colour_values import has_colours, is_colourless
 from storm_edge.objects.near_symmetry import NearSymmetries, near_symmetries
 from storm_edge.objects.upstream_model import UpstreamModel
 from storm_edge.objects.viewpoints import SparseViewpoints
@@ -107,6 +107,11 @@ class ObjectBundle:
     def is_colourless(self) -> bool:
         """Whether the model's colours say nothing: it has none, or one grey (`colour_values.is_colourless`)."""
         return is_colourless(self.mesh)
+
+    @functools.cached_property
+    def has_colours(self) -> bool:
+        """Whether the model says what colour it has, be it one grey (`colour_values.has_colours`)."""
+        return has_colours(self.mesh)
 
     def save(self, path: Path | str, *, embeddings: Sequence[StoredEmbedding] = (), force: bool = False) -> None:
         """Write the bundle folder; an older bundle of that name is replaced, anything else is not touched.

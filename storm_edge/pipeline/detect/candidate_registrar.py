@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineOptions
@@ -63,7 +64,7 @@ class CandidateRegistrar:
             for schedule in (config.fast, config.refined)
         )
         self._feature_extractor = PoseFeatureExtractor(item, embedding, config.features, geometry)
-        self._shape, self._is_colourless = ShapeEvidenceExtractor(item, config.shape), item.bundle.is_colourless
+        self._shape, self._bundle = ShapeEvidenceExtractor(item, config.shape), item.bundle
 
     @property
     def non_finite_count(self) -> dict[str, int]:
@@ -186,14 +187,21 @@ class CandidateRegistrar:
         evidence: ShapeEvidence | None,
         visible: NDArray[np.bool_],
     ) -> float:
-        """How probable the object is at a pose: by shape alone where its model has no colours."""
+        """How probable the object is at a pose: by shape alone where its model has no colours.
+
+        One grey says little for a place, and other colours say much against it: there the two count alike.
+        """
         config = self._config.presence
         learned_logit = scoring.learned_colour_logit(search.frame, visible, search.colour_log_odds, config)
-        if not self._is_colourless:
-            return presence_probability(features, evidence, search.prior_logit + learned_logit, config)
         if is_mostly_hidden(features, config):
             return 0.0
-        return found_probability(evidence, learned_logit, self._config.shape)
+        by_shape = found_probability(evidence, learned_logit, self._config.shape)
+        if not self._bundle.has_colours:
+            return by_shape
+        by_all = presence_probability(features, evidence, search.prior_logit + learned_logit, config)
+        if not self._bundle.is_colourless:
+            return by_all
+        return float(expit((scoring.logit_of(by_shape) + scoring.logit_of(by_all)) / 2.0))
 
 
 def neighbours(T: Float64, angle: float) -> Float64:

@@ -84,7 +84,7 @@ class Detector:
         options: EngineOptions | None = None,
     ) -> None:
         self._object_id, self._diameter_m = item.bundle.object_id, item.bundle.diameter_m
-        self._vertices, self._is_colourless = item.bundle.mesh_lod.vertices, item.bundle.is_colourless
+        self._vertices, self._has_colours = item.bundle.mesh_lod.vertices, item.bundle.has_colours
         self._least_extent_m = least_extent_m(item.bundle.mesh_lod)
         self.taken: TakenPoses = nothing_taken
         self._segmenter = segmenter
@@ -94,7 +94,7 @@ class Detector:
         self.embedding = embedding or segmenter.encode_object(item)
         # Made here, not at the first doubt: a search is beside the loop. Without colours there is no small print.
         self._closer_look: CloserLook | None = None
-        if not self._is_colourless and (self._config.full.closer_look or self._config.reacquire.closer_look):
+        if self._has_colours and (self._config.full.closer_look or self._config.reacquire.closer_look):
             self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer)
         self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
@@ -214,10 +214,10 @@ class Detector:
     def _by_shape(self, search: SearchState, marked: Sequence[Candidate]) -> Generator[str, None, list[Candidate]]:
         """Candidates by shape that are to be registered: where the segmenter speaks for a place, and the best."""
         budget = search.budget
-        count = budget.max_plain_shape_proposals if self._is_colourless else budget.max_shape_proposals
+        count = budget.max_shape_proposals if self._has_colours else budget.max_plain_shape_proposals
         if not count:
             return []
-        spoken_for = [one for one in marked if not self._is_colourless and scoring.is_spoken_for(one, self._config)]
+        spoken_for = [one for one in marked if self._has_colours and scoring.is_spoken_for(one, self._config)]
         at_marks, anywhere = yield from self._shape_search.chunks(search.image, spoken_for)
         places = list(search.open_candidates(at_marks))
         for place in itertools.islice(search.open_candidates(anywhere), count):

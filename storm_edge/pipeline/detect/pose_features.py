@@ -60,6 +60,8 @@ class CandidateFeatures:
     """As ``pattern``, by large cells, and times how much the model has of one (`coarse_colours`)."""
     coarse_residual: float
     """What gains leave of the colours of those cells, over their brightness."""
+    colour_shift: float
+    """By how much the image's colours are others than the model's, brightness aside, 0..1 (`compare_colours`)."""
 
     @property
     def alignment_residual(self) -> float:
@@ -89,6 +91,8 @@ def presence_probability(
         return 0.0
     if evidence is not None and evidence.blocked > config.all_blocked:
         features = replace(features, contour=min(features.contour, config.usual_contour))
+    beyond_usual = max(features.colour_shift - config.usual_colour_shift, 0.0)
+    features = replace(features, colour_shift=beyond_usual)
     weights = [getattr(config, item.name) for item in fields(features)]
     logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
     if evidence is not None:
@@ -182,7 +186,7 @@ class PoseFeatureExtractor:
             visible: The model there.
         """
         judged = self._judge.judge(buffers, T_cam_centre[None], mask=None)
-        imbalance, residual = compare_colours(visible.rendered, visible.observed, self._gain_floor)
+        colours = compare_colours(visible.rendered, visible.observed, self._gain_floor)
         cells = ColourCells.of(visible.silhouette, visible.agrees, visible.rendered, visible.observed, self._coarse)
         coarse = compare_cells(cells, self._gain_floor, self._coarse)
         self._geometry.update_appearance(buffers, T_cam_centre, forget=True)
@@ -192,28 +196,48 @@ class PoseFeatureExtractor:
             pattern=float(judged.colour[0]),
             occluded=float(judged.occluded[0]),
             colour=colour_fit(image.small, self._colours, visible.mask),
-            imbalance=imbalance,
-            residual=residual,
+            imbalance=colours.imbalance,
+            residual=colours.residual,
             contour=float(outline.contour[0]),
             depth=float(outline.depth[0]),
             coarse_pattern=coarse.pattern,
             coarse_residual=coarse.residual,
+            colour_shift=colours.shift,
         )
 
 
-def compare_colours(rendered: Float32, observed: Float32, gain_floor: float) -> tuple[float, float]:
-    """How far from an image's colours a model's are that only light and camera may change.
+@dataclass(frozen=True, kw_only=True)
+class ColourComparison:
+    """How far from an image's colours a model's are that only light and camera may change; all 0 without a pixel."""
+
+    imbalance: float = 0.0
+    """`CandidateFeatures.imbalance`."""
+    residual: float = 0.0
+    """`CandidateFeatures.residual`."""
+    shift: float = 0.0
+    """`CandidateFeatures.colour_shift`: root of the share of the image's square colours that a gain for each channel
+    explains and one gain for all of them does not. Unlike the imbalance it is small where a channel is dark."""
+
+
+def compare_colours(rendered: Float32, observed: Float32, gain_floor: float) -> ColourComparison:
+    """Compare the colours of a model and of an image, pixel by pixel.
 
     Args:
         rendered: RGB in [0, 1] ``(P, 3)``.
         observed: RGB in [0, 1] ``(P, 3)``.
         gain_floor: Added to the mean products that gains are made of: a black channel says nothing of its gain.
-
-    Returns:
-        `CandidateFeatures.imbalance` and `CandidateFeatures.residual`; 0 and 0 without a pixel.
     """
     if not len(rendered):
-        return 0.0, 0.0
-    gains = ((rendered * observed).mean(axis=0) + gain_floor) / ((rendered**2).mean(axis=0) + gain_floor)
+        return ColourComparison()
+    product, square = (rendered * observed).mean(axis=0), (rendered**2).mean(axis=0)
+    gains = (product + gain_floor) / (square + gain_floor)
     left = observed - gains * rendered
-    return float(np.log(gains.max() / gains.min())), float(np.sqrt((left**2).mean()))
+    # Least squares leaves of a channel o - (ro / rr) r, so gains of their own explain so much of its square, ...
+    by_channel = float((product**2 / np.maximum(square, 1e-9)).sum())
+    by_one = float(product.sum() ** 2 / max(float(square.sum()), 1e-9))  # ... and one gain for all so much
+    all_there_is = max(float((observed**2).mean(axis=0).sum()), 1e-9)
+    return ColourComparison(
+        imbalance=float(np.log(gains.max() / gains.min())),
+        residual=float(np.sqrt((left**2).mean())),
+        shift=float(np.sqrt(max(by_channel - by_one, 0.0) / all_there_is)),
+    )

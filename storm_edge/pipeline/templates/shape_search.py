@@ -45,9 +45,8 @@ class ShapeSearch:
     def __init__(self, item: ObjectOnDevice, config: ShapeSearchConfig, proposals: ProposalConfig) -> None:
         self._item, self._config, self._proposals = item, config, proposals
         self._templates = build_templates(item.mesh_lod, item.bundle.symmetries, item.diameter_m, config.templates)
-        has_colours = not item.bundle.is_colourless
         self._matcher = TemplateMatcher(
-            self._templates, item.diameter_m, item.device, config.match, has_colours=has_colours
+            self._templates, item.diameter_m, item.device, config.match, has_colours=item.bundle.has_colours
         )
 
     def candidates(self, image: ImageFeatures) -> list[Candidate]:

@@ -15,4 +15,5 @@ NEUTRAL = CandidateFeatures(
     depth=0.0,
     coarse_pattern=0.0,
     coarse_residual=0.0,
+    colour_shift=0.0,
 )

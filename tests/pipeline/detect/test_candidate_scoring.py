@@ -36,6 +36,7 @@ def detection(
         depth=0.0,
         coarse_pattern=0.0,
         coarse_residual=0.0,
+        colour_shift=0.0,
     )
     return Detection(
         mask=nothing,

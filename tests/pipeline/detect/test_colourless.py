@@ -10,7 +10,7 @@ import trimesh
 
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
-from storm_edge.geometry.mesh import make_mesh
+from storm_edge.geometry.mesh import Mesh, make_mesh
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.renderer import render
 from storm_edge.objects.bundle import ObjectBundle
@@ -21,11 +21,15 @@ from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
 
 
+def grey_mesh(staged: Staged) -> Mesh:
+    mesh = staged.bundle.mesh_lod
+    return make_mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
+
+
 @pytest.fixture(scope="module")
 def bundle(staged: Staged) -> ObjectBundle:
     """The staged mug as an STL file has it."""
-    mesh = staged.bundle.mesh_lod
-    grey = make_mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
+    grey = grey_mesh(staged)
     views = build_viewpoints(grey, subdivisions=1)
     return replace(staged.bundle, mesh=grey, mesh_lod=grey, viewpoints=views)
 
@@ -40,9 +44,37 @@ def noisy(frame: Frame) -> Frame:
     return replace(frame, depth_m=(frame.depth_m + noise_m).astype(np.float32))
 
 
+def painted(staged: Staged, colour: tuple[float, float, float]) -> Frame:
+    """The staged frame with a mug of one colour, shaded as a grey one is."""
+    frame, mask, T = staged.frame(), staged.mask(), staged.T_cam_centre
+    grey = render(grey_mesh(staged), T, frame.K, frame.size_px).colour[0]
+    rgb = np.where(mask[..., None], 2.0 * 255.0 * grey * np.asarray(colour), frame.rgb)
+    return noisy(replace(frame, rgb=np.clip(rgb, 0.0, 255.0).astype(np.uint8)))
+
+
 def test_a_bundle_says_whether_its_model_has_colours(staged: Staged, bundle: ObjectBundle) -> None:
     assert bundle.is_colourless
+    assert not bundle.has_colours
     assert not staged.bundle.is_colourless
+    assert staged.bundle.has_colours
+
+
+def test_one_grey_speaks_against_a_place_of_another_colour(
+    staged: Staged, bundle: ObjectBundle, detector: Detector, colour_segmenter: Segmenter
+) -> None:
+    """A white mug is found where one is, and not where a red one is; a model without colours is found at both."""
+    mesh = replace(bundle.mesh, colours=np.full_like(bundle.mesh.colours, 0.8))
+    white = replace(bundle, mesh=mesh, mesh_lod=mesh)
+    assert white.is_colourless
+    assert white.has_colours
+    of_white = Detector(ObjectOnDevice(white), colour_segmenter)
+    pale, red = painted(staged, (0.75, 0.75, 0.75)), painted(staged, (0.8, 0.05, 0.05))
+    for frame in (pale, red):
+        assert detector.detect(frame, staged.buffers(frame)).found is not None
+    found = of_white.detect(pale, staged.buffers(pale)).found
+    assert found is not None
+    assert mask_iou(found.mask, staged.mask()) > 0.8
+    assert of_white.detect(red, staged.buffers(red)).found is None
 
 
 def test_the_mug_is_found_by_its_shape(staged: Staged, detector: Detector) -> None:

@@ -18,13 +18,36 @@ PRESENCE = PresenceConfig()
 
 def test_light_may_change_colours_but_not_one_by_one(rng: np.random.Generator) -> None:
     model = rng.uniform(0.2, 0.8, (200, 3)).astype(np.float32)
-    imbalance, residual = compare_colours(model, model * np.float32(0.7), GAIN_FLOOR)
-    assert imbalance < 0.03
-    assert residual < 0.02  # the grey that is mixed in
-    imbalance, _ = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32), GAIN_FLOOR)
+    darker = compare_colours(model, model * np.float32(0.7), GAIN_FLOOR)
+    assert darker.imbalance < 0.03
+    assert darker.residual < 0.02  # the grey that is mixed in
+    assert darker.shift == pytest.approx(0.0, abs=1e-3)
+    redder = compare_colours(model, model * np.array([1.0, 0.5, 0.5], dtype=np.float32), GAIN_FLOOR)
     # log 2, less the grey that is mixed in
-    assert imbalance == pytest.approx(np.log(2.0), abs=0.1)
-    assert compare_colours(model[:0], model[:0], GAIN_FLOOR) == (0.0, 0.0)
+    assert redder.imbalance == pytest.approx(np.log(2.0), abs=0.1)
+    nothing = compare_colours(model[:0], model[:0], GAIN_FLOOR)
+    assert (nothing.imbalance, nothing.residual, nothing.shift) == (0.0, 0.0, 0.0)
+
+
+def test_the_shift_is_what_gains_of_single_channels_explain(rng: np.random.Generator) -> None:
+    """By hand: white that became red. A gain for all makes a third of the square of red; one for each makes all."""
+    white = np.ones((50, 3), dtype=np.float32)
+    red = white * np.array([0.6, 0.0, 0.0], dtype=np.float32)
+    assert compare_colours(white, red, GAIN_FLOOR).shift == pytest.approx(np.sqrt(2.0 / 3.0), abs=1e-4)
+    # A channel that the model hardly has may be anything, as of a yellow thing in blue light.
+    yellow = np.tile(np.array([1.0, 1.0, 0.1], dtype=np.float32), (50, 1))
+    bluish = yellow * np.array([1.0, 1.0, 2.0], dtype=np.float32)
+    compared = compare_colours(yellow, bluish, GAIN_FLOOR)
+    assert compared.imbalance > 0.25
+    assert compared.shift < 0.08
+
+
+def test_a_usual_shift_of_colours_says_nothing_and_more_speaks_against() -> None:
+    usual = replace(NEUTRAL, colour_shift=PRESENCE.usual_colour_shift)
+    assert presence_probability(usual, None, 0.0, PRESENCE) == presence_probability(NEUTRAL, None, 0.0, PRESENCE)
+    more = replace(NEUTRAL, colour_shift=PRESENCE.usual_colour_shift + 0.1)
+    logit = PRESENCE.constant + 0.1 * PRESENCE.colour_shift
+    assert presence_probability(more, None, 0.0, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
 
 
 def test_probability_is_the_logistic_of_weighted_features() -> None:
