@@ -1,6 +1,9 @@
-"""Distances from the large planes in view, a table or a wall."""
+"""The large planes in view, a table or a wall, and distances from them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,46 +26,78 @@ TOLERANCE_M, TOLERANCE_PER_M = 0.006, 0.006
 noise of a stereo camera and some warp."""
 
 
-def plane_distances(z: Float32, K: Float64) -> Float32:
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """Points ``p`` [m] with ``normal @ p + offset_m == 0``."""
+
+    normal: Float64
+    """Unit ``(3,)``."""
+    offset_m: float
+    """[m]."""
+
+
+def plane_distances(z: Float32, K: Float64, planes: Sequence[Plane] | None = None) -> Float32:
     """Distance from the nearest of up to two large planes (table, wall) [m] ``(H, W)``.
 
     Args:
         z: z-depth [m] ``(H, W)``, 0 = no reading.
         K: Intrinsics [px].
+        planes: Those of `large_planes`; found now where None.
 
     Returns:
         Distances, -1 where there is no reading, and everywhere if no plane is large enough.
     """
-    v, u = np.nonzero(z > 0.0)
     out = np.full(z.shape, -1.0, dtype=np.float32)
-    if len(v) < MIN_POINTS:
-        return out
-    depth = z[v, u].astype(np.float64)
-    points = np.stack([(u - K[0, 2]) / K[0, 0] * depth, (v - K[1, 2]) / K[1, 1] * depth, depth])
-    tolerance_m = TOLERANCE_M + TOLERANCE_PER_M * depth * depth
+    v, u = np.nonzero(z > 0.0)
+    points = _points(u, v, z[v, u], K)
+    found = _large_planes(points) if planes is None else planes
+    if found:
+        distances = [np.abs(plane.normal @ points + plane.offset_m) for plane in found]
+        out[v, u] = np.minimum.reduce(distances)
+    return out
+
+
+def large_planes(z: Float32, K: Float64) -> list[Plane]:
+    """Up to two large planes (table, wall) of an image, in the camera frame; none where none is large enough.
+
+    Args:
+        z: z-depth [m] ``(H, W)``, 0 = no reading.
+        K: Intrinsics [px].
+    """
+    v, u = np.nonzero(z > 0.0)
+    return _large_planes(_points(u, v, z[v, u], K))
+
+
+def _points(u: NDArray[np.int64], v: NDArray[np.int64], z: Float32, K: Float64) -> Float64:
+    """Points of the camera frame [m] as columns ``(3, N)``, which NumPy picks and multiplies faster than rows."""
+    depth = z.astype(np.float64)
+    return np.stack([(u - K[0, 2]) / K[0, 0] * depth, (v - K[1, 2]) / K[1, 1] * depth, depth])
+
+
+def _large_planes(points: Float64) -> list[Plane]:
+    count = points.shape[1]
+    if count < MIN_POINTS:
+        return []
+    tolerance_m = TOLERANCE_M + TOLERANCE_PER_M * points[2] * points[2]
     rng = np.random.default_rng(0)
-    left = np.arange(len(depth))
-    nearest = np.full(len(depth), np.inf)
+    left = np.arange(count)
+    planes: list[Plane] = []
     for least in PLANE_SHARES:
-        if len(left) < least * len(depth):
+        if len(left) < least * count:
             break
         normal, offset = _largest_plane(points[:, left], tolerance_m[left], rng)
-        distance = np.abs(normal @ points + offset)
-        off_plane = distance[left] >= tolerance_m[left]
-        if len(left) - np.count_nonzero(off_plane) < least * len(depth):
+        off_plane = np.abs(normal @ points[:, left] + offset) >= tolerance_m[left]
+        if len(left) - np.count_nonzero(off_plane) < least * count:
             break
-        nearest = np.minimum(nearest, distance)
+        planes.append(Plane(normal=normal, offset_m=offset))
         left = left[off_plane]
-    if np.isfinite(nearest[0]):
-        out[v, u] = nearest
-    return out
+    return planes
 
 
 def _largest_plane(points: Float64, tolerance_m: Float64, rng: np.random.Generator) -> tuple[Float64, float]:
     """Unit normal and offset [m] of the plane that holds most of ``points (3, N)``: random triples, then a fit.
 
-    ``tolerance_m (N,)`` is how far from it each may lie. Points are columns, which NumPy picks and
-    multiplies faster: a search asks for the planes of ten frames.
+    ``tolerance_m (N,)`` is how far from it each may lie.
     """
     count = points.shape[1]
     some = rng.integers(0, count, min(count, FIT_POINTS))

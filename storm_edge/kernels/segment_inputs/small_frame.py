@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from storm_edge.kernels.segment_inputs.colour_model import RGB_BINS, chroma_bins_of, colour_density, rgb_bins_of
 from storm_edge.kernels.segment_inputs.contract import IMAGE_CHANNELS, SIZE_PX
 from storm_edge.kernels.segment_inputs.letterbox import Letterbox
-from storm_edge.kernels.segment_inputs.planes import plane_distances
+from storm_edge.kernels.segment_inputs.planes import Plane, large_planes, plane_distances
 from storm_edge.kernels.segment_inputs.surface_normals import surface_normals
 
 Float32 = NDArray[np.float32]
@@ -44,17 +45,20 @@ class SmallFrame:
     """Which entry of `ColourModel.chroma` each pixel reads ``(120, 160)``."""
     scene_density: Float32
     """Density of the picture's own colours where each pixel is, 1 in a picture of all colours ``(120, 160)``."""
+    planes: tuple[Plane, ...]
+    """The large planes in view."""
     plane_distance_m: Float32
     """Distance from the nearest large plane [m] ``(120, 160)``, negative where unknown."""
 
 
-def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64) -> SmallFrame:
+def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64, planes: Sequence[Plane] | None = None) -> SmallFrame:
     """Bring a frame to the working size.
 
     Args:
         rgb: Colour ``(H, W, 3)``.
         depth_m: z-depth [m] ``(H, W)``, 0 = no reading.
         K: Intrinsics [px].
+        planes: Large planes in view, for a part of a larger frame; its own where None.
     """
     box = Letterbox.of(depth_m.shape)
     small, z, K_small = box.shrink_rgb(rgb), box.shrink_depth(depth_m), box.intrinsics(K)
@@ -64,6 +68,7 @@ def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64) -> SmallFrame:
     seen = z > 0.0
     channels[6] = np.where(seen, np.log2(np.clip(z, *DEPTH_RANGE_M)), np.float32(0.0))
     channels[7] = seen
+    found = tuple(large_planes(z, K_small) if planes is None else planes)
     rgb_bins = rgb_bins_of(small)
     density = colour_density(rgb_bins[box.window], (RGB_BINS,) * 3)
     return SmallFrame(
@@ -75,7 +80,8 @@ def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64) -> SmallFrame:
         rgb_bins=rgb_bins,
         chroma_bins=chroma_bins_of(small),
         scene_density=density.reshape(-1)[rgb_bins],
-        plane_distance_m=plane_distances(z, K_small),
+        planes=found,
+        plane_distance_m=plane_distances(z, K_small, found),
     )
 
 

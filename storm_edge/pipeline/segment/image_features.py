@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
+from storm_edge.kernels.segment_inputs.planes import Plane
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame, small_frame
 from storm_edge.pipeline.segment.config import TilingConfig
 from storm_edge.pipeline.segment.maps import MapMaker
@@ -72,13 +73,15 @@ class ImageEncoder:
         """
         last = self._last_tiles
         if last is None or last[0] is not frame:
+            # A tile's own largest plane may be a side of the object.
+            planes = self.encode(frame).small.planes
             tiles = []
             for tile in tiles_of(frame, self._tiling):
-                tiles.append(TileFeatures(image=self._encode(tile.frame), window=tile.window))
+                tiles.append(TileFeatures(image=self._encode(tile.frame, planes), window=tile.window))
                 yield "encode tile"
             last = self._last_tiles = frame, tuple(tiles)
         return last[1]
 
-    def _encode(self, frame: Frame) -> ImageFeatures:
-        small = small_frame(frame.rgb, frame.depth_m, frame.K)
+    def _encode(self, frame: Frame, planes: Sequence[Plane] | None = None) -> ImageFeatures:
+        small = small_frame(frame.rgb, frame.depth_m, frame.K, planes)
         return ImageFeatures(frame=frame, small=small, maps=self._maps.encode_image(frame, small))

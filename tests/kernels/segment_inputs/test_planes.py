@@ -7,7 +7,7 @@ import pytest
 
 from storm_edge.kernels.segment_inputs import contract
 from storm_edge.kernels.segment_inputs.letterbox import Letterbox
-from storm_edge.kernels.segment_inputs.planes import plane_distances
+from storm_edge.kernels.segment_inputs.planes import large_planes, plane_distances
 
 K = np.array([[570.0, 0.0, 322.0], [0.0, 575.0, 236.0], [0.0, 0.0, 1.0]])
 
@@ -29,6 +29,25 @@ def test_distance_from_the_plane_is_the_height_above_the_table() -> None:
     assert distance_m[60, 75] == pytest.approx(0.06, abs=2e-3)
     assert np.abs(distance_m[80:, :]).max() < 2e-3
     assert (distance_m[0:5, 0:5] == -1.0).all()
+
+
+def test_a_part_of_an_image_is_told_the_planes_of_the_whole() -> None:
+    """A box that fills the part: of its own it would take the box's top for the table."""
+    K_small = Letterbox.of((480, 640)).intrinsics(K)
+    normal = np.array([0.0, 0.6, 0.8])
+    table = plane_depth(contract.SIZE_PX, K_small, normal, 0.8)
+    top = (slice(50, 70), slice(60, 90))
+    z = table.copy()
+    z[top] = plane_depth(contract.SIZE_PX, K_small, normal, 0.74)[top]
+    K_part = K_small.copy()
+    K_part[:2, 2] -= top[1].start, top[0].start
+    planes = large_planes(z, K_small)
+    assert len(planes) == 1
+    np.testing.assert_allclose(np.abs(planes[0].normal), normal, atol=2e-3)
+    part = np.ascontiguousarray(z[top])
+    np.testing.assert_allclose(plane_distances(part, K_part, planes), 0.06, atol=2e-3)
+    assert plane_distances(part, K_part).max() < 1e-3
+    assert (plane_distances(part, K_part, []) == -1.0).all()
 
 
 def test_no_plane_where_there_is_none(rng: np.random.Generator) -> None:
