@@ -85,6 +85,7 @@ class Detector:
     ) -> None:
         self._object_id, self._diameter_m = item.bundle.object_id, item.bundle.diameter_m
         self._vertices, self._has_colours = item.bundle.mesh_lod.vertices, item.bundle.has_colours
+        self._is_colourless = item.bundle.is_colourless
         self._least_extent_m = least_extent_m(item.bundle.mesh_lod)
         self.taken: TakenPoses = nothing_taken
         self._segmenter = segmenter
@@ -214,7 +215,7 @@ class Detector:
     def _by_shape(self, search: SearchState, marked: Sequence[Candidate]) -> Generator[str, None, list[Candidate]]:
         """Candidates by shape that are to be registered: where the segmenter speaks for a place, and the best."""
         budget = search.budget
-        count = budget.max_shape_proposals if self._has_colours else budget.max_plain_shape_proposals
+        count = budget.max_plain_shape_proposals if self._is_colourless else budget.max_shape_proposals
         if not count:
             return []
         spoken_for = [one for one in marked if self._has_colours and scoring.is_spoken_for(one, self._config)]
