@@ -62,10 +62,14 @@ def rgb_bins_of(rgb: Float32) -> NDArray[np.int64]:
 
 def chroma_bins_of(rgb: Float32) -> NDArray[np.int64]:
     """Which entry of `ColourModel.chroma`, flattened, colours in [0, 1] ``(..., 3)`` read ``(...)``."""
-    total = rgb.sum(axis=-1) + np.float32(3 * CHROMA_FLOOR)
-    share = (rgb[..., :2] + np.float32(CHROMA_FLOOR)) / total[..., None]
-    bins = np.clip((share * np.float32(CHROMA_BINS)).astype(np.int64), 0, CHROMA_BINS - 1)
-    return np.asarray(bins[..., 0] * CHROMA_BINS + bins[..., 1])
+    red, green, blue = (rgb[..., channel] for channel in range(3))
+    total = red + green + blue + np.float32(3 * CHROMA_FLOOR)
+
+    def bins(channel: Float32) -> NDArray[np.int64]:
+        share = (channel + np.float32(CHROMA_FLOOR)) / total
+        return np.clip((share * np.float32(CHROMA_BINS)).astype(np.int64), 0, CHROMA_BINS - 1)
+
+    return bins(red) * CHROMA_BINS + bins(green)
 
 
 def colour_density(bins: NDArray[np.int64], shape: tuple[int, ...]) -> Float32:

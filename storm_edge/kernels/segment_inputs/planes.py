@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.geometry.pixels import marked_pixels
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -48,7 +50,7 @@ def plane_distances(z: Float32, K: Float64, planes: Sequence[Plane] | None = Non
         Distances, -1 where there is no reading, and everywhere if no plane is large enough.
     """
     out = np.full(z.shape, -1.0, dtype=np.float32)
-    v, u = np.nonzero(z > 0.0)
+    v, u = marked_pixels(z > 0.0)
     points = _points(u, v, z[v, u], K)
     found = _large_planes(points) if planes is None else planes
     if found:
@@ -64,7 +66,7 @@ def large_planes(z: Float32, K: Float64) -> list[Plane]:
         z: z-depth [m] ``(H, W)``, 0 = no reading.
         K: Intrinsics [px].
     """
-    v, u = np.nonzero(z > 0.0)
+    v, u = marked_pixels(z > 0.0)
     return _large_planes(_points(u, v, z[v, u], K))
 
 

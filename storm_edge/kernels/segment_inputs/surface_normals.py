@@ -22,14 +22,15 @@ def surface_normals(z: Float32, K: Float64) -> Float32:
     height, width = z.shape
     x = (np.arange(width, dtype=np.float32) - np.float32(K[0, 2])) / np.float32(K[0, 0]) * z
     y = (np.arange(height, dtype=np.float32) - np.float32(K[1, 2]))[:, None] / np.float32(K[1, 1]) * z
-    p = np.stack([x, y, z], axis=2)
-    along_u = p[1:-1, 2:] - p[1:-1, :-2]
-    along_v = p[2:, 1:-1] - p[:-2, 1:-1]
-    n = np.cross(along_v, along_u)  # y cross x points to the camera
-    n /= np.maximum(np.linalg.norm(n, axis=2, keepdims=True), np.float32(1e-12))
+    # Coordinate by coordinate: as (H, W, 3) the same takes three times as long.
+    ux, uy, uz = (p[1:-1, 2:] - p[1:-1, :-2] for p in (x, y, z))
+    vx, vy, vz = (p[2:, 1:-1] - p[:-2, 1:-1] for p in (x, y, z))
+    normal = vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux  # y cross x points to the camera
+    length = np.maximum(np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2), np.float32(1e-12))
     limit = np.float32(EDGE_SHARE) * z[1:-1, 1:-1]
     whole = (np.minimum(z[1:-1, 2:], z[1:-1, :-2]) > 0.0) & (np.minimum(z[2:, 1:-1], z[:-2, 1:-1]) > 0.0)
-    whole &= (z[1:-1, 1:-1] > 0.0) & (np.abs(along_u[..., 2]) < 2 * limit) & (np.abs(along_v[..., 2]) < 2 * limit)
+    whole &= (z[1:-1, 1:-1] > 0.0) & (np.abs(uz) < 2 * limit) & (np.abs(vz) < 2 * limit)
     out = np.zeros((height, width, 3), dtype=np.float32)
-    out[1:-1, 1:-1] = np.where(whole[..., None], n, np.float32(0.0))
+    for axis, along in enumerate(normal):
+        out[1:-1, 1:-1, axis] = np.where(whole, along / length, np.float32(0.0))
     return out

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.pipeline.detect.config import CoarseColourConfig
 
 Float32 = NDArray[np.float32]
@@ -53,7 +54,7 @@ class ColourCells:
             config: How many cells, and how full they are.
         """
         rows, columns = np.flatnonzero(silhouette.any(axis=1)), np.flatnonzero(silhouette.any(axis=0))
-        v, u = np.nonzero(agrees)
+        v, u = marked_pixels(agrees)
         if not len(v):
             return None
         side_px, n = max(np.ptp(rows), np.ptp(columns)) + 1, config.cells

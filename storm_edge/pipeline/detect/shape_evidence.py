@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import ShapeConfig, ShapeWeights
 from storm_edge.pipeline.detect.shape_crop import PlaneMap, ShapeCrop, shape_crop
@@ -24,6 +25,9 @@ from storm_edge.pipeline.detect.shape_outline import Outline, edge_m, outline_of
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+
+_RIDGE = 1e-9  # fixed: the terms are near 1
+"""Of the mean square of a term, so that points on a line leave no fit without a solution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +181,7 @@ def _open_outline(ends: Outline, config: ShapeConfig) -> dict[str, float]:
 
 def _explained(crop: ShapeCrop, seen: Bool, diameter_m: float, config: ShapeConfig) -> tuple[float, float, float]:
     """How much better the model explains the depth that is seen than a plane and a quadric do; its own relief."""
-    v, u = np.nonzero(seen)
+    v, u = marked_pixels(seen)
     every = max(len(v) // config.fit_px, 1)
     v, u = v[::every], u[::every]
     z, model = crop.measured_m[v, u], crop.model_m[v, u]
@@ -205,11 +209,10 @@ def _fit_misfit(terms: Float64, z: Float64, scale_m: Float64, config: ShapeConfi
     columns = terms.T
     weight = np.ones(len(z))
     residual = z
+    ridge = _RIDGE * len(z) * np.eye(len(columns))
     for _ in range(config.fit_iterations):
         weighted = columns * weight
-        # By the normal equations, which are few; their rank may be less where the points are on a line.
-        solution = np.linalg.lstsq(weighted @ terms, weighted @ z, rcond=None)[0]
-        residual = z - terms @ solution
+        residual = z - terms @ np.linalg.solve(weighted @ terms + ridge, weighted @ z)  # the normal equations
         weight = 1.0 / (1.0 + (residual / scale_m) ** 2)
     return float(_limited(residual, scale_m).mean())
 

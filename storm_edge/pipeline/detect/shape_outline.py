@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.pipeline.detect.config import ShapeConfig
 from storm_edge.pipeline.detect.shape_crop import ShapeCrop
 
@@ -72,16 +74,21 @@ def outline_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Outli
     outside, inside = (cv2.distanceTransform(of, cv2.DIST_L2, cv2.DIST_MASK_5) for of in (1 - byte, byte))
     distance = outside - inside
     slope_v, slope_u = np.gradient(cv2.GaussianBlur(distance, (0, 0), config.outline_blur_px))
-    v, u = np.nonzero(silhouette & (distance >= -config.outline_px))
+    v, u = marked_pixels(silhouette & (distance >= -config.outline_px))
     length = np.maximum(np.hypot(slope_u, slope_v)[v, u], 1e-9)
     out_u, out_v = slope_u[v, u] / length, slope_v[v, u] / length
 
-    def beside(image: NDArray[np.generic], step_px: float, outside: float) -> Float64:
-        """Values so far outwards of each pixel."""
+    @functools.cache
+    def places(step_px: float) -> tuple[Bool, NDArray[np.int64]]:
+        """Whether they are in the window, and their indices there."""
         rows, columns = (np.rint(at + step_px * way).astype(np.int64) for at, way in ((v, out_v), (u, out_u)))
         here = (rows >= 0) & (rows < size_px) & (columns >= 0) & (columns < size_px)
-        values = image[rows.clip(0, size_px - 1), columns.clip(0, size_px - 1)]
-        return np.asarray(np.where(here, values, outside), dtype=np.float64)
+        return here, rows.clip(0, size_px - 1) * size_px + columns.clip(0, size_px - 1)
+
+    def beside(image: NDArray[np.generic], step_px: float, outside: float) -> Float64:
+        """Values so far outwards of each pixel."""
+        here, index = places(step_px)
+        return np.asarray(np.where(here, image.take(index), outside), dtype=np.float64)
 
     z = np.where(crop.measured_m > 0.0, crop.measured_m, np.nan)
     apart = np.where(silhouette, z - crop.model_m, np.nan)

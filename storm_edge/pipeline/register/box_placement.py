@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.errors import MaskError, mismatch
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.geometry.se3 import make_T
 from storm_edge.kernels.depth import MIN_DEPTH_M, UPSTREAM_FILTER
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -27,7 +28,7 @@ def box_translation(
     Raises:
         MaskError: There are fewer. Upstream then answers with a pose of no rotation, and does not track it.
     """
-    rows, columns = np.nonzero(mask)
+    rows, columns = marked_pixels(mask)
     valid = mask & (depth_m >= MIN_DEPTH_M)
     count = int(np.count_nonzero(valid))
     if count < min_depth_px:

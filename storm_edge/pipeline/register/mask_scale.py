@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import CameraError, UnitError, mismatch
 from storm_edge.geometry.camera import principal_point_factor
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.register.config import ScaleConfig
 from storm_edge.pipeline.register.placement import is_cut_off
@@ -135,7 +136,7 @@ class MaskScaleCheck:
 
     def _width(self, mask: Bool) -> float:
         """Largest width of a mask along the image plane at distance 1."""
-        v, u = np.nonzero(mask)
+        v, u = marked_pixels(mask)
         x = np.stack([u / self._K[0, 0], v / self._K[1, 1]], axis=1)
         angles = np.arange(self._config.directions) * (np.pi / self._config.directions)
         along = x @ np.stack([np.cos(angles), np.sin(angles)])

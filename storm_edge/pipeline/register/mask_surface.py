@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from storm_edge.errors import MaskError, UnitError, mismatch
 from storm_edge.geometry.camera import back_project
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 
 Float64 = NDArray[np.float64]
@@ -35,7 +36,7 @@ def masked_surface(frame: FrameBuffers, mask: NDArray[np.bool_], *, min_depth_px
         raise MaskError(
             mismatch("mask", "no object pixel", "the visible object marked", "check the mask or the frame")
         )
-    v, u = np.nonzero(mask & (depth > 0.0))
+    v, u = marked_pixels(mask & (depth > 0.0))
     if len(u) < min_depth_px:
         raise MaskError(
             mismatch(
@@ -60,7 +61,7 @@ def mask_middle(surface: Float64, mask: NDArray[np.bool_], K: Float64, reach_m: 
         K: Intrinsics [px], ``(3, 3)``.
         reach_m: Points this far from the median depth are stray, and the middle is no farther from it.
     """
-    rows, columns = np.nonzero(mask)
+    rows, columns = marked_pixels(mask)
     middle_px = np.array([columns.mean(), rows.mean()])
     median_m = float(np.median(surface[:, 2]))
     is_near = np.abs(surface[:, 2] - median_m) < reach_m
@@ -87,7 +88,7 @@ def check_scale(surface: Float64, diameter_m: float, *, max_factor: float, stray
     Raises:
         UnitError: The model is many times larger or smaller than what the mask shows.
     """
-    low, high = np.percentile(surface, [stray_percent, 100.0 - stray_percent], axis=0)
+    low, high = np.percentile(np.ascontiguousarray(surface.T), [stray_percent, 100.0 - stray_percent], axis=1)
     extent_m = float(np.linalg.norm((high - low)[:2])) / ((100.0 - 2.0 * stray_percent) / 100.0)
     if not diameter_m / max_factor < extent_m < diameter_m * max_factor:
         factor = diameter_m / max(extent_m, 1e-9)

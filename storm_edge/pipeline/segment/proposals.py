@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.kernels.contour_region import log_odds_of
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.segment.config import LearnedColourConfig, ProposalConfig
@@ -103,7 +104,7 @@ def mean_shift_seeds(
         config: Threshold, radius and iterations.
         max_candidates: For so many candidates there must be seeds enough.
     """
-    v, u = np.nonzero((probability > config.mask_threshold) & (small.depth_m > 0.0))
+    v, u = marked_pixels((probability > config.mask_threshold) & (small.depth_m > 0.0))
     z = small.depth_m[v, u].astype(np.float64)
     points = np.stack([(u - small.K[0, 2]) / small.K[0, 0] * z, (v - small.K[1, 2]) / small.K[1, 1] * z, z], axis=1)
     # A pixel far away stands for more surface than a close one.
@@ -165,10 +166,9 @@ def candidate_at_seed(
     likely = probability[y0:y1, x0:x1]
     x = (np.arange(x0, x1) - K[0, 2]) / K[0, 0]
     y = ((np.arange(y0, y1) - K[1, 2]) / K[1, 1])[:, None]
-    off = (x * z - seed[0]) ** 2 + (y * z - seed[1]) ** 2 + (z - seed[2]) ** 2
-    # Without a reading, as if it were as far away as the seed.
-    off_unread = ((x * seed[2] - seed[0]) ** 2 + (y * seed[2] - seed[1]) ** 2) * np.ones_like(z)
-    inside = np.where(z > 0.0, off, off_unread) < radius_m**2
+    depth_m = np.where(z > 0.0, z, seed[2])  # without a reading, as if it were as far away as the seed
+    off = (x * depth_m - seed[0]) ** 2 + (y * depth_m - seed[1]) ** 2 + (depth_m - seed[2]) ** 2
+    inside = off < radius_m**2
     window = inside & (likely > config.mask_threshold)
     area = int(window.sum())
     if area < config.min_mask_px or not (window & (z > 0.0)).any():
@@ -183,6 +183,8 @@ def candidate_at_seed(
 
 def _connected(core: Bool, region: Bool) -> Bool:
     """The parts of ``region`` that touch ``core``."""
-    _, labels = cv2.connectedComponents(region.astype(np.uint8))
-    kept = np.unique(np.asarray(labels)[core])
-    return np.isin(labels, kept[kept > 0])
+    count, labels = cv2.connectedComponents(region.astype(np.uint8))
+    touches = np.zeros(count, dtype=bool)
+    touches[labels[core]] = True
+    touches[0] = False
+    return np.asarray(touches[labels])

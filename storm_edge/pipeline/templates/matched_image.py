@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.geometry.camera import back_project
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.kernels.segment_inputs.surface_normals import surface_normals
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.templates.config import MatchConfig
@@ -44,7 +45,7 @@ class MatchedImage:
     def points(self, diameter_m: float, config: MatchConfig) -> tuple[Float32, Float32]:
         """Measured points [m] ``(N, 3)`` that may be of the object, evenly spread, and their normals ``(N, 3)``."""
         usable = self.stands_out & ((self.normals**2).sum(axis=2) > 0.5)  # fixed: a unit vector, or none
-        v, u = np.nonzero(usable)
+        v, u = marked_pixels(usable)
         z = self.depth_m[v, u]
         size_px = self.K[0, 0] * diameter_m / z
         octave = np.floor(np.log2(np.maximum(size_px, 1.0)))

@@ -14,6 +14,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.kernels.device import Device
 from storm_edge.kernels.launch_cache import launch_rows
 from storm_edge.kernels.template_match import MatchRules, MatchScene, MatchTemplates, score_placements
@@ -154,8 +155,8 @@ class TemplateMatcher:
         anchor_normals = templates.normals[each, templates.anchors].reshape(-1, 3)
         offsets = templates.surface[each, templates.anchors].reshape(-1, 3)
         alike = normals @ anchor_normals.T > np.float32(self._config.min_normal_cosine)
-        point, anchor = np.nonzero(alike)
-        return point, anchor // max(anchors, 1), points[point] - offsets[anchor]
+        point, anchor = marked_pixels(alike)
+        return point, anchor // max(anchors, 1), points.take(point, axis=0) - offsets.take(anchor, axis=0)
 
     def _scene(self, image: MatchedImage) -> MatchScene:
         scene, device = MatchScene(), self._device
@@ -201,7 +202,11 @@ def _best_of_each(point: Int64, score: Float32, count: int, most: int) -> Int64:
     usable = np.arange(len(score))
     if len(score) > most:
         usable = np.flatnonzero(score >= np.partition(score, len(score) - most)[len(score) - most])
-    order = usable[np.lexsort((-score[usable], point[usable]))]
+    # One number to sort by, in half the time of two: points one after the other, and in each the best score first.
+    worth = score[usable].astype(np.float64)
+    spread = 2.0 * float(np.abs(worth).max(initial=0.0)) + 1.0
+    order = usable[np.argsort(point[usable] * spread - worth, kind="stable")]
     sorted_point = point[order]
-    first = np.searchsorted(sorted_point, sorted_point, side="left")
-    return np.asarray(order[np.arange(len(order)) - first < count])
+    begins = np.flatnonzero(np.diff(sorted_point, prepend=-1))
+    place = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
+    return np.asarray(order[place < count])

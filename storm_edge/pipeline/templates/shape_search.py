@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.geometry.camera import back_project
+from storm_edge.geometry.pixels import marked_pixels
 from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
@@ -105,7 +106,7 @@ class ShapeSearch:
         if made is None:
             return None
         # Of what stands out there the middle is known better than by a pose that may be turned.
-        v, u = np.nonzero(made.grown)
+        v, u = marked_pixels(made.grown)
         z = frame.depth_m[v, u]
         v, u, z = v[z > 0.0], u[z > 0.0], z[z > 0.0]
         middle = back_project(frame.K, np.stack([u, v], axis=1), z).mean(axis=0)
@@ -119,7 +120,7 @@ class ShapeSearch:
 
 def _middle(frame: Frame, mask: Bool) -> Float64:
     """The middle of what a mask shows [m] ``(3,)``: far from all where it has no depth."""
-    v, u = np.nonzero(mask & (frame.depth_m > 0.0))
+    v, u = marked_pixels(mask & (frame.depth_m > 0.0))
     if not len(v):
         return np.full(3, np.inf)
     return np.asarray(np.median(back_project(frame.K, np.stack([u, v], axis=1), frame.depth_m[v, u]), axis=0))
