@@ -219,7 +219,7 @@ class SessionConfig(Config):
     """For so many frames a model without colours that a search found is asked every time, and for as much as a search
     asks: what looks right by luck in one frame seldom does for long."""
     shape_every: int = tuned(5, unit="frames", low=1, high=10_000)
-    """Frames between the questions after that: 20 ms each."""
+    """Frames between the questions after that, 20 ms each, while the answer is no doubt."""
     entered_share: float = tuned(0.25, unit="1", low=0.0, high=1.0)
     """Of what an object shows on average, so much must be under a mask that the image's edge cuts off to begin with
     it. Set by hand: too many poses fit a sliver of 0.14; a recording that starts with 0.32 of its object in view

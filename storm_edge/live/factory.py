@@ -159,7 +159,7 @@ def make_object_session(
         tracker = SideCheckedTrack(tracker, SideCheck(item, config.side), Settling(item, config.side), config.side)
     belief = None
     if item.bundle.is_colourless:
-        belief = ShapeBelief(item, config.detect.shape, config.session)
+        belief = ShapeBelief(item, config)
         tracker = ShapeCheckedTrack(tracker, belief)
     verification = VerificationLane(verifier, shared.lane, item.device.alias)
     name = item.bundle.object_id

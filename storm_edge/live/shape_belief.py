@@ -2,8 +2,8 @@
 
 A pose that was found is believed by its shape (`pipeline.detect.shape_evidence`). One that looks right for a frame, a
 taller mug in place of the mug, mostly stops to do so when it moves; so the track that begins there is asked again,
-first in every frame and then now and then, and its confidence is never more than the last answer. A track that was
-given from outside, by a mask or a pose, has other evidence and is not asked.
+first in every frame and then now and then, or as long as the answer is a doubt, and its confidence is never more than
+the last answer. A track that was given from outside, by a mask or a pose, has other evidence and is not asked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
-from storm_edge.live.config import SessionConfig
+from storm_edge.live.config import StormConfig
 from storm_edge.live.object_tracker import ObjectTracker
 from storm_edge.live.wrapped_track import WrappedTrack
 from storm_edge.objects.on_device import ObjectOnDevice
-from storm_edge.pipeline.detect.config import ShapeConfig
 from storm_edge.pipeline.detect.shape_evidence import (
     ShapeEvidenceExtractor,
     found_probability,
@@ -36,13 +35,14 @@ class ShapeBelief:
 
     Args:
         item: The object.
-        shape: How its shape is judged.
-        session: How often a track is asked.
+        config: How its shape is judged, how often a track is asked, and when an answer is a doubt.
     """
 
-    def __init__(self, item: ObjectOnDevice, shape: ShapeConfig, session: SessionConfig) -> None:
-        self._evidence, self._config = ShapeEvidenceExtractor(item, shape), shape
-        self._probation, self._every = session.shape_probation, session.shape_every
+    def __init__(self, item: ObjectOnDevice, config: StormConfig) -> None:
+        self._config = config.detect.shape
+        self._evidence = ShapeEvidenceExtractor(item, self._config)
+        self._probation, self._every = config.session.shape_probation, config.session.shape_every
+        self._suspect_below = config.state_machine.geometry.suspect_below
         self._last: float | None = None  # of a track that a search found
         self._step_count = 0  # since it was found
 
@@ -66,7 +66,8 @@ class ShapeBelief:
             return step
         self._step_count += 1
         is_new = self._step_count <= self._probation
-        if is_new or self._step_count % self._every == 0:
+        # A single image may mislead: an answer that would end the track is asked for again.
+        if is_new or self._last < self._suspect_below or self._step_count % self._every == 0:
             evidence = self._evidence.measure(frame, step.T_cam_centre)
             if is_new:
                 self._last = found_probability(evidence, 0.0, self._config)

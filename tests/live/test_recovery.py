@@ -128,7 +128,7 @@ def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
 ) -> None:
     """Geometry alone believed an arm: depth inside the outline agreed, and nobody asked where the surface ends."""
     monkeypatch.setattr("storm_edge.live.shape_belief.found_probability", lambda *arguments: 0.3)
-    belief = ShapeBelief(staged.item, StormConfig().detect.shape, SessionConfig())
+    belief = ShapeBelief(staged.item, StormConfig())
     for given, expected in ((None, False), (belief, True)):
         task = recovery_of(staged, detector, given)
         task.start_at(staged.frame(), staged.buffers(), SettledPose(T_cam_centre=staged.T_cam_centre))
