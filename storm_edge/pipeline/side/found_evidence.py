@@ -52,6 +52,9 @@ class FoundTerms:
     """Parts of the model beyond the mask that nothing hides; 0 without a mask."""
     uncovered: Float64
     """Parts of the mask that the model does not cover; 0 without a mask."""
+    outside: Float64
+    """Surface of the object's colours and at its depth beyond the outline: a handle that the model does not cover.
+    The colours are the same for all poses, since each pose that leaves a part out learns its colours as others'."""
 
     def array(self) -> Float64:
         """The terms in the order of the fields ``(N, T)``."""
@@ -71,7 +74,9 @@ class FoundEvidence:
         self._config, self._diameter_m = config, diameter_m
         self._renderer = WindowRenderer(mesh, diameter_m, config.window, _BATCH)
 
-    def terms(self, frame: Frame, T_cam_centre: Float64, mask: Bool | None, log_odds: Float32) -> FoundTerms:
+    def terms(
+        self, frame: Frame, T_cam_centre: Float64, mask: Bool | None, log_odds: Float32, common_log_odds: Float32
+    ) -> FoundTerms:
         """What a frame says of poses ``(N, 4, 4)``, any N, of which the first is in the middle of the window.
 
         Args:
@@ -80,20 +85,21 @@ class FoundEvidence:
             mask: The object's pixels ``(H, W)``, or None.
             log_odds: What is learned of the object's colours, by all poses ``(BIN_COUNT,)`` or each
                 ``(N, BIN_COUNT)``.
+            common_log_odds: What all poses are told of them where they leave something out ``(BIN_COUNT,)``.
         """
         window = self._renderer.window(frame, T_cam_centre[0])
         depth, colour = self._renderer.render(window, T_cam_centre)
         marked = None if mask is None else window.of_mask(mask)
-        likely = colour_likelihood(window.rgb, log_odds)
+        likely, common = (colour_likelihood(window.rgb, odds) for odds in (log_odds, common_log_odds))
         z_m = float(T_cam_centre[0, 2, 3])
-        return found_terms(window, depth, colour, (marked, likely), (z_m, self._diameter_m), self._config)
+        return found_terms(window, depth, colour, (marked, likely, common), (z_m, self._diameter_m), self._config)
 
 
 def found_terms(
     window: SideWindow,
     model_m: Float32,
     model_rgb: Float32,
-    known: tuple[Bool | None, Float32],
+    known: tuple[Bool | None, Float32, Float32],
     size_m: tuple[float, float],
     config: FoundEvidenceConfig,
 ) -> FoundTerms:
@@ -103,8 +109,8 @@ def found_terms(
         window: What was seen.
         model_m: Depth of the model at each pose [m] ``(N, S, S)``, 0 where it is not.
         model_rgb: Its colours in [0, 1] ``(N, S, S, 3)``.
-        known: The object's pixels in the window ``(S, S)``, or None; and the probability that a pixel's colours are
-            the object's ``(S, S)`` or ``(N, S, S)``.
+        known: The object's pixels in the window ``(S, S)``, or None; the probability that a pixel's colours are the
+            object's, by all or each pose, ``(S, S)`` or ``(N, S, S)``; and that by all ``(S, S)``.
         size_m: Distance and diameter of the object [m].
         config: How they are measured.
     """
@@ -122,7 +128,8 @@ def found_terms(
     def share(cost: NDArray[Any]) -> Float64:
         return np.asarray(cost.sum(axis=tuple(range(1, cost.ndim)), dtype=np.float64) / area)
 
-    mask, likely = known
+    mask, likely, common = known
+    near = (z > 0.0) & (np.abs(z - z_m) < 0.5 * diameter_m)  # fixed: within the bounding sphere
     marked = silhouette if mask is None else mask
     return FoundTerms(
         texture=share(unlike),
@@ -131,6 +138,7 @@ def found_terms(
         hidden=share(is_hidden),
         spill=share(silhouette & ~marked & ~is_hidden),
         uncovered=share(marked & ~silhouette),
+        outside=share(~silhouette * np.where(near, common, np.float32(0.0))),
     )
 
 

@@ -160,6 +160,8 @@ class Candidates:
         self._apart_m, self._symmetries = config.settle.same_shift * bundle.diameter_m, bundle.symmetries
         self._frame, self._buffers, self._found = image
         self._appearance = judge.appearance_at(self._buffers, self._found.T_cam_centre)
+        odds = self._appearance.log_odds()
+        self._common_log_odds = np.zeros(BIN_COUNT, dtype=np.float32) if odds is None else odds
         rule = config.settle
         self._weights = (rule.weights_without_mask if self._found.mask is None else rule.weights).array()
         self._middle: Refined | None = None
@@ -247,9 +249,7 @@ class Candidates:
 
     def likely(self, poses: Float64, count: int) -> Float64:
         """Of poses ``(N, 4, 4)``, as they are, the ``count`` with the best colours."""
-        odds = self._appearance.log_odds()
-        odds = np.zeros(BIN_COUNT, dtype=np.float32) if odds is None else odds
-        terms = self._terms(poses, np.broadcast_to(odds, (len(poses), BIN_COUNT)))
+        terms = self._terms(poses, np.broadcast_to(self._common_log_odds, (len(poses), BIN_COUNT)))
         costs = terms @ self._weights[: terms.shape[1]]
         return poses[np.argsort(costs, kind="stable")[:count]]
 
@@ -257,7 +257,8 @@ class Candidates:
         """`FoundTerms`, with the colours that each pose teaches ``(N, T - 2)``."""
         with_middle = np.concatenate([self._found.T_cam_centre[None], poses])
         odds = np.concatenate([log_odds[:1], log_odds])
-        return self._evidence.terms(self._frame, with_middle, self._found.mask, odds).array()[1:]
+        common = self._common_log_odds
+        return self._evidence.terms(self._frame, with_middle, self._found.mask, odds, common).array()[1:]
 
     def _is_same(self, T: Float64, other: Float64) -> bool:
         is_near = float(np.linalg.norm(T[:3, 3] - other[:3, 3])) < self._apart_m

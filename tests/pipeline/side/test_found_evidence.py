@@ -11,7 +11,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.side.config import FoundEvidenceConfig
 from storm_edge.pipeline.side.found_evidence import FoundEvidence, FoundTerms
 from tests.pipeline.side.sides import bundle_of, marked_box, picture, pose
-from tests.pipeline.side.test_settling import mask_of
+from tests.pipeline.side.test_settling import banded_mug, mask_of
 
 BOX = marked_box()
 RIGHT = pose(70.0)
@@ -21,16 +21,21 @@ UNKNOWN = np.zeros(BIN_COUNT, dtype=np.float32)
 
 
 def terms(
-    frame: Frame, poses: list[np.ndarray], mask: np.ndarray | None = None, log_odds: np.ndarray = UNKNOWN
+    frame: Frame,
+    poses: list[np.ndarray],
+    mask: np.ndarray | None = None,
+    log_odds: np.ndarray = UNKNOWN,
+    common_log_odds: np.ndarray = UNKNOWN,
 ) -> FoundTerms:
     item = ObjectOnDevice(bundle_of(BOX))
     evidence = FoundEvidence(item.mesh, item.bundle.diameter_m, FoundEvidenceConfig())
-    return evidence.terms(frame, np.stack(poses), mask, log_odds)
+    return evidence.terms(frame, np.stack(poses), mask, log_odds, common_log_odds)
 
 
 def test_a_right_pose_costs_next_to_nothing() -> None:
     found = terms(picture(BOX, RIGHT), [RIGHT], mask_of(BOX, RIGHT))
-    assert found.array()[0] == pytest.approx([0.0, found.detail[0], 0.0, 0.0, 0.0, 0.0], abs=0.06)
+    expected = [0.0, found.detail[0], 0.0, 0.0, 0.0, 0.0, found.outside[0]]
+    assert found.array()[0] == pytest.approx(expected, abs=0.06)
 
 
 def test_colours_of_another_side() -> None:
@@ -91,3 +96,20 @@ def test_more_poses_than_are_rendered_at_a_time() -> None:
     every = terms(frame, poses).array()
     few = terms(frame, [poses[0], poses[33]]).array()
     np.testing.assert_allclose(every[[0, 33]], few, atol=1e-6)
+
+
+def test_a_handle_that_the_model_does_not_cover() -> None:
+    """Seen beside the mug, and hidden behind it at the other pose: the area of it that only the image has."""
+    model = banded_mug()
+    beside, behind = pose(0.0), pose(90.0)
+    handle = mask_of(model, beside) & ~mask_of(model, behind)
+    assert handle.sum() > 100
+    known = np.full(BIN_COUNT, 20.0, dtype=np.float32)
+    item = ObjectOnDevice(bundle_of(model))
+    evidence = FoundEvidence(item.mesh, item.bundle.diameter_m, FoundEvidenceConfig())
+    frame = picture(model, beside)
+    found = evidence.terms(frame, np.stack([beside, behind]), None, UNKNOWN, known)
+    assert found.outside[0] == pytest.approx(0.0, abs=0.01)
+    assert found.outside[1] == pytest.approx(handle.sum() / mask_of(model, beside).sum(), abs=0.02)
+    foreign = evidence.terms(frame, np.stack([beside, behind]), None, UNKNOWN, -known)
+    assert foreign.outside == pytest.approx(0.0, abs=1e-3)
