@@ -114,6 +114,22 @@ class CoarseColourConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandingConfig(Config):
+    """When an object counts as standing on a large plane. All were set by hand."""
+
+    gap_diameters: float = tuned(0.015, unit="diameters", low=0.0, high=1.0)
+    """Deviation of the lowest point of right poses from the plane, ..."""
+    noise_m: float = tuned(0.002, unit="m", low=0.0, high=0.1)
+    """... and of the plane, of a camera's noise at the lens ..."""
+    noise_per_m: float = tuned(0.002, unit="1/m", low=0.0, high=0.1)
+    """... and by the square of the distance."""
+    reach_diameters: float = tuned(1.0, unit="diameters", low=0.1, high=10.0)
+    """Within this distance of the object's middle the plane must be measured, ..."""
+    min_plane_px: int = tuned(8, unit="px", low=1, high=100_000)
+    """... at so many places of the working size."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PoseFeatureConfig(Config):
     """How the features of a pose are measured."""
 
@@ -121,6 +137,8 @@ class PoseFeatureConfig(Config):
     """How visibility, texture and occlusion are."""
     coarse: CoarseColourConfig = field(default_factory=CoarseColourConfig)
     """How colours are compared by cells."""
+    standing: StandingConfig = field(default_factory=StandingConfig)
+    """When the object stands on something."""
     gain_floor: float = tuned(0.02, unit="1", low=0.0001, high=1.0)
     """Mean product of colours that is added when channel gains are estimated: a black channel says nothing of its
     gain."""
@@ -205,6 +223,11 @@ class PresenceConfig(Config):
     colour_shift: float = tuned(-30.0, unit="logit", low=-1000.0, high=100.0)
     """Weight of what is beyond that, set by hand: no fit asks for it, for in its pictures hardly two objects differ
     by nothing but their colour."""
+    stands: float = tuned(1.0, unit="logit", low=-100.0, high=100.0)
+    """Weight of standing on a large plane, set by hand. Three quarters of 342 right poses in dev pictures stand, and
+    3 % of 74 wrong ones of 0.05 or more. With 1, and by the same poses, 363 instead of 361 of 394 objects are found,
+    and 9 instead of 8 of 460 absent ones are believed; with 2 it is 367, and 13 (no record kept). What is held in a
+    hand has no part in it, so it takes nothing."""
     constant: float = tuned(-0.55, unit="logit", low=-100.0, high=100.0, record="search_calibration")
     """Logit of a pose whose features are all 0."""
     evidence: ShapeWeights = field(

@@ -21,6 +21,7 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.coarse_colours import ColourCells, compare_cells
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, evidence_logit
+from storm_edge.pipeline.detect.standing import standing
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.geometric import GeometricRefiner
@@ -62,6 +63,8 @@ class CandidateFeatures:
     """What gains leave of the colours of those cells, over their brightness."""
     colour_shift: float
     """By how much the image's colours are others than the model's, brightness aside, 0..1 (`compare_colours`)."""
+    stands: float
+    """How well the object stands on a large plane, 0..1 (`detect.standing`)."""
 
     @property
     def alignment_residual(self) -> float:
@@ -163,7 +166,8 @@ class PoseFeatureExtractor:
         geometry: GeometricConfig | None = None,
     ) -> None:
         self._colours, self._gain_floor = embedding.colours, config.gain_floor
-        self._coarse = config.coarse
+        self._coarse, self._standing = config.coarse, config.standing
+        self._vertices, self._diameter_m = item.bundle.mesh_lod.vertices, item.diameter_m
         self._noise_per_m = config.judge.depth_noise_per_m
         self._mesh = item.mesh_lod
         # Its own refiner: it learns the colours of places that may be wrong.
@@ -203,6 +207,7 @@ class PoseFeatureExtractor:
             coarse_pattern=coarse.pattern,
             coarse_residual=coarse.residual,
             colour_shift=colours.shift,
+            stands=standing(self._vertices, T_cam_centre, image.small, self._diameter_m, self._standing),
         )
 
 

@@ -16,4 +16,5 @@ NEUTRAL = CandidateFeatures(
     coarse_pattern=0.0,
     coarse_residual=0.0,
     colour_shift=0.0,
+    stands=0.0,
 )
