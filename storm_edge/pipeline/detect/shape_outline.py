@@ -68,8 +68,13 @@ class Outline:
 
 
 def outline_of(crop: ShapeCrop, diameter_m: float, config: ShapeConfig) -> Outline:
-    """What is beside each pixel of the outline."""
+    """What is beside each pixel of the outline; no pixel where the model fills the window or is not in it."""
     silhouette, size_px = crop.silhouette, len(crop.model_m)
+    if silhouette.all() or not silhouette.any():
+        nothing = np.zeros(0, dtype=bool)
+        return Outline(
+            judged=nothing, falls_away=nothing, fades=nothing, goes_on=nothing, blocked=nothing, angle=np.zeros(0)
+        )
     byte = silhouette.astype(np.uint8)
     outside, inside = (cv2.distanceTransform(of, cv2.DIST_L2, cv2.DIST_MASK_5) for of in (1 - byte, byte))
     distance = outside - inside

@@ -18,10 +18,11 @@ from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels.renderer import render
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import DetectConfig
-from storm_edge.pipeline.detect.shape_crop import PlaneMap
+from storm_edge.pipeline.detect.shape_crop import PlaneMap, ShapeCrop
 from storm_edge.pipeline.detect.shape_evidence import (
     ShapeEvidence,
     ShapeEvidenceExtractor,
+    evidence_of,
     found_probability,
     track_probability,
 )
@@ -174,6 +175,17 @@ def test_an_object_that_fills_the_image_is_judged_by_what_is_seen(
     measured = evidence.measure(scene((mug.bundle.mesh_lod, near)), near)
     assert measured is not None
     assert measured.through < 0.05
+
+
+def test_a_model_that_fills_the_window_has_no_outline() -> None:
+    """And no warning tells of it."""
+    window = np.full((40, 40), 0.3)
+    everywhere = np.ones((40, 40), dtype=bool)
+    crop = ShapeCrop(model_m=window, measured_m=window, in_image=everywhere, on_plane=~everywhere)
+    found = evidence_of(crop, 0.5, CONFIG.shape)
+    assert found is not None
+    assert (found.outline, found.sectors, found.goes_on, found.blocked) == (0.0, 0.0, 0.0, 0.0)
+    assert (found.through, found.hidden) == (0.0, 0.0)
 
 
 def test_no_reading_beside_the_object_counts_half(mug: ObjectOnDevice, evidence: ShapeEvidenceExtractor) -> None:
