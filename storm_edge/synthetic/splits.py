@@ -83,7 +83,7 @@ SCENES_DEV = _seeds(
 )
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
 RECOVERIES_DEV = _seeds(
-    Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20275 and 20300 to 20375 looked at"
+    Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20375 looked at"
 )
 FAR_DEV = _seeds(Split.DEV, 30_000, 10_000, "recordings of benchmark `far`: 30000 to 30013 looked at")
 SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmarks `export` and `side`")
