@@ -22,7 +22,7 @@ def surface_normals(z: Float32, K: Float64) -> Float32:
     height, width = z.shape
     x = (np.arange(width, dtype=np.float32) - np.float32(K[0, 2])) / np.float32(K[0, 0]) * z
     y = (np.arange(height, dtype=np.float32) - np.float32(K[1, 2]))[:, None] / np.float32(K[1, 1]) * z
-    # Coordinate by coordinate: as (H, W, 3) the same takes three times as long.
+    # Coordinate by coordinate: NumPy is slow along a last axis of three.
     ux, uy, uz = (p[1:-1, 2:] - p[1:-1, :-2] for p in (x, y, z))
     vx, vy, vz = (p[2:, 1:-1] - p[:-2, 1:-1] for p in (x, y, z))
     normal = vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux  # y cross x points to the camera

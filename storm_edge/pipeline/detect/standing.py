@@ -13,7 +13,6 @@ from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.detect.config import StandingConfig
 
 Float64 = NDArray[np.float64]
-Vertices = NDArray[np.floating]
 
 
 def standing(
@@ -25,6 +24,8 @@ def standing(
 ) -> float:
     """How well an object stands on one of the large planes in view, 0..1: 1 where its lowest point is on it.
 
+    What is behind the camera stands on nothing that is seen.
+
     Args:
         vertices: Of the centred mesh [m] ``(V, 3)``.
         T_cam_centre: Its pose [m] ``(4, 4)``.
@@ -33,6 +34,8 @@ def standing(
         config: How near is on it.
     """
     R, t = T_cam_centre[:3, :3], T_cam_centre[:3, 3]
+    if t[2] <= 0.0:
+        return 0.0
     noise_m = config.noise_m + config.noise_per_m * float(t[2]) ** 2
     deviation_m = float(np.hypot(config.gap_diameters * diameter_m, noise_m))
     best = 0.0
@@ -41,7 +44,8 @@ def standing(
         height_m = vertices @ (R.T @ up)
         gap_m = float(height_m.min() + up @ t) + abs(plane.offset_m)
         likely = float(np.exp(-0.5 * (gap_m / deviation_m) ** 2))
-        if likely > best and _is_seen_at(plane, t, frame, diameter_m, 2.0 * deviation_m, config):
+        near_m = 2.0 * deviation_m  # fixed: holds nearly all that is measured of a plane
+        if likely > best and _is_seen_at(plane, t, frame, diameter_m, near_m, config):
             best = likely
     return best
 

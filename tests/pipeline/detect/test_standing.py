@@ -61,3 +61,15 @@ def test_a_box_beside_the_table_does_not_stand_on_it() -> None:
 def test_nothing_stands_where_no_plane_is_seen() -> None:
     frame = small_frame(np.zeros((120, 160, 3), dtype=np.uint8), np.zeros((120, 160), dtype=np.float32), K)
     assert standing(BOX, pose(SIDE_M / 2), frame, DIAMETER_M, CONFIG) == 0.0
+
+
+def test_nothing_stands_beside_the_lens_or_behind() -> None:
+    """On a floor that goes on beneath the camera, 0.3 m below."""
+    below_m = 0.3
+    slope = (np.arange(120.0) - K[1, 2]) / K[1, 1]
+    depth_m = np.where(slope > 0.1, below_m / np.maximum(slope, 0.1), 0.0)
+    depth_m = np.repeat(depth_m[:, None], 160, axis=1).astype(np.float32)
+    floor = small_frame(np.zeros((120, 160, 3), dtype=np.uint8), depth_m, K)
+    for z_m, expected in ((1.0, 1.0), (0.0, 0.0), (-0.5, 0.0)):
+        T = make_T(np.eye(3), [0.0, below_m - SIDE_M / 2, z_m])
+        assert standing(BOX, T, floor, DIAMETER_M, CONFIG) == pytest.approx(expected, abs=1e-3)
