@@ -7,7 +7,8 @@ Every scene goes the way a user's goes: its model is onboarded, the loop registe
 object by itself, and tracks to the end, and `evaluate` judges the poses. ``--real`` names a folder with the
 recordings ``mustard`` and ``cup``. Of poses that are told as TRACKING `sides` says how many show the right side of
 the object, ADD below a tenth of the diameter, and how many another one, ADD-S alone, that was told as ambiguous or
-not.
+not. Of single pictures `by_image` says how many poses are right as far as the picture shows the side
+(`benchmarks.image_truths`), and how many any method could have right by ADD.
 """
 
 from __future__ import annotations
@@ -25,19 +26,33 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.image_truths import best_share, image_truths
 from benchmarks.recordings import onboarded
 from benchmarks.registry import Outcome, SetOptions, case
 from storm_edge.bop.scene import BopScene
 from storm_edge.choices import Init
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.errors import StormEdgeError
-from storm_edge.evaluate.metrics import RECALL_SHARE
+from storm_edge.evaluate.metrics import RECALL_SHARE, ModelPoints
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation, evaluate_scene
 from storm_edge.evaluate.poses import score
 from storm_edge.evaluate.predictions import read_predictions
 from storm_edge.live.track_report import TrackState
+from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.replay.pose_log import POSES
 from storm_edge.replay.track_scene import TrackSceneOptions, track_scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageJudgement:
+    """A pose of a single picture, judged by what the picture shows."""
+
+    add_m: float
+    """ADD to the nearest of the poses that look the same [m]; infinite where there is no pose."""
+    truths: int
+    """How many poses look the same."""
+    best_share: float
+    """For which share of them the best of answers is right by ADD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +67,8 @@ class SceneRun:
     """Frames in which something of the turn was told as ambiguous."""
     refused: str | None = None
     """The line with which the scene was refused: all its labels count as missed."""
+    by_image: ImageJudgement | None = None
+    """Of a single picture with one label."""
 
 
 def run_scene(task: tuple[Path, str, str, str]) -> SceneRun:
@@ -71,10 +88,39 @@ def run_scene(task: tuple[Path, str, str, str]) -> SceneRun:
             )
         except StormEdgeError as error:
             missed = evaluate_scene(scene, [], [bundle], answered=False)
-            return SceneRun(judged=missed, states=[], ambiguous=frozenset(), refused=f"{path.name}: {error}")
+            return SceneRun(
+                judged=missed,
+                states=[],
+                ambiguous=frozenset(),
+                refused=f"{path.name}: {error}",
+                by_image=judged_by_image(scene, bundle, missed),
+            )
         judged = evaluate_scene(scene, read_predictions(out / POSES), [bundle])
     told = frozenset(t.frame for t in run.tracks if t.ambiguous is not None)
-    return SceneRun(judged=judged, states=[t.state.value for t in run.tracks], ambiguous=told)
+    return SceneRun(
+        judged=judged,
+        states=[t.state.value for t in run.tracks],
+        ambiguous=told,
+        by_image=judged_by_image(scene, bundle, judged),
+    )
+
+
+def judged_by_image(scene: BopScene, bundle: ObjectBundle, judged: Sequence[PoseEvaluation]) -> ImageJudgement | None:
+    """Judge the pose of a single picture by the poses that look the same in it; None of a recording."""
+    if len(scene) > 1 or len(judged) != 1 or not scene.has_mask(judged[0].frame_id):
+        return None
+    frame_id, T_pred = judged[0].frame_id, judged[0].T_pred
+    T_true = scene.ground_truth(frame_id)[0].T_cam_obj @ bundle.T_obj_centre
+    frame, mask = scene.frame(frame_id), scene.mask_visib(frame_id)
+    truths = image_truths(bundle.mesh, bundle.near_symmetries, frame, T_true, mask)
+    model, border_m = ModelPoints(bundle.mesh_lod.vertices, bundle.symmetries), RECALL_SHARE * bundle.diameter_m
+    is_right = np.array([[model.add_symmetric(a, b) < border_m for b in truths] for a in truths])
+    T_centre = None if T_pred is None else T_pred @ bundle.T_obj_centre
+    return ImageJudgement(
+        add_m=float("inf") if T_centre is None else min(model.add_symmetric(T, T_centre) for T in truths),
+        truths=len(truths),
+        best_share=best_share(is_right),
+    )
 
 
 def run_set(name: str, tasks: list[tuple[Path, str, str, str]], jobs: int) -> list[SceneRun]:
@@ -96,6 +142,7 @@ def summary(name: str, runs: Sequence[SceneRun]) -> dict[str, Any]:
         "scenes": len(runs),
         "states": {state: states.count(state) for state in sorted(set(states))},
         "sides": sides(runs),
+        **by_image(runs),
         "refused": [run.refused for run in runs if run.refused is not None],
         "worst_scenes_add_s_over_diameter": {str(i): round(float(e), 4) for e, i in worst[:5]},
     }
@@ -119,6 +166,22 @@ def sides(runs: Sequence[SceneRun]) -> dict[str, int]:
             else:
                 found["other"] += 1
     return found
+
+
+def by_image(runs: Sequence[SceneRun]) -> dict[str, dict[str, float]]:
+    """Single pictures, judged by what they show; nothing where there are none."""
+    pairs = [(run.by_image, run.judged[0]) for run in runs if run.by_image is not None]
+    if not pairs:
+        return {}
+    is_right = [found.add_m < RECALL_SHARE * judged.diameter_m for found, judged in pairs]
+    return {
+        "by_image": {
+            "pictures": len(pairs),
+            "add_recall": float(np.mean(is_right)),
+            "pictures_that_show_the_side": sum(found.best_share == 1.0 for found, _ in pairs),
+            "best_possible_add_symmetric_recall": float(np.mean([found.best_share for found, _ in pairs])),
+        }
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

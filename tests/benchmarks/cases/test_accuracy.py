@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.cases.accuracy import SceneRun, sides
+from benchmarks.cases.accuracy import ImageJudgement, SceneRun, by_image, sides
 from storm_edge.evaluate.pose_evaluation import PoseEvaluation
 
 
@@ -40,3 +40,19 @@ def test_a_pose_is_right_shows_another_side_or_is_elsewhere() -> None:
     expected = {"tracking": 4, "right": 1, "other_told_ambiguous": 1, "other": 1, "elsewhere": 1}
     assert sides([run]) == expected
     assert sides([run, run]) == {name: 2 * count for name, count in expected.items()}
+
+
+def test_a_turned_pose_that_looks_the_same_is_right_by_the_image_and_not_by_the_label() -> None:
+    def run(add: float, add_by_image: float, truths: int, share: float) -> SceneRun:
+        found = ImageJudgement(add_m=add_by_image * 0.2, truths=truths, best_share=share)
+        return SceneRun(judged=[judged(0, add=add, add_s=0.01)], states=[], ambiguous=frozenset(), by_image=found)
+
+    runs = [run(0.01, 0.01, 1, 1.0), run(0.5, 0.02, 2, 0.5), run(0.5, 0.5, 1, 1.0), run(0.01, 0.01, 72, 1.0)]
+    expected = {
+        "pictures": 4,
+        "add_recall": 0.75,
+        "pictures_that_show_the_side": 3,
+        "best_possible_add_symmetric_recall": 0.875,
+    }
+    assert by_image(runs) == {"by_image": expected}
+    assert by_image([SceneRun(judged=[judged(0, add=0.0, add_s=0.0)], states=[], ambiguous=frozenset())]) == {}
