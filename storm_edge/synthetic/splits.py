@@ -79,7 +79,7 @@ STREAMS_VAL = _seeds(Split.VAL, EVALUATION_FROM, 10**6, "figures during a traini
 STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `network_tasks` at a release")
 
 SCENES_DEV = _seeds(
-    Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 640 looked at, 0 to 479 fitted to"
+    Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 963 looked at, 0 to 479 fitted to"
 )
 SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
 RECOVERIES_DEV = _seeds(

@@ -77,6 +77,13 @@ class FoundEvidenceConfig(Config):
     track's looks, where `SideWeights.veiled` is a third of `SideWeights.through`."""
     contrast_floor: float = tuned(0.03, unit="1", low=0.001, high=1.0)
     """Difference of colours, RGB counted from 0 to 1, that is no detail."""
+    mark_contrast: float = tuned(0.15, unit="1", low=0.001, high=1.0)
+    """Where two poses are compared with each other alone: difference of colours, RGB counted from 0 to 1, that is
+    wholly another colour, ..."""
+    mark_blur_px: float = tuned(1.0, unit="px", low=0.1, high=10.0)
+    """... standard deviation of what is averaged before, in pixels of the window, ..."""
+    least_mark_px: float = tuned(80.0, unit="px", low=0.0)
+    """... and how many pixels that are wholly another colour are hardly a mark."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +152,10 @@ class SettleConfig(Config):
     least_gain: float = tuned(0.3, unit="logit", low=0.0)
     """A pose that costs less than the one that was found by no more than this does not take its place: so much is
     chance. Of 479 pictures of dev 465 to 467 are right with 0 to 0.6."""
+    close: float = tuned(3.0, unit="logit", low=0.0)
+    """What costs no more than this beside the best is compared with it where the two differ in their colours, ..."""
+    lead: float = tuned(3.0, unit="logit", low=0.0)
+    """... and costs so much less where the image has its colours, so much more where it has those of the best."""
     tie: float = tuned(0.2, unit="logit", low=0.0)
     """Turns that cost no more than this beside the best cannot be told from it."""
     doubt: float = tuned(0.4, unit="logit", low=0.0)

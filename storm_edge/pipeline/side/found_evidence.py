@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from storm_edge.frame import Frame
 from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.mesh_buffers import MeshBuffers
-from storm_edge.pipeline.side.config import FoundEvidenceConfig
+from storm_edge.pipeline.side.config import FoundEvidenceConfig, SideEvidenceConfig
 from storm_edge.pipeline.side.evidence import colour_likelihood
 from storm_edge.pipeline.side.shading import FittedColours, fitted_colours, rendered_normals
 from storm_edge.pipeline.side.window import SideWindow, WindowRenderer
@@ -94,6 +94,21 @@ class FoundEvidence:
         z_m = float(T_cam_centre[0, 2, 3])
         return found_terms(window, depth, colour, (marked, likely, common), (z_m, self._diameter_m), self._config)
 
+    def leads(self, frame: Frame, T_cam_centre: Float64) -> Float64:
+        """`colour_leads` of poses ``(N, 4, 4)`` over the first, in the middle of the window ``(N,)``.
+
+        Args:
+            frame: The image.
+            T_cam_centre: Poses of the centred mesh [m].
+        """
+        window, rule = self._renderer.window(frame, T_cam_centre[0]), self._config.window
+        depth, colour = self._renderer.render(window, T_cam_centre)
+        silhouette = (depth > 0.0) & window.in_image
+        size_m = (float(T_cam_centre[0, 2, 3]), self._diameter_m)
+        agrees = silhouette & (np.abs(_depth_apart(window, depth, silhouette, size_m, rule)) <= 1.0)
+        fitted = fitted_colours(window.rgb, colour, rendered_normals(depth, window.K), agrees, rule)
+        return colour_leads(fitted, self._config)
+
 
 def found_terms(
     window: SideWindow,
@@ -116,9 +131,7 @@ def found_terms(
     """
     rule, z, (z_m, diameter_m) = config.window, window.depth_m, size_m
     silhouette = (model_m > 0.0) & window.in_image
-    is_read = silhouette & (z > 0.0)
-    gate_m = max(rule.depth_gate * diameter_m, rule.min_depth_gate_m)
-    apart = np.where(is_read, z - model_m, 0.0) / depth_limits(gate_m, rule.depth_noise_per_m, z_m)
+    apart = _depth_apart(window, model_m, silhouette, size_m, rule)
     is_hidden = apart < -1.0
     agrees = silhouette & (np.abs(apart) <= 1.0)
     fitted = fitted_colours(window.rgb, model_rgb, rendered_normals(model_m, window.K), agrees, rule)
@@ -140,6 +153,43 @@ def found_terms(
         uncovered=share(marked & ~silhouette),
         outside=share(~silhouette * np.where(near, common, np.float32(0.0))),
     )
+
+
+def colour_leads(fitted: FittedColours, config: FoundEvidenceConfig) -> Float64:
+    """Where poses differ from the first in their colours, whose the image has ``(N,)``: 1 their own, -1 the first's.
+
+    A small mark on a large plain face hardly changes how well the whole face fits, but it may be all in which two
+    poses differ. Averaged over a pixel's neighbours, since edges are seldom met to the pixel; near 0 where hardly
+    anything differs, so that noise decides nothing.
+    """
+    seen = fitted.in_window(fitted.seen).transpose(1, 2, 0)
+    models = np.moveaxis(fitted.in_window(fitted.model), 1, -1)
+    counted = fitted.in_window(fitted.counted)
+    most = config.mark_contrast**2
+
+    def unlike(difference: Float32) -> float:
+        smooth = _blurred(difference, config.mark_blur_px)
+        return float(np.minimum((smooth * smooth).mean(axis=-1), most).sum()) / most
+
+    leads = []
+    for model, also in zip(models, counted, strict=True):
+        both = (also * counted[0])[..., None]
+        own, first, each = ((a - b) * both for a, b in ((seen, model), (seen, models[0]), (model, models[0])))
+        # What fits better by more than the two differ owes it to gain and shading.
+        differs = unlike(each)
+        leads.append(np.clip(unlike(first) - unlike(own), -differs, differs) / (differs + config.least_mark_px))
+    return np.array(leads)
+
+
+def _depth_apart(
+    window: SideWindow, model_m: Float32, silhouette: Bool, size_m: tuple[float, float], rule: SideEvidenceConfig
+) -> Float32:
+    """How far behind the model the surface was measured, 1 where it may just be so ``(N, S, S)``; 0 without depth."""
+    z_m, diameter_m = size_m
+    is_read = silhouette & (window.depth_m > 0.0)
+    gate_m = max(rule.depth_gate * diameter_m, rule.min_depth_gate_m)
+    apart = np.where(is_read, window.depth_m - model_m, 0.0) / depth_limits(gate_m, rule.depth_noise_per_m, z_m)
+    return np.asarray(apart)
 
 
 def _detail(fitted: FittedColours, config: FoundEvidenceConfig) -> Float64:

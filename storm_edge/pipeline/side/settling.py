@@ -117,12 +117,14 @@ class Settling:
 
         A found pose that stays is left as it is: its registration refined it, with what the mask told of the colours.
         """
-        rule, same_deg, best = self._rule, self._config.same_turn_deg, candidates.best
-        settled = candidates.found if best is candidates.poses[0] else best
+        rule, same_deg = self._rule, self._config.same_turn_deg
+        costs = candidates.compared_costs()
+        index = candidates.best_of(costs)
+        best, settled = candidates.poses[index], candidates.poses[index] if index else candidates.found
         turns, is_doubted = best @ self._fan.motions, False
         is_tied = np.zeros(len(turns), dtype=bool)
-        for T, cost in zip(candidates.poses, candidates.costs, strict=True):
-            excess = cost - candidates.least_cost
+        for T, cost in zip(candidates.poses, costs, strict=True):
+            excess = cost - costs[index]
             if excess >= rule.doubt or turn_deg(T, best) < same_deg:
                 continue
             is_of_turn = np.array([turn_deg(turn, T) < same_deg for turn in turns], dtype=bool)
@@ -186,8 +188,22 @@ class Candidates:
 
     @property
     def _best(self) -> int:
-        best = int(np.argmin(self.costs))
-        return best if self.costs[best] < self.costs[0] - self._config.settle.least_gain else 0
+        return self.best_of(self.costs)
+
+    def best_of(self, costs: Float64) -> int:
+        """Which pose costs least ``(N,)``; the one that was found, 0, where others gain hardly more."""
+        best = int(np.argmin(costs))
+        return best if costs[best] < costs[0] - self._config.settle.least_gain else 0
+
+    def compared_costs(self) -> Float64:
+        """`costs`, and for what costs hardly more than the best what the colours say between the two ``(N,)``."""
+        rule, best = self._config.settle, self._best
+        costs: Float64 = self.costs.copy()
+        near = [i for i, cost in enumerate(costs) if i != best and cost <= self.least_cost + rule.close]
+        if near:
+            poses = np.stack([self.poses[i] for i in (best, *near)])
+            costs[near] -= rule.lead * self._evidence.leads(self._frame, poses)[1:]
+        return costs
 
     def term(self, name: str) -> Float64:
         """One of the terms, by its name in `SettleWeights` ``(N,)``."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import Mesh
 from storm_edge.kernels.contour_region import BIN_COUNT
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.side.config import FoundEvidenceConfig
@@ -113,3 +114,22 @@ def test_a_handle_that_the_model_does_not_cover() -> None:
     assert found.outside[1] == pytest.approx(handle.sum() / mask_of(model, beside).sum(), abs=0.02)
     foreign = evidence.terms(frame, np.stack([beside, behind]), None, UNKNOWN, -known)
     assert foreign.outside == pytest.approx(0.0, abs=1e-3)
+
+
+def leads(mesh: Mesh, seen: np.ndarray, poses: list[np.ndarray]) -> np.ndarray:
+    item = ObjectOnDevice(bundle_of(mesh))
+    evidence = FoundEvidence(item.mesh, item.bundle.diameter_m, FoundEvidenceConfig())
+    return evidence.leads(picture(mesh, seen), np.stack(poses))
+
+
+def test_the_image_has_the_mark_of_one_pose_and_not_of_the_other() -> None:
+    turned = pose(250.0)
+    found = leads(BOX, RIGHT, [turned, RIGHT, turned])
+    assert found[1] > 0.7
+    assert found[[0, 2]] == pytest.approx(0.0)
+    assert leads(BOX, RIGHT, [RIGHT, turned])[1] < -0.7
+
+
+def test_poses_that_look_the_same_are_not_told_apart() -> None:
+    plain = marked_box((0.2, 0.3, 0.7))
+    assert abs(leads(plain, RIGHT, [RIGHT, pose(250.0)])[1]) < 0.02

@@ -16,7 +16,7 @@ from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.side.config import SettleConfig, SideConfig
 from storm_edge.pipeline.side.settling import Settling
 from storm_edge.pipeline.track.contract import FoundPose, SettledPose
-from storm_edge.synthetic.primitives import revolve
+from storm_edge.synthetic.primitives import box, revolve
 from tests.pipeline.side.sides import BODY_X_M, K, bundle_of, marked_box, mug, picture, pose, speckled_can
 
 AXIS = (BODY_X_M, 0.0, 0.0)
@@ -67,6 +67,23 @@ def test_a_mark_on_a_box_tells_its_side() -> None:
     answer = settled(marked_box(), pose(70.0), FoundPose(T_cam_centre=pose(250.0)))
     assert apart_deg(answer.T_cam_centre, pose(70.0)) < 5.0
     assert not answer.is_side_doubted
+
+
+def dotted_box(dot: tuple[float, float, float]) -> Mesh:
+    """A blue box with a dot of 1 cm, hardly paler, on the side towards +x."""
+    vertices, faces = box((0.05, 0.08, 0.12), 0.005)
+    is_dot = (vertices[:, 0] > 0.024) & (np.hypot(vertices[:, 1] - 0.01, vertices[:, 2] - 0.02) < 0.006)
+    assert is_dot.any()
+    return make_mesh(vertices, faces, colours=np.where(is_dot[:, None], dot, (0.2, 0.3, 0.7)))
+
+
+@pytest.mark.parametrize(("has_mask", "dot"), [(True, (0.35, 0.45, 0.8)), (False, (0.42, 0.52, 0.8))])
+def test_a_small_mark_is_enough_where_nothing_else_differs(has_mask: bool, dot: tuple[float, float, float]) -> None:
+    mesh, right = dotted_box(dot), pose(90.0)
+    found = FoundPose(T_cam_centre=pose(270.0), mask=mask_of(mesh, right) if has_mask else None)
+    assert apart_deg(settled(mesh, right, found).T_cam_centre, right) < 5.0
+    unasked = SideConfig(settle=SettleConfig(lead=0.0))
+    assert settled(mesh, right, found, unasked).ambiguous is not None
 
 
 def test_a_box_without_a_mark_is_ambiguous_and_not_doubted() -> None:
