@@ -1,18 +1,18 @@
 """What a closer look at a doubtful place is worth: a logistic regression on looks at right and at wrong places.
 
-    python -m benchmarks run fit_closer_look [--scenes 40] [--first 5100] [--real DATA] [--bundle nano] [--jobs 2]
+    python -m benchmarks run fit_closer_look [--scenes 100] [--first 6000] [--real DATA] [--bundle nano] [--jobs 2]
 
 Searches of development images, and with ``--real`` of development recordings, look closer wherever they are not quite
-certain (`pipeline.detect.closer_look`). Each look is right or wrong as in `fit_presence`. Printed are the weights of
-the logit before it and of what small print says, and how many looks are told by weights that had not seen their image
-or recording: with both, and by the first probability alone. The constant is the fit's and the logit of
-`DetectConfig.min_probability`, so that even odds reach that. The code is not changed.
+certain (`pipeline.detect.closer_look`). Each look is right or wrong as in `fit_presence`; one in a recording counts
+`REAL_WEIGHT` times. Printed are the weights, and how many looks are told by weights that had not seen their image or
+recording: by all, by the first probability and small print, and by the first probability alone. The constant is the
+fit's and the logit of `DetectConfig.min_probability`, so that even odds reach that. The code is not changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +21,15 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.cases.first_look import poses_of_recordings
-from benchmarks.cases.fit_presence import FOLDS, RIDGE, fit
+from benchmarks.cases.fit_presence import FOLDS, REAL_WEIGHT, RIDGE, fit
 from benchmarks.cases.search import SearchOptions, search_all
 from benchmarks.presence_poses import RIGHT_IOU, WRONG_IOU
 from benchmarks.registry import Outcome, case
 from storm_edge.errors import InputError, mismatch
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
-from storm_edge.pipeline.detect.config import DetectConfig
+from storm_edge.pipeline.detect.closer_look import regressors
+from storm_edge.pipeline.detect.config import CloserLookConfig, DetectConfig
+from storm_edge.pipeline.detect.detection import Look
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -37,17 +39,20 @@ LEAST = 0.02
 EVERY = 6
 """Frames of a recording between those that are searched."""
 _PER_LINE = 12
-COLUMNS = ("scene", "is_real", "is_right", "first", "detail")
+KNOWN = ("scene", "is_real", "is_right")
+WEIGHTS = ("first", "detail", "depth", "colour", "elsewhere")
+"""Of `CloserLookConfig`."""
+COLUMNS = KNOWN + WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloserLookOptions(SearchOptions):
     """Which looks the weights are fitted to."""
 
-    scenes: Annotated[int, typer.Option(help="How many images are searched.")] = 40
-    first: Annotated[int, typer.Option(help="Number of the first image.")] = 5100
-    there: Annotated[int, typer.Option(help="Objects looked for in each that are there.")] = 6
-    absent: Annotated[int, typer.Option(help="And those that are not.")] = 4
+    scenes: Annotated[int, typer.Option(help="How many images are searched.")] = 100
+    first: Annotated[int, typer.Option(help="Number of the first image.")] = 6000
+    there: Annotated[int, typer.Option(help="Objects looked for in each that are there.")] = 4
+    absent: Annotated[int, typer.Option(help="And those that are not.")] = 3
     real: Annotated[Path | None, typer.Option(help="Folder of real scenes that are searched, too.")] = None
 
 
@@ -59,18 +64,27 @@ def look_rows(searches: Iterable[dict[str, Any]]) -> list[list[float]]:
             is_right = one["iou"] > RIGHT_IOU and bool(one.get("side", 1))
             if is_right or one["iou"] < WRONG_IOU:
                 known = [search["scene"], int(search.get("real", False)), int(is_right)]
-                found.append([*known, round(logit_of(one["first_probability"]), 2), round(one["detail"], 2)])
+                look = Look(**{field.name: one[field.name] for field in fields(Look)})
+                values = regressors(look, CloserLookConfig())
+                found.append([*known, *(round(values[name], 3) for name in WEIGHTS)])
     return found
 
 
-def told(rows: Float64, columns: slice) -> dict[str, float]:
-    """How many looks are told right by weights that were fitted without their scene, of either kind [share]."""
-    scene, is_right, features = rows[:, 0], rows[:, 2] > 0.0, rows[:, columns]
+def fitted(rows: Float64, count: int = len(WEIGHTS)) -> tuple[Float64, float]:
+    """The first ``count`` weights, and the constant."""
+    among = np.where(rows[:, 1] > 0.0, REAL_WEIGHT, 1.0)
+    return fit(rows[:, len(KNOWN) :][:, :count], rows[:, 2] > 0.0, RIDGE, among)
+
+
+def told(rows: Float64, count: int = len(WEIGHTS)) -> dict[str, float]:
+    """How many looks are told right by ``count`` weights that were fitted without their scene, of either kind
+    [share]."""
+    scene, is_right, features = rows[:, 0], rows[:, 2] > 0.0, rows[:, len(KNOWN) :][:, :count]
     said = np.zeros(len(rows))
     _, number = np.unique(scene, return_inverse=True)
     for part in range(min(FOLDS, int(number.max()) + 1)):
         inside = number % FOLDS == part
-        weights, constant = fit(features[~inside], is_right[~inside], RIDGE)
+        weights, constant = fitted(rows[~inside], count)
         said[inside] = features[inside] @ weights + constant
     shares = {}
     for kind, of_kind in (("made up", rows[:, 1] == 0.0), ("real", rows[:, 1] > 0.0)):
@@ -94,14 +108,15 @@ def fit_closer_look(options: CloserLookOptions) -> Outcome:
         if len(np.unique(rows[which, 0])) < 2:  # one may be left out
             got = f"{int(which.sum())} looks at {kind} places"
             raise InputError(mismatch("--scenes", got, "some in two images or more", "search more images"))
-    weights, constant = fit(rows[:, 3:], is_right, RIDGE)
+    weights, constant = fitted(rows)
     margin = logit_of(DetectConfig().min_probability)
     figures: dict[str, Any] = {
         "looks": {"right": int(is_right.sum()), "wrong": int((~is_right).sum()), "real": int(rows[:, 1].sum())},
-        "weights": {"first": round(float(weights[0]), 2), "detail": round(float(weights[1]), 2)},
+        "weights": {name: round(float(weight), 2) for name, weight in zip(WEIGHTS, weights, strict=True)},
         "constant": round(constant + margin, 2),
-        "told": told(rows, slice(3, 5)),
-        "told_by_first_alone": told(rows, slice(3, 4)),
+        "told": told(rows),
+        "told_by_first_and_detail": told(rows, 2),
+        "told_by_first_alone": told(rows, 1),
     }
     for name, value in figures.items():
         print(f"{name:<20} {value}")

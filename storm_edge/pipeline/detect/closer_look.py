@@ -3,7 +3,7 @@
 A search tries many poses and looks at each but coarsely. Where the best of them is neither clearly the object nor
 clearly not, what else may be right at that place is refined and compared as for a pose that was found
 (`pipeline.side.settling`). So a right place is not missed because its pose is turned; and what is like the object in
-size, shape and colours is told from it by what varies fast on its surface.
+size, shape and colours is told from it by what varies fast on its surface, and by how well depth fits pixel by pixel.
 """
 
 from __future__ import annotations
@@ -59,11 +59,30 @@ class CloserLook:
         search.tried.append(settled)
         is_better = settled.presence_probability > first.presence_probability
         chosen, row = (settled, best) if is_better else (first, 0)
-        look = Look(first_probability=chosen.presence_probability, detail=float(candidates.term("detail")[row]))
+        others = (one.presence_probability for one in search.detections if one is not first)
+        look = Look(
+            first_probability=chosen.presence_probability,
+            detail=float(candidates.term("detail")[row]),
+            depth=float(candidates.term("depth")[row]),
+            colour=chosen.features.colour,
+            elsewhere=max(others, default=0.0),
+        )
         return replace(chosen, presence_probability=presence_after(look, self._config), look=look)
 
 
 def presence_after(look: Look, config: CloserLookConfig) -> float:
     """Presence probability after a closer look, 0..1."""
-    logit = config.first * logit_of(look.first_probability) + config.detail * look.detail + config.constant
+    logit = config.constant + sum(getattr(config, name) * value for name, value in regressors(look, config).items())
     return float(expit(logit))
+
+
+def regressors(look: Look, config: CloserLookConfig) -> dict[str, float]:
+    """What each weight of `CloserLookConfig` is multiplied by."""
+    least = config.least_elsewhere
+    return {
+        "first": logit_of(look.first_probability),
+        "detail": look.detail,
+        "depth": look.depth,
+        "colour": look.colour,
+        "elsewhere": logit_of(float(np.clip(look.elsewhere, least, 1.0 - least))),
+    }

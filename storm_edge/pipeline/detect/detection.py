@@ -42,6 +42,12 @@ class Look:
     """Presence probability of the pose before it, 0..1."""
     detail: float
     """What small print says against it: `side.found_evidence.FoundTerms.detail`, -0.5 to 1."""
+    depth: float
+    """And its depth, pixel by pixel: `FoundTerms.depth`, 0 to 1."""
+    colour: float
+    """`CandidateFeatures.colour` of the pose [bits]."""
+    elsewhere: float
+    """The largest presence probability of another place in the image, 0..1: only one of them has the object."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,15 +85,23 @@ def test_small_print_speaks_for_the_object_and_against_another_of_its_kind(colou
         looked(look, search_of(picture(seen, pose()), colour_segmenter), detection(pose()))
         for seen in (can, speckled_can(seed=4))
     )
-    assert own.presence_probability > DOUBTFUL > another.presence_probability
     assert own.look is not None
+    assert another.look is not None
     assert own.look.detail < -0.4  # the print is seen as the model has it: -0.5 at best
+    assert another.look.detail > 0.2
+    config = CloserLookConfig()
+    assert own.presence_probability > presence_after(replace(own.look, detail=0.0), config)
+    assert another.presence_probability < presence_after(replace(another.look, detail=0.0), config)
 
 
 def test_presence_after_a_look_is_a_logistic_regression() -> None:
-    config = CloserLookConfig(first=0.5, detail=-2.0, constant=1.0)
-    probability = presence_after(Look(first_probability=0.9, detail=0.25), config)
-    assert np.log(probability / (1.0 - probability)) == pytest.approx(0.5 * np.log(9.0) - 0.5 + 1.0)
+    config = CloserLookConfig(first=0.5, detail=-2.0, depth=-4.0, colour=0.5, elsewhere=-0.5, constant=1.0)
+    look = Look(first_probability=0.9, detail=0.25, depth=0.1, colour=-1.0, elsewhere=0.1)
+    probability = presence_after(look, config)
+    expected = 0.5 * np.log(9.0) - 0.5 - 0.4 - 0.5 + 0.5 * np.log(9.0) + 1.0
+    assert np.log(probability / (1.0 - probability)) == pytest.approx(expected)
+    nowhere_else = presence_after(replace(look, elsewhere=0.0), config)
+    assert nowhere_else == presence_after(replace(look, elsewhere=config.least_elsewhere), config) > probability
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
