@@ -94,7 +94,7 @@ SCENES_TEST = _seeds(
     Split.TEST,
     1_000_000,
     10_000,
-    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 219, once",
+    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 419, once",
 )
 SEQUENCES_TEST = _seeds(
     Split.TEST,
