@@ -12,6 +12,7 @@ from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import rotation_angle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
+from storm_edge.pipeline.detect.candidate_scoring import logit_of
 from storm_edge.pipeline.detect.closer_look import CloserLook, presence_after
 from storm_edge.pipeline.detect.config import FULL, CloserLookConfig, DetectConfig
 from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
@@ -92,6 +93,9 @@ def test_small_print_speaks_for_the_object_and_against_another_of_its_kind(colou
     config = CloserLookConfig()
     assert own.presence_probability > presence_after(replace(own.look, detail=0.0), config)
     assert another.presence_probability < presence_after(replace(another.look, detail=0.0), config)
+    assert own.presence_probability > DOUBTFUL
+    # All else is alike here, so this is what the print is worth: 1.34.
+    assert logit_of(own.presence_probability) - logit_of(another.presence_probability) > 1.3
 
 
 def test_presence_after_a_look_is_a_logistic_regression() -> None:
