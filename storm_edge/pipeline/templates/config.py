@@ -72,6 +72,10 @@ class MatchConfig(Config):
     """... and how many placements at each measured point are then compared wholly: flat things would take all."""
     shifted_count: int = tuned(400, unit="placements", low=1, high=100_000)
     """How many of those are shifted to where they fit best, ..."""
+    coloured_count: int = tuned(2000, unit="placements", low=1, high=100_000)
+    """Of so many, the best by shape, the colours are compared, too, ..."""
+    shifted_coloured_count: int = tuned(150, unit="placements", low=1, high=100_000)
+    """... and so many of the best by both are shifted as well."""
     around_diameters: float = tuned(0.5, unit="diameters", low=0.0, high=5.0)
     """The object's centre is that near to the middle of what the segmenter marks of it; ..."""
     shifted_around_count: int = tuned(60, unit="placements", low=1, high=100_000)
@@ -106,7 +110,7 @@ class MatchConfig(Config):
     edge_spread_px: int = tuned(5, unit="px", low=1, high=31)
     """An edge is looked for in a square of this side."""
     imbalance_weight: float = tuned(0.5, unit="1", low=0.0, high=10.0)
-    """Taken, of a model with colours and around what the segmenter marks, for the logarithm of the largest over the
+    """Taken, of a model with colours and where they count, for the logarithm of the largest over the
     smallest channel gain between them and the image's. Of 89 objects in dev pictures the best placement in the whole
     image has the right place for 58 % and the right side as well for 34 % with colours, and for 42 and 16 % without;
     fits to either half of them give 0.5 and 0.8, and 0.4 for the pattern."""
@@ -124,7 +128,7 @@ class MatchConfig(Config):
     """With fewer surface points seen colours say nothing."""
     colour_chunk: int = tuned(2000, unit="placements", low=100, high=1_000_000)
     """So many placements at a time, in some 10 ms."""
-    min_seen_share: float = tuned(0.3, unit="1", low=0.0, high=1.0)
+    min_seen_share: float = tuned(0.15, unit="1", low=0.0, high=1.0)
     """Of a template's surface points so many must be in the image and not hidden."""
 
 
@@ -157,6 +161,8 @@ class ShapeSearchConfig(Config):
     match: MatchConfig = field(default_factory=MatchConfig)
     """How they are compared with a frame."""
     places: PlaceConfig = field(default_factory=PlaceConfig)
-    """What comes of it."""
+    """What comes of shape alone."""
+    places_by_colours: PlaceConfig = field(default_factory=lambda: PlaceConfig(min_score=0.15))
+    """What comes of shape and colours: of what the image's edge cuts off little of the shape is seen."""
     places_at_mark: PlaceConfig = field(default_factory=lambda: PlaceConfig(apart_diameters=0.2, max_places=3))
     """The same around the middle of what the segmenter marks: that is known, and what of the object it is, is not."""

@@ -52,6 +52,18 @@ class Placements:
         return self.among(np.argsort(-self.score, kind="stable"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """Placements of one object in a frame, best first."""
+
+    by_shape: Placements
+    """Of the whole frame by their shape alone."""
+    by_colours: Placements
+    """Of the whole frame by shape and colours; none where the model has no colours."""
+    around: list[Placements]
+    """Those around each of the points that were given, by shape and, where the model has any, by colours."""
+
+
 class TemplateMatcher:
     """Compares the templates of one object with frames; they are uploaded once.
 
@@ -88,24 +100,21 @@ class TemplateMatcher:
 
     def match(self, image: MatchedImage) -> Placements:
         """Exhaust `chunks` without a point around which to look."""
-        return run_to_completion(self.chunks(image, np.zeros((0, 3))))[0]
+        return run_to_completion(self.chunks(image, np.zeros((0, 3)))).by_shape
 
-    def chunks(self, image: MatchedImage, around: Float64) -> Generator[str, None, list[Placements]]:
+    def chunks(self, image: MatchedImage, around: Float64) -> Generator[str, None, Matched]:
         """The placements that fit best, in bounded chunks of work.
 
         Args:
             image: The frame.
             around: Points near which the object's centre may be [m] ``(N, 3)``.
-
-        Returns:
-            Those of the whole frame by their whole score, and those around each of the points, which a model's
-            colours help to rank.
         """
         config = self._config
         points, normals = image.points(self._diameter_m, config)
         point, view, centre = self._placed(points, normals)
         if not len(view):
-            return [Placements(view=view, centre=centre, score=np.zeros(0, np.float32))] * (1 + len(around))
+            none = Placements(view=view, centre=centre, score=np.zeros(0, np.float32))
+            return Matched(by_shape=none, by_colours=none, around=[none] * len(around))
         scene = self._scene(image)
         yield "templates"
         coarse = np.empty(len(view), dtype=np.float32)
@@ -119,18 +128,28 @@ class TemplateMatcher:
         view, centre = view[kept], centre[kept]
         placed = Placements(view=view, centre=centre, score=self._whole_scores(scene, view, centre)).by_score()
         yield "templates"
-        best = yield from self._best_shifted(scene, placed.among(slice(config.shifted_count)))
-        found = [best.by_score()]
+        by_shape = yield from self._best_shifted(scene, placed.among(slice(config.shifted_count)))
+        by_colours = placed.among(slice(0))
+        if self._has_colours:
+            likely = placed.among(slice(config.coloured_count))
+            by_colours = yield from self._best_by_colours(image, scene, likely, config.shifted_coloured_count)
+        found = []
         for middle in around:
             reach_m = config.around_diameters * self._diameter_m
             near = placed.among(((placed.centre - middle) ** 2).sum(axis=1) < reach_m**2)
-            near = yield from self._by_colours(image, near)
-            best = yield from self._best_shifted(scene, near.among(slice(config.shifted_around_count)))
-            found.append((yield from self._by_colours(image, best)))
-        return found
+            found.append((yield from self._best_by_colours(image, scene, near, config.shifted_around_count)))
+        return Matched(by_shape=by_shape.by_score(), by_colours=by_colours, around=found)
+
+    def _best_by_colours(
+        self, image: MatchedImage, scene: MatchScene, placed: Placements, count: int
+    ) -> Generator[str, None, Placements]:
+        """The ``count`` best with their colours, each where its shape fits best."""
+        first = yield from self._by_colours(image, placed)
+        best = yield from self._best_shifted(scene, first.among(slice(count)))
+        return (yield from self._by_colours(image, best))
 
     def _by_colours(self, image: MatchedImage, placed: Placements) -> Generator[str, None, Placements]:
-        """Placements by their scores and what colours add to them."""
+        """Placements by their scores and what colours add to them, if the model has any."""
         if not self._has_colours:
             return placed.by_score()
         view, centre, config = placed.view, placed.centre, self._config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +50,22 @@ def places_of(
         places.append(ShapePlace(score=float(score[left[0]]), starts=starts))
         left = left[~near]
     return places
+
+
+def in_turns(first: Sequence[ShapePlace], second: Sequence[ShapePlace], apart_m: float) -> list[ShapePlace]:
+    """Places of two lists, best first each: two of the first, one of the second, and so on.
+
+    What is nearer than ``apart_m`` to one before is left out.
+    """
+    merged: list[ShapePlace] = []
+    for place in itertools.chain.from_iterable(itertools.zip_longest(first[::2], first[1::2], second)):
+        if place is not None and all(_gap_m(place, other) >= apart_m for other in merged):
+            merged.append(place)
+    return merged
+
+
+def _gap_m(place: ShapePlace, other: ShapePlace) -> float:
+    return float(np.linalg.norm(place.starts[0, :3, 3] - other.starts[0, :3, 3]))
 
 
 def _distinct(

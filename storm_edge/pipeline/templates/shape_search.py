@@ -26,7 +26,7 @@ from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.templates.config import PlaceConfig, ShapeSearchConfig
 from storm_edge.pipeline.templates.matched_image import matched_image
 from storm_edge.pipeline.templates.matching import Placements, TemplateMatcher
-from storm_edge.pipeline.templates.places import ShapePlace, places_of
+from storm_edge.pipeline.templates.places import ShapePlace, in_turns, places_of
 from storm_edge.pipeline.templates.views import build_templates
 
 Float32 = NDArray[np.float32]
@@ -71,18 +71,22 @@ class ShapeSearch:
         stands_out = image.stands_out(self._proposals.min_plane_distance_diameters * self._item.diameter_m)
         diameter_m, config = self._item.diameter_m, self._config
         middles = np.array([_middle(image.frame, one.mask) for one in marked]).reshape(-1, 3)
-        whole, *around = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match), middles)
+        matched = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match), middles)
         there: list[Candidate] = []
-        for mark, placements in zip(marked, around, strict=True):
-            made = self._candidates(image.frame, stands_out, placements, config.places_at_mark)
+        for mark, placements in zip(marked, matched.around, strict=True):
+            made = self._candidates(image.frame, stands_out, self._places(placements, config.places_at_mark))
             there += [replace(candidate, mark=mark) for candidate in made]
             yield "templates"
-        return there, self._candidates(image.frame, stands_out, whole, config.places)
+        by_shape = self._places(matched.by_shape, config.places)
+        by_colours = self._places(matched.by_colours, config.places_by_colours)
+        places = in_turns(by_colours, by_shape, config.places.apart_diameters * diameter_m)
+        return there, self._candidates(image.frame, stands_out, places)
 
-    def _candidates(
-        self, frame: Frame, stands_out: Bool, placements: Placements, config: PlaceConfig
-    ) -> Iterator[Candidate]:
-        for place in places_of(placements, self._templates, self._item.diameter_m, config):
+    def _places(self, placements: Placements, config: PlaceConfig) -> list[ShapePlace]:
+        return places_of(placements, self._templates, self._item.diameter_m, config)
+
+    def _candidates(self, frame: Frame, stands_out: Bool, places: Sequence[ShapePlace]) -> Iterator[Candidate]:
+        for place in places:
             candidate = self._candidate(frame, stands_out, place)
             if candidate is not None:
                 yield candidate

@@ -83,6 +83,21 @@ def test_an_object_of_30_px_is_the_first_place(
     assert 0.5 * area_px < np.count_nonzero(found[0].mask) < 1.5 * area_px
 
 
+def test_of_two_equal_shapes_the_one_with_the_models_colours_comes_first(
+    staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter
+) -> None:
+    """Though the image's edge cuts it off, and the other, of changed colours, is seen whole."""
+    T, T_other = moved(staged, -0.3, 0.1, 0.65), moved(staged, 0.1, 0.0, 0.65)
+    one, other = staged.frame(T), staged.frame(T_other)
+    other_rgb = np.where(staged.mask(T_other)[..., None], other.rgb[..., ::-1] // 2, one.rgb)
+    both = replace(one, rgb=other_rgb, depth_m=np.minimum(one.depth_m, other.depth_m))
+    found = search.candidates(colour_segmenter.encode_image(both))
+    overlaps = [mask_iou(candidate.grown, staged.mask(T)) for candidate in found]
+    assert overlaps[0] > 0.5
+    others = [mask_iou(candidate.grown, staged.mask(T_other)) for candidate in found]
+    assert max(others) > 0.7, "proposed by its shape"
+
+
 def test_an_image_without_depth_has_no_place(
     staged: Staged, search: ShapeSearch, colour_segmenter: Segmenter
 ) -> None:
