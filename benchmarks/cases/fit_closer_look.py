@@ -1,16 +1,21 @@
 """What a closer look at a doubtful place is worth: a logistic regression on looks at right and at wrong places.
 
-    python -m benchmarks run fit_closer_look [--scenes 100] [--first 6000] [--real DATA] [--bundle nano] [--jobs 2]
+    python -m benchmarks run fit_closer_look [--scenes 200] [--first 6000] [--real DATA] [--bundle nano] [--jobs 2]
+    python -m benchmarks run fit_closer_look --recorded
 
 Searches of development images, and with ``--real`` of development recordings, look closer wherever they are not quite
 certain (`pipeline.detect.closer_look`). Each look is right or wrong as in `fit_presence`; one in a recording counts
-`REAL_WEIGHT` times. Printed are the weights, and how many looks are told by weights that had not seen their image or
+`REAL_WEIGHT` times. Of two looks at the right place only the more probable one counts: to the other the object is
+elsewhere. Printed are the weights, and how many looks are told by weights that had not seen their image or
 recording: by all, by the first probability and small print, and by the first probability alone. The constant is the
 fit's and the logit of `DetectConfig.min_probability`, so that even odds reach that. The code is not changed.
+
+The record holds the looks; ``--recorded`` fits to them, with no search.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,6 +29,7 @@ from benchmarks.cases.first_look import poses_of_recordings
 from benchmarks.cases.fit_presence import FOLDS, REAL_WEIGHT, RIDGE, fit
 from benchmarks.cases.search import SearchOptions, search_all
 from benchmarks.presence_poses import RIGHT_IOU, WRONG_IOU
+from benchmarks.record import RECORDS
 from benchmarks.registry import Outcome, case
 from storm_edge.errors import InputError, mismatch
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
@@ -34,13 +40,14 @@ from storm_edge.pipeline.detect.detection import Look
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+RECORD = "fit_closer_look"
 LEAST = 0.02
 """Places with a presence probability from this to one minus this are looked at: more than a search doubts."""
 EVERY = 6
 """Frames of a recording between those that are searched."""
 _PER_LINE = 12
 KNOWN = ("scene", "is_real", "is_right")
-WEIGHTS = ("first", "detail", "depth", "colour", "elsewhere")
+WEIGHTS = ("first", "detail", "depth", "elsewhere", "palette", "contour")
 """Of `CloserLookConfig`."""
 COLUMNS = KNOWN + WEIGHTS
 
@@ -49,11 +56,12 @@ COLUMNS = KNOWN + WEIGHTS
 class CloserLookOptions(SearchOptions):
     """Which looks the weights are fitted to."""
 
-    scenes: Annotated[int, typer.Option(help="How many images are searched.")] = 100
+    scenes: Annotated[int, typer.Option(help="How many images are searched.")] = 200
     first: Annotated[int, typer.Option(help="Number of the first image.")] = 6000
     there: Annotated[int, typer.Option(help="Objects looked for in each that are there.")] = 4
     absent: Annotated[int, typer.Option(help="And those that are not.")] = 3
     real: Annotated[Path | None, typer.Option(help="Folder of real scenes that are searched, too.")] = None
+    recorded: Annotated[bool, typer.Option("--recorded", help="Fit to the recorded looks; no search.")] = False
 
 
 def look_rows(searches: Iterable[dict[str, Any]]) -> list[list[float]]:
@@ -68,6 +76,18 @@ def look_rows(searches: Iterable[dict[str, Any]]) -> list[list[float]]:
                 values = regressors(look, CloserLookConfig())
                 found.append([*known, *(round(values[name], 3) for name in WEIGHTS)])
     return found
+
+
+def recorded_rows() -> Float64:
+    """Rows of the record ``(N, len(COLUMNS))``."""
+    results = json.loads((RECORDS / f"{RECORD}.json").read_text(encoding="utf-8"))["results"]
+    return np.array([[float(value) for value in row.split()] for line in results["rows"] for row in line.split("; ")])
+
+
+def without_second(rows: Float64) -> Float64:
+    """The rows without looks at the right place beside a more probable one, to which the object is elsewhere."""
+    right, first, elsewhere = (rows[:, COLUMNS.index(name)] for name in ("is_right", "first", "elsewhere"))
+    return rows[(right == 0.0) | (elsewhere <= first)]
 
 
 def fitted(rows: Float64, count: int = len(WEIGHTS)) -> tuple[Float64, float]:
@@ -94,15 +114,20 @@ def told(rows: Float64, count: int = len(WEIGHTS)) -> dict[str, float]:
     return shares
 
 
-@case(record="fit_closer_look")
-def fit_closer_look(options: CloserLookOptions) -> Outcome:
-    """Search, fit, cross-validate and print."""
+def _searched_rows(options: CloserLookOptions) -> Float64:
+    """Rows of the searches that the options ask for."""
     config = DetectConfig()
     config = replace(config, closer=replace(config.closer, least=LEAST, below=1.0 - LEAST))
     searches = search_all(options, config)
     if options.real is not None:
         searches += poses_of_recordings(options.real, options.bundle, EVERY, config)
-    rows = np.array(look_rows(searches), dtype=np.float64).reshape(-1, len(COLUMNS))
+    return np.array(look_rows(searches), dtype=np.float64).reshape(-1, len(COLUMNS))
+
+
+@case(record=RECORD)
+def fit_closer_look(options: CloserLookOptions) -> Outcome:
+    """Search, fit, cross-validate and print."""
+    rows = without_second(recorded_rows() if options.recorded else _searched_rows(options))
     is_right = rows[:, 2] > 0.0
     for kind, which in (("right", is_right), ("wrong", ~is_right)):
         if len(np.unique(rows[which, 0])) < 2:  # one may be left out
@@ -111,6 +136,7 @@ def fit_closer_look(options: CloserLookOptions) -> Outcome:
     weights, constant = fitted(rows)
     margin = logit_of(DetectConfig().min_probability)
     figures: dict[str, Any] = {
+        "source": RECORD if options.recorded else options.bundle,
         "looks": {"right": int(is_right.sum()), "wrong": int((~is_right).sum()), "real": int(rows[:, 1].sum())},
         "weights": {name: round(float(weight), 2) for name, weight in zip(WEIGHTS, weights, strict=True)},
         "constant": round(constant + margin, 2),

@@ -2,8 +2,9 @@
 
 A search tries many poses and looks at each but coarsely. Where the best of them is neither clearly the object nor
 clearly not, what else may be right at that place is refined and compared as for a pose that was found
-(`pipeline.side.settling`). So a right place is not missed because its pose is turned; and what is like the object in
-size, shape and colours is told from it by what varies fast on its surface, and by how well depth fits pixel by pixel.
+(`pipeline.side.settling`). So a right place is not missed because its pose is turned. And what is like the object in
+size, shape and colours is told from it by what varies fast on its surface, by how much there is of each colour, by
+its contour, and by how well depth fits pixel by pixel.
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ class CloserLook:
             first_probability=chosen.presence_probability,
             detail=float(candidates.term("detail")[row]),
             depth=float(candidates.term("depth")[row]),
-            colour=chosen.features.colour,
             elsewhere=max(others, default=0.0),
+            palette=candidates.palette_overlap(row),
+            contour=chosen.features.contour,
         )
         return replace(chosen, presence_probability=presence_after(look, self._config), look=look)
 
@@ -83,6 +85,7 @@ def regressors(look: Look, config: CloserLookConfig) -> dict[str, float]:
         "first": logit_of(look.first_probability),
         "detail": look.detail,
         "depth": look.depth,
-        "colour": look.colour,
         "elsewhere": logit_of(float(np.clip(look.elsewhere, least, 1.0 - least))),
+        "palette": look.palette,
+        "contour": look.contour,
     }

@@ -44,10 +44,12 @@ class Look:
     """What small print says against it: `side.found_evidence.FoundTerms.detail`, -0.5 to 1."""
     depth: float
     """And its depth, pixel by pixel: `FoundTerms.depth`, 0 to 1."""
-    colour: float
-    """`CandidateFeatures.colour` of the pose [bits]."""
     elsewhere: float
     """The largest presence probability of another place in the image, 0..1: only one of them has the object."""
+    palette: float
+    """Part of the pixels whose colours both have, wherever they are (`side.palette`), 0 to 1."""
+    contour: float
+    """`CandidateFeatures.contour` of the pose, 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

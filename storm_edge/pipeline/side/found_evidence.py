@@ -19,6 +19,7 @@ from storm_edge.kernels.depth_noise import depth_limits
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.pipeline.side.config import FoundEvidenceConfig, SideEvidenceConfig
 from storm_edge.pipeline.side.evidence import colour_likelihood
+from storm_edge.pipeline.side.palette import palette_overlap
 from storm_edge.pipeline.side.shading import FittedColours, fitted_colours, rendered_normals
 from storm_edge.pipeline.side.window import SideWindow, WindowRenderer
 
@@ -101,13 +102,25 @@ class FoundEvidence:
             frame: The image.
             T_cam_centre: Poses of the centred mesh [m].
         """
+        return colour_leads(self._fitted(frame, T_cam_centre), self._config)
+
+    def palette_overlap(self, frame: Frame, T_cam_centre: Float64) -> float:
+        """`palette.palette_overlap` of one pose ``(4, 4)``, 0 to 1.
+
+        Args:
+            frame: The image.
+            T_cam_centre: Pose of the centred mesh [m].
+        """
+        return palette_overlap(self._fitted(frame, T_cam_centre[None]), 0, self._config.palette_bins)
+
+    def _fitted(self, frame: Frame, T_cam_centre: Float64) -> FittedColours:
+        """Colours at poses ``(N, 4, 4)`` where depth agrees, in the window around the first."""
         window, rule = self._renderer.window(frame, T_cam_centre[0]), self._config.window
         depth, colour = self._renderer.render(window, T_cam_centre)
         silhouette = (depth > 0.0) & window.in_image
         size_m = (float(T_cam_centre[0, 2, 3]), self._diameter_m)
         agrees = silhouette & (np.abs(_depth_apart(window, depth, silhouette, size_m, rule)) <= 1.0)
-        fitted = fitted_colours(window.rgb, colour, rendered_normals(depth, window.K), agrees, rule)
-        return colour_leads(fitted, self._config)
+        return fitted_colours(window.rgb, colour, rendered_normals(depth, window.K), agrees, rule)
 
 
 def found_terms(

@@ -209,6 +209,10 @@ class Candidates:
         """One of the terms, by its name in `SettleWeights` ``(N,)``."""
         return np.asarray(self.terms[:, _TERMS.index(name)])
 
+    def palette_overlap(self, index: int) -> float:
+        """How much one of the poses has of the colours of the image, 0 to 1 (`side.palette`)."""
+        return self._evidence.palette_overlap(self._frame, self.poses[index])
+
     def add(self, starts: Float64) -> None:
         """Refine starts ``(N, 4, 4)`` and compare what they come to, if nothing is there yet."""
         new: list[Refined] = []

@@ -1,26 +1,32 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks.cases import fit_closer_look as case
-from benchmarks.cases.fit_closer_look import WEIGHTS, CloserLookOptions, fitted, look_rows, told
-from benchmarks.record import RECORDS
+from benchmarks.cases.fit_closer_look import (
+    COLUMNS,
+    WEIGHTS,
+    CloserLookOptions,
+    fitted,
+    look_rows,
+    recorded_rows,
+    told,
+    without_second,
+)
 from storm_edge.errors import InputError
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
 from storm_edge.pipeline.detect.config import DetectConfig
 
 
 def look(iou: float, probability: float = 0.5, detail: float = 0.1, side: int = 1) -> dict[str, float]:
-    said = {"depth": 0.2, "colour": -1.0, "elsewhere": 0.5}
+    said = {"depth": 0.2, "elsewhere": 0.5, "palette": 0.75, "contour": 0.25}
     return {"iou": iou, "side": side, "first_probability": probability, "detail": detail, **said}
 
 
 def test_the_recorded_looks_give_the_shipped_weights() -> None:
-    results = json.loads((RECORDS / "fit_closer_look.json").read_text(encoding="utf-8"))["results"]
-    rows = np.array([[float(value) for value in row.split()] for line in results["rows"] for row in line.split("; ")])
+    rows = recorded_rows()
+    assert len(without_second(rows)) == len(rows)
     weights, constant = fitted(rows)
     shipped = DetectConfig()
     assert weights == pytest.approx([getattr(shipped.closer, name) for name in WEIGHTS], abs=0.005)
@@ -34,10 +40,18 @@ def test_rows_leave_out_what_is_neither_right_nor_wrong() -> None:
         {"scene": 8, "looked": [look(0.9, side=0)]},
     ]
     rows = look_rows(searches)
-    assert rows[0] == [7, 0, 1, 0.0, 0.1, 0.2, -1.0, 0.0]
+    assert rows[0] == [7, 0, 1, 0.0, 0.1, 0.2, 0.0, 0.75, 0.25]
     assert rows[1][:5] == [7, 0, 0, pytest.approx(np.log(0.25 / 0.75), abs=0.001), 0.3]
     assert rows[2][:3] == [-1, 1, 1]
     assert len(rows) == 3
+
+
+def test_of_two_looks_at_the_right_place_the_more_probable_one_stays() -> None:
+    rows = np.zeros((4, len(COLUMNS)))
+    rows[:, COLUMNS.index("is_right")] = [1, 1, 0, 0]
+    rows[:, COLUMNS.index("first")] = [2.0, -1.0, 2.0, -1.0]
+    rows[:, COLUMNS.index("elsewhere")] = [-1.0, 2.0, -1.0, 2.0]
+    np.testing.assert_array_equal(without_second(rows), rows[[0, 2, 3]])
 
 
 def test_what_print_tells_apart_is_told_by_it_alone(rng: np.random.Generator) -> None:

@@ -94,15 +94,17 @@ def test_small_print_speaks_for_the_object_and_against_another_of_its_kind(colou
     assert own.presence_probability > presence_after(replace(own.look, detail=0.0), config)
     assert another.presence_probability < presence_after(replace(another.look, detail=0.0), config)
     assert own.presence_probability > DOUBTFUL
-    # All else is alike here, so this is what the print is worth: 1.34.
-    assert logit_of(own.presence_probability) - logit_of(another.presence_probability) > 1.3
+    # All else is alike here, so this is what print and the palette are worth: 2.5.
+    assert logit_of(own.presence_probability) - logit_of(another.presence_probability) > 2.3
 
 
 def test_presence_after_a_look_is_a_logistic_regression() -> None:
-    config = CloserLookConfig(first=0.5, detail=-2.0, depth=-4.0, colour=0.5, elsewhere=-0.5, constant=1.0)
-    look = Look(first_probability=0.9, detail=0.25, depth=0.1, colour=-1.0, elsewhere=0.1)
+    config = CloserLookConfig(
+        first=0.5, detail=-2.0, depth=-4.0, elsewhere=-0.5, palette=2.0, contour=-1.0, constant=1.0
+    )
+    look = Look(first_probability=0.9, detail=0.25, depth=0.1, elsewhere=0.1, palette=0.75, contour=0.5)
     probability = presence_after(look, config)
-    expected = 0.5 * np.log(9.0) - 0.5 - 0.4 - 0.5 + 0.5 * np.log(9.0) + 1.0
+    expected = 0.5 * np.log(9.0) - 0.5 - 0.4 + 0.5 * np.log(9.0) + 1.5 - 0.5 + 1.0
     assert np.log(probability / (1.0 - probability)) == pytest.approx(expected)
     nowhere_else = presence_after(replace(look, elsewhere=0.0), config)
     assert nowhere_else == presence_after(replace(look, elsewhere=config.least_elsewhere), config) > probability
