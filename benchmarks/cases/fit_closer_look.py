@@ -87,7 +87,7 @@ def recorded_rows() -> Float64:
 def without_second(rows: Float64) -> Float64:
     """The rows without looks at the right place beside a more probable one, to which the object is elsewhere."""
     right, first, elsewhere = (rows[:, COLUMNS.index(name)] for name in ("is_right", "first", "elsewhere"))
-    return rows[(right == 0.0) | (elsewhere <= first)]
+    return np.asarray(rows[(right == 0.0) | (elsewhere <= first)])
 
 
 def fitted(rows: Float64, count: int = len(WEIGHTS)) -> tuple[Float64, float]:

@@ -24,7 +24,7 @@ class SearchBudget(Config):
     """No candidate of the segmenter is registered where the network's probability of the object being there is below
     this."""
     max_shape_proposals: int = tuned(unit="candidates", low=0, high=64)
-    """Most candidates by shape that are registered, whatever their colours (`pipeline.templates`)."""
+    """Most candidates by shape that are registered, one of three whatever its colours (`pipeline.templates`)."""
     max_plain_shape_proposals: int = tuned(unit="candidates", low=0, high=64)
     """The same for a model without colours, of which the segmenter knows little."""
     max_refined: int = tuned(unit="detections", low=0, high=64)

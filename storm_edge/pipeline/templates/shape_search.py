@@ -1,6 +1,7 @@
 """Find places by shape: candidates that need neither colours nor a network, each with poses to begin from.
 
-Colours help to rank those around what the segmenter marks.
+Where a model has colours, they help to rank two of three places in the image, and those around what the segmenter
+marks. Every third is ranked by its shape alone: the model's colours may be wrong.
 
 Made once per object, with its templates, and shared by its searches.
 """
