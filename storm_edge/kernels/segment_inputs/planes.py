@@ -26,6 +26,8 @@ MIN_POINTS = 100
 TOLERANCE_M, TOLERANCE_PER_M = 0.006, 0.006
 """How far from a plane a reading may lie: this much [m], and this much times the square of its depth [1/m], for the
 noise of a stereo camera and some warp."""
+EXTENT_PERCENTILES = (2.0, 98.0)
+"""How far a plane reaches is told by all its points but these few: some of other things lie on it by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,13 @@ class Plane:
     """Unit ``(3,)``."""
     offset_m: float
     """[m]."""
+    extent_m: float
+    """How far what is seen of it reaches: the diagonal of its bounding box along the camera's axes [m]."""
+
+
+def larger_planes(planes: Sequence[Plane], diameter_m: float) -> list[Plane]:
+    """The planes that cannot be a side of an object of this diameter [m]: what is seen of them reaches farther."""
+    return [plane for plane in planes if plane.extent_m > diameter_m]
 
 
 def plane_distances(z: Float32, K: Float64, planes: Sequence[Plane] | None = None) -> Float32:
@@ -91,9 +100,15 @@ def _large_planes(points: Float64) -> list[Plane]:
         off_plane = np.abs(normal @ points[:, left] + offset) >= tolerance_m[left]
         if len(left) - np.count_nonzero(off_plane) < least * count:
             break
-        planes.append(Plane(normal=normal, offset_m=offset))
+        planes.append(Plane(normal=normal, offset_m=offset, extent_m=_extent_m(points[:, left[~off_plane]])))
         left = left[off_plane]
     return planes
+
+
+def _extent_m(points: Float64) -> float:
+    """How far points ``(3, N)`` reach [m]."""
+    low, high = np.percentile(points, EXTENT_PERCENTILES, axis=1)
+    return float(np.linalg.norm(high - low))
 
 
 def _largest_plane(points: Float64, tolerance_m: Float64, rng: np.random.Generator) -> tuple[Float64, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from storm_edge.kernels.segment_inputs.colour_model import RGB_BINS, chroma_bins_of, colour_density, rgb_bins_of
 from storm_edge.kernels.segment_inputs.contract import IMAGE_CHANNELS, SIZE_PX
 from storm_edge.kernels.segment_inputs.letterbox import Letterbox
-from storm_edge.kernels.segment_inputs.planes import Plane, large_planes, plane_distances
+from storm_edge.kernels.segment_inputs.planes import Plane, large_planes, larger_planes, plane_distances
 from storm_edge.kernels.segment_inputs.surface_normals import surface_normals
 
 Float32 = NDArray[np.float32]
@@ -49,6 +49,14 @@ class SmallFrame:
     """The large planes in view."""
     plane_distance_m: Float32
     """Distance from the nearest large plane [m] ``(120, 160)``, negative where unknown."""
+
+    def for_object(self, diameter_m: float) -> SmallFrame:
+        """The frame to look for an object of this diameter [m] in: a side of its own is no table and no wall."""
+        planes = tuple(larger_planes(self.planes, diameter_m))
+        if len(planes) == len(self.planes):
+            return self
+        distance_m = plane_distances(self.depth_m, self.K, planes)
+        return replace(self, planes=planes, plane_distance_m=distance_m)
 
 
 def small_frame(rgb: ByteImage, depth_m: Float32, K: Float64, planes: Sequence[Plane] | None = None) -> SmallFrame:

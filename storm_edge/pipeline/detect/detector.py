@@ -145,7 +145,7 @@ class Detector:
         self, frame: Frame, track_prior: TrackPrior | None = None
     ) -> Generator[str, None, tuple[ImageFeatures, Segmentation]]:
         """The first half of `chunks`: make candidate masks; returns what `register_candidates` takes."""
-        image = self._segmenter.encode_image(frame)
+        image = self._segmenter.encode_image(frame).for_object(self._diameter_m)
         yield "encode"
         colour_log_odds = None if track_prior is None else track_prior.colour_log_odds
         return image, self._segmenter.segment(image, self.embedding, colour_log_odds)
@@ -160,7 +160,7 @@ class Detector:
         budget: SearchBudget | None = None,
     ) -> Generator[str, None, DetectionResult]:
         """As `register_candidates`, for a mask ``(H, W)`` from elsewhere alone; the budget is `REACQUIRE` if None."""
-        image = self._segmenter.encode_image(frame)
+        image = self._segmenter.encode_image(frame).for_object(self._diameter_m)
         yield "encode"
         result: DetectionResult = yield from self.register_candidates(
             image,

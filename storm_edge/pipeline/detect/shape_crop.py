@@ -15,7 +15,7 @@ from storm_edge.frame import Frame
 from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.kernels.renderer import render
 from storm_edge.kernels.segment_inputs.letterbox import Letterbox
-from storm_edge.kernels.segment_inputs.planes import plane_distances
+from storm_edge.kernels.segment_inputs.planes import large_planes, larger_planes, plane_distances
 from storm_edge.kernels.segment_inputs.small_frame import SmallFrame
 from storm_edge.pipeline.detect.config import ShapeConfig
 
@@ -34,12 +34,11 @@ class PlaneMap:
     """Distance from the nearest large plane [m] ``(120, 160)``, negative where unknown."""
 
     @classmethod
-    def of(cls, frame: Frame) -> PlaneMap:
-        """Of a frame that the segmenter has not seen."""
+    def of(cls, frame: Frame, diameter_m: float) -> PlaneMap:
+        """Of a frame that the segmenter has not seen, for an object of this diameter [m]: its side is no table."""
         box = Letterbox.of(frame.size_px)
-        return cls(
-            letterbox=box, distance_m=plane_distances(box.shrink_depth(frame.depth_m), box.intrinsics(frame.K))
-        )
+        z, K = box.shrink_depth(frame.depth_m), box.intrinsics(frame.K)
+        return cls(letterbox=box, distance_m=plane_distances(z, K, larger_planes(large_planes(z, K), diameter_m)))
 
     @classmethod
     def of_small(cls, small: SmallFrame) -> PlaneMap:

@@ -116,7 +116,7 @@ class ShapeEvidenceExtractor:
 
     def measure(self, frame: Frame, T_cam_centre: Float64, planes: PlaneMap | None = None) -> ShapeEvidence | None:
         """The evidence at a pose ``(4, 4)`` of the centred mesh [m]; None where too little of it can be seen."""
-        planes = planes or PlaneMap.of(frame)
+        planes = planes or PlaneMap.of(frame, self._diameter_m)
         crop = shape_crop(self._mesh, T_cam_centre, frame, planes, self._diameter_m, self._config)
         if crop is None:
             return None

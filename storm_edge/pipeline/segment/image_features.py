@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ class ImageFeatures:
     """At the working size."""
     maps: dict[str, Float32]
     """Features by name, for the network; empty without one."""
+
+    def for_object(self, diameter_m: float) -> ImageFeatures:
+        """The same for an object of this diameter [m]; see `SmallFrame.for_object`."""
+        small = self.small.for_object(diameter_m)
+        return self if small is self.small else replace(self, small=small)
 
     def stands_out(self, least_m: float) -> NDArray[np.bool_]:
         """What is farther than this from the large planes ``(H, W)``."""

@@ -137,6 +137,7 @@ class Segmenter:
             colour_log_odds: What tracking learned of its colours in this light, ``(BIN_COUNT,)`` of
             `kernels.contour_region`; they count in candidates, not in the map that is returned.
         """
+        image = image.for_object(embedding.diameter_m)
         frame, letterbox = image.frame, image.small.letterbox
         channels = object_channels(image.small, embedding.colours, embedding.diameter_m)
         found, presence = self._probability_map(image, embedding, channels)
@@ -180,12 +181,14 @@ class Segmenter:
         if not self._maps.benefits_from_tiling:
             return first
         tiles = yield from self._encoder.encode_tiles(image.frame)
+        image = image.for_object(embedding.diameter_m)
         letterbox = image.small.letterbox
         whole = letterbox.enlarge(first.probability, image.frame.size_px)
         for tile in tiles:
-            channels = object_channels(tile.image.small, embedding.colours, embedding.diameter_m)
-            found, _ = self._probability_map(tile.image, embedding, channels)
-            merge_max(whole, tile.image.small.letterbox.enlarge(found, tile.image.frame.size_px), tile.window)
+            seen = tile.image.for_object(embedding.diameter_m)
+            channels = object_channels(seen.small, embedding.colours, embedding.diameter_m)
+            found, _ = self._probability_map(seen, embedding, channels)
+            merge_max(whole, seen.small.letterbox.enlarge(found, tile.image.frame.size_px), tile.window)
             yield "segment tile"
         scales = _Scales.of(image, whole)
         channels = object_channels(image.small, embedding.colours, embedding.diameter_m)

@@ -7,7 +7,7 @@ import pytest
 
 from storm_edge.kernels.segment_inputs import contract
 from storm_edge.kernels.segment_inputs.letterbox import Letterbox
-from storm_edge.kernels.segment_inputs.planes import large_planes, plane_distances
+from storm_edge.kernels.segment_inputs.planes import large_planes, larger_planes, plane_distances
 
 K = np.array([[570.0, 0.0, 322.0], [0.0, 575.0, 236.0], [0.0, 0.0, 1.0]])
 
@@ -53,3 +53,17 @@ def test_a_part_of_an_image_is_told_the_planes_of_the_whole() -> None:
 def test_no_plane_where_there_is_none(rng: np.random.Generator) -> None:
     z = rng.uniform(0.5, 3.0, contract.SIZE_PX).astype(np.float32)
     assert (plane_distances(z, np.array([[140.0, 0, 80], [0, 140.0, 60], [0, 0, 1]])) == -1.0).all()
+
+
+def test_a_plane_that_a_thing_is_larger_than_may_be_its_side() -> None:
+    """A wall 1 m away, and 0.3 m away a side of 0.16 by 0.12 m: 0.2 m from corner to corner."""
+    K_small = Letterbox.of((480, 640)).intrinsics(K)
+    z = np.full(contract.SIZE_PX, 1.0, dtype=np.float32)
+    rows, columns = (round(K_small[i, i] * side_m / 0.3) for i, side_m in ((1, 0.12), (0, 0.16)))
+    z[30 : 30 + rows, 40 : 40 + columns] = 0.3
+    wall, side = large_planes(z, K_small)
+    assert wall.extent_m == pytest.approx(np.hypot(*(np.array([160, 120]) / np.diag(K_small)[:2])), rel=0.08)
+    assert side.extent_m == pytest.approx(0.2, rel=0.08)
+    assert larger_planes([wall, side], 0.15) == [wall, side]
+    assert larger_planes([wall, side], 0.25) == [wall]
+    assert larger_planes([wall, side], 3.0) == []

@@ -82,7 +82,7 @@ def test_an_object_that_stands_there_is_believed(mug: ObjectOnDevice, evidence: 
     assert measured.goes_on < 0.15
     assert measured.hidden < 0.01
     assert believed(evidence, frame, T_MUG) > CONFIG.min_probability
-    assert evidence.measure(frame, T_MUG, PlaneMap.of(frame)) == measured
+    assert evidence.measure(frame, T_MUG, PlaneMap.of(frame, mug.bundle.diameter_m)) == measured
 
 
 @pytest.mark.parametrize("shift_m", [0.03, 0.05])
