@@ -41,6 +41,7 @@ from storm_edge.pipeline.detect.taken_places import (
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
+from storm_edge.pipeline.segment.cut_off import cut_off_candidates
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -167,7 +168,9 @@ class Detector:
             segmentation_from_mask(image, mask),
             buffers,
             track_prior=track_prior,
-            budget=replace(budget or self._config.reacquire, max_shape_proposals=0, max_plain_shape_proposals=0),
+            budget=replace(
+                budget or self._config.reacquire, max_shape_proposals=0, max_plain_shape_proposals=0, max_cut_off=0
+            ),
         )
         return result
 
@@ -197,7 +200,8 @@ class Detector:
         yield from self._register_fast(search, search.proposed)
         if not self._is_certain(search):
             by_shape = yield from self._by_shape(search, marked)
-            more = interleaved(by_shape, marked[1:], self._config.max_iou)
+            cut_off = without_repeated(self._cut_off(search), marked, self._config.max_iou)
+            more = interleaved(by_shape, [*marked[1:], *cut_off], self._config.max_iou)
             search.proposed += more
             yield from self._register_fast(search, more)
         if search.budget.tiled and search.best_probability < self._config.tiled_below:
@@ -225,6 +229,16 @@ class Detector:
             places.append(place)
             yield "templates"
         return places
+
+    def _cut_off(self, search: SearchState) -> list[Candidate]:
+        """What the image's edge cuts off and has the object's colours; nothing where those say little."""
+        count = search.budget.max_cut_off
+        if not count or not self._has_colours or self._is_colourless:
+            return []
+        config = self._segmenter.config
+        least_m = config.proposals.min_plane_distance_diameters * self._diameter_m
+        found = cut_off_candidates(search.image, self.embedding.colours, self._diameter_m, least_m, config.cut_off)
+        return list(itertools.islice(search.open_candidates(found), count))
 
     def _marked(self, search: SearchState, segmentation: Segmentation) -> list[Candidate]:
         """The segmenter's candidates that are to be registered; none where its network says that there is nothing."""

@@ -70,6 +70,26 @@ def test_part_of_it_outside_the_image_is_enough(staged: Staged, detector: Detect
     assert mask_iou(search.detections[0].mask, staged.mask(T)) > 0.6
 
 
+def test_what_the_edge_cuts_off_is_tried_though_neither_segmenter_nor_shape_propose_it(
+    staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, z = staged.T_cam_centre[1:3, 3]
+    T = make_T(staged.T_cam_centre[:3, :3], [-290.0 / 570.0 * z, y, z])
+    frame = staged.frame(T)
+
+    def nothing(*_: object) -> Segmentation:
+        return Segmentation(candidates=(), probability=np.zeros((60, 80), np.float32), score=0.0)
+
+    monkeypatch.setattr(colour_segmenter, "segment", nothing)
+    detector = Detector(staged.item, colour_segmenter)
+    alone = replace(FULL, max_shape_proposals=0, max_plain_shape_proposals=0, tiled=False)
+    search = detector.detect(frame, staged.buffers(frame), budget=alone)
+    assert search.found is not None
+    assert mask_iou(search.found.mask, staged.mask(T)) > 0.9
+    none = detector.detect(frame, staged.buffers(frame), budget=replace(alone, max_cut_off=0))
+    assert none.proposed == ()
+
+
 def test_of_two_equal_mugs_the_last_one_is_found_again(staged: Staged, detector: Detector) -> None:
     left, right = staged.T_cam_centre.copy(), staged.T_cam_centre.copy()
     left[0, 3], right[0, 3] = -0.13, 0.13
