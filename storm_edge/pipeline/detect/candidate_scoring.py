@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from storm_edge.frame import Frame
 from storm_edge.kernels.contour_region import log_odds_of
-from storm_edge.pipeline.detect.config import CloserLookConfig, DetectConfig, PresenceConfig, SearchBudget
+from storm_edge.pipeline.detect.config import DetectConfig, PresenceConfig, SearchBudget
 from storm_edge.pipeline.detect.detection import Detection, TrackPrior
 from storm_edge.pipeline.detect.merged_candidates import mask_overlap
 from storm_edge.pipeline.segment.segmentation import Candidate
@@ -136,11 +136,6 @@ def select_for_refinement(detections: Sequence[Detection], budget: SearchBudget,
 def is_well_marked(detection: Detection, budget: SearchBudget) -> bool:
     """Whether the segmenter speaks so clearly for a place that it is refined, whatever its pose came to."""
     return not detection.candidate.is_by_shape and detection.candidate.score >= budget.refine_above_score
-
-
-def is_doubtful(detection: Detection, config: CloserLookConfig) -> bool:
-    """Whether a detection is worth a closer look."""
-    return config.least <= detection.presence_probability < config.below
 
 
 def is_spoken_for(candidate: Candidate, config: DetectConfig) -> bool:

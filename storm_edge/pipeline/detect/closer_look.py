@@ -39,6 +39,16 @@ class CloserLook:
     def __init__(self, item: ObjectOnDevice, side: SideConfig, config: CloserLookConfig) -> None:
         self._settling, self._config = Settling(item, side), config
 
+    def is_due(self, search: SearchState, detection: Detection) -> bool:
+        """Whether a detection is doubtful: neither hopeless nor probable, or probable in colours that it hardly has.
+
+        Shape alone can make a place probable: a box of the same size in a print of its own.
+        """
+        probability, config = detection.presence_probability, self._config
+        if probability < config.below:
+            return probability >= config.least
+        return self._settling.palette_overlap(search.frame, detection.T_cam_centre) < config.least_palette
+
     def chunks(
         self, search: SearchState, first: Detection, scored: Callable[[Float64], Detection]
     ) -> Generator[str, None, Detection]:

@@ -367,7 +367,10 @@ class CloserLookConfig(Config):
     least: float = tuned(0.05, unit="1", low=0.0, high=1.0)
     """Presence probability from which a place is looked at, ..."""
     below: float = tuned(0.85, unit="1", low=0.0, high=1.0)
-    """... and from which it is not, as ``stop_above``."""
+    """... and from which it is not, as ``stop_above``, ..."""
+    least_palette: float = tuned(0.4, unit="1", low=0.0, high=1.0, record="fit_closer_look")
+    """... but where model and image have less than this of their colours in common. Of 210 looks at right places 2
+    have, none of them in a recording, and of 357 at wrong ones a third."""
     count: int = tuned(2, unit="detections", low=1, high=64)
     """So many of the best detections are."""
     first: float = tuned(0.7, unit="1", low=0.0, high=100.0, record="fit_closer_look")

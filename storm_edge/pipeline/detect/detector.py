@@ -280,16 +280,16 @@ class Detector:
         self._sort(search)
 
     def _look_closer(self, search: SearchState) -> Generator[str, None, None]:
-        """Look closer at the best detections where they are doubtful.
+        """Look closer at the best detections while they are doubtful.
 
         After a loss the object may be hidden, and more is asked for.
         """
-        detections, config, closer_look = search.detections, self._config.closer, self._closer_look
+        detections, closer_look = search.detections, self._closer_look
         if closer_look is None or search.colour_log_odds is not None or not search.budget.closer_look:
             return
-        for index in range(min(config.count, len(detections))):
+        for index in range(min(self._config.closer.count, len(detections))):
             first = detections[index]
-            if not scoring.is_doubtful(first, config):
+            if not closer_look.is_due(search, first):
                 break
             scored = functools.partial(self._registrar.scored, search, first.candidate)
             looked = yield from closer_look.chunks(search, first, scored)

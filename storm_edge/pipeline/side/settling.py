@@ -89,6 +89,10 @@ class Settling:
             yield from self._add_turns(candidates)
         return candidates
 
+    def palette_overlap(self, frame: Frame, T_cam_centre: Float64) -> float:
+        """How much the model at a pose ``(4, 4)`` has of the colours of the image, 0 to 1 (`side.palette`)."""
+        return self._evidence.palette_overlap(frame, T_cam_centre)
+
     def _add_turns(self, candidates: Candidates) -> Generator[str, None, None]:
         """The turns of the best that may win, and of what wins then."""
         if not len(self._fan.motions):

@@ -177,8 +177,3 @@ def test_the_segmenter_speaks_for_what_it_marks_and_for_what_the_shape_suggests_
     assert not scoring.is_spoken_for(by_shape, CONFIG)
     assert scoring.is_spoken_for(replace(by_shape, mark=marked), CONFIG)
     assert not scoring.is_spoken_for(replace(by_shape, mark=faint), CONFIG)
-
-
-def test_what_is_neither_clearly_there_nor_clearly_not_is_doubtful() -> None:
-    doubtful = [scoring.is_doubtful(detection(p), CONFIG.closer) for p in (0.01, 0.3, 0.7, 0.95)]
-    assert doubtful == [False, True, True, False]

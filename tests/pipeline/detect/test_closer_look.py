@@ -61,6 +61,20 @@ def at_box() -> CloserLook:
     return look_at(marked_box())
 
 
+def test_what_is_neither_hopeless_nor_probable_is_looked_at(at_box: CloserLook, colour_segmenter: Segmenter) -> None:
+    search = search_of(picture(marked_box(), pose()), colour_segmenter)
+    assert [at_box.is_due(search, detection(pose(), p)) for p in (0.01, 0.3, 0.7, 0.95)] == [False, True, True, False]
+
+
+def test_so_is_a_probable_place_in_other_colours(colour_segmenter: Segmenter) -> None:
+    """A can of the same shape that is white and grey half and half, whichever gain: not black and white."""
+    can = speckled_can()
+    grey = replace(can, colours=np.where(can.colours < 0.5, np.float32(0.6), can.colours))
+    search = search_of(picture(grey, pose()), colour_segmenter)
+    assert look_at(can).is_due(search, detection(pose(), 0.95))
+    assert not look_at(grey).is_due(search, detection(pose(), 0.95))
+
+
 def test_a_turned_pose_is_put_right(at_box: CloserLook, colour_segmenter: Segmenter) -> None:
     search = search_of(picture(marked_box(), pose(70.0)), colour_segmenter)
     found = looked(at_box, search, detection(pose(250.0)))
