@@ -154,6 +154,8 @@ class CandidateRegistrar:
             registration = yield from registrar.chunks(search.buffers, mask, starts=starts)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
+        if candidate.is_by_shape and registration.visible < self._config.min_visible_by_shape:
+            return None  # most are: to score them would take as long as to register them
         best: Detection | None = None
         for T in self._sides(registrar, registration, candidate):
             detection = self.scored(search, candidate, T)
