@@ -22,7 +22,7 @@ RIGHT_IOU, WRONG_IOU = 0.6, 0.3
 """Overlap with the truth from which a pose is right, and below which it is wrong; between them it is neither."""
 MOST_OCCLUDED = 0.85
 """Poses of which more is hidden are left out: they are never believed."""
-WITHOUT = ("outline", "sectors", "goes_on", "colour_shift", "stands")
+WITHOUT = ("outline", "sectors", "goes_on", "colour_shift", "darkness", "stands")
 """Evidence that the presence probability has from the open outline instead, and what no fit gives a weight."""
 FEATURES = (
     *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ DEPTH_RANGE_M = (0.05, 16.0)
 """The channel of depth is limited to this."""
 SMOOTHING_SHARE = 0.02
 """A pixel's depth becomes the mean of its neighbourhood where they differ by less than this share."""
+
+BRIGHTEST_PERCENTILE = 90.0
+"""Of the pixels' brightest channels, what counts as the brightest of the image: lamps and highlights are few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,11 @@ class SmallFrame:
     """The large planes in view."""
     plane_distance_m: Float32
     """Distance from the nearest large plane [m] ``(120, 160)``, negative where unknown."""
+
+    @cached_property
+    def brightest(self) -> float:
+        """How bright the brightest tenth of the image is at least: its brightest channel, in [0, 1]."""
+        return float(np.percentile(self.rgb[self.letterbox.window].max(axis=2), BRIGHTEST_PERCENTILE))
 
     def for_object(self, diameter_m: float) -> SmallFrame:
         """The frame to look for an object of this diameter [m] in: a side of its own is no table and no wall."""

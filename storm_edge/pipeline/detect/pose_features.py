@@ -33,6 +33,8 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+_LEAST_BRIGHT = 0.02  # fixed: a black image is as dark as any model in it
+
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateFeatures:
@@ -63,6 +65,9 @@ class CandidateFeatures:
     """What gains leave of the colours of those cells, over their brightness."""
     colour_shift: float
     """By how much the image's colours are others than the model's, brightness aside, 0..1 (`compare_colours`)."""
+    darkness: float
+    """Log of how much darker the image shows the model's colours than its own brightest parts are: 0 where white
+    looks as bright as the brightest tenth of the image, 0.7 where it looks half as bright (`compare_colours`)."""
     stands: float
     """How well the object stands on a large plane, 0..1 (`detect.standing`)."""
 
@@ -94,8 +99,11 @@ def presence_probability(
         return 0.0
     if evidence is not None and evidence.blocked > config.all_blocked:
         features = replace(features, contour=min(features.contour, config.usual_contour))
-    beyond_usual = max(features.colour_shift - config.usual_colour_shift, 0.0)
-    features = replace(features, colour_shift=beyond_usual)
+    features = replace(
+        features,
+        colour_shift=max(features.colour_shift - config.usual_colour_shift, 0.0),
+        darkness=max(features.darkness - config.usual_darkness, 0.0),
+    )
     weights = [getattr(config, item.name) for item in fields(features)]
     logit = float(np.dot(weights, astuple(features))) + config.constant + prior_logit
     if evidence is not None:
@@ -207,13 +215,14 @@ class PoseFeatureExtractor:
             coarse_pattern=coarse.pattern,
             coarse_residual=coarse.residual,
             colour_shift=colours.shift,
+            darkness=float(np.log(max(image.small.brightest, _LEAST_BRIGHT) / colours.gain)),
             stands=standing(self._vertices, T_cam_centre, image.small, self._diameter_m, self._standing),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColourComparison:
-    """How far from an image's colours a model's are that only light and camera may change; all 0 without a pixel."""
+    """How far a model's colours are from an image's, as only light and camera may change them; 0 without a pixel."""
 
     imbalance: float = 0.0
     """`CandidateFeatures.imbalance`."""
@@ -222,6 +231,8 @@ class ColourComparison:
     shift: float = 0.0
     """`CandidateFeatures.colour_shift`: root of the share of the image's square colours that a gain for each channel
     explains and one gain for all of them does not. Unlike the imbalance it is small where a channel is dark."""
+    gain: float = 1.0
+    """Mean over the channels of what the model's colours are to be multiplied by; 1 without a pixel."""
 
 
 def compare_colours(rendered: Float32, observed: Float32, gain_floor: float) -> ColourComparison:
@@ -245,4 +256,5 @@ def compare_colours(rendered: Float32, observed: Float32, gain_floor: float) -> 
         imbalance=float(np.log(gains.max() / gains.min())),
         residual=float(np.sqrt((left**2).mean())),
         shift=float(np.sqrt(max(by_channel - by_one, 0.0) / all_there_is)),
+        gain=float(gains.mean()),
     )

@@ -16,5 +16,6 @@ NEUTRAL = CandidateFeatures(
     coarse_pattern=0.0,
     coarse_residual=0.0,
     colour_shift=0.0,
+    darkness=0.0,
     stands=0.0,
 )

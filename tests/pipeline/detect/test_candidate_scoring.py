@@ -37,6 +37,7 @@ def detection(
         coarse_pattern=0.0,
         coarse_residual=0.0,
         colour_shift=0.0,
+        darkness=0.0,
         stands=0.0,
     )
     return Detection(

@@ -6,11 +6,14 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from storm_edge.pipeline.detect.config import PoseFeatureConfig, PresenceConfig
-from storm_edge.pipeline.detect.pose_features import compare_colours, presence_probability
+from storm_edge.pipeline.detect.pose_features import PoseFeatureExtractor, compare_colours, presence_probability
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
+from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.pipeline.detect.neutral import NEUTRAL
+from tests.staged import Staged
 
 GAIN_FLOOR = PoseFeatureConfig().gain_floor
 PRESENCE = PresenceConfig()
@@ -48,6 +51,34 @@ def test_a_usual_shift_of_colours_says_nothing_and_more_speaks_against() -> None
     more = replace(NEUTRAL, colour_shift=PRESENCE.usual_colour_shift + 0.1)
     logit = PRESENCE.constant + 0.1 * PRESENCE.colour_shift
     assert presence_probability(more, None, 0.0, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+
+
+def test_shade_says_nothing_and_what_is_much_darker_than_the_model_speaks_against_it() -> None:
+    usual = replace(NEUTRAL, darkness=PRESENCE.usual_darkness)
+    assert presence_probability(usual, None, 0.0, PRESENCE) == presence_probability(NEUTRAL, None, 0.0, PRESENCE)
+    darker = replace(NEUTRAL, darkness=PRESENCE.usual_darkness + np.log(2.0))
+    logit = PRESENCE.constant + np.log(2.0) * PRESENCE.darkness
+    assert presence_probability(darker, None, 0.0, PRESENCE) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+
+
+def test_darkness_is_told_against_the_brightest_parts_of_the_image(
+    staged: Staged, colour_segmenter: Segmenter
+) -> None:
+    """The mug at half its brightness is darker in a picture that stays as it is, and not in one of half the light."""
+    extractor = PoseFeatureExtractor(staged.item, colour_segmenter.encode_object(staged.item), PoseFeatureConfig())
+
+    def darkness(rgb: NDArray[np.uint8]) -> float:
+        frame = replace(staged.frame(), rgb=rgb)
+        visible = extractor.visible_model(frame, staged.T_cam_centre)
+        image = colour_segmenter.encode_image(frame)
+        return extractor.extract(image, staged.buffers(frame), staged.T_cam_centre, visible).darkness
+
+    own, mask = staged.frame().rgb, staged.mask()
+    darker = own.copy()
+    darker[mask] //= 2
+    # log 2, less the grey that is mixed in
+    assert darkness(darker) - darkness(own) == pytest.approx(np.log(2.0), abs=0.2)
+    assert darkness(own // 2) <= darkness(own)
 
 
 def test_probability_is_the_logistic_of_weighted_features() -> None:
