@@ -106,8 +106,9 @@ def _large_planes(points: Float64) -> list[Plane]:
 
 
 def _extent_m(points: Float64) -> float:
-    """How far points ``(3, N)`` reach [m]."""
-    low, high = np.percentile(points, EXTENT_PERCENTILES, axis=1)
+    """How far points ``(3, N)`` reach [m], by some of them."""
+    some = points[:, :: max(points.shape[1] // FIT_POINTS, 1)]
+    low, high = np.percentile(some, EXTENT_PERCENTILES, axis=1)
     return float(np.linalg.norm(high - low))
 
 
