@@ -23,6 +23,8 @@ from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 
 Bool = NDArray[np.bool_]
 
+_EXTENT_POINTS = 800  # fixed: percentiles of more are the same
+
 
 def cut_off_candidates(
     image: ImageFeatures, colours: ColourModel, diameter_m: float, least_plane_distance_m: float, config: CutOffConfig
@@ -61,7 +63,8 @@ def _surfaces(frame: Frame, stands_out: Bool, diameter_m: float, config: CutOffC
         if area < config.min_mask_px or beyond > config.edge_px:
             continue
         v, u = marked_pixels(labels[top : top + rows, left : left + columns] == label)
-        v, u = v + top, u + left
+        every = max(len(v) // _EXTENT_POINTS, 1)
+        v, u = v[::every] + top, u[::every] + left
         points = back_project(frame.K, np.stack([u, v], axis=1), z[v, u])
         low, high = np.percentile(points, config.extent_percentiles, axis=0)
         if np.linalg.norm(high - low) <= config.max_extent_diameters * diameter_m:
