@@ -47,23 +47,22 @@ def larger_planes(planes: Sequence[Plane], diameter_m: float) -> list[Plane]:
     return [plane for plane in planes if plane.extent_m > diameter_m]
 
 
-def plane_distances(z: Float32, K: Float64, planes: Sequence[Plane] | None = None) -> Float32:
+def plane_distances(z: Float32, K: Float64, planes: Sequence[Plane]) -> Float32:
     """Distance from the nearest of up to two large planes (table, wall) [m] ``(H, W)``.
 
     Args:
         z: z-depth [m] ``(H, W)``, 0 = no reading.
         K: Intrinsics [px].
-        planes: Those of `large_planes`; found now where None.
+        planes: Those of `large_planes`.
 
     Returns:
-        Distances, -1 where there is no reading, and everywhere if no plane is large enough.
+        Distances, -1 where there is no reading, and everywhere if there is no plane.
     """
     out = np.full(z.shape, -1.0, dtype=np.float32)
     v, u = marked_pixels(z > 0.0)
     points = _points(u, v, z[v, u], K)
-    found = _large_planes(points) if planes is None else planes
-    if found:
-        distances = [np.abs(plane.normal @ points + plane.offset_m) for plane in found]
+    if planes:
+        distances = [np.abs(plane.normal @ points + plane.offset_m) for plane in planes]
         out[v, u] = np.minimum.reduce(distances)
     return out
 
@@ -76,16 +75,7 @@ def large_planes(z: Float32, K: Float64) -> list[Plane]:
         K: Intrinsics [px].
     """
     v, u = marked_pixels(z > 0.0)
-    return _large_planes(_points(u, v, z[v, u], K))
-
-
-def _points(u: NDArray[np.int64], v: NDArray[np.int64], z: Float32, K: Float64) -> Float64:
-    """Points of the camera frame [m] as columns ``(3, N)``, which NumPy picks and multiplies faster than rows."""
-    depth = z.astype(np.float64)
-    return np.stack([(u - K[0, 2]) / K[0, 0] * depth, (v - K[1, 2]) / K[1, 1] * depth, depth])
-
-
-def _large_planes(points: Float64) -> list[Plane]:
+    points = _points(u, v, z[v, u], K)
     count = points.shape[1]
     if count < MIN_POINTS:
         return []
@@ -103,6 +93,12 @@ def _large_planes(points: Float64) -> list[Plane]:
         planes.append(Plane(normal=normal, offset_m=offset, extent_m=_extent_m(points[:, left[~off_plane]])))
         left = left[off_plane]
     return planes
+
+
+def _points(u: NDArray[np.int64], v: NDArray[np.int64], z: Float32, K: Float64) -> Float64:
+    """Points of the camera frame [m] as columns ``(3, N)``, which NumPy picks and multiplies faster than rows."""
+    depth = z.astype(np.float64)
+    return np.stack([(u - K[0, 2]) / K[0, 0] * depth, (v - K[1, 2]) / K[1, 1] * depth, depth])
 
 
 def _extent_m(points: Float64) -> float:

@@ -89,3 +89,34 @@ def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
     assert scored(0.1, 1.0) == 1
     assert scored(0.5, 1.0) > 1
     assert scored(0.5, 0.85) == 1
+
+
+def test_a_place_by_shape_where_hardly_anything_agrees_is_given_up_unscored(
+    staged: Staged, colour_segmenter: Segmenter
+) -> None:
+    """A flat board stands where the mug is looked for. What the segmenter marks there is scored all the same."""
+    frame, mask = staged.frame(), staged.mask()
+    slope_m = 0.002 * (np.arange(640) - 320.0)[None]
+    board = replace(frame, depth_m=np.where(mask, 0.65 + slope_m, frame.depth_m).astype(np.float32))
+
+    def registered(starts: np.ndarray | None, least: float) -> int:
+        config = replace(DetectConfig(), min_visible_by_shape=least)
+        registrar = CandidateRegistrar(
+            staged.item, None, colour_segmenter.encode_object(staged.item), config, geometry=None, options=None
+        )
+        search = SearchState(
+            image=colour_segmenter.encode_image(board),
+            buffers=staged.buffers(board),
+            track_prior=None,
+            budget=replace(FULL, both_masks=False),
+            prior_logit=0.0,
+        )
+        candidate = Candidate(mask=mask, grown=mask, score=0.1, box=bounding_box(mask), starts=starts)
+        best = run_to_completion(registrar.register_fast(search, candidate))
+        assert (best is None) == (not search.tried)
+        return len(search.tried)
+
+    starts = staged.T_cam_centre[None]
+    assert registered(starts, 0.0) == 1
+    assert registered(starts, DetectConfig().min_visible_by_shape) == 0
+    assert registered(None, DetectConfig().min_visible_by_shape) == 1

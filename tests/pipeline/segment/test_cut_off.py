@@ -60,7 +60,8 @@ def test_other_colours_are_not_proposed(
 def test_a_step_in_depth_parts_it_from_what_touches_it_in_the_image(
     staged: Staged, colour_segmenter: Segmenter, embedding: TemplateEmbedding, T_half_out: np.ndarray
 ) -> None:
-    """Something in its colours stands 0.1 m in front of its right half, and reaches to the bottom of the image."""
+    """Something in its colours stands 0.1 m in front of its right half, and reaches to the bottom of the image.
+    Overlap seen: 0.83 (x86-64 CPU); the rim is lost."""
     frame, mask = staged.frame(T_half_out), staged.mask(T_half_out)
     columns = np.flatnonzero(mask.any(axis=0))
     front = (slice(int(np.flatnonzero(mask.any(axis=1))[0]), None), slice(int(columns.mean()), int(columns[-1])))
