@@ -154,6 +154,10 @@ class ScoreSetConfig:
     """Objects hidden more than this teach guessing."""
     least_px: float = 250.0
     """Pixels of a silhouette below which there is nothing to learn."""
+    lookalike_share: float = 0.3
+    """Hypotheses where another object is seen, see `generator.lookalikes`."""
+    twin_share: float = 0.2
+    """Hypotheses of a model in other colours, see there."""
 
 
 @dataclass(frozen=True, kw_only=True)

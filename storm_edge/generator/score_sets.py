@@ -1,4 +1,7 @@
-"""Sets of hypotheses for ScoreNet: one observation, several poses, and how far each is from the truth."""
+"""Sets of hypotheses for ScoreNet: one observation, several poses, and how far each is from the truth.
+
+Some hypotheses have no truth: what is seen there is another object (`generator.lookalikes`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import GeneratorConfig
 from storm_edge.generator.contract import Batch
 from storm_edge.generator.crops import SIZE_PX, observed_crops, rendered_crops, windows_of
+from storm_edge.generator.lookalikes import Pairs, with_lookalikes, with_twins
 from storm_edge.generator.mesh_pool import MeshPool
 from storm_edge.generator.observe import observe
 from storm_edge.generator.scenes import SceneGenerator
@@ -48,12 +52,18 @@ class ScoreSets:
         rendered = rendered_crops(pool, all_poses.slot, T, K_crop, radius_m, self.size_px)
         observed = observed_crops(seen, all_poses.image, windows, T, radius_m, self.size_px)
         error = pose_errors(pool, all_poses.slot, all_poses.T_cam_obj, T)
+        pairs = with_twins(chance, Pairs(rendered=rendered, observed=observed, error=error), c.twin_share)
+        # What the next set observes, unless that is of the same object.
+        own = torch.arange(len(error), device=error.device)
+        others = own.roll(-c.hypotheses)
+        others = torch.where(all_poses.slot != all_poses.slot[others], others, own)
+        pairs = with_lookalikes(chance, pairs, others, c.lookalike_share)
         pool.renew_for(4 * items)
         shape = (items, c.hypotheses)
         return {
-            "rendered": rendered.view(*shape, *rendered.shape[1:]),
-            "observed": observed.view(*shape, *observed.shape[1:]),
-            "add_error": error.view(shape),
+            "rendered": pairs.rendered.view(*shape, *rendered.shape[1:]),
+            "observed": pairs.observed.view(*shape, *observed.shape[1:]),
+            "add_error": pairs.error.view(shape),
             "weight": targets.weight,
         }
 

@@ -47,7 +47,7 @@ class ScoreObjective(nn.Module):
     """ScoreNet with its loss on sets of hypotheses.
 
     Each step splits the sets at random into smaller ones, down to single hypotheses: a score must mean the same for a
-    lone tracked pose as among many hypotheses.
+    lone pose, which is what a search asks about, as among many hypotheses.
     """
 
     def __init__(self, nano: NanoConfig) -> None:
@@ -64,9 +64,9 @@ class ScoreObjective(nn.Module):
         rows = torch.arange(sets, device=error.device)[:, None]
         features = features.reshape(sets, hypotheses, -1)[rows, shuffled]
         sizes = [size for size in range(1, hypotheses + 1) if hypotheses % size == 0]
-        # Half of the steps keep the sets whole, the others take any divisor.
-        pick = int(torch.randint(2 * len(sizes), ()))
-        size = sizes[pick] if pick < len(sizes) else hypotheses
+        # A quarter of the steps keep the sets whole, half take lone hypotheses, the others any divisor.
+        kind = float(torch.rand(()))
+        size = hypotheses if kind < 0.25 else 1 if kind < 0.75 else sizes[int(torch.randint(len(sizes), ()))]
         with half_where_fast(error):
             score = self.net.attention(features.reshape(-1, size, features.shape[-1]))
         return score_loss(score.float(), error[rows, shuffled].reshape(-1, size))
