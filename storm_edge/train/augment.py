@@ -43,7 +43,8 @@ def augment_pairs(batch: Batch, generator: torch.Generator) -> Batch:
     # Colours of the object, the same for both crops; then a little of what the camera does to its own.
     colours = _channel_orders(n, generator, device)
     bend = _uniform(-0.4, 0.4, (n, 1, 1, 1), generator, device)
-    gain = _uniform(0.85, 1.15, (n, 3, 1, 1), generator, device)
+    gain = _uniform(0.85, 1.15, (n, 3, 1, 1), generator, device) * _uniform(0.8, 1.2, (n, 1, 1, 1), generator, device)
+    paleness = _uniform(0.0, 0.4, (n, 1, 1, 1), generator, device)
     out = dict(batch)
     for key in ("rendered", "observed"):
         crop = view.of_crop(batch[key], colours)
@@ -51,7 +52,9 @@ def augment_pairs(batch: Batch, generator: torch.Generator) -> Batch:
         crop[:, :3] *= 1.0 + bend - bend * crop[:, :3]
         out[key] = crop
     observed = out["observed"]
-    observed[:, :3] = (observed[:, :3] * gain).clamp(0.0, 1.0)
+    grey = observed[:, :3].mean(dim=1, keepdim=True)
+    # A scanned model is often more colourful than what a camera makes of the object.
+    observed[:, :3] = (torch.lerp(observed[:, :3], grey.expand_as(observed[:, :3]), paleness) * gain).clamp(0.0, 1.0)
     if "trans_target" in batch:
         out["trans_target"] = view.of_vector(batch["trans_target"])
         out["rot_target"] = view.of_rotation(batch["rot_target"])
