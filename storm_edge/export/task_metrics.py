@@ -19,7 +19,7 @@ from storm_edge.evaluate.recovery import auroc
 from storm_edge.export.recipe import Gates, Recipe
 from storm_edge.export.registration import RegistrationResult, register_images
 from storm_edge.export.tracking import track_recordings
-from storm_edge.generator.config import GeneratorConfig, PoolConfig, SegmentQueryConfig
+from storm_edge.generator.config import GeneratorConfig, PoolConfig, ScoreSetConfig, SegmentQueryConfig
 from storm_edge.generator.contract import Source
 from storm_edge.generator.refine_pairs import RefinePairs
 from storm_edge.generator.score_sets import ScoreSets
@@ -39,7 +39,13 @@ _SEED = STREAMS_VAL.seed(70_001)
 _AS_GOOD = 0.02  # diameters by which another winner's pose may be worse and still count as as good
 _MEMORY = 3
 # Few objects, since every export makes them anew; all views, as networks get them in use.
-_PICTURES = GeneratorConfig(pool=PoolConfig(objects=24), segment=SegmentQueryConfig(views=VIEW_COUNT))
+# ScoreNet is held to choosing among poses of one object: hypotheses of others are all equally wrong, so that any
+# choice among them would pass, and upstream's network never saw one.
+_PICTURES = GeneratorConfig(
+    pool=PoolConfig(objects=24),
+    segment=SegmentQueryConfig(views=VIEW_COUNT),
+    score=ScoreSetConfig(lookalike_share=0.0, twin_share=0.0),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

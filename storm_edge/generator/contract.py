@@ -67,7 +67,8 @@ class Source(Protocol):
 
         * RefineNet: ``rendered``, ``observed`` ``(n, 6, S, S)``; ``trans_target``, ``rot_target`` ``(n, 3)``;
           ``weight (n,)``.
-        * ScoreNet: ``rendered``, ``observed`` ``(n, H, 6, S, S)``; ``add_error (n, H)`` [diameters].
+        * ScoreNet: ``rendered``, ``observed`` ``(n, H, 6, S, S)``; ``add_error (n, H)`` [diameters],
+          1 where another object is seen.
         * Segmenter: ``image (n, 8, 120, 160)``, ``objects (n, T, 5, 60, 80)``, ``views (n, T, V, 8, 32, 32)``,
           ``mask (n, T, 60, 80)``, ``present (n, T)``.
         * Verifier: ``crops (n, G, 6, S, S)``, ``good (n, G)``.

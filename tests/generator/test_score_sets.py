@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from storm_edge.choices import Network
 from storm_edge.generator.chance import Chance
 from storm_edge.generator.config import GeneratorConfig
+from storm_edge.generator.lookalikes import ERROR
 from storm_edge.generator.motions import exp_so3, rigid
 from storm_edge.generator.scenes import SceneGenerator
 from storm_edge.generator.score_sets import pose_errors
@@ -66,3 +69,17 @@ def test_sets_have_their_shapes(small_config: GeneratorConfig) -> None:
     }
     assert all(bool(value.isfinite().all()) for value in batch.values())
     assert float(batch["add_error"].min(dim=1).values.max()) < 0.12
+
+
+def test_hypotheses_where_another_object_is_seen_count_as_wholly_wrong(small_config: GeneratorConfig) -> None:
+    def errors(**shares: float) -> torch.Tensor:
+        config = replace(small_config, score=replace(small_config.score, **shares))
+        return make_source(Network.SCORE, seed=5, device="cpu", config=config).batch(6)["add_error"]
+
+    plain = errors(lookalike_share=0.0, twin_share=0.0)
+    assert not bool((plain == ERROR).any())
+    alike = errors(lookalike_share=1.0, twin_share=0.0) == ERROR
+    assert torch.equal(alike.all(dim=1), alike.any(dim=1))  # all of a set observe what the next one does
+    assert float(alike.float().mean()) > 0.5
+    twins = errors(lookalike_share=0.0, twin_share=0.5) == ERROR
+    assert 0.1 < float(twins.float().mean()) < 0.6
