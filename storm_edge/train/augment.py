@@ -51,10 +51,10 @@ def augment_pairs(batch: Batch, generator: torch.Generator) -> Batch:
         # x + b x (1 - x) keeps black and white, like a gamma of 0.75 to 1.35, at a quarter of its cost.
         crop[:, :3] *= 1.0 + bend - bend * crop[:, :3]
         out[key] = crop
-    observed = out["observed"]
-    grey = observed[:, :3].mean(dim=1, keepdim=True)
+    rgb = out["observed"][:, :3]
     # A scanned model is often more colourful than what a camera makes of the object.
-    observed[:, :3] = (torch.lerp(observed[:, :3], grey.expand_as(observed[:, :3]), paleness) * gain).clamp(0.0, 1.0)
+    pale = torch.lerp(rgb, rgb.mean(dim=1, keepdim=True).expand_as(rgb), paleness)
+    out["observed"][:, :3] = (pale * gain).clamp(0.0, 1.0)
     if "trans_target" in batch:
         out["trans_target"] = view.of_vector(batch["trans_target"])
         out["rot_target"] = view.of_rotation(batch["rot_target"])
