@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar, neighbours
@@ -15,6 +16,23 @@ from storm_edge.pipeline.detect.detection import SearchState
 from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
+
+
+def prepared(
+    staged: Staged, segmenter: Segmenter, frame: Frame, config: DetectConfig
+) -> tuple[CandidateRegistrar, SearchState]:
+    """A registrar of the mug, and a search of one mask per candidate."""
+    registrar = CandidateRegistrar(
+        staged.item, None, segmenter.encode_object(staged.item), config, geometry=None, options=None
+    )
+    search = SearchState(
+        image=segmenter.encode_image(frame),
+        buffers=staged.buffers(frame),
+        track_prior=None,
+        budget=replace(FULL, both_masks=False),
+        prior_logit=0.0,
+    )
+    return registrar, search
 
 
 def test_neighbours_are_the_pose_and_six_turned_in_place() -> None:
@@ -70,16 +88,7 @@ def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
 
     def scored(score: float, stop_above: float) -> int:
         config = replace(DetectConfig(), stop_above=stop_above)
-        registrar = CandidateRegistrar(
-            staged.item, None, colour_segmenter.encode_object(staged.item), config, geometry=None, options=None
-        )
-        search = SearchState(
-            image=colour_segmenter.encode_image(frame),
-            buffers=staged.buffers(frame),
-            track_prior=None,
-            budget=replace(FULL, both_masks=False),
-            prior_logit=0.0,
-        )
+        registrar, search = prepared(staged, colour_segmenter, frame, config)
         candidate = Candidate(mask=middle, grown=middle, score=score, box=bounding_box(middle))
         best = run_to_completion(registrar.register_fast(search, candidate))
         assert best is not None
@@ -101,16 +110,7 @@ def test_a_place_by_shape_where_hardly_anything_agrees_is_given_up_unscored(
 
     def registered(starts: np.ndarray | None, least: float) -> int:
         config = replace(DetectConfig(), min_visible_by_shape=least)
-        registrar = CandidateRegistrar(
-            staged.item, None, colour_segmenter.encode_object(staged.item), config, geometry=None, options=None
-        )
-        search = SearchState(
-            image=colour_segmenter.encode_image(board),
-            buffers=staged.buffers(board),
-            track_prior=None,
-            budget=replace(FULL, both_masks=False),
-            prior_logit=0.0,
-        )
+        registrar, search = prepared(staged, colour_segmenter, board, config)
         candidate = Candidate(mask=mask, grown=mask, score=0.1, box=bounding_box(mask), starts=starts)
         best = run_to_completion(registrar.register_fast(search, candidate))
         assert (best is None) == (not search.tried)
