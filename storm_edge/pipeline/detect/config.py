@@ -27,9 +27,9 @@ class SearchBudget(Config):
     """Most candidates by shape that are registered, one of three whatever its colours (`pipeline.templates`)."""
     max_plain_shape_proposals: int = tuned(unit="candidates", low=0, high=64)
     """The same for a model without colours, of which the segmenter knows little."""
-    max_cut_off: int = tuned(unit="candidates", low=0, high=64)
-    """Most surfaces cut off by the image's edge that are registered, whatever the segmenter and the shape say
-    (`pipeline.segment.cut_off`)."""
+    max_surfaces: int = tuned(unit="candidates", low=0, high=64)
+    """Most surfaces in the object's colours that are registered, whatever the segmenter and the shape say
+    (`pipeline.segment.surfaces`)."""
     max_refined: int = tuned(unit="detections", low=0, high=64)
     """How many detections are refined."""
     min_refine_probability: float = tuned(unit="1", low=0.0, high=1.0)
@@ -59,7 +59,7 @@ FULL = SearchBudget(
     min_presence_probability=0.0,
     max_shape_proposals=6,
     max_plain_shape_proposals=6,
-    max_cut_off=2,
+    max_surfaces=2,
     max_refined=2,
     min_refine_probability=0.05,
     min_retry_probability=0.15,
@@ -84,7 +84,7 @@ REACQUIRE = SearchBudget(
     min_presence_probability=0.25,
     max_shape_proposals=0,
     max_plain_shape_proposals=2,
-    max_cut_off=0,
+    max_surfaces=0,
     max_refined=1,
     min_refine_probability=0.25,
     min_retry_probability=0.25,

@@ -41,10 +41,10 @@ from storm_edge.pipeline.detect.taken_places import (
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
-from storm_edge.pipeline.segment.cut_off import cut_off_candidates
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.surfaces import surface_candidates
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.templates.shape_search import ShapeSearch
@@ -169,7 +169,7 @@ class Detector:
             buffers,
             track_prior=track_prior,
             budget=replace(
-                budget or self._config.reacquire, max_shape_proposals=0, max_plain_shape_proposals=0, max_cut_off=0
+                budget or self._config.reacquire, max_shape_proposals=0, max_plain_shape_proposals=0, max_surfaces=0
             ),
         )
         return result
@@ -200,8 +200,8 @@ class Detector:
         yield from self._register_fast(search, search.proposed)
         if not self._is_certain(search):
             by_shape = yield from self._by_shape(search, marked)
-            cut_off = without_repeated(self._cut_off(search), marked, self._config.max_iou)
-            more = interleaved(by_shape, [*marked[1:], *cut_off], self._config.max_iou)
+            surfaces = without_repeated(self._surfaces(search), marked, self._config.max_iou)
+            more = interleaved(by_shape, [*marked[1:], *surfaces], self._config.max_iou)
             search.proposed += more
             yield from self._register_fast(search, more)
         if search.budget.tiled and search.best_probability < self._config.tiled_below:
@@ -230,14 +230,15 @@ class Detector:
             yield "templates"
         return places
 
-    def _cut_off(self, search: SearchState) -> list[Candidate]:
-        """What the image's edge cuts off and has the object's colours; nothing where those say little."""
-        count = search.budget.max_cut_off
+    def _surfaces(self, search: SearchState) -> list[Candidate]:
+        """Surfaces that have the object's colours; nothing where those say little."""
+        count = search.budget.max_surfaces
         if not count or not self._has_colours or self._is_colourless:
             return []
         config = self._segmenter.config
-        least_m = config.proposals.min_plane_distance_diameters * self._diameter_m
-        found = cut_off_candidates(search.image, self.embedding.colours, self._diameter_m, least_m, config.cut_off)
+        found = surface_candidates(
+            search.image, self.embedding.colours, self._diameter_m, config.proposals, config.surfaces
+        )
         return list(itertools.islice(search.open_candidates(found), count))
 
     def _marked(self, search: SearchState, segmentation: Segmentation) -> list[Candidate]:

@@ -182,22 +182,19 @@ class TilingConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutOffConfig(Config):
-    """Which surfaces at the image's edge may be the rest of an object (`pipeline.segment.cut_off`). All were set by
-    hand."""
+class SurfaceConfig(Config):
+    """Which surfaces may be an object or the rest of it (`pipeline.segment.surfaces`). All were set by hand."""
 
-    edge_px: int = tuned(3, unit="px", low=0, high=100)
-    """A surface that comes so near to the edge is cut off by it: depth cameras read nothing in the last columns."""
-    min_mask_px: int = tuned(400, unit="px", low=1, high=1_000_000)
+    min_mask_px: int = tuned(120, unit="px", low=1, high=1_000_000)
     """Smaller surfaces are not tried."""
     step_share: float = tuned(0.012, unit="1", low=0.0, high=1.0)
     """One surface ends where the depth of two neighbours differs by more than this share of it, ..."""
     step_diameters: float = tuned(0.02, unit="diameters", low=0.0, high=1.0)
     """... and by more than this."""
-    max_extent_diameters: float = tuned(1.25, unit="diameters", low=0.1, high=10.0)
-    """A surface that reaches farther is not of the object alone. ..."""
-    extent_percentiles: tuple[float, float] = tuned((2.0, 98.0), unit="%", low=0.0, high=100.0)
-    """... These percentiles of its points tell."""
+    max_reach_diameters: float = tuned(0.7, unit="diameters", low=0.1, high=10.0)
+    """What lies farther from a surface's middle is not of the object; ..."""
+    min_near_share: float = tuned(0.9, unit="1", low=0.0, high=1.0)
+    """... and nothing of the surface is, unless so much of it is nearer."""
     min_colour_fit: float = tuned(-1.5, unit="bits", low=-100.0, high=100.0)
     """Mean log2 density of its colours, less what the object itself has, from which it is tried."""
     promised_overlap: float = tuned(0.3, unit="1", low=0.0, high=1.0)
@@ -236,7 +233,7 @@ class SegmentConfig(Config):
     """The same for the coarse map of the nano segmenter."""
     tiling: TilingConfig = field(default_factory=TilingConfig)
     """Parts of the image, where the working size shows too little."""
-    cut_off: CutOffConfig = field(default_factory=CutOffConfig)
-    """What the image's edge cuts off."""
+    surfaces: SurfaceConfig = field(default_factory=SurfaceConfig)
+    """Surfaces between steps in depth."""
     sharpen: SharpenConfig = field(default_factory=SharpenConfig)
     """When SAM2's masks take the place of candidates' masks."""

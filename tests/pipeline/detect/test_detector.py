@@ -70,7 +70,7 @@ def test_part_of_it_outside_the_image_is_enough(staged: Staged, detector: Detect
     assert mask_iou(search.detections[0].mask, staged.mask(T)) > 0.6
 
 
-def test_what_the_edge_cuts_off_is_tried_though_neither_segmenter_nor_shape_propose_it(
+def test_a_surface_in_its_colours_is_tried_though_neither_segmenter_nor_shape_propose_it(
     staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     y, z = staged.T_cam_centre[1:3, 3]
@@ -86,7 +86,7 @@ def test_what_the_edge_cuts_off_is_tried_though_neither_segmenter_nor_shape_prop
     search = detector.detect(frame, staged.buffers(frame), budget=alone)
     assert search.found is not None
     assert mask_iou(search.found.mask, staged.mask(T)) > 0.9
-    none = detector.detect(frame, staged.buffers(frame), budget=replace(alone, max_cut_off=0))
+    none = detector.detect(frame, staged.buffers(frame), budget=replace(alone, max_surfaces=0))
     assert none.proposed == ()
 
 
@@ -128,7 +128,7 @@ def test_learned_colours_speak_against_a_place_and_never_for_it(staged: Staged, 
         (REACQUIRE, True, 0.9, 0),
         (REACQUIRE, False, 0.9, 0),
         (REACQUIRE, True, 0.1, 0),
-        (replace(FULL, max_shape_proposals=0), False, 0.1, 1),
+        (replace(FULL, max_shape_proposals=0, max_surfaces=0), False, 0.1, 1),
         (FULL, False, 0.1, 0),
     ],
 )

@@ -1,4 +1,4 @@
-"""Surfaces at the image's edge: what is left of the staged mug, and of things that it cannot be."""
+"""Surfaces between steps in depth: the staged mug, what is left of it, and things that it cannot be."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import make_T
 from storm_edge.pipeline.segment.config import SegmentConfig
-from storm_edge.pipeline.segment.cut_off import cut_off_candidates
 from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.segment.segmenter import Segmenter
+from storm_edge.pipeline.segment.surfaces import surface_candidates
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
 from tests.staged import Staged
 
-CONFIG = SegmentConfig().cut_off
-LEAST_M = 0.01
+CONFIG = SegmentConfig()
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +34,19 @@ def T_half_out(staged: Staged) -> np.ndarray:
 
 def proposed(frame: Frame, staged: Staged, segmenter: Segmenter, embedding: TemplateEmbedding) -> list[Candidate]:
     image = segmenter.encode_image(frame)
-    return cut_off_candidates(image, embedding.colours, staged.bundle.diameter_m, LEAST_M, CONFIG)
+    diameter_m = staged.bundle.diameter_m
+    return list(surface_candidates(image, embedding.colours, diameter_m, CONFIG.proposals, CONFIG.surfaces))
 
 
-def test_what_is_left_of_a_mug_is_proposed_and_a_whole_one_is_not(
+def test_a_mug_is_proposed_and_what_is_left_of_one(
     staged: Staged, colour_segmenter: Segmenter, embedding: TemplateEmbedding, T_half_out: np.ndarray
 ) -> None:
     [candidate] = proposed(staged.frame(T_half_out), staged, colour_segmenter, embedding)
     assert mask_iou(candidate.mask, staged.mask(T_half_out)) > 0.9
     assert not candidate.is_by_shape
     assert candidate.box[0] == 0
-    assert proposed(staged.frame(), staged, colour_segmenter, embedding) == []
+    [candidate] = proposed(staged.frame(), staged, colour_segmenter, embedding)
+    assert mask_iou(candidate.mask, staged.mask()) > 0.9
 
 
 def test_other_colours_are_not_proposed(
@@ -76,8 +77,9 @@ def test_a_step_in_depth_parts_it_from_what_touches_it_in_the_image(
 def test_what_is_larger_than_the_object_is_not_proposed(
     staged: Staged, colour_segmenter: Segmenter, embedding: TemplateEmbedding
 ) -> None:
-    """A board in the mug's colours before the wall, along the whole of the image's upper edge."""
+    """A board in the mug's colours before the wall, along the whole of the image's upper edge, and the mug."""
     frame = staged.frame()
     rgb, depth_m = frame.rgb.copy(), frame.depth_m.copy()
     rgb[:60], depth_m[:60] = np.median(rgb[staged.mask()], axis=0), 0.6
-    assert proposed(replace(frame, rgb=rgb, depth_m=depth_m), staged, colour_segmenter, embedding) == []
+    [candidate] = proposed(replace(frame, rgb=rgb, depth_m=depth_m), staged, colour_segmenter, embedding)
+    assert mask_iou(candidate.mask, staged.mask()) > 0.9
