@@ -107,8 +107,7 @@ def write_recipes(out: Path, *, gates_open: bool = False) -> list[Path]:
     paths = []
     for network in Network:
         name = f"nano-{network.value}.yaml"
-        own = next(path for path in (_RECIPES / name, _RECIPES / "variants" / name) if path.is_file())
-        recipe: dict[str, Any] = yaml.safe_load(own.read_text(encoding="utf-8"))
+        recipe: dict[str, Any] = yaml.safe_load((_RECIPES / name).read_text(encoding="utf-8"))
         recipe["source"] = {"checkpoint": str((out / "networks" / network.value / "checkpoint.pt").resolve())}
         if gates_open:
             recipe["gates"] = {precision: {"tensors": _ANYTHING} for precision in recipe["gates"]}

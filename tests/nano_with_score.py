@@ -1,4 +1,4 @@
-"""A nano bundle with a ScoreNet, as a user has who trained one: the bundle that ships has none."""
+"""Nano bundles with another ScoreNet than the one that ships, as a user has who trained one, and with none."""
 
 from __future__ import annotations
 
@@ -38,17 +38,32 @@ def random_scorenet(folder: Path) -> None:
 
 
 def write_nano_with_score(folder: Path, scorenet: Callable[[Path], None] = tiny_scorenet) -> Path:
-    """Write the shipped networks and a ScoreNet beside them.
+    """Write the shipped networks with another ScoreNet.
 
     Args:
         folder: Of the bundle; it is made.
         scorenet: Writes both graphs into it.
     """
-    folder.mkdir(parents=True)
-    shipped = NetworkBundle.load("nano")
-    for name, file in shipped.networks.items():
-        shutil.copyfile(file.path, folder / f"{name}.onnx")
+    others = _copy_others(folder)
     scorenet(folder)
-    files = {name: f"{name}.onnx" for name in (*shipped.networks, *SPLIT)}
-    write_manifest(folder, name="mine", size_px=shipped.size_px, preset=shipped.preset, networks=files)
+    return _finished(folder, "mine", [*others, *SPLIT])
+
+
+def write_nano_without_score(folder: Path) -> Path:
+    """Write the shipped networks but ScoreNet; ``folder`` is made."""
+    return _finished(folder, "bare", _copy_others(folder))
+
+
+def _copy_others(folder: Path) -> list[str]:
+    folder.mkdir(parents=True)
+    others = {name: file for name, file in NetworkBundle.load("nano").networks.items() if name not in SPLIT}
+    for name, file in others.items():
+        shutil.copyfile(file.path, folder / f"{name}.onnx")
+    return list(others)
+
+
+def _finished(folder: Path, name: str, networks: list[str]) -> Path:
+    shipped = NetworkBundle.load("nano")
+    files = {network: f"{network}.onnx" for network in networks}
+    write_manifest(folder, name=name, size_px=shipped.size_px, preset=shipped.preset, networks=files)
     return folder

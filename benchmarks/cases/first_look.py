@@ -55,11 +55,11 @@ class FirstLookOptions(NetworkOptions):
     only: Annotated[list[str] | None, typer.Option(help="Names of scenes.")] = None
 
 
-def searched(path: Path, segmenter: Segmenter, every: int) -> Iterator[dict[str, Any]]:
+def searched(path: Path, networks: NetworkBundle, every: int) -> Iterator[dict[str, Any]]:
     """A row per labelled frame of a scene."""
     scene, bundle = _labelled(path), onboarded(path)
     item = ObjectOnDevice(bundle)
-    detector = Detector(item, segmenter)
+    detector = Detector(item, Segmenter(networks), networks=networks)
     model, d = ModelPoints(bundle.mesh_lod.vertices, bundle.symmetries), bundle.diameter_m
     for frame_id in scene.frame_ids[::every]:
         labels = scene.ground_truth(frame_id)
@@ -107,7 +107,8 @@ def poses_of_recordings(
         every: Every so manieth frame.
         config: How they are searched; as shipped when None.
     """
-    segmenter = Segmenter(NetworkBundle.load(networks))
+    bundle_of_networks = NetworkBundle.load(networks)
+    segmenter = Segmenter(bundle_of_networks)
     paths = sorted(p for p in data.iterdir() if (p / "scene_camera.json").is_file())
     rows = []
     for number, path in enumerate(paths):
@@ -118,7 +119,7 @@ def poses_of_recordings(
             if bundle.is_colourless:
                 continue
             model = ModelPoints(bundle.mesh_lod.vertices, bundle.symmetries)
-            detector = Detector(ObjectOnDevice(bundle), segmenter, config=config)
+            detector = Detector(ObjectOnDevice(bundle), segmenter, networks=bundle_of_networks, config=config)
             scene = _labelled(path)
             for frame_id in scene.frame_ids[::every]:
                 frame, labels = scene.frame(frame_id), scene.ground_truth(frame_id)
@@ -171,14 +172,14 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
 @case(record="first_look")
 def first_look(options: FirstLookOptions) -> Outcome:
     """Search every so manieth frame by itself."""
-    segmenter = Segmenter(NetworkBundle.load(options.bundle))
+    networks = NetworkBundle.load(options.bundle)
     rows: list[dict[str, Any]] = []
     table = Table("scene", "frames", "right place in first 5", "right", "wrong", "silent", "CPU s")
     scenes: dict[str, Any] = {}
     for path in sorted(p for p in options.data.iterdir() if (p / "scene_camera.json").is_file()):
         if options.only and path.name not in options.only:
             continue
-        found = list(searched(path, segmenter, options.every))
+        found = list(searched(path, networks, options.every))
         rows += found
         scenes[path.name] = summary_of(found)
         table.add_row(path.name, *(str(value) for value in scenes[path.name].values()))

@@ -6,9 +6,10 @@
 Searches of development images, and with ``--real`` of development recordings, look closer wherever they are not quite
 certain (`pipeline.detect.closer_look`). Each look is right or wrong as in `fit_presence`; one in a recording counts
 `REAL_WEIGHT` times. Of two looks at the right place only the more probable one counts: to the other the object is
-elsewhere. Printed are the weights, and how many looks are told by weights that had not seen their image or
-recording: by all, by the first probability and small print, and by the first probability alone. The constant is the
-fit's and the logit of `DetectConfig.min_probability`, so that even odds reach that. The code is not changed.
+elsewhere. Printed are the weights, with ScoreNet and without it, and how many looks are told by weights that had not
+seen their image or recording: by all, without ScoreNet, by the first probability and small print, and by the first
+probability alone. The constant is the fit's and the logit of `DetectConfig.min_probability`, so that even odds reach
+that. The code is not changed.
 
 The record holds the looks; ``--recorded`` fits to them, with no search.
 """
@@ -47,8 +48,10 @@ EVERY = 6
 """Frames of a recording between those that are searched."""
 _PER_LINE = 12
 KNOWN = ("scene", "is_real", "is_right")
-WEIGHTS = ("first", "detail", "depth", "elsewhere", "palette", "contour")
-"""Of `CloserLookConfig`."""
+WEIGHTS = ("first", "detail", "depth", "elsewhere", "palette", "contour", "network")
+"""Of `CloserLookWeights`."""
+PLAIN = len(WEIGHTS) - 1
+"""So many of them need no network."""
 COLUMNS = KNOWN + WEIGHTS
 
 
@@ -133,14 +136,17 @@ def fit_closer_look(options: CloserLookOptions) -> Outcome:
         if len(np.unique(rows[which, 0])) < 2:  # one may be left out
             got = f"{int(which.sum())} looks at {kind} places"
             raise InputError(mismatch("--scenes", got, "some in two images or more", "search more images"))
-    weights, constant = fitted(rows)
+    (weights, constant), (plain, plain_constant) = fitted(rows), fitted(rows, PLAIN)
     margin = logit_of(DetectConfig().min_probability)
     figures: dict[str, Any] = {
         "source": RECORD if options.recorded else options.bundle,
         "looks": {"right": int(is_right.sum()), "wrong": int((~is_right).sum()), "real": int(rows[:, 1].sum())},
         "weights": {name: round(float(weight), 2) for name, weight in zip(WEIGHTS, weights, strict=True)},
         "constant": round(constant + margin, 2),
+        "without_network": {name: round(float(w), 2) for name, w in zip(WEIGHTS, plain, strict=False)},
+        "constant_without_network": round(plain_constant + margin, 2),
         "told": told(rows),
+        "told_without_network": told(rows, PLAIN),
         "told_by_first_and_detail": told(rows, 2),
         "told_by_first_alone": told(rows, 1),
     }

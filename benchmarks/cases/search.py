@@ -128,7 +128,7 @@ def search_scene(task: Task) -> list[dict[str, Any]]:
     for item, k in asked:
         truth = None if k is None else clutter.masks_visib[k]
         T_true = None if k is None else clutter.T_cam_obj[k]
-        detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter, config=task.config)
+        detector = Detector(ObjectOnDevice(bundle_of(item)), segmenter, networks=bundle, config=task.config)
         started = time.process_time()
         segmentation = segmenter.segment(segmenter.encode_image(clutter.frame), detector.embedding)
         segment_s = time.process_time() - started

@@ -13,3 +13,8 @@ def scorer_of(networks: Collection[str]) -> frozenset[str]:
     """The graphs of the ScoreNet among ``networks``, by name; empty where there is no complete one."""
     given = frozenset(networks)
     return next((scorer for scorer in _SCORERS if scorer <= given), frozenset())
+
+
+def scores_lone_poses(tier: str, networks: Collection[str]) -> bool:
+    """Whether a bundle's ScoreNet says of a single pose if it is right: ours is trained to, upstream's only ranks."""
+    return tier == "nano" and bool(scorer_of(networks))

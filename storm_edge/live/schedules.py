@@ -15,7 +15,7 @@ from storm_edge.choices import Schedule, TrackerKind
 from storm_edge.config.tree import differences
 from storm_edge.engines.bundle import NetworkBundle, find_manifest
 from storm_edge.engines.manifest import Tier
-from storm_edge.engines.scorers import SPLIT, scorer_of
+from storm_edge.engines.scorers import SPLIT, scorer_of, scores_lone_poses
 from storm_edge.errors import EngineError, mismatch
 from storm_edge.live.config import StormConfig
 from storm_edge.live.parity import with_parity
@@ -197,7 +197,8 @@ def asked_networks(config: StormConfig, networks: NetworkBundle, *, device: str 
     asked: frozenset[str] = frozenset()
     if _registers_by_network(config) or _tracks_by_network(config, device):
         asked |= _REFINE
-    if _scores_by_network(config):
+    looks_closer = config.detect.full.closer_look or config.detect.reacquire.closer_look
+    if _scores_by_network(config) or (looks_closer and scores_lone_poses(networks.tier, given)):
         asked |= scorer_of(given)
     if config.segment.source is not Source.COLOUR:
         asked |= _SOM

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Command
+from tests.nano_with_score import write_nano_without_score
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "runtime" / "cpu.yaml"
@@ -42,16 +43,16 @@ def test_a_profile_is_checked(storm_edge: Command, tmp_path: Path) -> None:
 
 def test_a_schedule_without_its_networks_is_refused(storm_edge: Command, tmp_path: Path) -> None:
     """As `run` would refuse it; a bundle that is on another machine is told and left alone."""
-    text = PROFILE.read_text()
+    text, bare = PROFILE.read_text(), write_nano_without_score(tmp_path / "bare")
+    assert "bundle: nano" in text
     mine = tmp_path / "mine.yaml"
-    mine.write_text(text + "schedule: hybrid\n")
+    mine.write_text(text.replace("bundle: nano", f"bundle: {bare}") + "schedule: hybrid\n")
     refused = storm_edge("config", "check", mine)
     assert (refused.status, refused.out) == (1, "")
     assert refused.err == (
-        "error: schedule hybrid, changed with bundle nano: got no score_attention, score_features, expected the "
+        "error: schedule hybrid, changed with bundle bare: got no score_attention, score_features, expected the "
         "networks that it asks; give a bundle that has them, or --schedule geometry-first\n"
     )
-    assert "bundle: nano" in text
     mine.write_text(text.replace("bundle: nano", "bundle: ./engines/full") + "schedule: hybrid\n")
     ended = storm_edge("config", "check", mine)
     assert ended.status == 0

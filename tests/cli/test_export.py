@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.engines.tensorrt import package
+from tests.nano_with_score import write_nano_without_score
 
 RECIPES = Path(__file__).resolve().parents[2] / "export"
 
@@ -75,19 +76,22 @@ def test_an_onnx_file_that_was_edited_is_not_built(storm_edge: Command, bundle: 
 def test_a_scorenet_is_trained_and_exported_into_a_bundle_that_hybrid_asks(
     storm_edge: Command, scene: Path, thing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `export/variants/nano-score.yaml` says; one step on toy sets, the gates of FP16 as they are."""
+    """By `export/nano-score.yaml`, but of a checkpoint; one step on toy sets, the gates of FP16 as they are."""
     import shutil
 
     from storm_edge.train import run
     from tests.train.toy import ToySets
 
     monkeypatch.setattr(run, "source_of", lambda network, config: ToySets)
+    bare = write_nano_without_score(tmp_path / "bare")
     sizes = ("--steps", 1, "--batch", 24, "--pool", 24, "--held-out", 12, "--threads", 1)
-    trained = storm_edge("train", "score", "--start-from", "nano", "--out", tmp_path / "runs" / "score", *sizes)
+    trained = storm_edge("train", "score", "--start-from", bare, "--out", tmp_path / "runs" / "score", *sizes)
     assert trained.status == 0, trained.err
-    assert "bundle nano has no ScoreNet: it starts with the trunk of RefineNet" in trained.err
+    assert "bundle bare has no ScoreNet: it starts with the trunk of RefineNet" in trained.err
     shutil.copytree(RECIPES, tmp_path / "export")
-    recipes = (tmp_path / "export" / "nano-refine.yaml", tmp_path / "export" / "variants" / "nano-score.yaml")
+    recipes = tmp_path / "export" / "nano-refine.yaml", tmp_path / "export" / "nano-score.yaml"
+    of_run = recipes[1].read_text().replace("{bundle: nano}", "{checkpoint: ../runs/score/checkpoint.pt}")
+    recipes[1].write_text(of_run)
     bundle = tmp_path / "mine"
     exported = storm_edge("export", *recipes, "--out", bundle, "--held-out", 4)
     assert exported.status == 0, exported.err
@@ -99,8 +103,8 @@ def test_a_scorenet_is_trained_and_exported_into_a_bundle_that_hybrid_asks(
     assert tracked.status == 0, tracked.err
     launches = json.loads((tmp_path / "out" / "summary.json").read_text())["engines"]["launches"]
     assert all(launches[graph] > 0 for graph in ("refine", "score_features", "score_attention"))
-    refused = storm_edge("track", scene, *options, "--out", tmp_path / "other")
+    refused = storm_edge("track", scene, *options, "--bundle", bare, "--out", tmp_path / "other")
     assert refused.status == 1
-    assert "schedule hybrid with bundle nano: got no score_attention, score_features" in refused.err
+    assert "schedule hybrid with bundle bare: got no score_attention, score_features" in refused.err
     assert "--schedule geometry-first" in refused.err
     assert not (tmp_path / "other").exists()

@@ -1,6 +1,5 @@
 """Every graph of the nano tier, in every precision, is accepted by TensorRT-RTX for SM86 and SM89; no GPU needed.
 
-ScoreNet, whose weights the shipped bundle does not hold, is tried with random ones: what is compiled is the graph.
 Calibration rows are captured over a small rendered scene; the gates are open, they have tests of their own.
 """
 
@@ -57,16 +56,10 @@ def api() -> TensorRt:
 def bundle(api: TensorRt, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All nano networks in all precisions."""
     folder = tmp_path_factory.mktemp("nano")
-    trained = [read_recipe(path) for path in sorted(RECIPES.glob("nano-*.yaml"))]
-    assert [r.network for r in trained] == ["refine", "som", "tom"]
-    untrained = [read_recipe(RECIPES / "variants" / "nano-score.yaml")]
-    parts = [(trained, None, folder / "trained"), (untrained, 0, folder / "untrained")]
-    ready: list[Recipe] = []
-    for some, seed, out in parts:
-        export_bundle(
-            some, out, name="nano", options=ExportOptions(random_weights=seed, held_out=4, tensors_only=True)
-        )
-        ready += [without_sweep(recipe, out) for recipe in some]
+    read = [read_recipe(path) for path in sorted(RECIPES.glob("nano-*.yaml"))]
+    assert [r.network for r in read] == ["refine", "score", "som", "tom"]
+    export_bundle(read, folder / "read", name="nano", options=ExportOptions(held_out=4, tensors_only=True))
+    ready = [without_sweep(recipe, folder / "read") for recipe in read]
     export_bundle(ready, folder / "fp32", name="nano", options=ExportOptions(held_out=4, tensors_only=True))
     scene = write_tiny_scene(folder / "scene")
     recording = CalibrationRecording(

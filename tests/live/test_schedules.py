@@ -10,6 +10,7 @@ import pytest
 from storm_edge.choices import Schedule
 from storm_edge.config.values import with_value
 from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.scorers import SPLIT
 from storm_edge.errors import EngineError
 from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import read_profile
@@ -62,6 +63,13 @@ def test_what_nothing_asks_is_named(full: NetworkBundle) -> None:
     assert idle_networks(with_schedule(plain, Schedule.FOUNDATIONPOSE), full) == sam2
     assert idle_networks(with_sam2(with_schedule(plain, Schedule.HYBRID)), full) == []
     assert asked_networks(plain, full) == set(full.networks) - {*sam2, *pose[1:]}
+
+
+def test_our_scorenet_is_asked_by_closer_looks_under_every_schedule() -> None:
+    nano, plain = NetworkBundle.load("nano"), StormConfig()
+    assert idle_networks(plain, nano) == []
+    unlooked = replace(plain.detect, full=replace(plain.detect.full, closer_look=False))
+    assert set(idle_networks(replace(plain, detect=unlooked), nano)) == set(SPLIT)
 
 
 def test_networks_that_are_asked_must_be_there(full: NetworkBundle) -> None:

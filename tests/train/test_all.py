@@ -26,6 +26,7 @@ from storm_edge.train.config import TrainConfig
 from storm_edge.train.run_all import train_all
 from storm_edge.train.run_log import read_log
 from storm_edge.train.shares import PLAN, Plan, TimeShares, open_plan
+from tests.nano_with_score import write_nano_without_score
 from tests.train.toy import SETS_OF_FOUR, TINY, toy_source_of
 
 MOST_TO_SCORE = TimeShares(refine=0.1, score=0.7, som=0.1, tom=0.1)
@@ -178,12 +179,13 @@ def test_score_starts_from_this_runs_refine_where_the_bundle_has_no_scorenet(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """That RefineNet began with the bundle's, and has learnt since."""
-    config = replace(template(tmp_path / "run", 1.0), steps=1, nano=NanoConfig(), start_from=Path("nano"))
+    bare = write_nano_without_score(tmp_path / "bare")
+    config = replace(template(tmp_path / "run", 1.0), steps=1, nano=NanoConfig(), start_from=bare)
     train_all(config, source_of=toy_source_of)
     starts = {
         network: json.loads((tmp_path / "run" / network.value / "result.json").read_text())["start_from"]
         for network in Network
     }
     assert starts.pop(Network.SCORE) == str(tmp_path / "run" / "refine" / "checkpoint.pt")
-    assert set(starts.values()) == {"nano"}
+    assert set(starts.values()) == {str(bare)}
     assert caplog.records == []

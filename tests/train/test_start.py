@@ -20,7 +20,7 @@ from storm_edge.train.objective import Objective, RefineObjective, ScoreObjectiv
 from storm_edge.train.run import train
 from storm_edge.train.start import is_bundle, start_from
 from tests.engines import tiny
-from tests.nano_with_score import random_scorenet, write_nano_with_score
+from tests.nano_with_score import random_scorenet, write_nano_with_score, write_nano_without_score
 from tests.train.toy import SETS_OF_FOUR, ToySets, ToySource, toy_source_of
 
 CPU = torch.device("cpu")
@@ -99,8 +99,8 @@ def test_score_starts_with_the_trunk_of_a_bundle_that_has_none(tmp_path: Path) -
     objective = make_objective(TrainConfig(network=Network.SCORE, out=Path()))
     assert isinstance(objective, ScoreObjective)
     drawn = {name: value.clone() for name, value in objective.state_dict().items() if "trunk." not in name}
-    told = start_from(objective, Network.SCORE, BUNDLE)
-    assert told == "bundle nano has no ScoreNet: it starts with the trunk of RefineNet"
+    told = start_from(objective, Network.SCORE, write_nano_without_score(tmp_path / "bare"))
+    assert told == "bundle bare has no ScoreNet: it starts with the trunk of RefineNet"
     refine = started(Network.REFINE)
     assert isinstance(refine, RefineObjective)
     pairs = ToySource(3, CPU).batch(2)
@@ -121,11 +121,11 @@ def test_score_starts_with_the_trunk_of_a_bundle_that_has_none(tmp_path: Path) -
 def test_a_run_says_that_score_starts_with_a_trunk_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = TrainConfig(
         network=Network.SCORE, out=tmp_path / "a", steps=1, batch=8, threads=1, workers=0, chunk=8, pool=8, fill=8,
-        held_out=8, generator=SETS_OF_FOUR, start_from=BUNDLE,
+        held_out=8, generator=SETS_OF_FOUR, start_from=write_nano_without_score(tmp_path / "bare"),
     )  # fmt: skip
     train(config, source=ToySets, held_out=ToySets)
     assert [record.getMessage() for record in caplog.records] == [
-        "bundle nano has no ScoreNet: it starts with the trunk of RefineNet"
+        "bundle bare has no ScoreNet: it starts with the trunk of RefineNet"
     ]
 
 

@@ -4,7 +4,7 @@ A search tries many poses and looks at each but coarsely. Where the best of them
 clearly not, what else may be right at that place is refined and compared as for a pose that was found
 (`pipeline.side.settling`). So a right place is not missed because its pose is turned. And what is like the object in
 size, shape and colours is told from it by what varies fast on its surface, by how much there is of each colour, by
-its contour, and by how well depth fits pixel by pixel.
+its contour, by how well depth fits pixel by pixel, and by ScoreNet, where one is there that knows single poses.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from storm_edge.engines.bundle import NetworkBundle
+from storm_edge.engines.contract import EngineOptions
+from storm_edge.engines.scorers import scores_lone_poses
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
 from storm_edge.pipeline.detect.config import CloserLookConfig
 from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
+from storm_edge.pipeline.refine.networks import PoseScorer
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.side.settling import Settling
 from storm_edge.pipeline.track.contract import FoundPose
@@ -34,20 +38,41 @@ class CloserLook:
         item: The object.
         side: How poses are settled.
         config: What is doubtful, and what the closer look is worth.
+        networks: With the ScoreNet that is asked, if it has one that knows single poses.
+        options: Where and how its engine runs.
     """
 
-    def __init__(self, item: ObjectOnDevice, side: SideConfig, config: CloserLookConfig) -> None:
+    def __init__(
+        self,
+        item: ObjectOnDevice,
+        side: SideConfig,
+        config: CloserLookConfig,
+        networks: NetworkBundle | None = None,
+        options: EngineOptions | None = None,
+    ) -> None:
         self._settling, self._config = Settling(item, side), config
+        self._scorer: PoseScorer | None = None
+        if networks is not None and scores_lone_poses(networks.tier, networks.networks):
+            self._scorer = PoseScorer(item, networks, batch=1, capacity=1, options=options)
+
+    @property
+    def non_finite_count(self) -> int:
+        """Answers of ScoreNet so far that were no numbers; each counts as the worst."""
+        return 0 if self._scorer is None else self._scorer.non_finite_count
 
     def is_due(self, search: SearchState, detection: Detection) -> bool:
-        """Whether a detection is doubtful: neither hopeless nor probable, or probable in colours that it hardly has.
+        """Whether a detection is doubtful: neither hopeless nor probable, or probable in colours that it hardly has,
+        or not to ScoreNet.
 
         Shape alone can make a place probable: a box of the same size in a print of its own.
         """
-        probability, config = detection.presence_probability, self._config
+        probability, config, T = detection.presence_probability, self._config, detection.T_cam_centre
         if probability < config.below:
             return probability >= config.least
-        return self._settling.palette_overlap(search.frame, detection.T_cam_centre) < config.least_palette
+        if self._settling.palette_overlap(search.frame, T) < config.least_palette:
+            return True
+        network = self._network_logit(search, T)
+        return network is not None and network < config.least_network
 
     def chunks(
         self, search: SearchState, first: Detection, scored: Callable[[Float64], Detection]
@@ -78,19 +103,29 @@ class CloserLook:
             elsewhere=max(others, default=0.0),
             palette=candidates.palette_overlap(row),
             contour=chosen.features.contour,
+            network=self._network_logit(search, chosen.T_cam_centre),
         )
         return replace(chosen, presence_probability=presence_after(look, self._config), look=look)
+
+    def _network_logit(self, search: SearchState, T_cam_centre: Float64) -> float | None:
+        """What ScoreNet says of a pose ``(4, 4)`` by itself."""
+        if self._scorer is None:
+            return None
+        self._scorer.begin()
+        self._scorer.add(search.buffers, T_cam_centre[None])
+        return float(self._scorer.scores()[0])
 
 
 def presence_after(look: Look, config: CloserLookConfig) -> float:
     """Presence probability after a closer look, 0..1."""
-    logit = config.constant + sum(getattr(config, name) * value for name, value in regressors(look, config).items())
+    weights = config.weights_without_network if look.network is None else config.weights
+    logit = weights.constant + sum(getattr(weights, name) * value for name, value in regressors(look, config).items())
     return float(expit(logit))
 
 
 def regressors(look: Look, config: CloserLookConfig) -> dict[str, float]:
-    """What each weight of `CloserLookConfig` is multiplied by."""
-    least = config.least_elsewhere
+    """What each weight of `CloserLookWeights` is multiplied by."""
+    least, most = config.least_elsewhere, config.most_logit
     return {
         "first": logit_of(look.first_probability),
         "detail": look.detail,
@@ -98,4 +133,5 @@ def regressors(look: Look, config: CloserLookConfig) -> dict[str, float]:
         "elsewhere": logit_of(float(np.clip(look.elsewhere, least, 1.0 - least))),
         "palette": look.palette,
         "contour": look.contour,
+        "network": 0.0 if look.network is None else float(np.clip(look.network, -most, most)),
     }

@@ -50,6 +50,8 @@ class Look:
     """Part of the pixels whose colours both have, wherever they are (`side.palette`), 0 to 1."""
     contour: float
     """`CandidateFeatures.contour` of the pose, 0 to 1."""
+    network: float | None = None
+    """ScoreNet's logit of "right object, right pose"; None where none was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

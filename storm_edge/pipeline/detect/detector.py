@@ -58,7 +58,7 @@ class Detector:
     Args:
         item: The object; its device is used.
         segmenter: Shared by all objects.
-        networks: For registration, if its schedules ask networks.
+        networks: For registration, if its schedules ask networks, and for closer looks.
         config: What is tried, and when an object counts as found.
         side: How a doubtful pose is settled.
         geometry: The geometric refinement of its registrations.
@@ -97,7 +97,7 @@ class Detector:
         # Made here, not at the first doubt: a search is beside the loop. Without colours there is no small print.
         self._closer_look: CloserLook | None = None
         if self._has_colours and (self._config.full.closer_look or self._config.reacquire.closer_look):
-            self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer)
+            self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer, networks, options)
         self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
             item, networks, self.embedding, self._config, geometry=geometry, options=options
@@ -106,7 +106,9 @@ class Detector:
     @property
     def non_finite_count(self) -> dict[str, int]:
         """Answers so far that were no numbers, by network; see `Registrar.non_finite_count`."""
-        return self._registrar.non_finite_count
+        counts = self._registrar.non_finite_count
+        looked = 0 if self._closer_look is None else self._closer_look.non_finite_count
+        return counts | {"score": counts["score"] + looked}
 
     def detect(
         self,

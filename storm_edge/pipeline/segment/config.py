@@ -195,8 +195,12 @@ class SurfaceConfig(Config):
     """What lies farther from a surface's middle is not of the object; ..."""
     min_near_share: float = tuned(0.9, unit="1", low=0.0, high=1.0)
     """... and nothing of the surface is, unless so much of it is nearer."""
-    min_colour_fit: float = tuned(-1.5, unit="bits", low=-100.0, high=100.0)
-    """Mean log2 density of its colours, less what the object itself has, from which it is tried."""
+    min_colour_fit: float = tuned(-0.3, unit="bits", low=-100.0, high=100.0)
+    """Mean log2 density of its colours, less what the object itself has, from which it is tried, ..."""
+    min_colour_fit_at_edge: float = tuned(-1.5, unit="bits", low=-100.0, high=100.0)
+    """... and where the image's edge cuts it off: it may show little of the object's colours."""
+    edge_px: int = tuned(3, unit="px", low=0, high=100)
+    """A surface that comes so near to the edge is cut off by it: depth cameras read nothing in the last columns."""
     promised_overlap: float = tuned(0.3, unit="1", low=0.0, high=1.0)
     """The score of such a candidate: enough that each side it may show is looked at."""
 

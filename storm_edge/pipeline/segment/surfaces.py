@@ -51,7 +51,8 @@ def surface_candidates(
     fits: list[tuple[float, Bool, Float64]] = []
     for mask, middle in _surfaces(image.frame, stands_out, diameter_m, config):
         fit = colour_fit(image.small, colours, mask)
-        if fit >= config.min_colour_fit:
+        least = config.min_colour_fit_at_edge if _is_cut_off(mask, config.edge_px) else config.min_colour_fit
+        if fit >= least:
             fits.append((fit, mask, middle))
     for _, mask, middle in sorted(fits, key=lambda one: -one[0]):
         marked = mask.astype(np.float32)
@@ -82,6 +83,12 @@ def _surfaces(
             mask = np.zeros(z.shape, dtype=bool)
             mask[v[is_near], u[is_near]] = True
             yield mask, middle
+
+
+def _is_cut_off(mask: Bool, edge_px: int) -> bool:
+    """Whether a mask ``(H, W)`` comes near to the image's edge."""
+    inner = mask[edge_px + 1 : -edge_px - 1, edge_px + 1 : -edge_px - 1]
+    return bool(np.count_nonzero(inner) < np.count_nonzero(mask))
 
 
 def _steps(frame: Frame, diameter_m: float, config: SurfaceConfig) -> Bool:

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.cases import fit_closer_look as case
 from benchmarks.cases.fit_closer_look import (
     COLUMNS,
+    PLAIN,
     WEIGHTS,
     CloserLookOptions,
     fitted,
@@ -20,17 +21,19 @@ from storm_edge.pipeline.detect.config import DetectConfig
 
 
 def look(iou: float, probability: float = 0.5, detail: float = 0.1, side: int = 1) -> dict[str, float]:
-    said = {"depth": 0.2, "elsewhere": 0.5, "palette": 0.75, "contour": 0.25}
+    said = {"depth": 0.2, "elsewhere": 0.5, "palette": 0.75, "contour": 0.25, "network": -0.5}
     return {"iou": iou, "side": side, "first_probability": probability, "detail": detail, **said}
 
 
 def test_the_recorded_looks_give_the_shipped_weights() -> None:
     rows = recorded_rows()
     assert len(without_second(rows)) == len(rows)
-    weights, constant = fitted(rows)
     shipped = DetectConfig()
-    assert weights == pytest.approx([getattr(shipped.closer, name) for name in WEIGHTS], abs=0.005)
-    assert constant + logit_of(shipped.min_probability) == pytest.approx(shipped.closer.constant, abs=0.005)
+    margin, closer = logit_of(shipped.min_probability), shipped.closer
+    for given, count in ((closer.weights, len(WEIGHTS)), (closer.weights_without_network, PLAIN)):
+        weights, constant = fitted(rows, count)
+        assert weights == pytest.approx([getattr(given, name) for name in WEIGHTS[:count]], abs=0.005)
+        assert constant + margin == pytest.approx(given.constant, abs=0.005)
 
 
 def test_rows_leave_out_what_is_neither_right_nor_wrong() -> None:
@@ -40,7 +43,7 @@ def test_rows_leave_out_what_is_neither_right_nor_wrong() -> None:
         {"scene": 8, "looked": [look(0.9, side=0)]},
     ]
     rows = look_rows(searches)
-    assert rows[0] == [7, 0, 1, 0.0, 0.1, 0.2, 0.0, 0.75, 0.25]
+    assert rows[0] == [7, 0, 1, 0.0, 0.1, 0.2, 0.0, 0.75, 0.25, -0.5]
     assert rows[1][:5] == [7, 0, 0, pytest.approx(np.log(0.25 / 0.75), abs=0.001), 0.3]
     assert rows[2][:3] == [-1, 1, 1]
     assert len(rows) == 3

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.cases.network_tasks import Judge, Sample, summary
 from storm_edge.engines.bundle import NetworkBundle
-from tests.nano_with_score import write_nano_with_score
+from tests.nano_with_score import write_nano_with_score, write_nano_without_score
 from tests.pipeline.side.sides import bundle_of, marked_box, mug, picture, pose
 
 
@@ -26,9 +26,10 @@ def _sample(T_cam_centre: np.ndarray) -> Sample:
     )
 
 
-def test_the_judge_of_sides_prefers_the_drawn_side_of_a_marked_box() -> None:
+def test_the_judge_of_sides_prefers_the_drawn_side_of_a_marked_box(tmp_path: Path) -> None:
     """Seen from its mark; two of the three turns by half hide the mark, one leaves it upside down."""
-    told = list(Judge(NetworkBundle.load("nano")).side(_sample(pose(80.0)), np.random.default_rng(0)))
+    bare = NetworkBundle.load(write_nano_without_score(tmp_path / "bare"))
+    told = list(Judge(bare).side(_sample(pose(80.0)), np.random.default_rng(0)))
     assert [row["task"] for row in told] == ["side, judged"] * 3
     assert all(row["is_right"] and not row["is_tied"] for row in told)
 

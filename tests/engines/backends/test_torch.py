@@ -17,10 +17,8 @@ from storm_edge.engines.backends.onnxruntime import OnnxRuntimeEngine
 from storm_edge.engines.backends.torch import TorchEngine
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.engines.contract import EngineSpec
-from storm_edge.engines.scorers import SPLIT
 from storm_edge.errors import BackendError, EngineError
 from tests.engines import tiny
-from tests.nano_with_score import random_scorenet, write_nano_with_score
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'storm-edge[export]'")
 
@@ -34,16 +32,10 @@ def _inputs(spec: EngineSpec, count: int, rng: np.random.Generator) -> dict[str,
     }
 
 
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped networks, and a ScoreNet with random weights."""
-    return write_nano_with_score(tmp_path_factory.mktemp("nano") / "mine", random_scorenet)
-
-
-@pytest.mark.parametrize("graph", sorted((*SHIPPED.networks, *SPLIT)))
-def test_every_nano_graph_answers_as_on_onnx_runtime(graph: str, nano: Path, rng: np.random.Generator) -> None:
-    wanted = NetworkBundle.load(nano).open(graph)
-    engine = NetworkBundle.load(nano, backend=Backend.TORCH).open(graph)
+@pytest.mark.parametrize("graph", sorted(SHIPPED.networks))
+def test_every_nano_graph_answers_as_on_onnx_runtime(graph: str, rng: np.random.Generator) -> None:
+    wanted = SHIPPED.open(graph)
+    engine = NetworkBundle.load("nano", backend=Backend.TORCH).open(graph)
     assert engine.spec == wanted.spec
     for count in (1, 3):
         inputs = _inputs(wanted.spec, count, rng)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh
 from storm_edge.geometry.se3 import rotation_angle
@@ -14,13 +16,16 @@ from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
 from storm_edge.pipeline.detect.closer_look import CloserLook, presence_after
-from storm_edge.pipeline.detect.config import FULL, CloserLookConfig, DetectConfig
+from storm_edge.pipeline.detect.config import FULL, CloserLookConfig, CloserLookWeights, DetectConfig
 from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.networks import PoseScorer
 from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from storm_edge.pipeline.side.config import SideConfig
+from tests.faulty import FaultyBundle
+from tests.nano_with_score import write_nano_without_score
 from tests.pipeline.detect.neutral import NEUTRAL
 from tests.pipeline.side.sides import bundle_of, marked_box, picture, pose, speckled_can
 from tests.staged import Staged
@@ -47,8 +52,8 @@ def search_of(frame: Frame, segmenter: Segmenter) -> SearchState:
     return SearchState(image=image, buffers=buffers, track_prior=None, budget=FULL, prior_logit=0.0)
 
 
-def look_at(mesh: Mesh) -> CloserLook:
-    return CloserLook(ObjectOnDevice(bundle_of(mesh)), SideConfig(), CloserLookConfig())
+def look_at(mesh: Mesh, networks: NetworkBundle | None = None) -> CloserLook:
+    return CloserLook(ObjectOnDevice(bundle_of(mesh)), SideConfig(), CloserLookConfig(), networks)
 
 
 def looked(look: CloserLook, search: SearchState, first: Detection, settled: float = 0.61) -> Detection:
@@ -113,15 +118,72 @@ def test_small_print_speaks_for_the_object_and_against_another_of_its_kind(colou
 
 
 def test_presence_after_a_look_is_a_logistic_regression() -> None:
-    config = CloserLookConfig(
+    plain = CloserLookWeights(
         first=0.5, detail=-2.0, depth=-4.0, elsewhere=-0.5, palette=2.0, contour=-1.0, constant=1.0
     )
+    asked = replace(plain, network=0.5, constant=0.75)
+    config = CloserLookConfig(weights=asked, weights_without_network=plain, most_logit=3.0)
     look = Look(first_probability=0.9, detail=0.25, depth=0.1, elsewhere=0.1, palette=0.75, contour=0.5)
     probability = presence_after(look, config)
     expected = 0.5 * np.log(9.0) - 0.5 - 0.4 + 0.5 * np.log(9.0) + 1.5 - 0.5 + 1.0
     assert np.log(probability / (1.0 - probability)) == pytest.approx(expected)
     nowhere_else = presence_after(replace(look, elsewhere=0.0), config)
     assert nowhere_else == presence_after(replace(look, elsewhere=config.least_elsewhere), config) > probability
+    for said, counted in ((1.0, 1.0), (7.0, 3.0), (-7.0, -3.0)):
+        with_network = presence_after(replace(look, network=said), config)
+        assert logit_of(with_network) == pytest.approx(expected - 0.25 + 0.5 * counted)
+
+
+def test_a_scorenet_that_knows_single_poses_is_asked_and_no_other(
+    colour_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    """Ours says more of the can than of another print; upstream's says which of several is better, no more."""
+    can, nano = speckled_can(), NetworkBundle.load("nano")
+    look = look_at(can, nano)
+    own, another = (
+        looked(look, search_of(picture(seen, pose()), colour_segmenter), detection(pose())).look
+        for seen in (can, speckled_can(seed=4))
+    )
+    assert own is not None
+    assert another is not None
+    assert own.network is not None
+    assert another.network is not None
+    assert own.network > another.network
+    search = search_of(picture(can, pose()), colour_segmenter)
+    for networks in (
+        NetworkBundle.load(write_nano_without_score(tmp_path / "bare")),
+        replace(nano, tier="full"),
+    ):
+        unasked = looked(look_at(can, networks), search, detection(pose())).look
+        assert unasked is not None
+        assert unasked.network is None
+
+
+def test_a_probable_place_is_looked_at_where_scorenet_thinks_otherwise(
+    colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    can = speckled_can()
+    search, look = search_of(picture(can, pose()), colour_segmenter), look_at(can, NetworkBundle.load("nano"))
+    answered = PoseScorer.scores
+    for said, is_due in ((2.0, False), (-2.0, True)):
+
+        def scores(scorer: PoseScorer, said: float = said) -> np.ndarray:
+            return np.full_like(answered(scorer), said)
+
+        monkeypatch.setattr(PoseScorer, "scores", scores)
+        assert look.is_due(search, detection(pose(), 0.95)) is is_due
+
+
+def test_an_answer_that_is_no_number_counts_as_the_worst_and_is_counted(colour_segmenter: Segmenter) -> None:
+    can = speckled_can()
+    networks = FaultyBundle.nano()
+    networks.plan.answers["score_attention"] = float("nan")
+    look = look_at(can, networks)
+    found = looked(look, search_of(picture(can, pose()), colour_segmenter), detection(pose()))
+    assert found.look is not None
+    assert found.look.network is not None
+    assert found.look.network < -CloserLookConfig().most_logit
+    assert look.non_finite_count == 1
 
 
 @pytest.mark.parametrize("is_asked", [True, False])

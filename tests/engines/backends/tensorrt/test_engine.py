@@ -26,7 +26,6 @@ from storm_edge.export.recipe import read_recipe
 from storm_edge.pipeline.track.batched_launches import is_capturable
 from tests.engines import stand_in, tiny
 from tests.engines.tensorrt import StandIn, as_exported, doubled, exported
-from tests.nano_with_score import write_nano_with_score
 
 SIZE_PX = 16
 PROFILES = {"track": (1, 1, 4), "register": (1, 8, 16)}
@@ -35,9 +34,6 @@ NANO = {
     graph: dict(plan.profiles)
     for path in sorted(RECIPES.glob("nano-*.yaml"))
     for graph, plan in read_recipe(path).graphs.items()
-}
-SCORE = {
-    graph: dict(plan.profiles) for graph, plan in read_recipe(RECIPES / "variants" / "nano-score.yaml").graphs.items()
 }
 
 
@@ -99,16 +95,16 @@ def _buffers(engine: Engine, count: int, rng: np.random.Generator) -> dict[str, 
 def test_every_nano_graph_answers_as_on_onnx_runtime(
     standing_in: StandIn, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    """Each once per profile of its recipe, by `run` and by `bind` and `launch`; a ScoreNet of one's own, too."""
-    own, profiles = NetworkBundle.load(write_nano_with_score(tmp_path / "own")), {**NANO, **SCORE}
-    exported_nano = as_exported(own.folder, tmp_path / "nano", profiles)
+    """Each once per profile of its recipe, by `run` and by `bind` and `launch`."""
+    shipped = NetworkBundle.load("nano")
+    exported_nano = as_exported(shipped.folder, tmp_path / "nano", NANO)
     standing_in.build(exported_nano, tmp_path / "engines")
     built = _load(exported_nano, tmp_path / "engines")
-    assert built.networks.keys() == own.networks.keys()
+    assert built.networks.keys() == shipped.networks.keys()
     for graph in built.networks:
-        engine, wanted = built.open(graph), own.open(graph)
+        engine, wanted = built.open(graph), shipped.open(graph)
         assert engine.spec == wanted.spec
-        for count in sorted({min(most, 3) for _, _, most in profiles[graph].values()}):
+        for count in sorted({min(most, 3) for _, _, most in NANO[graph].values()}):
             inputs = _inputs(wanted.spec, count, rng)
             expected = wanted.run(inputs)
             for name, array in engine.run(inputs).items():
