@@ -29,6 +29,7 @@ from storm_edge.pipeline.detect.pose_features import (
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
 from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, found_probability
 from storm_edge.pipeline.refine.config import GeometricConfig
+from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.register.registrar import Registrar, Registration
 from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.segment.template_embedding import TemplateEmbedding
@@ -44,6 +45,7 @@ class CandidateRegistrar:
         networks: For registration, if its schedules ask networks.
         embedding: The segmenter's embedding of the object.
         config: Schedules and scores.
+        scorer: A ScoreNet that knows single poses, if there is one.
         geometry: The geometric refinement of its registrations.
         options: Where and how the engines run.
     """
@@ -55,10 +57,11 @@ class CandidateRegistrar:
         embedding: TemplateEmbedding,
         config: DetectConfig,
         *,
+        scorer: LonePoseScorer | None = None,
         geometry: GeometricConfig | None,
         options: EngineOptions | None,
     ) -> None:
-        self._diameter_m, self._config = item.bundle.diameter_m, config
+        self._diameter_m, self._config, self._scorer = item.bundle.diameter_m, config, scorer
         self._fast, self._refined = (
             Registrar(item, networks, config=schedule, geometry=geometry, options=options)
             for schedule in (config.fast, config.refined)
@@ -154,10 +157,10 @@ class CandidateRegistrar:
             registration = yield from registrar.chunks(search.buffers, mask, starts=starts)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
-        if candidate.is_by_shape and registration.visible < self._config.min_visible_by_shape:
+        if registrar is self._fast and registration.visible < self._config.min_visible:
             return None  # most are: to score them would take as long as to register them
         best: Detection | None = None
-        for T in self._sides(registrar, registration, candidate):
+        for T in self._sides(search, registrar, registration, candidate):
             detection = self.scored(search, candidate, T)
             yield "judge"
             search.tried.append(detection)
@@ -167,20 +170,27 @@ class CandidateRegistrar:
                 break
         return best
 
-    def _sides(self, registrar: Registrar, registration: Registration, candidate: Candidate) -> list[Float64]:
+    def _sides(
+        self, search: SearchState, registrar: Registrar, registration: Registration, candidate: Candidate
+    ) -> list[Float64]:
         """The poses that a registration is scored at: its best, or each side that its last ranking has.
 
         Of the many places that only a shape suggests the best side must do. None is scored after one from which
-        nothing else is tried.
+        nothing else is tried. Where ScoreNet knows single poses, it says which sides are worth it.
         """
-        is_quick = registrar is not self._refined and not scoring.is_spoken_for(candidate, self._config)
-        if is_quick or self._config.chosen_by != "alignment":
+        config = self._config
+        is_quick = registrar is not self._refined and not scoring.is_spoken_for(candidate, config)
+        if config.chosen_by != "alignment" or (is_quick and (self._scorer is None or candidate.is_by_shape)):
             return [registration.T_cam_centre]
         apart: list[Float64] = []
         for T in registration.ranked:
-            if not any(scoring.is_same_pose(T, other, self._diameter_m, self._config) for other in apart):
+            if not any(scoring.is_same_pose(T, other, self._diameter_m, config) for other in apart):
                 apart.append(T)
-        return apart
+        count = 1 if is_quick else config.max_sides
+        if self._scorer is None or len(apart) <= count:
+            return apart
+        logits = self._scorer.logits(search.buffers, np.stack(apart))
+        return [apart[number] for number in np.argsort(-logits, kind="stable")[:count]]
 
     def _probability(
         self,

@@ -16,14 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.contract import EngineOptions
-from storm_edge.engines.scorers import scores_lone_poses
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.candidate_scoring import logit_of
 from storm_edge.pipeline.detect.config import CloserLookConfig
 from storm_edge.pipeline.detect.detection import Detection, Look, SearchState
-from storm_edge.pipeline.refine.networks import PoseScorer
+from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.side.config import SideConfig
 from storm_edge.pipeline.side.settling import Settling
 from storm_edge.pipeline.track.contract import FoundPose
@@ -38,8 +35,7 @@ class CloserLook:
         item: The object.
         side: How poses are settled.
         config: What is doubtful, and what the closer look is worth.
-        networks: With the ScoreNet that is asked, if it has one that knows single poses.
-        options: Where and how its engine runs.
+        scorer: The ScoreNet that is asked, if one knows single poses.
     """
 
     def __init__(
@@ -47,18 +43,9 @@ class CloserLook:
         item: ObjectOnDevice,
         side: SideConfig,
         config: CloserLookConfig,
-        networks: NetworkBundle | None = None,
-        options: EngineOptions | None = None,
+        scorer: LonePoseScorer | None = None,
     ) -> None:
-        self._settling, self._config = Settling(item, side), config
-        self._scorer: PoseScorer | None = None
-        if networks is not None and scores_lone_poses(networks.tier, networks.networks):
-            self._scorer = PoseScorer(item, networks, batch=1, capacity=1, options=options)
-
-    @property
-    def non_finite_count(self) -> int:
-        """Answers of ScoreNet so far that were no numbers; each counts as the worst."""
-        return 0 if self._scorer is None else self._scorer.non_finite_count
+        self._settling, self._config, self._scorer = Settling(item, side), config, scorer
 
     def is_due(self, search: SearchState, detection: Detection) -> bool:
         """Whether a detection is doubtful: neither hopeless nor probable, or probable in colours that it hardly has,
@@ -111,9 +98,7 @@ class CloserLook:
         """What ScoreNet says of a pose ``(4, 4)`` by itself."""
         if self._scorer is None:
             return None
-        self._scorer.begin()
-        self._scorer.add(search.buffers, T_cam_centre[None])
-        return float(self._scorer.scores()[0])
+        return float(self._scorer.logits(search.buffers, T_cam_centre[None])[0])
 
 
 def presence_after(look: Look, config: CloserLookConfig) -> float:

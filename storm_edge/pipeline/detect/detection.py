@@ -121,6 +121,8 @@ class SearchState:
     """Candidates whose registration was tried."""
     tried: list[Detection] = field(default_factory=list)
     """All poses that were scored."""
+    doubted: dict[bytes, bool] = field(default_factory=dict)
+    """Whether a probable pose is to be looked at more closely, by the bytes of its matrix."""
 
     @property
     def frame(self) -> Frame:

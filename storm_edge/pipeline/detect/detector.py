@@ -41,6 +41,7 @@ from storm_edge.pipeline.detect.taken_places import (
 )
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.config import GeometricConfig
+from storm_edge.pipeline.refine.lone_scores import open_lone_scorer
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate, Segmentation, segmentation_from_mask
 from storm_edge.pipeline.segment.segmenter import Segmenter
@@ -94,21 +95,22 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
+        self._scorer = open_lone_scorer(item, networks, options)
         # Made here, not at the first doubt: a search is beside the loop. Without colours there is no small print.
         self._closer_look: CloserLook | None = None
         if self._has_colours and (self._config.full.closer_look or self._config.reacquire.closer_look):
-            self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer, networks, options)
+            self._closer_look = CloserLook(item, side or SideConfig(), self._config.closer, self._scorer)
         self._shape_search = ShapeSearch(item, self._config.templates, segmenter.config.proposals)
         self._registrar = CandidateRegistrar(
-            item, networks, self.embedding, self._config, geometry=geometry, options=options
+            item, networks, self.embedding, self._config, scorer=self._scorer, geometry=geometry, options=options
         )
 
     @property
     def non_finite_count(self) -> dict[str, int]:
         """Answers so far that were no numbers, by network; see `Registrar.non_finite_count`."""
         counts = self._registrar.non_finite_count
-        looked = 0 if self._closer_look is None else self._closer_look.non_finite_count
-        return counts | {"score": counts["score"] + looked}
+        by_pose = 0 if self._scorer is None else self._scorer.non_finite_count
+        return counts | {"score": counts["score"] + by_pose}
 
     def detect(
         self,
@@ -276,19 +278,25 @@ class Detector:
         for index in scoring.select_for_refinement(detections, budget, self._config.refine_margin):
             if budget.accept_fast and scoring.needs_no_refinement(detections[index], self._config):
                 break
+            if self._is_denied(search, detections[index]):
+                continue
             refined = yield from self._registrar.refine(search, detections[index])
             detections[index] = detections[index] if self._is_taken(search, refined) else refined
             if self._ends(search, detections[index]):
                 break
         self._sort(search)
 
-    def _look_closer(self, search: SearchState) -> Generator[str, None, None]:
-        """Look closer at the best detections while they are doubtful.
+    def _is_denied(self, search: SearchState, detection: Detection) -> bool:
+        """Whether a ScoreNet that knows single poses sees another object there, whatever else is like it."""
+        if self._scorer is None:
+            return False
+        logit = float(self._scorer.logits(search.buffers, detection.T_cam_centre[None])[0])
+        return logit < self._config.min_refine_logit
 
-        After a loss the object may be hidden, and more is asked for.
-        """
+    def _look_closer(self, search: SearchState) -> Generator[str, None, None]:
+        """Look closer at the best detections while they are doubtful."""
         detections, closer_look = search.detections, self._closer_look
-        if closer_look is None or search.colour_log_odds is not None or not search.budget.closer_look:
+        if closer_look is None or not self._looks_closer(search):
             return
         for index in range(min(self._config.closer.count, len(detections))):
             first = detections[index]
@@ -315,7 +323,25 @@ class Detector:
         )
 
     def _ends(self, search: SearchState, detection: Detection) -> bool:
-        return scoring.ends_search(detection, search.last_T_cam_centre, self._diameter_m, self._config)
+        """Whether nothing else can win, and no closer look will ask whether this does."""
+        return scoring.ends_search(
+            detection, search.last_T_cam_centre, self._diameter_m, self._config
+        ) and not self._is_doubted(search, detection)
+
+    def _is_doubted(self, search: SearchState, detection: Detection) -> bool:
+        """Whether a detection will be looked at more closely; asked once of a pose."""
+        closer_look = self._closer_look
+        if closer_look is None or not self._looks_closer(search):
+            return False
+        pose = detection.T_cam_centre.tobytes()
+        if pose not in search.doubted:
+            search.doubted[pose] = closer_look.is_due(search, detection)
+        return search.doubted[pose]
+
+    @staticmethod
+    def _looks_closer(search: SearchState) -> bool:
+        """After a loss the object may be hidden, and more is asked for."""
+        return search.budget.closer_look and search.colour_log_odds is None
 
     def _sort(self, search: SearchState) -> None:
         last = search.last_T_cam_centre

@@ -20,6 +20,10 @@ class RegistrationStage(Config):
     """Gauss-Newton iterations that follow."""
     keep: int | None = tuned(None, unit="hypotheses", low=1, high=100_000)
     """Hypotheses that go on, by the judge's score; none keeps all and does not judge."""
+    keep_of_starts: int | None = tuned(None, unit="hypotheses", low=1, high=100_000)
+    """The same where a registration began from given poses; none takes ``keep``, if that is fewer than there are."""
+    stop_below: float = tuned(0.0, unit="1", low=0.0, high=3.0)
+    """Where the best of them scores less, nothing right is near: only that one is ranked, without later stages."""
 
 
 _FAST_STAGES = (
@@ -200,8 +204,18 @@ REFINE_FIRST = RegisterConfig(
 )
 """One RefineNet iteration for what the first judging leaves, and ScoreNet in the last ranking: for stronger
 networks."""
-FAST = RegisterConfig(stages=_FAST_STAGES, network_weight=0.0)
-"""A registration that is just good enough to tell right from wrong."""
+FAST = RegisterConfig(
+    stages=(
+        RegistrationStage(keep=48),
+        RegistrationStage(geometry=3, keep=16, keep_of_starts=6, stop_below=0.25),
+        RegistrationStage(geometry=6, keep=4, stop_below=0.25),
+        RegistrationStage(geometry=6),
+    ),
+    network_weight=0.0,
+)
+"""A registration that is just good enough to tell right from wrong. With 48 instead of 64 hypotheses after the first
+judging as many of 106 masks of dev pictures end within 0.1 diameters, 83; with 32 it is 77. A best score below the
+bounds have 1 % of right poses and 17 to 24 % of those at places without the object (no record kept)."""
 UPSTREAM = RegisterConfig(stages=(RegistrationStage(network=5),), judge_weight=0.0, network_weight=1.0)
 """FoundationPose's own schedule: five iterations for all hypotheses, then ScoreNet alone decides."""
 UPSTREAM_PRUNED = RegisterConfig(

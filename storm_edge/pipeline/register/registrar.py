@@ -215,9 +215,13 @@ class Registrar:
         yield "hypotheses"
         for stage in self._config.stages if stages is None else stages:
             yield from self._moved(task, poses, stage)
-            if stage.keep is not None and (starts is None or stage.keep < len(poses)):
+            keep = stage.keep if starts is None else stage.keep_of_starts or stage.keep
+            if keep is not None and (starts is None or keep < len(poses)):
                 scores = yield from self._scores(task, poses)
-                poses = poses[np.argsort(-scores, kind="stable")[: stage.keep]]
+                stops = float(scores.max()) < stage.stop_below
+                poses = poses[np.argsort(-scores, kind="stable")[: 1 if stops else keep]]
+                if stops:
+                    break
         ranked = yield from self._ranked(task, poses)
         pose = ranked.ranked[0]
         if near is not None:

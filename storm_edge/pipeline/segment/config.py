@@ -201,8 +201,9 @@ class SurfaceConfig(Config):
     """... and where the image's edge cuts it off: it may show little of the object's colours."""
     edge_px: int = tuned(3, unit="px", low=0, high=100)
     """A surface that comes so near to the edge is cut off by it: depth cameras read nothing in the last columns."""
-    promised_overlap: float = tuned(0.3, unit="1", low=0.0, high=1.0)
-    """The score of such a candidate: enough that each side it may show is looked at."""
+    promised_overlap: float = tuned(0.2, unit="1", low=0.0, high=1.0)
+    """The score of such a candidate: below `DetectConfig.grown_above_score`, so that one mask of it is registered and
+    one side scored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,8 @@ def surface_candidates(
         marked = mask.astype(np.float32)
         made = candidate_at_seed(image.frame, marked, stands_out, middle, diameter_m, proposals)
         if made is not None:
-            yield replace(made, score=config.promised_overlap)
+            # With what touches it: the surface alone may be half a mug without its handle, and fits many sides.
+            yield replace(made, mask=made.grown, score=config.promised_overlap)
 
 
 def _surfaces(

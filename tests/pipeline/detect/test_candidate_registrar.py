@@ -7,23 +7,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
 from storm_edge.geometry.se3 import exp_so3, make_T, rotation_angle
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.detect.candidate_registrar import CandidateRegistrar, neighbours
 from storm_edge.pipeline.detect.config import FULL, DetectConfig
 from storm_edge.pipeline.detect.detection import SearchState
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
 
 
 def prepared(
-    staged: Staged, segmenter: Segmenter, frame: Frame, config: DetectConfig
+    staged: Staged,
+    segmenter: Segmenter,
+    frame: Frame,
+    config: DetectConfig,
+    scorer: LonePoseScorer | None = None,
 ) -> tuple[CandidateRegistrar, SearchState]:
     """A registrar of the mug, and a search of one mask per candidate."""
     registrar = CandidateRegistrar(
-        staged.item, None, segmenter.encode_object(staged.item), config, geometry=None, options=None
+        staged.item, None, segmenter.encode_object(staged.item), config, scorer=scorer, geometry=None, options=None
     )
     search = SearchState(
         image=segmenter.encode_image(frame),
@@ -87,7 +94,7 @@ def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
     middle &= mask
 
     def scored(score: float, stop_above: float) -> int:
-        config = replace(DetectConfig(), stop_above=stop_above)
+        config = replace(DetectConfig(), stop_above=stop_above, min_visible=0.0)
         registrar, search = prepared(staged, colour_segmenter, frame, config)
         candidate = Candidate(mask=middle, grown=middle, score=score, box=bounding_box(middle))
         best = run_to_completion(registrar.register_fast(search, candidate))
@@ -100,23 +107,53 @@ def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
     assert scored(0.5, 0.85) == 1
 
 
-def test_a_place_by_shape_where_hardly_anything_agrees_is_given_up_unscored(
-    staged: Staged, colour_segmenter: Segmenter
+@pytest.mark.parametrize("is_by_shape", [True, False])
+def test_a_place_where_hardly_anything_agrees_is_given_up_unscored(
+    staged: Staged, colour_segmenter: Segmenter, is_by_shape: bool
 ) -> None:
-    """A flat board stands where the mug is looked for. What the segmenter marks there is scored all the same."""
+    """A flat board stands where the mug is looked for."""
     frame, mask = staged.frame(), staged.mask()
     slope_m = 0.002 * (np.arange(640) - 320.0)[None]
     board = replace(frame, depth_m=np.where(mask, 0.65 + slope_m, frame.depth_m).astype(np.float32))
 
-    def registered(starts: np.ndarray | None, least: float) -> int:
-        config = replace(DetectConfig(), min_visible_by_shape=least)
+    def registered(least: float) -> int:
+        config = replace(DetectConfig(), min_visible=least)
         registrar, search = prepared(staged, colour_segmenter, board, config)
+        starts = staged.T_cam_centre[None] if is_by_shape else None
         candidate = Candidate(mask=mask, grown=mask, score=0.1, box=bounding_box(mask), starts=starts)
         best = run_to_completion(registrar.register_fast(search, candidate))
         assert (best is None) == (not search.tried)
         return len(search.tried)
 
-    starts = staged.T_cam_centre[None]
-    assert registered(starts, 0.0) == 1
-    assert registered(starts, DetectConfig().min_visible_by_shape) == 0
-    assert registered(None, DetectConfig().min_visible_by_shape) == 1
+    assert registered(0.0) == 1
+    assert registered(0.7) == 0
+
+
+@pytest.mark.parametrize(("score", "count"), [(0.1, 1), (0.5, 2)])
+def test_scorenet_says_which_sides_are_scored(
+    staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, score: float, count: int
+) -> None:
+    """Of a mask of the mug's middle: one side where the segmenter hardly speaks for it, as many as allowed otherwise.
+    Here ScoreNet prefers what is turned the least."""
+    frame, mask = staged.frame(), staged.mask()
+    x0, y0, x1, y1 = bounding_box(mask)
+    middle = np.zeros_like(mask)
+    middle[(2 * y0 + y1) // 3 : (y0 + 2 * y1) // 3, (2 * x0 + x1) // 3 : (x0 + 2 * x1) // 3] = True
+    middle &= mask
+    asked: list[np.ndarray] = []
+
+    def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:
+        asked.append(T_cam_centre)
+        return np.array([-rotation_angle(T[:3, :3], staged.T_cam_centre[:3, :3]) for T in T_cam_centre], np.float32)
+
+    monkeypatch.setattr(LonePoseScorer, "logits", logits)
+    scorer = LonePoseScorer(staged.item, NetworkBundle.load("nano"))
+    config = replace(DetectConfig(), stop_above=1.0, max_sides=2, min_visible=0.0)
+    registrar, search = prepared(staged, colour_segmenter, frame, config, scorer)
+    candidate = Candidate(mask=middle, grown=middle, score=score, box=bounding_box(middle))
+    assert run_to_completion(registrar.register_fast(search, candidate)) is not None
+    [poses] = asked
+    order = np.argsort([rotation_angle(T[:3, :3], staged.T_cam_centre[:3, :3]) for T in poses])
+    assert len(poses) > count == len(search.tried)
+    for one, number in zip(search.tried, order, strict=False):
+        np.testing.assert_array_equal(one.T_cam_centre, poses[number])

@@ -9,15 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.geometry.se3 import exp_so3, make_T
 from storm_edge.kernels import contour_region
 from storm_edge.kernels.host_threads import launching_on
+from storm_edge.pipeline.detect.closer_look import CloserLook
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, SearchBudget
-from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
+from storm_edge.pipeline.detect.detection import Detection, DetectionResult, SearchState, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.reacquire.config import RejectedRegionsConfig
 from storm_edge.pipeline.reacquire.rejected_regions import RejectedRegions
+from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.register.registrar import Registration
 from storm_edge.pipeline.segment.image_features import ImageFeatures
 from storm_edge.pipeline.segment.segmentation import Segmentation, segmentation_from_mask
@@ -209,6 +213,47 @@ def test_a_search_does_not_refine_what_is_certain(
     thorough = replace(FULL, accept_fast=False)
     assert detector.detect(frame, staged.buffers(frame), budget=thorough).found is not None
     assert asked
+
+
+def test_what_will_be_looked_at_more_closely_does_not_end_a_search(
+    staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probable place that the closer look may yet refuse: the object could be elsewhere. Each is asked once."""
+    frame = staged.frame()
+    asked: list[bytes] = []
+
+    def is_due(look: CloserLook, search: SearchState, detection: Detection) -> bool:
+        asked.append(detection.T_cam_centre.tobytes())
+        return True
+
+    certain = detector.detect(frame, staged.buffers(frame))
+    monkeypatch.setattr(CloserLook, "is_due", is_due)
+    monkeypatch.setattr(detector, "_look_closer", lambda search: iter(()))
+    doubted = detector.detect(frame, staged.buffers(frame))
+    assert certain.presence_probability > 0.85
+    assert len(doubted.proposed) > len(certain.proposed)
+    assert len(asked) == len(set(asked)) > 0
+    asked.clear()
+    detector.detect(frame, staged.buffers(frame), budget=replace(FULL, closer_look=False))
+    assert not asked
+
+
+@pytest.mark.parametrize(("said", "is_refined"), [(-2.0, False), (0.0, True)])
+def test_what_scorenet_denies_is_not_refined(
+    staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, said: float, is_refined: bool
+) -> None:
+    def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:
+        return np.full(len(T_cam_centre), said, np.float32)
+
+    monkeypatch.setattr(LonePoseScorer, "logits", logits)
+    asking = Detector(staged.item, colour_segmenter, networks=NetworkBundle.load("nano"))
+    asked = []
+    registrar = asking._registrar._refined
+    refined = registrar.chunks
+    monkeypatch.setattr(registrar, "chunks", lambda *a, **k: (asked.append(1), refined(*a, **k))[1])
+    frame = staged.frame()
+    asking.detect(frame, staged.buffers(frame), budget=replace(FULL, accept_fast=False))
+    assert bool(asked) is is_refined
 
 
 def test_of_the_sides_that_a_registration_ranks_the_one_of_the_right_colours_is_taken(
