@@ -72,9 +72,10 @@ def needs_no_refinement(detection: Detection, config: DetectConfig) -> bool:
 
 
 def is_object(detection: Detection, track_prior: TrackPrior | None, config: DetectConfig) -> bool:
-    """Whether the object counts as found there; after a track was lost, more is asked for."""
+    """Whether the object counts as found there; after a closer look less is asked for, after a lost track more."""
     if track_prior is None or track_prior.colour_log_odds is None:
-        return detection.presence_probability >= config.min_probability
+        least = config.min_probability if detection.look is None else config.closer.min_probability
+        return detection.presence_probability >= least
     return (
         detection.presence_probability >= config.min_probability_after_loss
         and detection.features.alignment_residual <= config.max_alignment_residual_after_loss

@@ -12,7 +12,7 @@ from storm_edge.kernels import contour_region
 from storm_edge.pipeline.detect import candidate_scoring as scoring
 from storm_edge.pipeline.detect.candidate_scoring import select_for_refinement
 from storm_edge.pipeline.detect.config import FULL, REACQUIRE, DetectConfig
-from storm_edge.pipeline.detect.detection import Detection, TrackPrior
+from storm_edge.pipeline.detect.detection import Detection, Look, TrackPrior
 from storm_edge.pipeline.detect.pose_features import CandidateFeatures
 from storm_edge.pipeline.segment.segmentation import Candidate
 
@@ -108,6 +108,19 @@ def test_the_network_counts_a_part_of_its_logit_and_no_more_than_about_three_eit
     assert scoring.prior_logit(0.8, presence) == pytest.approx(part * np.log(4.0))
     assert scoring.prior_logit(1.0, presence) == pytest.approx(part * np.log(19.0))
     assert scoring.prior_logit(0.0, presence) == pytest.approx(-part * np.log(19.0))
+
+
+def test_after_a_closer_look_less_is_asked_for() -> None:
+    look = Look(first_probability=0.5, detail=0.0, depth=0.0, elsewhere=0.0, palette=1.0, contour=0.3)
+    colours = np.zeros(contour_region.BIN_COUNT, dtype=np.float32)
+    followed = TrackPrior(T_cam_centre=np.eye(4), colour_log_odds=colours)
+    between = 0.5 * (CONFIG.min_probability + CONFIG.closer.min_probability)
+    looked_at = replace(detection(between), look=look)
+    assert CONFIG.closer.min_probability < between < CONFIG.min_probability
+    assert scoring.is_object(looked_at, None, CONFIG)
+    assert not scoring.is_object(detection(between), None, CONFIG)
+    assert not scoring.is_object(looked_at, followed, CONFIG)
+    assert not scoring.is_object(replace(looked_at, presence_probability=0.5), None, CONFIG)
 
 
 def test_after_a_loss_more_is_asked_for() -> None:
