@@ -95,7 +95,8 @@ class Detector:
         if embedding is not None:
             segmenter.check(embedding, item.bundle)
         self.embedding = embedding or segmenter.encode_object(item)
-        self._scorer = open_lone_scorer(item, networks, options)
+        # It learned that the same shape in other colours is another object: to a model without any all are others.
+        self._scorer = open_lone_scorer(item, networks, options) if self._has_colours else None
         # Made here, not at the first doubt: a search is beside the loop. Without colours there is no small print.
         self._closer_look: CloserLook | None = None
         if self._has_colours and (self._config.full.closer_look or self._config.reacquire.closer_look):

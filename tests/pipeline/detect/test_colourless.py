@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import Mesh, make_mesh
@@ -17,6 +18,8 @@ from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
 from storm_edge.pipeline.detect.detector import Detector
+from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
+from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
 
@@ -75,6 +78,20 @@ def test_one_grey_speaks_against_a_place_of_another_colour(
     assert found is not None
     assert mask_iou(found.mask, staged.mask()) > 0.8
     assert of_white.detect(red, staged.buffers(red)).found is None
+
+
+def test_scorenet_is_not_asked_of_a_model_without_colours(
+    staged: Staged, bundle: ObjectBundle, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learned that the same shape in other colours is another object, and would deny a red mug to a grey model."""
+
+    def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(LonePoseScorer, "logits", logits)
+    detector = Detector(ObjectOnDevice(bundle), colour_segmenter, networks=NetworkBundle.load("nano"))
+    frame = painted(staged, (0.8, 0.05, 0.05))
+    assert detector.detect(frame, staged.buffers(frame)).found is not None
 
 
 def test_the_mug_is_found_by_its_shape(staged: Staged, detector: Detector) -> None:
