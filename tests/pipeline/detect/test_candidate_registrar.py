@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from storm_edge.engines.bundle import NetworkBundle
 from storm_edge.frame import Frame
@@ -40,6 +41,14 @@ def prepared(
         prior_logit=0.0,
     )
     return registrar, search
+
+
+def middle_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The middle third of a mask's box, as far as the mask goes."""
+    x0, y0, x1, y1 = bounding_box(mask)
+    middle = np.zeros_like(mask)
+    middle[(2 * y0 + y1) // 3 : (y0 + 2 * y1) // 3, (2 * x0 + x1) // 3 : (x0 + 2 * x1) // 3] = True
+    return middle & mask
 
 
 def test_neighbours_are_the_pose_and_six_turned_in_place() -> None:
@@ -87,11 +96,7 @@ def test_every_side_is_scored_of_a_place_that_the_segmenter_speaks_for(
 ) -> None:
     """A mask of the mug's middle says little of its side: a quick registration ends on several. After one that is
     certain no other is scored."""
-    frame, mask = staged.frame(), staged.mask()
-    x0, y0, x1, y1 = bounding_box(mask)
-    middle = np.zeros_like(mask)
-    middle[(2 * y0 + y1) // 3 : (y0 + 2 * y1) // 3, (2 * x0 + x1) // 3 : (x0 + 2 * x1) // 3] = True
-    middle &= mask
+    frame, middle = staged.frame(), middle_of(staged.mask())
 
     def scored(score: float, stop_above: float) -> int:
         config = replace(DetectConfig(), stop_above=stop_above, min_visible=0.0)
@@ -135,11 +140,7 @@ def test_scorenet_says_which_sides_are_scored(
 ) -> None:
     """Of a mask of the mug's middle: one side where the segmenter hardly speaks for it, as many as allowed otherwise.
     Here ScoreNet prefers what is turned the least."""
-    frame, mask = staged.frame(), staged.mask()
-    x0, y0, x1, y1 = bounding_box(mask)
-    middle = np.zeros_like(mask)
-    middle[(2 * y0 + y1) // 3 : (y0 + 2 * y1) // 3, (2 * x0 + x1) // 3 : (x0 + 2 * x1) // 3] = True
-    middle &= mask
+    frame, middle = staged.frame(), middle_of(staged.mask())
     asked: list[np.ndarray] = []
 
     def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:

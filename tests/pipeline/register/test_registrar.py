@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from storm_edge.pipeline.register.config import (
     RegistrationStage,
 )
 from storm_edge.pipeline.register.registrar import Registrar, Registration
+from tests.pipeline.searching import finished
 from tests.staged import Staged
 
 
@@ -54,23 +55,13 @@ def test_finds_the_pose_behind_an_occluder(staged: Staged, registrar: Registrar)
 
 
 def test_work_comes_in_chunks_and_ends_with_the_ranking(staged: Staged, registrar: Registrar) -> None:
-    done, result = _done(registrar.chunks(staged.buffers(), staged.mask()))
+    done, result = finished(registrar.chunks(staged.buffers(), staged.mask()))
     # 252 judged in chunks of 42; 128 moved and judged in 4; 48 in 2; 12 in 1; 6 moved; the last ranking.
     assert done.count("geometry") == 4 + 2 + 1 + 1
     assert done.count("judge") == 6 + 4 + 2 + 1 + 1
     assert len(result.ranked) == 6
     assert (np.diff(result.ranked_scores) <= 0.0).all()
     np.testing.assert_array_equal(result.ranked[0], result.T_cam_centre)
-
-
-def _done(work: Generator[str, None, Registration]) -> tuple[list[str], Registration]:
-    """Kinds of the chunks, and what they came to."""
-    done = []
-    while True:
-        try:
-            done.append(next(work))
-        except StopIteration as stop:
-            return done, stop.value
 
 
 def test_where_nothing_right_is_near_no_later_stage_follows(staged: Staged) -> None:
@@ -82,7 +73,7 @@ def test_where_nothing_right_is_near_no_later_stage_follows(staged: Staged) -> N
     for bound, expected in ((0.1, 10), (2.0, 1)):
         stopped = (stages[0], replace(stages[1], stop_below=bound), stages[2])
         registrar = Registrar(staged.item, None, config=RegisterConfig(stages=stopped))
-        done, found = _done(registrar.chunks(staged.buffers(), staged.mask()))
+        done, found = finished(registrar.chunks(staged.buffers(), staged.mask()))
         assert len(found.ranked) == expected
         assert done.count("geometry") == (2 if expected > 1 else 1)
 
@@ -92,7 +83,7 @@ def test_given_poses_are_thinned_by_a_bound_of_their_own(staged: Staged) -> None
     for keep_of_starts, expected in ((None, 5), (2, 2)):
         stage = RegistrationStage(geometry=1, keep=10, keep_of_starts=keep_of_starts)
         registrar = Registrar(staged.item, None, config=RegisterConfig(stages=(stage,)))
-        _, found = _done(registrar.chunks(staged.buffers(), staged.mask(), starts=starts))
+        _, found = finished(registrar.chunks(staged.buffers(), staged.mask(), starts=starts))
         assert len(found.ranked) == expected
 
 
