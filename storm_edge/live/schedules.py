@@ -197,8 +197,7 @@ def asked_networks(config: StormConfig, networks: NetworkBundle, *, device: str 
     asked: frozenset[str] = frozenset()
     if _registers_by_network(config) or _tracks_by_network(config, device):
         asked |= _REFINE
-    looks_closer = config.detect.full.closer_look or config.detect.reacquire.closer_look
-    if _scores_by_network(config) or (looks_closer and scores_lone_poses(networks.tier, given)):
+    if _scores_by_network(config) or scores_lone_poses(networks.tier, given):
         asked |= scorer_of(given)
     if config.segment.source is not Source.COLOUR:
         asked |= _SOM

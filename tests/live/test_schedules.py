@@ -10,7 +10,6 @@ import pytest
 from storm_edge.choices import Schedule
 from storm_edge.config.values import with_value
 from storm_edge.engines.bundle import NetworkBundle
-from storm_edge.engines.scorers import SPLIT
 from storm_edge.errors import EngineError
 from storm_edge.live.config import StormConfig
 from storm_edge.live.profile import read_profile
@@ -65,11 +64,13 @@ def test_what_nothing_asks_is_named(full: NetworkBundle) -> None:
     assert asked_networks(plain, full) == set(full.networks) - {*sam2, *pose[1:]}
 
 
-def test_our_scorenet_is_asked_by_closer_looks_under_every_schedule() -> None:
+def test_our_scorenet_is_asked_by_searches_under_every_schedule() -> None:
+    """Which sides are scored and what is refined is its word where nothing is looked at closely, too."""
     nano, plain = NetworkBundle.load("nano"), StormConfig()
     assert idle_networks(plain, nano) == []
     unlooked = replace(plain.detect, full=replace(plain.detect.full, closer_look=False))
-    assert set(idle_networks(replace(plain, detect=unlooked), nano)) == set(SPLIT)
+    assert idle_networks(replace(plain, detect=unlooked), nano) == []
+    assert idle_networks(with_schedule(plain, Schedule.GEOMETRY), nano) == ["refine"]
 
 
 def test_networks_that_are_asked_must_be_there(full: NetworkBundle) -> None:

@@ -59,7 +59,7 @@ class Detector:
     Args:
         item: The object; its device is used.
         segmenter: Shared by all objects.
-        networks: For registration, if its schedules ask networks, and for closer looks.
+        networks: For registration, if its schedules ask networks; a ScoreNet that knows single poses is asked anyway.
         config: What is tried, and when an object counts as found.
         side: How a doubtful pose is settled.
         geometry: The geometric refinement of its registrations.
