@@ -109,7 +109,7 @@ SEARCHES_DEV = _seeds(
     0,
     10_000,
     "images of benchmark `search`: 0 to 84, 120 to 169, 200 to 259, 400 to 459, 1222 to 1254, 3000 to 3166, 3200 to "
-    "4309, 5200 to 5439, 6200 to 6299 and 6400 to 6520 looked at; 300 to 334 (colours of templates), 1000 to "
+    "4639, 5200 to 5439, 6200 to 6299 and 6400 to 6520 looked at; 300 to 334 (colours of templates), 1000 to "
     "1075, 1200 to 1221, 2000 to 2169 (marks), 5000 to 5028, 5100 to 5159 and 6000 to 6199 (closer looks) fitted to",
 )
 SEARCHES_VAL = _seeds(

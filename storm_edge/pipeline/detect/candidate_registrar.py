@@ -96,13 +96,15 @@ class CandidateRegistrar:
 
         No mask is always the right one: what speaks for the object may lack its handle or take in a hand, and both
         turn the pose. So two are tried, and a third, the model's own at the best pose so far, if none fits well. One
-        is, where neither the segmenter nor the first of them speaks for the place.
+        is, where the first of them does not speak for the place. Of an improbable pose nothing around it is tried.
         """
         best, candidate = first, first.candidate
         if self._config.chosen_by == "ranking":
             ranked = yield from self._detection(search, self._refined, candidate, candidate.mask)
             return first if ranked is None else ranked
-        best = around = yield from self._from_around(search, best)
+        if first.presence_probability >= search.budget.min_refine_probability:
+            best = yield from self._from_around(search, best)
+        around = best
         masks = (trim_mask(first, self._config.trimming), candidate.grown, None)[: search.budget.max_masks]
         for number, mask in enumerate(masks):
             if number and not scoring.is_worth_another_mask(best, search.budget):
@@ -157,7 +159,7 @@ class CandidateRegistrar:
             registration = yield from registrar.chunks(search.buffers, mask, starts=starts)
         except (MaskError, UnitError):
             return None  # four pixels, or a speck: not worth a message, there may be others
-        if registrar is self._fast and registration.visible < self._config.min_visible:
+        if registrar is self._fast and self._is_hopeless(search, registration):
             return None  # most are: to score them would take as long as to register them
         best: Detection | None = None
         for T in self._sides(search, registrar, registration, candidate):
@@ -169,6 +171,15 @@ class CandidateRegistrar:
             if registrar is self._fast and best.presence_probability >= self._config.stop_above:
                 break
         return best
+
+    def _is_hopeless(self, search: SearchState, registration: Registration) -> bool:
+        """Whether too little agrees with the best pose of a fast registration, and ScoreNet does not know better."""
+        if registration.visible >= self._config.min_visible:
+            return False
+        if self._scorer is None:
+            return True
+        logits = self._scorer.logits(search.buffers, registration.T_cam_centre[None])
+        return float(logits[0]) < self._config.hidden_logit
 
     def _sides(
         self, search: SearchState, registrar: Registrar, registration: Registration, candidate: Candidate

@@ -147,7 +147,7 @@ def is_spoken_for(candidate: Candidate, config: DetectConfig) -> bool:
 
 def is_worth_another_mask(refined: Detection, budget: SearchBudget) -> bool:
     """Whether another mask is tried for a place that one was refined from."""
-    return refined.presence_probability >= budget.min_retry_probability or is_well_marked(refined, budget)
+    return refined.presence_probability >= budget.min_retry_probability
 
 
 def is_worth_all_that_stands_out(detection: Detection | None, candidate: Candidate, config: DetectConfig) -> bool:

@@ -279,7 +279,7 @@ class Detector:
         for index in scoring.select_for_refinement(detections, budget, self._config.refine_margin):
             if budget.accept_fast and scoring.needs_no_refinement(detections[index], self._config):
                 break
-            if self._is_denied(search, detections[index]):
+            if not scoring.is_well_marked(detections[index], budget) and self._is_denied(search, detections[index]):
                 continue
             refined = yield from self._registrar.refine(search, detections[index])
             detections[index] = detections[index] if self._is_taken(search, refined) else refined

@@ -134,6 +134,38 @@ def test_a_place_where_hardly_anything_agrees_is_given_up_unscored(
     assert registered(0.7) == 0
 
 
+@pytest.mark.parametrize(("said", "is_given_up"), [(-1.0, True), (2.0, False)])
+def test_no_place_is_given_up_where_scorenet_sees_the_object(
+    staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, said: float, is_given_up: bool
+) -> None:
+    """Hardly anything of the mask agrees, for that is nearly all beside the mug."""
+
+    def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:
+        return np.full(len(T_cam_centre), said, np.float32)
+
+    monkeypatch.setattr(LonePoseScorer, "logits", logits)
+    scorer = LonePoseScorer(staged.item, NetworkBundle.load("nano"))
+    config = replace(DetectConfig(), min_visible=0.99)
+    registrar, search = prepared(staged, colour_segmenter, staged.frame(), config, scorer)
+    beside = np.roll(staged.mask(), 40, axis=1)
+    candidate = Candidate(mask=beside, grown=beside, score=0.1, box=bounding_box(beside))
+    best = run_to_completion(registrar.register_fast(search, candidate))
+    assert (best is None) is is_given_up is (not search.tried)
+
+
+def test_around_an_improbable_pose_nothing_is_tried(staged: Staged, colour_segmenter: Segmenter) -> None:
+    registrar, search = prepared(staged, colour_segmenter, staged.frame(), DetectConfig())
+    search.budget = replace(FULL, max_masks=0)
+    mask, T = staged.mask(), staged.T_cam_centre
+    candidate = Candidate(mask=mask, grown=mask, score=0.9, box=bounding_box(mask))
+    first = registrar.scored(search, candidate, make_T(exp_so3([0.0, 0.2, 0.0]) @ T[:3, :3], T[:3, 3]))
+    probable, improbable = (replace(first, presence_probability=p) for p in (0.1, 0.01))
+    assert run_to_completion(registrar.refine(search, improbable)) is improbable
+    assert not search.tried
+    run_to_completion(registrar.refine(search, probable))
+    assert search.tried
+
+
 @pytest.mark.parametrize(("score", "count"), [(0.1, 1), (0.5, 2)])
 def test_scorenet_says_which_sides_are_scored(
     staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, score: float, count: int

@@ -73,8 +73,7 @@ def test_a_place_that_nothing_speaks_for_is_refined_from_one_mask() -> None:
     assert select_for_refinement([doubtful], FULL, 0.3) == [0]
     assert not scoring.is_worth_another_mask(doubtful, FULL)
     assert scoring.is_worth_another_mask(detection(0.2, 0.1), FULL)
-    assert scoring.is_worth_another_mask(detection(0.01, 0.9), FULL)
-    assert not scoring.is_worth_another_mask(detection(0.01, 0.9, by_shape=True), FULL)
+    assert not scoring.is_worth_another_mask(detection(0.01, 0.9), FULL)
 
 
 def test_what_was_looked_for_at_a_mark_is_at_its_place_wherever_the_pose_went() -> None:

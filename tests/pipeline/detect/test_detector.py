@@ -238,9 +238,16 @@ def test_what_will_be_looked_at_more_closely_does_not_end_a_search(
     assert not asked
 
 
-@pytest.mark.parametrize(("said", "is_refined"), [(-2.0, False), (0.0, True)])
-def test_what_scorenet_denies_is_not_refined(
-    staged: Staged, colour_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, said: float, is_refined: bool
+@pytest.mark.parametrize(
+    ("said", "well_marked", "is_refined"), [(-2.0, 1.0, False), (-2.0, 0.0, True), (0.0, 1.0, True)]
+)
+def test_what_scorenet_denies_is_refined_only_where_the_segmenter_speaks_for_it(
+    staged: Staged,
+    colour_segmenter: Segmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    said: float,
+    well_marked: float,
+    is_refined: bool,
 ) -> None:
     def logits(scorer: LonePoseScorer, frame: FrameBuffers, T_cam_centre: np.ndarray) -> np.ndarray:
         return np.full(len(T_cam_centre), said, np.float32)
@@ -252,7 +259,8 @@ def test_what_scorenet_denies_is_not_refined(
     refined = registrar.chunks
     monkeypatch.setattr(registrar, "chunks", lambda *a, **k: (asked.append(1), refined(*a, **k))[1])
     frame = staged.frame()
-    asking.detect(frame, staged.buffers(frame), budget=replace(FULL, accept_fast=False))
+    budget = replace(FULL, accept_fast=False, refine_above_score=well_marked)
+    asking.detect(frame, staged.buffers(frame), budget=budget)
     assert bool(asked) is is_refined
 
 
