@@ -122,7 +122,7 @@ SEARCHES_TEST = _seeds(
     Split.TEST,
     10_000,
     10_000,
-    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60; of `search` 60 to 909",
+    "cluttered images of benchmarks `search` and `network_tasks` at a release: the first 60; of `search` 60 to 1109",
 )
 
 SCENE_RANGES = (
