@@ -94,13 +94,13 @@ SCENES_TEST = _seeds(
     Split.TEST,
     1_000_000,
     10_000,
-    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 419, once",
+    "single images of benchmark `accuracy` at a release: the first 60, once, and 30 of them again; 60 to 619, once",
 )
 SEQUENCES_TEST = _seeds(
     Split.TEST,
     1_010_000,
     10_000,
-    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 12 and the next 12, once each",
+    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 36, 12 at a time, once each",
 )
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
