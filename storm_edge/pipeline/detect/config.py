@@ -77,9 +77,9 @@ that were there a fast registration was certain (``accept_fast``): none was wron
 pictures 3 were found by refinement alone: two had 0.36 and 0.39 before it, one a candidate of 0.89. Refining all that
 had 0.02 found no other, and took half the time of a search for what is not there. Of 257 objects in other dev
 pictures 6 had 0.05 to 0.15 before it, most of them turned the wrong way; so had one in nine that were not there. Of
-34 objects that were missed in 240 dev pictures 6 have a candidate of the segmenter that promises an overlap of 0.33
-and is registered on a wrong side; 4 of those are found by refinement. So have 10 % of the searches for what is not
-there (no record kept)."""
+34 objects that were missed in 240 dev pictures 4 are found since a candidate of the segmenter that promises an
+overlap of 0.33 is refined, whatever it came to, where it was 0.5; 10 % of the searches for what is not there refine
+one more for that (no record kept)."""
 REACQUIRE = SearchBudget(
     tiled=False,
     max_candidates=2,
