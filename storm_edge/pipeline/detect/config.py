@@ -480,9 +480,10 @@ class DetectConfig(Config):
     refine_margin: float = tuned(0.3, unit="1", low=0.0, high=1.0)
     """How far below the best presence probability a detection may be to be refined, too."""
     min_refine_logit: float = tuned(-1.0, unit="logit", low=-100.0, high=100.0)
-    """A detection is not refined where ScoreNet says less of it, if there is one that knows single poses. Of 55 dev
-    searches in which the best fast detection was right and doubtful one has less, and that object was not found by
-    refinement; of 28 in which it was wrong a quarter has (no record kept)."""
+    """A detection is not refined where ScoreNet says less of it, if there is one that knows single poses, and the
+    segmenter does not speak for its place (``refine_above_score``). Before that exception: of 55 dev searches in
+    which the best fast detection was right and doubtful one has less, and that object was not found by refinement; of
+    28 in which it was wrong a quarter has (no record kept)."""
     max_taken_share: float = tuned(0.5, unit="1", low=0.0, high=1.0)
     """A candidate of which more than this part lies where another instance of the model is, is that instance."""
     tiled_below: float = tuned(0.55, unit="1", low=0.0, high=1.0)
