@@ -135,6 +135,8 @@ def _view(
 ) -> dict[str, NDArray[np.generic]] | None:
     """The arrays of one view from its depth ``(N, N)`` and colours ``(N, N, 3)``; None where too little is seen."""
     mask = depth > 0.0
+    if not mask.any():  # a card on edge
+        return None
     normals = surface_normals(depth, K)
     v, u = np.nonzero((normals**2).sum(axis=2) > 0.5)  # fixed: a unit vector, or none
     beside = _beside(depth, mask, K, config)

@@ -9,8 +9,10 @@ import pytest
 
 from storm_edge.evaluate.metrics import mask_iou
 from storm_edge.frame import Frame
+from storm_edge.geometry.mesh import diameter, make_mesh
 from storm_edge.geometry.se3 import make_T
 from storm_edge.geometry.symmetry import nearest_symmetric
+from storm_edge.kernels.mesh_buffers import MeshBuffers
 from storm_edge.pipeline.chunks import run_to_completion
 from storm_edge.pipeline.segment.config import ProposalConfig
 from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
@@ -114,6 +116,15 @@ def test_templates_are_the_same_every_time_and_fewer_by_symmetry(staged: Staged)
         np.testing.assert_array_equal(getattr(lone, name), getattr(again, name))
     half_turn = np.stack([np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0])])
     assert len(build_templates(staged.item.mesh_lod, half_turn, d, config)) < 0.6 * len(lone)
+
+
+def test_a_card_has_no_template_of_its_edge() -> None:
+    """Nothing is seen of it from there, and no warning tells of that."""
+    corners = np.array([[-0.05, -0.035, 0.0], [0.05, -0.035, 0.0], [0.05, 0.035, 0.0], [-0.05, 0.035, 0.0]])
+    card = make_mesh(corners, np.array([[0, 1, 2], [0, 2, 3], [2, 1, 0], [3, 2, 0]]))
+    config = ShapeSearchConfig().templates
+    templates = build_templates(MeshBuffers.from_mesh(card), np.eye(4)[None], diameter(corners), config)
+    assert 0 < len(templates) < 42 * config.inplane_count
 
 
 def test_points_of_a_template_lie_on_the_model(staged: Staged) -> None:
