@@ -10,6 +10,7 @@ below a tenth of the diameter; a wrong place is believed where the state is TRAC
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import tempfile
 from collections.abc import Sequence
@@ -79,7 +80,8 @@ class Task:
 
 def stripped(model: Path) -> ObjectBundle:
     """The object of a BOP model without its colours; its bundle is kept for the next run."""
-    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / "colourless" / "-".join(model.parts[-4:])
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
+    kept = Path(tempfile.gettempdir()) / "storm-edge-bench" / "colourless" / digest
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         mesh = load_mesh(model, "mm")

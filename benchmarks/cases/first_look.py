@@ -131,10 +131,10 @@ def poses_of_recordings(
                 T = labels[0].T_cam_obj @ bundle.T_obj_centre if asked is path else None
                 known = {"real": True, "there": T is not None}
                 found = [
-                    {**_rightness(model, bundle.diameter_m, T, one), **scored(one, search)} for one in search.tried
+                    {**rightness(model, bundle.diameter_m, T, one), **scored(one, search)} for one in search.tried
                 ]
                 looked = [
-                    {**_rightness(model, bundle.diameter_m, T, one), **asdict(one.look)}
+                    {**rightness(model, bundle.diameter_m, T, one), **asdict(one.look)}
                     for one in search.detections
                     if one.look is not None
                 ]
@@ -142,7 +142,7 @@ def poses_of_recordings(
     return rows
 
 
-def _rightness(model: ModelPoints, diameter_m: float, T: Float64 | None, one: Detection) -> dict[str, float]:
+def rightness(model: ModelPoints, diameter_m: float, T: Float64 | None, one: Detection) -> dict[str, float]:
     """``iou`` of a detection, see `poses_of_recordings`; ``T`` is the true pose ``(4, 4)``, or None."""
     off = np.inf if T is None else model.add_s(T, one.T_cam_centre) / diameter_m
     return {"iou": 1.0 if off < RIGHT_BELOW else 0.5 * (off < WRONG_FROM)}

@@ -1,11 +1,11 @@
-"""Weights of the evidence of shape, for models without colours: a logistic regression on recorded poses.
+"""Weights of the evidence of shape, for tracks of models without colours: a logistic regression on recorded poses.
 
     python -m benchmarks run fit_shape
 
 The poses are in ``records/shape_calibration.json``: those that searches of development recordings and images tried,
 and the true ones. Right and wrong ones count alike. Printed are the weights, and how well weights that were fitted
 without a scene order its poses. `ShapeWeights.constant` is the constant less `MARGIN_LOGIT`: a wrong place that is
-believed costs more than another search.
+believed costs more than another search. What a search goes by is fitted by `fit_colourless`.
 """
 
 from __future__ import annotations

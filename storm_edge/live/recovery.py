@@ -24,7 +24,7 @@ from storm_edge.live.object_tracker import ObjectTracker, TrackedPose
 from storm_edge.live.shape_belief import ShapeBelief
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.pipeline.detect.config import SearchBudget
-from storm_edge.pipeline.detect.detection import DetectionResult, TrackPrior
+from storm_edge.pipeline.detect.detection import Detection, DetectionResult, TrackPrior
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.detect.taken_places import TakenPoses, is_same_place, least_extent_m, nothing_taken
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
@@ -90,6 +90,7 @@ class RecoveryTask:
         self._candidates: tuple[ImageFeatures, Segmentation] | None = None
         # What led to what was found, and what is seen of it, which the shape proposes next.
         self._found_by: tuple[Frame, tuple[NDArray[np.bool_], ...]] | None = None
+        self._detection: Detection | None = None  # what a search of the image found
         self._found_score: float | None = None  # of the geometry, in the frame where a search of the image found it
 
     def keep(self, frame: Frame) -> None:
@@ -110,7 +111,7 @@ class RecoveryTask:
         """What was found is tracked now: forget it."""
         self._frames.clear()
         self.rejected_regions.clear()
-        self.found, self._catch_up_index, self._found_by = None, None, None
+        self.found, self._catch_up_index, self._detection, self._found_by = None, None, None, None
 
     def search_locally(self, attempt: int, track_prior: TrackPrior | None) -> Work:
         """Registration of what has the object's colours around the last trusted pose."""
@@ -130,7 +131,7 @@ class RecoveryTask:
             found = yield from self._registrar.chunks(buffers, mask, near=place)
         except (MaskError, UnitError):  # a blob that cannot be the object is no error of the user's
             return NothingFound(attempt=attempt)
-        self.found, self._catch_up_index = (frame, found.T_cam_centre), None
+        self.found, self._catch_up_index, self._detection = (frame, found.T_cam_centre), None, None
         return PoseFound(attempt=attempt, frame=frame.index, score=float(np.clip(found.visible, 0.0, 1.0)))
 
     def search_image(self, attempt: int, track_prior: TrackPrior | None) -> Work:
@@ -187,7 +188,7 @@ class RecoveryTask:
         verified = self._verify(buffers, step.T_cam_centre)
         score = step.confidence
         if self._belief is not None:  # without colours more is asked of the shape
-            score = min(score, self._belief.found(frame, step.T_cam_centre))
+            score = min(score, self._belief.found(frame, step.T_cam_centre, self._detection))
         return PosePropagated(
             attempt=attempt,
             frame=frame.index,
@@ -213,6 +214,7 @@ class RecoveryTask:
         if search.found is None:
             return NothingFound(attempt=attempt)
         self.found, self._catch_up_index = (frame, search.found.T_cam_centre), None
+        self._detection = search.found
         self._found_by = frame, (search.found.candidate.mask, search.found.mask)
         return PoseFound(attempt=attempt, frame=frame.index, score=search.found.presence_probability)
 

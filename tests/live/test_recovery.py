@@ -127,7 +127,7 @@ def test_a_propagated_pose_of_a_colourless_model_needs_its_shape(
     staged: Staged, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Geometry alone believed an arm: depth inside the outline agreed, and nobody asked where the surface ends."""
-    monkeypatch.setattr("storm_edge.live.shape_belief.found_probability", lambda *arguments: 0.3)
+    monkeypatch.setattr("storm_edge.live.shape_belief.shape_probability", lambda *arguments: 0.3)
     belief = ShapeBelief(staged.item, StormConfig())
     for given, expected in ((None, False), (belief, True)):
         task = recovery_of(staged, detector, given)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from storm_edge.frame import Frame
 from storm_edge.geometry.mesh import make_mesh
@@ -13,9 +14,15 @@ from storm_edge.live.config import SessionConfig, StormConfig
 from storm_edge.live.factory import make_object_session
 from storm_edge.live.shape_belief import ShapeBelief, ShapeCheckedTrack
 from storm_edge.objects.on_device import ObjectOnDevice
+from storm_edge.pipeline.detect.config import ShapeConfig
+from storm_edge.pipeline.detect.detection import Detection
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence
+from storm_edge.pipeline.segment.segmentation import Candidate
 from storm_edge.pipeline.track.contract import TrackStep
+from tests.pipeline.detect.neutral import NEUTRAL
 from tests.staged import Staged
 
+CONFIG = StormConfig()
 EVERY, PROBATION = SessionConfig().shape_every, SessionConfig().shape_probation
 
 
@@ -35,9 +42,23 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def next_of(*arguments: object) -> float:
         return said[0] if len(said) == 1 else said.pop(0)
 
-    for name in ("found_probability", "track_probability"):
-        monkeypatch.setattr(f"storm_edge.live.shape_belief.{name}", next_of)
+    monkeypatch.setattr("storm_edge.live.shape_belief.shape_probability", next_of)
     return said
+
+
+def detection(probability: float, shape_logit: float) -> Detection:
+    """What a search found, with a shape that says so much by itself."""
+    nothing = np.zeros((2, 2), dtype=bool)
+    weights = CONFIG.detect.shape.weights
+    nought = ShapeEvidence(**dict.fromkeys(ShapeEvidence.__dataclass_fields__, 0.0))
+    return Detection(
+        mask=nothing,
+        candidate=Candidate(mask=nothing, grown=nothing, score=0.5, box=(0, 0, 1, 1)),
+        T_cam_centre=np.eye(4),
+        presence_probability=probability,
+        features=NEUTRAL,
+        evidence=replace(nought, outline=(shape_logit - weights.constant) / weights.outline),
+    )
 
 
 def test_a_found_track_is_asked_again_and_held_to_the_answer(staged: Staged, answers: list[float]) -> None:
@@ -62,16 +83,27 @@ def test_a_shape_that_stays_wrong_stays_doubted(staged: Staged, answers: list[fl
     assert [belief.limited(at(staged.frame(), k), step(0.7)).confidence for k in steps] == [0.2] * len(steps)
 
 
-@pytest.mark.parametrize("name", ["found_probability", "track_probability"])
-def test_a_new_track_must_convince_as_a_search_does(
-    staged: Staged, answers: list[float], monkeypatch: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize(
+    ("shape_logit", "when_found"), [(-1.0, 3.0), (0.5, 1.5), (4.0, 0.0)], ids=["outline", "half", "shape"]
+)
+def test_what_a_search_knew_beside_the_shape_is_taken_as_it_was(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, shape_logit: float, when_found: float
 ) -> None:
-    belief = ShapeBelief(staged.item, StormConfig())
+    """A track that goes on needs no more than that, and no more than any track: a hand may hide its shape."""
+    known: list[float] = []
+
+    def said(evidence: ShapeEvidence | None, known_logit: float, config: ShapeConfig) -> float:
+        known.append(known_logit)
+        return 0.9
+
+    monkeypatch.setattr("storm_edge.live.shape_belief.shape_probability", said)
+    belief = ShapeBelief(staged.item, CONFIG)
+    by = detection(float(expit(2.0)), shape_logit)
+    belief.found(staged.frame(), np.eye(4), by)
+    belief.limited(staged.frame(), step(0.7))
+    assert known == pytest.approx([when_found, max(when_found, CONFIG.detect.shape.track_logit)])
     belief.found(staged.frame(), np.eye(4))
-    monkeypatch.setattr(f"storm_edge.live.shape_belief.{name}", lambda *arguments: 0.1)
-    said = [belief.limited(at(staged.frame(), k), step(0.7)).confidence for k in range(1, PROBATION + EVERY + 1)]
-    is_search = name == "found_probability"
-    assert (said[0], said[-1]) == ((0.1, 0.7) if is_search else (0.7, 0.1))
+    assert known[-1] == 0.0, "another search found nothing"
 
 
 def test_a_given_track_is_not_asked(staged: Staged, answers: list[float]) -> None:

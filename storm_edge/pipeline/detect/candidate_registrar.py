@@ -23,11 +23,10 @@ from storm_edge.pipeline.detect.mask_trimming import trim_mask
 from storm_edge.pipeline.detect.pose_features import (
     CandidateFeatures,
     PoseFeatureExtractor,
-    is_mostly_hidden,
     presence_probability,
 )
 from storm_edge.pipeline.detect.shape_crop import PlaneMap
-from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, found_probability
+from storm_edge.pipeline.detect.shape_evidence import ShapeEvidence, ShapeEvidenceExtractor, shape_probability
 from storm_edge.pipeline.refine.config import GeometricConfig
 from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
 from storm_edge.pipeline.register.registrar import Registrar, Registration
@@ -210,20 +209,21 @@ class CandidateRegistrar:
         evidence: ShapeEvidence | None,
         visible: NDArray[np.bool_],
     ) -> float:
-        """How probable the object is at a pose: by shape alone where its model has no colours.
+        """How probable the object is at a pose; what is asked depends on the colours that its model has.
 
-        One grey says little for a place, and other colours say much against it: there the two count alike.
+        One grey says little for a place, and other colours say much against it: there all that is known and the shape
+        alone count alike.
         """
-        config = self._config.presence
-        learned_logit = scoring.learned_colour_logit(search.frame, visible, search.colour_log_odds, config)
-        if is_mostly_hidden(features, config):
-            return 0.0
-        by_shape = found_probability(evidence, learned_logit, self._config.shape)
+        config = self._config
+        learned_logit = scoring.learned_colour_logit(search.frame, visible, search.colour_log_odds, config.presence)
         if not self._bundle.has_colours:
-            return by_shape
-        by_all = presence_probability(features, evidence, search.prior_logit + learned_logit, config)
+            if evidence is None:
+                return 0.0
+            return presence_probability(features, evidence, learned_logit, config.presence_without_colours)
+        by_all = presence_probability(features, evidence, search.prior_logit + learned_logit, config.presence)
         if not self._bundle.is_colourless:
             return by_all
+        by_shape = shape_probability(evidence, learned_logit, config.shape)
         return float(expit((scoring.logit_of(by_shape) + scoring.logit_of(by_all)) / 2.0))
 
 

@@ -79,11 +79,6 @@ class CandidateFeatures:
         return self.contour + self.depth
 
 
-def is_mostly_hidden(features: CandidateFeatures, config: PresenceConfig) -> bool:
-    """Whether so little of the model is visible that nothing can be said."""
-    return features.occluded > 1.0 - config.min_visible_share
-
-
 def presence_probability(
     features: CandidateFeatures, evidence: ShapeEvidence | None, prior_logit: float, config: PresenceConfig
 ) -> float:
@@ -95,7 +90,7 @@ def presence_probability(
         prior_logit: What else speaks for or against it.
         config: Weights.
     """
-    if is_mostly_hidden(features, config):
+    if features.occluded > 1.0 - config.min_visible_share:
         return 0.0
     if evidence is not None and evidence.blocked > config.all_blocked:
         features = replace(features, contour=min(features.contour, config.usual_contour))

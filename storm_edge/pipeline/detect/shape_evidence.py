@@ -1,11 +1,12 @@
-"""What depth alone says for an object being at a pose: all there is where the model has no colours.
+"""What depth alone says for an object being at a pose: nearly all there is where the model has no colours.
 
 Most things in a room are flat or round, so depth that agrees with a model inside its silhouette says little: an arm
 agrees with a mug. What says more is where the surface ends. At the object it ends at the model's outline, all around
 but for where it stands on something; an arm goes on beyond it. And depth that a plane, or a smooth curved surface,
 explains as well as the model does, is no evidence for the model.
 
-The probability is a logistic regression on these features; `benchmarks run fit_shape` fits its weights.
+Of a search these are features among others (`pose_features.presence_probability`). Of a track they are asked alone
+(`shape_probability`), by a logistic regression; `benchmarks run fit_shape` fits its weights.
 """
 
 from __future__ import annotations
@@ -65,28 +66,19 @@ class ShapeEvidence:
     """Share of the outline of which nothing can be said: something in front, or the end of the image."""
 
 
-def found_probability(evidence: ShapeEvidence | None, prior_logit: float, config: ShapeConfig) -> float:
-    """Probability that the object is at a pose that a search tried, by its shape, 0..1.
+def shape_probability(evidence: ShapeEvidence | None, known_logit: float, config: ShapeConfig) -> float:
+    """Probability that the object is at a pose by its shape and what else is known of it, 0..1.
 
     Args:
-        evidence: Of the pose.
-        prior_logit: What else speaks for or against it.
+        evidence: Of the pose; None where too little of the object is seen, and then it is 0.
+        known_logit: What else speaks for or against it.
         config: What the evidence is worth.
-
-    Returns:
-        0 where too little of the object is seen, where a smooth surface explains the depth better, and where what is
-        seen is clearly larger than the object.
     """
-    if evidence is None or evidence.over_quadric < config.min_over_quadric:
+    if evidence is None:
         return 0.0
-    if evidence.goes_on > config.max_goes_on:
-        return 0.0
-    return _probability(evidence, prior_logit, config)
-
-
-def track_probability(evidence: ShapeEvidence | None, config: ShapeConfig) -> float:
-    """The same for a pose that is tracked: most of the many places that a search tries are wrong, a track is not."""
-    return 0.0 if evidence is None else _probability(evidence, config.track_logit, config)
+    logit = evidence_logit(evidence, config.weights) + known_logit
+    limited = np.clip(logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1
+    return float(1.0 / (1.0 + np.exp(-limited)))
 
 
 def evidence_logit(evidence: ShapeEvidence, weights: ShapeWeights) -> float:
@@ -95,12 +87,6 @@ def evidence_logit(evidence: ShapeEvidence, weights: ShapeWeights) -> float:
         float(np.dot([getattr(weights, item.name) for item in fields(evidence)], astuple(evidence)))
         + weights.constant
     )
-
-
-def _probability(evidence: ShapeEvidence, prior_logit: float, config: ShapeConfig) -> float:
-    logit = evidence_logit(evidence, config.weights) + prior_logit
-    limited = np.clip(logit, -30.0, 30.0)  # fixed: beyond, the answer is 0 or 1
-    return float(1.0 / (1.0 + np.exp(-limited)))
 
 
 class ShapeEvidenceExtractor:

@@ -46,9 +46,12 @@ class ShapeSearch:
 
     def __init__(self, item: ObjectOnDevice, config: ShapeSearchConfig, proposals: ProposalConfig) -> None:
         self._item, self._config, self._proposals = item, config, proposals
+        has_colours = item.bundle.has_colours
+        self._match = config.match if has_colours else config.match_without_colours
+        self._places_by_shape = config.places if has_colours else config.places_without_colours
         self._templates = build_templates(item.mesh_lod, item.bundle.symmetries, item.diameter_m, config.templates)
         self._matcher = TemplateMatcher(
-            self._templates, item.diameter_m, item.device, config.match, has_colours=item.bundle.has_colours
+            self._templates, item.diameter_m, item.device, self._match, has_colours=has_colours
         )
 
     def candidates(self, image: ImageFeatures) -> list[Candidate]:
@@ -72,13 +75,13 @@ class ShapeSearch:
         stands_out = image.stands_out(self._proposals.min_plane_distance_diameters * self._item.diameter_m)
         diameter_m, config = self._item.diameter_m, self._config
         middles = np.array([_middle(image.frame, one.mask) for one in marked]).reshape(-1, 3)
-        matched = yield from self._matcher.chunks(matched_image(image, diameter_m, config.match), middles)
+        matched = yield from self._matcher.chunks(matched_image(image, diameter_m, self._match), middles)
         there: list[Candidate] = []
         for mark, placements in zip(marked, matched.around, strict=True):
             made = self._candidates(image.frame, stands_out, self._places(placements, config.places_at_mark))
             there += [replace(candidate, mark=mark) for candidate in made]
             yield "templates"
-        by_shape = self._places(matched.by_shape, config.places)
+        by_shape = self._places(matched.by_shape, self._places_by_shape)
         by_colours = self._places(matched.by_colours, config.places_by_colours)
         places = in_turns(by_colours, by_shape, config.places.apart_diameters * diameter_m)
         return there, self._candidates(image.frame, stands_out, places)
@@ -99,7 +102,7 @@ class ShapeSearch:
         """
         picture = render(self._item.mesh_lod, place.starts[0], frame.K, frame.size_px)
         model_m, z = picture.cut("depth")[0], frame.depth_m[picture.window]
-        match = self._config.match
+        match = self._match
         gate_m = max(match.gate_diameters * self._item.diameter_m, match.min_gate_m)
         gate_m = gate_m + np.float32(match.noise_per_m) * model_m * model_m
         agrees = (model_m > 0.0) & ((z == 0.0) | (np.abs(z - model_m) < gate_m))

@@ -23,8 +23,7 @@ from storm_edge.pipeline.detect.shape_evidence import (
     ShapeEvidence,
     ShapeEvidenceExtractor,
     evidence_of,
-    found_probability,
-    track_probability,
+    shape_probability,
 )
 from tests.staged import Staged
 
@@ -49,8 +48,8 @@ def scene(*things: tuple[Mesh, NDArray[np.float64]], wall_m: float = 1.3, table:
 
 
 def believed(evidence: ShapeEvidenceExtractor, frame: Frame, T_cam_centre: NDArray[np.float64]) -> float:
-    """The probability of a pose that a search tried."""
-    return found_probability(evidence.measure(frame, T_cam_centre), 0.0, CONFIG.shape)
+    """The probability of a pose of which nothing else is known."""
+    return shape_probability(evidence.measure(frame, T_cam_centre), 0.0, CONFIG.shape)
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +216,5 @@ def test_the_probability_is_the_logistic_of_the_weighted_evidence() -> None:
     weights = CONFIG.shape.weights
     logit = weights.constant + sum(0.05 * k * getattr(weights, name) for k, name in enumerate(names))
     expected = 1.0 / (1.0 + np.exp(-(logit + 0.7)))
-    assert found_probability(values, 0.7, CONFIG.shape) == pytest.approx(expected)
-    assert found_probability(None, 5.0, CONFIG.shape) == 0.0
-    assert found_probability(replace(values, over_quadric=-0.06), 9.0, CONFIG.shape) == 0.0
-    assert found_probability(replace(values, goes_on=0.21), 9.0, CONFIG.shape) == 0.0
-    shift = CONFIG.shape.track_logit
-    assert track_probability(replace(values, over_quadric=-0.06), CONFIG.shape) > 0.0
-    assert track_probability(values, CONFIG.shape) == found_probability(values, shift, CONFIG.shape)
-    assert track_probability(None, CONFIG.shape) == 0.0
+    assert shape_probability(values, 0.7, CONFIG.shape) == pytest.approx(expected)
+    assert shape_probability(None, 5.0, CONFIG.shape) == 0.0
