@@ -81,7 +81,9 @@ STREAMS_TEST = _seeds(Split.TEST, 2_001_000_000, 10**6, "batches of benchmark `n
 SCENES_DEV = _seeds(
     Split.DEV, 0, 10_000, "single images of benchmark `accuracy`: 0 to 963 looked at, 0 to 479 fitted to"
 )
-SEQUENCES_DEV = _seeds(Split.DEV, 10_000, 10_000, "sequences of benchmark `accuracy`: 10000 to 10019 looked at")
+SEQUENCES_DEV = _seeds(
+    Split.DEV, 10_000, 10_000, "sequences of benchmarks `accuracy` and `colourless`: 10000 to 10079 looked at"
+)
 RECOVERIES_DEV = _seeds(
     Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20375 looked at"
 )
@@ -100,7 +102,7 @@ SEQUENCES_TEST = _seeds(
     Split.TEST,
     1_010_000,
     10_000,
-    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 36, 12 at a time, once each",
+    "sequences of benchmarks `accuracy` and `colourless` at a release: the first 46, once each, and 24 to 33 again",
 )
 RECOVERIES_TEST = _seeds(Split.TEST, 1_020_000, 10_000, "full occlusions: none looked at")
 
