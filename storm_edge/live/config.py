@@ -216,8 +216,8 @@ class SessionConfig(Config):
     """Frames between questions to the verifier while the track is not suspect; a suspect one is verified on every
     frame. A question waits for a frame in which the side is not asked about, but for no more frames than these."""
     shape_probation: int = tuned(5, unit="frames", low=0, high=10_000)
-    """For so many frames a model without colours that a search found is asked every time, and for as much as a search
-    asks: what looks right by luck in one frame seldom does for long."""
+    """For so many frames the shape of a model without colours that a search found is asked every time: what looks
+    right by luck in one frame seldom does for long."""
     shape_every: int = tuned(5, unit="frames", low=1, high=10_000)
     """Frames between the questions after that, 20 ms each, while the answer is no doubt."""
     entered_share: float = tuned(0.25, unit="1", low=0.0, high=1.0)

@@ -334,8 +334,8 @@ class ShapeConfig(Config):
     weights: ShapeWeights = field(default_factory=ShapeWeights)
     """What each kind of evidence is worth."""
     track_logit: float = tuned(2.5, unit="logit", low=-30.0, high=30.0, record="shape_calibration")
-    """What speaks at least for a pose that is tracked before its shape is looked at, once it was for a while: by how
-    much the constant of `ShapeWeights` was lowered. A hand hides and continues an object that it holds."""
+    """What speaks at least for a pose that is tracked, before its shape is looked at: by how much the constant of
+    `ShapeWeights` was lowered. A hand hides and continues an object that it holds."""
     max_crop_px: int = tuned(128, unit="px", low=16, high=1024)
     """Largest side of the window that is looked at; nearer objects are seen with fewer pixels than the image has."""
     margin_px: float = tuned(9.0, unit="px", low=1.0, high=100.0)
