@@ -85,7 +85,7 @@ SEQUENCES_DEV = _seeds(
     Split.DEV, 10_000, 10_000, "sequences of benchmarks `accuracy` and `colourless`: 10000 to 10079 looked at"
 )
 RECOVERIES_DEV = _seeds(
-    Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20375 looked at"
+    Split.DEV, 20_000, 10_000, "full occlusions of benchmark `recovery`: 20000 to 20405 looked at"
 )
 FAR_DEV = _seeds(Split.DEV, 30_000, 10_000, "recordings of benchmark `far`: 30000 to 30013 looked at")
 SEQUENCES_VAL_BUNDLE = _seeds(Split.VAL, 40_000, 10_000, "sequences of benchmarks `export` and `side`")
