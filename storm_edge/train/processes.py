@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+
+# DistributedDataParallel imports it, and its functions keep the group of that moment as a default. The threads of
+# that group outlived `destroy_process_group`, and crashed the process at its end now and then. Imported here it keeps
+# none.
+import torch.distributed.nn
 from torch import distributed as dist
 
 from storm_edge.errors import BackendError, ConfigError, mismatch
