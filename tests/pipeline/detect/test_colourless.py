@@ -17,9 +17,12 @@ from storm_edge.kernels.renderer import render
 from storm_edge.objects.bundle import ObjectBundle
 from storm_edge.objects.on_device import ObjectOnDevice
 from storm_edge.objects.viewpoints import build_viewpoints
+from storm_edge.pipeline.detect.config import FULL
+from storm_edge.pipeline.detect.detection import SearchState
 from storm_edge.pipeline.detect.detector import Detector
 from storm_edge.pipeline.inputs.frame_buffers import FrameBuffers
 from storm_edge.pipeline.refine.lone_scores import LonePoseScorer
+from storm_edge.pipeline.segment.segmentation import Candidate, bounding_box
 from storm_edge.pipeline.segment.segmenter import Segmenter
 from tests.staged import Staged
 
@@ -99,6 +102,26 @@ def test_the_mug_is_found_by_its_shape(staged: Staged, detector: Detector) -> No
     search = detector.detect(frame, staged.buffers(frame))
     assert search.found is not None
     assert mask_iou(search.found.mask, staged.mask()) > 0.8
+
+
+def test_where_no_depth_is_read_nothing_is_believed(
+    staged: Staged, detector: Detector, colour_segmenter: Segmenter
+) -> None:
+    """Not even at the true pose: nothing contradicts the model there, which looks like agreement."""
+    frame, mask = staged.frame(), staged.mask()
+    candidate = Candidate(mask=mask, grown=mask, score=0.5, box=bounding_box(mask))
+    for seen, is_believed in ((noisy(frame), True), (replace(frame, depth_m=np.zeros_like(frame.depth_m)), False)):
+        search = SearchState(
+            image=colour_segmenter.encode_image(seen),
+            buffers=staged.buffers(seen),
+            track_prior=None,
+            budget=FULL,
+            prior_logit=0.0,
+        )
+        there = detector._registrar.scored(search, candidate, staged.T_cam_centre)
+        assert (there.presence_probability > 0.5) is is_believed
+        assert (there.evidence is not None) is is_believed
+        assert is_believed or there.presence_probability == 0.0
 
 
 def test_an_arm_is_no_mug(staged: Staged, bundle: ObjectBundle, detector: Detector) -> None:
